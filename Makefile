@@ -1,0 +1,36 @@
+# Two commands do everything: `make reproduce` runs the whole story, `make test` checks the code.
+# Both create .venv and install pinned versions first; a machine needs only Python >= 3.11 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+WORLD ?= quick
+
+.PHONY: reproduce test check benchmark lock clean
+
+reproduce: .venv/installed
+	$(BIN)/datawall reproduce --world $(WORLD)
+
+test: check
+	$(BIN)/pytest
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: .venv/installed
+	$(BIN)/pytest tests/benchmarks -m benchmark --benchmark-enable -s
+
+# The stamp is made last, so an interrupted installation starts again.
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"datawall needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+lock:
+	uv pip compile pyproject.toml --extra test --extra dask --universal --python-version 3.11 \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache
