@@ -2,23 +2,37 @@
 
 import ast
 import hashlib
+import json
 import os
 import re
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from models.data_home import NOVELS_SHA256, CorpusError, files_under, novels, read_bytes, unpack
+
+__all__ = [
+    "CORPORA",
+    "Corpus",
+    "CorpusError",
+    "Document",
+    "Split",
+    "corpus_fingerprint",
+    "load_corpus",
+    "split_documents",
+]
+
 CORPORA = {
     "stdlib": "docstrings of the standard library of the Python that runs (default, always there)",
+    "novels": "98 English novels, 1839-1930, 76 MB; read from $DATAWALL_DATA or downloaded",
+    "files:PATH": "a file or folder of UTF-8 text, .gz, .xz, .tar or .jsonl (field 'text')",
+    "hf:DATASET": "column 'text' of a Hugging Face dataset, OWNER/NAME[:CONFIG][@REVISION]; "
+    "needs the extra 'hf'",
 }
-
-
-class CorpusError(ValueError):
-    """A corpus that is unknown, missing, unreadable or too small; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +79,18 @@ class Split:
 def load_corpus(name: str) -> Corpus:
     """Read the corpus of that name (one of `CORPORA`).
 
-    Raises CorpusError where the name is unknown or the text cannot be had.
+    `stdlib` has a document per module: its docstrings and those of its classes and functions, in
+    source order, read from source without importing; tests and installed packages are left out.
+    `files:PATH` has one per file, archive member or line of JSON; newlines become LF, a leading
+    byte-order mark goes, blank and hidden files are left out.
+
+    Raises CorpusError where the name is unknown, or a text is missing, empty, binary, not UTF-8
+    (naming file and byte offset) or without the field "text" (naming file and line).
     """
-    if name != "stdlib":
-        allowed = ", ".join(repr(known) for known in CORPORA)
-        raise CorpusError(f"corpus must be one of {allowed}; not {name!r}")
-    documents = tuple(_stdlib_documents())
+    kind, argument = _parsed(name)
+    documents = tuple(document for document in _READERS[kind](argument) if document.text.strip())
+    if not documents:
+        raise CorpusError(f"the corpus {name!r} is empty: it holds no text")
     return Corpus(name=name, documents=documents, sha256=_documents_sha256(documents))
 
 
@@ -78,8 +98,31 @@ def corpus_fingerprint(name: str) -> str | None:
     """Cheap key that changes whenever `load_corpus(name)` might, found without reading any text.
 
     `stdlib`: the version of Python and the path, size and modification time of its sources.
+    `files`: path, size and modification time of every file. `novels`: their recorded sha256.
+    `hf`: the revision where it is a full commit hash; else None, nothing cheap to go by.
+
+    Raises CorpusError as `load_corpus` does for an unknown name or missing files.
     """
-    return _stat_fingerprint([sys.version], _stdlib_sources())
+    kind, argument = _parsed(name)
+    if kind == "stdlib":
+        return _stat_fingerprint([sys.version], _stdlib_sources())
+    if kind == "files":
+        return _stat_fingerprint([], (file.resolve() for file in files_under(_path(argument))))
+    if kind == "novels":
+        return hashlib.sha256("".join(NOVELS_SHA256.values()).encode()).hexdigest()
+    return argument if _COMMIT.search(argument) else None
+
+
+_COMMIT = re.compile(r"@[0-9a-f]{40}$")
+
+
+def _parsed(name: str) -> tuple[str, str]:
+    kind, colon, argument = name.partition(":")
+    takes_argument = {known.partition(":")[0]: ":" in known for known in CORPORA}
+    if takes_argument.get(kind) != bool(colon) or bool(colon) != bool(argument):
+        allowed = ", ".join(repr(known) for known in CORPORA)
+        raise CorpusError(f"corpus must be one of {allowed}; not {name!r}")
+    return kind, argument
 
 
 def _documents_sha256(documents: Iterable[Document]) -> str:
@@ -120,12 +163,10 @@ def _stdlib_sources() -> list[Path]:
     return sorted(sources)
 
 
-def _stdlib_documents() -> Iterator[Document]:
+def _stdlib_documents(_: str) -> Iterator[Document]:
     root = _stdlib_root()
     for source in _stdlib_sources():
-        text = _docstrings_of(source)
-        if text:
-            yield Document(id=source.relative_to(root).as_posix(), text=text)
+        yield Document(id=source.relative_to(root).as_posix(), text=_docstrings_of(source))
 
 
 def _docstrings_of(source: Path) -> str:
@@ -154,6 +195,89 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
             yield from _docstrings(child)
 
 
+# --- files, novels, Hugging Face
+
+
+def _path(argument: str) -> Path:
+    return Path(argument).expanduser()
+
+
+def _file_documents(argument: str) -> Iterator[Document]:
+    root = _path(argument)
+    files = files_under(root)
+    base = root if root.is_dir() else root.parent
+    for file in files:
+        for label, name, data in unpack(str(file), read_bytes(file)):
+            text = _decoded(label, data)
+            id_ = Path(label).relative_to(base).as_posix()
+            if name.lower().endswith(".jsonl"):
+                yield from _json_lines(label, id_, text)
+            else:
+                yield Document(id=id_, text=text.replace("\r\n", "\n"))
+
+
+def _decoded(label: str, data: bytes) -> str:
+    zero = data.find(0)
+    if zero >= 0:
+        raise CorpusError(f"{label} is binary, not text: byte 0x00 at offset {zero}")
+    try:
+        return data.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{label} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
+        ) from error
+
+
+def _json_lines(label: str, id_: str, text: str) -> Iterator[Document]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            content = record["text"]
+            content.encode()  # a JSON string may hold a lone surrogate
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorpusError(
+                f"{label}, line {number}: not a JSON object with a string in the field 'text'"
+            ) from error
+        yield Document(id=f"{id_}:{record.get('id', number)}", text=content)
+
+
+def _novel_documents(_: str) -> Iterator[Document]:
+    for name, text in novels():
+        yield Document(id=name, text=text)
+
+
+def _hf_documents(argument: str) -> Iterator[Document]:
+    """Rows of the split "train", as the library orders them."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise CorpusError(
+            f"the corpus 'hf:{argument}' needs the datasets library: pip install datasets"
+        ) from error
+    address, _, revision = argument.partition("@")
+    path, _, config = address.partition(":")
+    try:
+        rows = datasets.load_dataset(path, config or None, split="train", revision=revision or None)
+    except Exception as error:  # the library raises its own errors and those of what it uses
+        raise CorpusError(f"cannot load the corpus 'hf:{argument}': {error}") from error
+    if "text" not in rows.column_names:
+        raise CorpusError(f"the corpus 'hf:{argument}' has no column 'text': {rows.column_names}")
+    for number, text in enumerate(rows["text"]):
+        if not isinstance(text, str | None):
+            raise CorpusError(f"the corpus 'hf:{argument}', row {number}: 'text' is no string")
+        yield Document(id=str(number), text=text or "")
+
+
+_READERS = {
+    "stdlib": _stdlib_documents,
+    "novels": _novel_documents,
+    "files": _file_documents,
+    "hf": _hf_documents,
+}
+
+
 # --- split
 
 
@@ -166,61 +290,76 @@ def split_documents(
 ) -> Split:
     """Cut a corpus by document into disjoint parts of about these fractions of its bytes.
 
-    The result depends on the texts and the seed alone: documents are taken in the order of a
-    hash of both, for the test part until it is full, then for the validation part; the rest is
-    trained on. Equal texts are one unit, so no text is in two parts. A corpus of one or two
-    documents is first cut at blank lines into about a hundred pieces that count as documents.
+    The result depends on the texts and the seed alone: texts are taken in the order of a hash of
+    both, for the test part until it is full, then for the validation part; the rest is trained
+    on. Equal texts go together, so no text is in two parts. A corpus of one or two documents is
+    first cut at blank lines (where there are none, at line ends) into up to a hundred pieces
+    that count as documents.
 
     Raises ValueError for fractions that leave a part empty, CorpusError for a corpus with fewer
     than three different texts.
     """
-    fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
-    for name, fraction in fractions.items():
-        if not 0 < fraction < 1:
-            raise ValueError(f"{name} must lie between 0 and 1, both excluded; not {fraction}")
-    if validation_fraction + test_fraction >= 1:
-        raise ValueError(f"fractions must leave text to train on: {fractions}")
+    _check_fractions(validation_fraction=validation_fraction, test_fraction=test_fraction)
     documents = corpus.documents
-    if len(documents) < _FEWEST_DOCUMENTS:
+    if len(documents) < _FEWEST_TEXTS:
         documents = tuple(piece for document in documents for piece in _cut(document))
-    units: dict[str, list[Document]] = {}
-    for document in documents:
-        units.setdefault(_hash_rank(document.text, seed=seed), []).append(document)
-    if len(units) < _FEWEST_DOCUMENTS:
+    ranks = [_hash_rank(document.text, seed=seed) for document in documents]
+    sizes = dict.fromkeys(sorted(ranks), 0)
+    for rank, document in zip(ranks, documents, strict=True):
+        sizes[rank] += document.n_bytes
+    if len(sizes) < _FEWEST_TEXTS:
         raise CorpusError(
-            f"corpus {corpus.name!r} has {len(units)} different text(s); a split by document "
-            f"into train, validation and test needs {_FEWEST_DOCUMENTS}"
+            f"the corpus {corpus.name!r} is too small to split: it holds {len(sizes)} different "
+            f"text(s); train, validation and test need one each"
         )
-    sizes = {rank: sum(d.n_bytes for d in units[rank]) for rank in sorted(units)}
     total = sum(sizes.values())
     test = _take(sizes, target=test_fraction * total, leave=2)
     rest = {rank: size for rank, size in sizes.items() if rank not in test}
     validation = _take(rest, target=validation_fraction * total, leave=1)
-    part_of = dict.fromkeys(test, "test") | dict.fromkeys(validation, "validation")
-    parts: dict[str, list[Document]] = {"train": [], "validation": [], "test": []}
-    for document in documents:
-        parts[part_of.get(_hash_rank(document.text, seed=seed), "train")].append(document)
-    return Split(**{name: tuple(part) for name, part in parts.items()})
+
+    def part(chosen: Callable[[str], bool]) -> tuple[Document, ...]:
+        return tuple(d for rank, d in zip(ranks, documents, strict=True) if chosen(rank))
+
+    return Split(
+        train=part(lambda rank: rank not in test and rank not in validation),
+        validation=part(validation.__contains__),
+        test=part(test.__contains__),
+    )
 
 
-_FEWEST_DOCUMENTS = 3
-_PIECES = 100
+_FEWEST_TEXTS = 3
+_MOST_PIECES = 100
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
+_LINE_END = re.compile(r"\n+")
 
 
-def _cut(document: Document) -> Iterator[Document]:
-    """Pieces of at least 1/100 of the text that end at blank lines and join to the whole text.
+def _check_fractions(**fractions: float) -> None:
+    for name, fraction in fractions.items():
+        if not 0 < fraction < 1:
+            raise ValueError(f"{name} must lie between 0 and 1, both excluded; not {fraction}")
+    if sum(fractions.values()) >= 1:
+        raise ValueError(f"fractions must leave text to train on: {fractions}")
 
-    Contiguous pieces rather than single paragraphs: neighbours in different parts would make
-    the held-out text easier than a new one.
+
+def _cut(document: Document) -> list[Document]:
+    """Pieces of at least 1/100 of the text that join to the whole of it.
+
+    Long pieces rather than single paragraphs: a held-out text whose neighbours are trained on is
+    easier than a new one.
     """
-    least = len(document.text) / _PIECES
-    start, number = 0, 0
-    for gap in _BLANK_LINES.finditer(document.text):
-        if gap.end() - start >= least and gap.end() < len(document.text):
-            yield Document(id=f"{document.id}#{number}", text=document.text[start : gap.end()])
-            start, number = gap.end(), number + 1
-    yield Document(id=f"{document.id}#{number}", text=document.text[start:])
+    pieces = _pieces(document.text, _BLANK_LINES)
+    if len(pieces) < _FEWEST_TEXTS:
+        pieces = _pieces(document.text, _LINE_END)
+    return [Document(id=f"{document.id}#{i}", text=piece) for i, piece in enumerate(pieces)]
+
+
+def _pieces(text: str, gap: re.Pattern[str]) -> list[str]:
+    least = len(text) / _MOST_PIECES
+    cuts = [0]
+    for match in gap.finditer(text):
+        if match.end() - cuts[-1] >= least and match.end() < len(text):
+            cuts.append(match.end())
+    return [text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 
 def _hash_rank(text: str, *, seed: int) -> str:

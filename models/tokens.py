@@ -24,7 +24,7 @@ END_OF_TEXT_ID = 0
 SMALLEST_VOCAB = 257  # every byte, and the end of text
 PARTS = ("train", "validation", "test")
 
-# Part of every cache key: raised when the layout or the meaning of the cached files changes.
+# Part of every cache key: raised when what is read, its split or the cached layout changes.
 _FORMAT = 1
 
 
@@ -80,7 +80,7 @@ def tokenize_corpus(
     cache = Path(cache_dir) if cache_dir is not None else cache_home()
     settings = {"format": _FORMAT, "vocab_size": vocab_size, "split_seed": split_seed}
     fingerprint = corpus_fingerprint(name)
-    note = cache / "corpora" / f"{_digest(name, fingerprint)}.json"
+    note = cache / "corpora" / f"{_digest(_FORMAT, name, fingerprint)}.json"
     corpus_sha256 = _noted_sha256(note) if fingerprint is not None else None
     if corpus_sha256 is not None:
         found = _open(_folder(cache, corpus_sha256, settings), name)
