@@ -1,0 +1,131 @@
+"""Worlds: a corpus, a ladder of model sizes and the grids to search, small enough to run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from models.config import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Everything a recipe needs to know to plan its runs.
+
+    Attributes:
+        name: what `--world` calls it.
+        corpus: text, see `models.corpora.load_corpus`.
+        vocab_size: entries of the byte-pair vocabulary.
+        context: tokens in a window.
+        widths: the size dial of each model on the ladder.
+        n_unique_tokens: D, the stock of text.
+        n_eval_tokens: tokens scored of the validation part (which selects) and of the test part
+            (which is reported).
+        batch_size: windows in a step.
+        standard_decay: the usual weight decay.
+        standard_epochs: epochs tried by the standard recipe.
+        weight_decays: grid of the tuned recipes.
+        epochs: grid of the tuned recipes.
+        start: (weight decay, epochs) where tuning starts at every size.
+        n_seeds: seeds of each cell of the standard recipe, and of the cells near a tuned optimum.
+        n_tuning_members: ensemble size whose loss tunes the members.
+        n_members: members trained in a tuned ensemble.
+    """
+
+    name: str
+    corpus: str = "stdlib"
+    vocab_size: int = 512
+    context: int = 64
+    widths: tuple[int, ...]
+    n_unique_tokens: int
+    n_eval_tokens: int
+    batch_size: int = 8
+    standard_decay: float = 0.1
+    standard_epochs: tuple[int, ...]
+    weight_decays: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
+    epochs: tuple[int, ...]
+    start: tuple[float, int]
+    n_seeds: int
+    n_tuning_members: int
+    n_members: int
+
+    def model(self, width: int) -> ModelConfig:
+        """Return the architecture of one rung of the ladder."""
+        return ModelConfig.from_width(width, vocab_size=self.vocab_size, context=self.context)
+
+    def learning_rate(self, width: int) -> float:
+        """Return the peak learning rate of a width, the best of three tried at width 64."""
+        return min(1e-2, 0.32 / width)
+
+    def memory_bytes(self) -> int:
+        """Estimate the most memory a run of this world takes, from its largest arrays.
+
+        One model trains on each core: weights, gradients and two moments, and the activations of
+        one batch; scoring an ensemble holds every member's predictions for a batch of windows.
+        """
+        from models.devices import available_cores
+        from models.evaluate import BATCH_WINDOWS
+
+        largest = max((self.model(width) for width in self.widths), key=lambda m: m.n_params)
+        tokens = self.batch_size * self.context
+        per_token = largest.n_layers * (8 * largest.width + 4 * largest.mlp_width)
+        per_token += largest.n_layers * largest.n_heads * self.context * 3
+        per_token += 4 * self.vocab_size
+        training = 4 * (5 * largest.n_params + tokens * per_token)
+        scoring = 4 * BATCH_WINDOWS * self.context * self.vocab_size * (self.n_members + 4)
+        runtime = 800 * 2**20
+        return runtime + available_cores() * training + scoring
+
+
+WORLDS: dict[str, World] = {
+    world.name: world
+    for world in (
+        World(
+            name="tiny",
+            widths=(16, 32),
+            n_unique_tokens=8_192,
+            n_eval_tokens=8_192,
+            standard_epochs=(2, 8, 32),
+            epochs=(8, 16, 32),
+            weight_decays=(0.4, 1.6, 6.4),
+            start=(1.6, 16),
+            n_seeds=2,
+            n_tuning_members=2,
+            n_members=3,
+        ),
+        World(
+            name="quick",
+            widths=(16, 32, 64, 128),
+            n_unique_tokens=16_384,
+            n_eval_tokens=16_384,
+            standard_epochs=(1, 2, 4, 8, 16, 32),
+            epochs=(4, 8, 16, 32, 64),
+            start=(3.2, 16),
+            n_seeds=3,
+            n_tuning_members=3,
+            n_members=5,
+        ),
+    )
+}
+
+
+def get_world(name: str, *, corpus: str | None = None) -> World:
+    """Return a world by name, on its own corpus or another.
+
+    Raises:
+        ValueError: no such world, or one that needs more memory than this machine has free.
+    """
+    import psutil
+
+    if name not in WORLDS:
+        raise ValueError(f"world must be one of {', '.join(WORLDS)}; not {name!r}")
+    world = WORLDS[name]
+    if corpus is not None:
+        world = dataclasses.replace(world, corpus=corpus)
+    needed, free = world.memory_bytes(), psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"world {name} needs about {needed / 2**30:.1f} GiB of memory; "
+            f"{free / 2**30:.1f} GiB are free"
+        )
+    return world

@@ -1,0 +1,81 @@
+"""Which windows of the text each training step reads: a pure function of seed and step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.config import TrainConfig
+
+
+def steps_per_epoch(n_tokens: int, *, context: int, batch_size: int) -> int:
+    """Count the whole batches of windows in one pass over `n_tokens` tokens.
+
+    Raises:
+        ValueError: the tokens do not fill one batch.
+    """
+    steps = n_tokens // (context * batch_size)
+    if steps < 1:
+        raise ValueError(
+            f"one batch needs {batch_size} windows of {context} tokens = "
+            f"{batch_size * context} tokens; there are only {n_tokens}"
+        )
+    return steps
+
+
+def window_starts(
+    n_tokens: int, *, context: int, train: TrainConfig, seed: int, first_step: int, last_step: int
+) -> np.ndarray:
+    """Draw the first token of every window of the steps `first_step` to `last_step` - 1.
+
+    The text is read as a ring: a window that runs over the end goes on at the beginning, so every
+    epoch has the same number of windows whatever the phase.
+
+    Args:
+        n_tokens: unique tokens D.
+        context: tokens in a window (its targets are the same tokens shifted by one).
+        train: batch size, data order and window jitter.
+        seed: seed of the run.
+        first_step: first step wanted, counted from the beginning of training.
+        last_step: one past the last step wanted.
+
+    Returns:
+        int32 array [last_step - first_step, batch_size] of positions in [0, n_tokens).
+    """
+    per_epoch = steps_per_epoch(n_tokens, context=context, batch_size=train.batch_size)
+    rows = []
+    for epoch in range(first_step // per_epoch, -(-last_step // per_epoch)):
+        order_epoch = epoch if train.data_order == "reshuffled" else 0
+        order = np.random.default_rng((seed, 0, order_epoch)).permutation(n_tokens // context)
+        phase = np.random.default_rng((seed, 1, epoch)).integers(context)
+        starts = order[: per_epoch * train.batch_size] * context
+        if train.window_jitter:
+            starts = (starts + phase) % n_tokens
+        low = max(first_step - epoch * per_epoch, 0)
+        high = min(last_step - epoch * per_epoch, per_epoch)
+        rows.append(starts.reshape(per_epoch, train.batch_size)[low:high])
+    return np.concatenate(rows).astype(np.int32)
+
+
+def as_ring(tokens: np.ndarray, *, context: int) -> np.ndarray:
+    """Append the first `context` + 1 tokens, so that every window of the ring is one slice."""
+    return np.concatenate([tokens, tokens[: context + 1]])
+
+
+def evaluation_windows(tokens: np.ndarray, *, context: int) -> np.ndarray:
+    """Cut held-out tokens into windows whose targets never overlap.
+
+    Args:
+        tokens: held-out token ids [n_tokens].
+        context: targets in a window.
+
+    Returns:
+        Array [n_windows, context + 1]; the tail that fills no window is left out.
+
+    Raises:
+        ValueError: the tokens do not fill one window.
+    """
+    n_windows = (len(tokens) - 1) // context
+    if n_windows < 1:
+        raise ValueError(f"evaluation needs {context + 1} tokens; there are only {len(tokens)}")
+    starts = context * np.arange(n_windows)
+    return np.asarray(tokens)[starts[:, None] + np.arange(context + 1)]

@@ -1,0 +1,84 @@
+"""Weights and training states on disk.
+
+Finished weights are one safetensors file, which any framework reads. The state of an unfinished
+run is an orbax checkpoint, written beside the old one and renamed into place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from models.config import ModelConfig
+from models.train import Params, TrainState, init_params, init_state
+
+
+class CheckpointError(ValueError):
+    """A file of weights cannot be read, or holds another architecture."""
+
+
+def _names(params: Params) -> list[str]:
+    paths = jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(params))[0]
+    return [".".join(str(getattr(key, "key", key)) for key in path) for path, _ in paths]
+
+
+def save_params(path: Path, model: ModelConfig, params: Params) -> None:
+    """Write weights to a safetensors file, whole or not at all."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.to_pure_dict(params))]
+    metadata = {"model": json.dumps(vars(model), sort_keys=True)}
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    beside.write_bytes(save(dict(zip(_names(params), leaves, strict=True)), metadata))
+    os.replace(beside, path)
+
+
+def load_params(path: Path, model: ModelConfig) -> Params:
+    """Read the weights of `model`.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another architecture (says how).
+    """
+    abstract = jax.eval_shape(lambda: init_params(model, 0))
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            found = json.loads(file.metadata()["model"])
+            if found != vars(model):
+                differing = [k for k, v in vars(model).items() if found.get(k) != v]
+                said = ", ".join(f"{k} {found.get(k)} not {vars(model)[k]}" for k in differing)
+                raise CheckpointError(f"{path} holds another architecture: {said}")
+            leaves = [file.get_tensor(name) for name in _names(abstract)]
+    except (OSError, KeyError, SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read as weights: {error}") from error
+    return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+
+
+def save_state(folder: Path, state: TrainState) -> None:
+    """Write the state of an unfinished run to an orbax checkpoint, replacing the one before."""
+    from orbax.checkpoint import PyTreeCheckpointer
+
+    beside = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+    PyTreeCheckpointer().save(beside.absolute(), leaves, force=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(beside, folder)
+
+
+def load_state(folder: Path, model: ModelConfig) -> TrainState | None:
+    """Read the state of an unfinished run, or None when there is none that can be read."""
+    from orbax.checkpoint import PyTreeCheckpointer
+
+    if not folder.is_dir():
+        return None
+    treedef = jax.tree.structure(jax.eval_shape(lambda: init_state(model, 0)))
+    try:
+        leaves = PyTreeCheckpointer().restore(folder.absolute())
+        return jax.tree.unflatten(treedef, [np.asarray(leaf) for leaf in leaves])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

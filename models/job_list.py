@@ -1,0 +1,221 @@
+"""Train a list of independent jobs on every device at once, longest first.
+
+One thread drives one device: it takes the next job, calls the compiled segment until the job is
+done, and reports what happened through a queue to the caller's thread, which alone writes files.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from models.batches import as_ring, steps_per_epoch, window_starts
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.evaluate import held_out_loss
+from models.train import (
+    SEGMENT_STEPS,
+    Hyperparameters,
+    Params,
+    TrainState,
+    init_state,
+    train_segment,
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One model to train.
+
+    Attributes:
+        id: the caller's name for it.
+        model: architecture.
+        optimizer: learning rate and decay.
+        train: epochs, batches, order.
+        seed: draws the weights and the order of the data.
+        tokens: the unique tokens [D] it may see.
+        held_out: windows [n_windows, context + 1] to score the trained model on, by name.
+    """
+
+    id: str
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    train: TrainConfig
+    seed: int
+    tokens: np.ndarray
+    held_out: Mapping[str, np.ndarray]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the unique tokens."""
+        return steps_per_epoch(
+            len(self.tokens), context=self.model.context, batch_size=self.train.batch_size
+        )
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.train.n_epochs * self.steps_per_epoch
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens read in one step."""
+        return self.train.batch_size * self.model.context
+
+    @property
+    def flops(self) -> float:
+        """Training floating-point operations of the whole run."""
+        return self.n_steps * self.tokens_per_step * self.model.train_flops_per_token
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segment:
+    """Steps `first_step` to `first_step + len(losses) - 1` of a job are done."""
+
+    job: Job
+    first_step: int
+    losses: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Finished:
+    """A job has ended; `diverged` when its loss stopped being a number, with no scores then."""
+
+    job: Job
+    params: Params
+    scores: Mapping[str, float]
+    diverged: bool
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Failed:
+    """A job has raised an error; the others go on."""
+
+    job: Job
+    error: Exception
+
+
+Event = Segment | Finished | Failed
+Load = Callable[[Job], TrainState | None]
+Keep = Callable[[Job, TrainState], None]
+
+
+def train_jobs(
+    jobs: Sequence[Job],
+    on_event: Callable[[Event], None],
+    *,
+    load: Load = lambda job: None,
+    keep: Keep = lambda job, state: None,
+    keep_every: float = 30.0,
+    devices: Sequence[jax.Device] | None = None,
+) -> None:
+    """Train every job, most expensive first, and tell the caller what happens as it happens.
+
+    An interrupt (or an error in `on_event`) stops every device after its present segment, hands
+    the unfinished states to `keep`, so that the next call resumes them exactly, and reports what
+    had been finished meanwhile before it goes on up.
+
+    Args:
+        jobs: what to train, in any order.
+        on_event: called in the caller's thread with each Segment, Finished or Failed.
+        load: the kept state of a job, or None to start it afresh.
+        keep: saves the state of an unfinished job; called from the devices' threads.
+        keep_every: seconds between calls of `keep` for one job.
+        devices: JAX devices to use (default: all).
+    """
+    todo = sorted(jobs, key=lambda job: job.flops, reverse=True)
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in todo:
+        waiting.put(job)
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def work(device: jax.Device) -> None:
+        while not stop.is_set():
+            try:
+                job = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                _run(job, device, events.put, stop, load, keep, keep_every)
+            except Exception as error:
+                events.put(Failed(job=job, error=error))
+
+    used = list(devices or jax.local_devices())[: len(todo)]
+    threads = [threading.Thread(target=work, args=(device,), daemon=True) for device in used]
+    for thread in threads:
+        thread.start()
+    n_left = len(todo)
+    try:
+        while n_left:
+            event = events.get()
+            n_left -= not isinstance(event, Segment)
+            on_event(event)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        while not events.empty():
+            on_event(events.get())
+
+
+def _run(
+    job: Job,
+    device: jax.Device,
+    report: Callable[[Event], None],
+    stop: threading.Event,
+    load: Load,
+    keep: Keep,
+    keep_every: float,
+) -> None:
+    """Train one job on one device, from its kept state if there is one."""
+    started = kept = time.monotonic()
+    first_state = load(job) or init_state(job.model, job.seed)
+    ring = as_ring(job.tokens, context=job.model.context)
+    state, ring = jax.device_put((first_state, ring), device)
+    hyper = Hyperparameters.of(job.optimizer, job.n_steps)
+    step, diverged = int(state.step), False
+    while step < job.n_steps and not diverged:
+        n_now = min(SEGMENT_STEPS, job.n_steps - step)
+        starts = np.zeros((SEGMENT_STEPS, job.train.batch_size), np.int32)
+        starts[:n_now] = window_starts(
+            len(job.tokens),
+            context=job.model.context,
+            train=job.train,
+            seed=job.seed,
+            first_step=step,
+            last_step=step + n_now,
+        )
+        state, losses = train_segment(job.model, state, ring, starts, np.int32(n_now), hyper)
+        losses = np.asarray(losses)[:n_now]
+        report(Segment(job=job, first_step=step, losses=losses))
+        step, diverged = step + n_now, not np.isfinite(losses).all()
+        if step < job.n_steps and not diverged:
+            if stop.is_set():
+                keep(job, state)
+                return
+            if time.monotonic() - kept > keep_every:
+                keep(job, state)
+                kept = time.monotonic()
+    scores = {
+        name: held_out_loss(job.model, state.params, windows)
+        for name, windows in job.held_out.items()
+        if not diverged
+    }
+    report(
+        Finished(
+            job=job,
+            params=jax.device_get(state.params),
+            scores=scores,
+            diverged=diverged or not np.isfinite(list(scores.values())).all(),
+            seconds=time.monotonic() - started,
+            device=device.device_kind,
+        )
+    )
