@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -83,20 +83,16 @@ def tokenize_corpus(
     note = cache / "corpora" / f"{_digest(_FORMAT, name, fingerprint)}.json"
     corpus_sha256 = _noted_sha256(note) if fingerprint is not None else None
     if corpus_sha256 is not None:
-        found = _open(_folder(cache, corpus_sha256, settings), name)
-        if found is not None:
-            return found
+        folder = _folder(cache, corpus_sha256, settings)
+        if _intact(folder):
+            return _open(folder, name, corpus_sha256, vocab_size)
     corpus = load_corpus(name)
     folder = _folder(cache, corpus.sha256, settings)
-    found = _open(folder, name)
-    if found is None:
+    if not _intact(folder):
         _build(folder, corpus, vocab_size=vocab_size, split_seed=split_seed)
-        found = _open(folder, name)
-    if found is None:
-        raise OSError(f"cannot read back the token cache just written to {folder}")
     if fingerprint is not None:
         _write_note(note, corpus)
-    return found
+    return _open(folder, name, corpus.sha256, vocab_size)
 
 
 def draw_unique_tokens(tokens: TokenizedCorpus, n_unique: int, *, draw_seed: int = 0) -> np.ndarray:
@@ -224,44 +220,53 @@ def _build(folder: Path, corpus: Corpus, *, vocab_size: int, split_seed: int) ->
             np.save(beside / f"{part}.npy", ids)
             np.save(beside / f"{part}.starts.npy", starts)
             n_bytes[part] = sum(document.n_bytes for document in documents)
-        meta = {"corpus_sha256": corpus.sha256, "vocab_size": vocab_size, "n_bytes": n_bytes}
-        meta["sha256"] = _content_sha256(beside)
+        meta = {"n_bytes": n_bytes, "sha256": _content_sha256(beside, n_bytes)}
         (beside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         _place(beside, folder, aside=Path(scratch) / "old")
 
 
 def _place(beside: Path, folder: Path, *, aside: Path) -> None:
+    if _intact(folder):  # another process was faster; its content is the same
+        return
     with suppress(FileNotFoundError):
-        folder.rename(aside)  # damaged, or written meanwhile by another process
+        folder.rename(aside)
     try:
         beside.rename(folder)
     except OSError:
-        if not folder.exists():  # it does where another process was faster: same content
+        if not _intact(folder):
             raise
 
 
-def _open(folder: Path, name: str) -> TokenizedCorpus | None:
-    """What the folder holds, or None where a file is missing, damaged or unfinished."""
+def _intact(folder: Path) -> bool:
+    """False where a file is missing, damaged or unfinished."""
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if meta["sha256"] != _content_sha256(folder):
-            return None
-        return TokenizedCorpus(
-            corpus_name=name,
-            corpus_sha256=meta["corpus_sha256"],
-            vocab_size=meta["vocab_size"],
-            tokenizer_path=folder / "tokenizer.json",
-            **{part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS},
-            n_bytes={part: int(meta["n_bytes"][part]) for part in PARTS},
-            document_starts={part: np.load(folder / f"{part}.starts.npy") for part in PARTS},
-            sha256=meta["sha256"],
-        )
+        meta = _meta(folder)
+        return bool(meta["sha256"] == _content_sha256(folder, meta["n_bytes"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError):
-        return None
+        return False
 
 
-def _content_sha256(folder: Path) -> str:
+def _open(folder: Path, name: str, corpus_sha256: str, vocab_size: int) -> TokenizedCorpus:
+    meta = _meta(folder)
+    return TokenizedCorpus(
+        corpus_name=name,
+        corpus_sha256=corpus_sha256,
+        vocab_size=vocab_size,
+        tokenizer_path=folder / "tokenizer.json",
+        **{part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS},
+        n_bytes=meta["n_bytes"],
+        document_starts={part: np.load(folder / f"{part}.starts.npy") for part in PARTS},
+        sha256=meta["sha256"],
+    )
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+
+
+def _content_sha256(folder: Path, n_bytes: Mapping[str, int]) -> str:
     digest = hashlib.sha256((folder / "tokenizer.json").read_bytes())
+    digest.update(json.dumps(n_bytes, sort_keys=True).encode())
     for part in PARTS:
         for array in (f"{part}.npy", f"{part}.starts.npy"):
             digest.update(np.load(folder / array, mmap_mode="r").data)
