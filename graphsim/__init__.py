@@ -1,0 +1,42 @@
+"""EntiGraph's random-graph model of synthetic data: the process, its exact expectation, its laws.
+
+    graph = EntityGraph.random(n_entities=1000, mean_degree=3, seed=0)
+    simulate(graph, n_steps=4_000_000, seed=0).accuracy       one run of the process
+    expected_accuracy(graph, times).accuracy                  the mean over runs, exactly
+    finite_law(3, 1000, times)                                the mean over graphs, corrected law
+    printed_law(3, 1000, times)                               the law as published, 13-17 % too low
+
+The model is that of "Synthetic continued pretraining" (arXiv 2409.07431, Section 6); README.md
+derives the corrected law. Neither jax nor matplotlib is imported.
+"""
+
+from graphsim.checks import NearCriticalWarning
+from graphsim.components import GiantComponents
+from graphsim.exact import AccuracyCurve, accuracy_stream, expected_accuracy
+from graphsim.graph import EntityGraph
+from graphsim.laws import (
+    finite_law,
+    limit_law,
+    printed_law,
+    reachable_density,
+    theorem_bounds,
+)
+from graphsim.process import Trajectory, simulate, simulate_runs, simulation_stream
+
+__all__ = [
+    "AccuracyCurve",
+    "EntityGraph",
+    "GiantComponents",
+    "NearCriticalWarning",
+    "Trajectory",
+    "accuracy_stream",
+    "expected_accuracy",
+    "finite_law",
+    "limit_law",
+    "printed_law",
+    "reachable_density",
+    "simulate",
+    "simulate_runs",
+    "simulation_stream",
+    "theorem_bounds",
+]

@@ -1,0 +1,182 @@
+"""The exact expected accuracy on a given graph, over all sources or a stratified sample.
+
+The pair (x, w) is learned by step t with probability 1 - (1 - k_xw / n)^t, where k_xw is the number
+of pairs (x, y) whose path teaches w (README.md, section 2). So one histogram of k gives every t.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from graphsim._backend import SubtreeCounter
+from graphsim.checks import checked_ties, checked_times, require_memory
+from graphsim.graph import EntityGraph
+
+Floats = NDArray[np.float64]
+
+_BLOCKS = 64  # enough for the standard error of their mean
+_EDGES_PER_CALL = 50_000_000  # about half a second, so that Ctrl-C is heard
+_TABLE = 256  # subtree sizes whose curves are kept
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AccuracyCurve:
+    """Expected accuracy at chosen times.
+
+    Attributes:
+        times: steps t, shape (T,).
+        accuracy: share of the V (V - 1) ordered pairs known after t steps, shape (T,).
+        stderr: standard error of accuracy from sampling (sources or runs), shape (T,); 0 if exact.
+        n_sources: sources (or runs) that the curve rests on.
+        complete: False while a stream still refines the estimate.
+    """
+
+    times: Floats
+    accuracy: Floats
+    stderr: Floats
+    n_sources: int
+    complete: bool = True
+
+
+def expected_accuracy(
+    graph: EntityGraph,
+    times: ArrayLike,
+    n_sources: int | None = None,
+    ties: str = "fifo",
+    seed: int = 0,
+    *,
+    per_pair: bool = False,
+) -> AccuracyCurve:
+    """Return E[Acc(M_t)] of the synthesis on one graph (arXiv 2409.07431, Section 6).
+
+    Args:
+        graph: the source corpus M_0.
+        times: steps t, sorted; with ``per_pair`` they are s = t / (V (V - 1)).
+        n_sources: None for all sources (exact, stderr 0). Otherwise this many sources are drawn
+            without replacement from the giant in-component; all sources outside it, whose trees
+            are tiny, are counted exactly. The standard error has the finite-population correction.
+        ties: which shortest path is used: ``fifo`` (the tree of a first-in-first-out search),
+            ``random_parent`` (one tree per source, parents uniform, fixed by the seed) or
+            ``uniform_path`` (a fresh uniform shortest path at each step).
+        seed: of the sampled sources and the random parents.
+        per_pair: read times as steps per ordered pair.
+
+    Raises:
+        ValueError: for bad times, an unknown tie rule, n_sources < 2, or too little memory.
+    """
+    *_, last = accuracy_stream(graph, times, n_sources, ties, seed, per_pair=per_pair)
+    return last
+
+
+def accuracy_stream(
+    graph: EntityGraph,
+    times: ArrayLike,
+    n_sources: int | None = None,
+    ties: str = "fifo",
+    seed: int = 0,
+    *,
+    per_pair: bool = False,
+    seconds: float = 0.5,
+) -> Iterator[AccuracyCurve]:
+    """Yield ever better estimates of `expected_accuracy`, about every ``seconds``; the last is it.
+
+    Sources come in random order, so each estimate is unbiased and its stderr honest: a long run
+    may be stopped at any time.
+    """
+    steps = checked_times(times) * (graph.n_pairs if per_pair else 1)
+    checked_ties(ties)
+    if n_sources is not None and n_sources < 2:
+        raise ValueError(f"n_sources must be 2 or more (or None for all), not {n_sources}")
+    require_memory(40 * graph.n_entities + 13 * graph.n_edges, f"{graph.n_entities:,} entities")
+
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0x50C5]))
+    counter = SubtreeCounter(graph, ties, seed)
+    curve = _CurveOf(steps, graph.n_pairs)
+    block_cap = max(1, _EDGES_PER_CALL // max(1, graph.n_edges))
+    if n_sources is None:
+        outside = np.zeros(0, dtype=np.int64)
+        inside = rng.permutation(graph.n_entities)
+        chosen = inside
+    else:
+        incoming = graph.giant_components().incoming
+        outside = np.flatnonzero(~incoming)
+        inside = np.flatnonzero(incoming)
+        chosen = rng.choice(inside, size=min(n_sources, len(inside)), replace=False)
+    exact_part = curve(*counter.count(outside)) if outside.size else np.zeros_like(steps)
+
+    total = _StratumTotal(len(inside), steps.shape)
+    last_shown = time.monotonic()
+    block = min(block_cap, -(-len(chosen) // _BLOCKS))
+    for start in range(0, len(chosen), block):
+        sources = chosen[start : start + block]
+        total.add(len(sources), curve(*counter.count(sources)))
+        done = start + len(sources)
+        if done == len(chosen) or time.monotonic() - last_shown > seconds:
+            mean, stderr = total.estimate()
+            yield AccuracyCurve(
+                times=steps,
+                accuracy=(graph.n_edges + exact_part + mean) / graph.n_pairs,
+                stderr=stderr / graph.n_pairs,
+                n_sources=done,
+                complete=done == len(chosen),
+            )
+            last_shown = time.monotonic()
+
+
+class _CurveOf:
+    """Turns rates and their counts into the expected number of learned pairs at each time."""
+
+    def __init__(self, steps: Floats, n_pairs: int) -> None:
+        self._steps = steps
+        self._n_pairs = n_pairs
+        self._table = self._learned(np.arange(_TABLE, dtype=np.float64))
+
+    def __call__(self, rates: Floats, counts: NDArray[np.int64]) -> Floats:
+        whole = (rates < _TABLE) & (rates == np.floor(rates))
+        weights = counts.astype(np.float64)
+        small = weights[whole] @ self._table[rates[whole].astype(np.int64)]
+        return small + weights[~whole] @ self._learned(rates[~whole])
+
+    def _learned(self, rates: Floats) -> Floats:
+        share = np.minimum(rates / self._n_pairs, 1.0)
+        with np.errstate(divide="ignore", invalid="ignore"):  # share 1 is learned at step 1
+            exponent = np.log1p(-share)[:, None] * self._steps
+        return -np.expm1(np.nan_to_num(exponent, nan=0.0, neginf=-np.inf))
+
+
+class _StratumTotal:
+    """Total over a stratum from blocks of sources drawn from it without replacement."""
+
+    def __init__(self, n_members: int, shape: tuple[int, ...]) -> None:
+        self._n_members = n_members
+        self._n_blocks = 0
+        self._n_sources = 0
+        self._sum = np.zeros(shape)
+        self._sum_of_squares = np.zeros(shape)
+
+    def add(self, n_sources: int, learned: Floats) -> None:
+        """Add the summed curve of one block."""
+        self._n_blocks += 1
+        self._n_sources += n_sources
+        self._sum += learned
+        self._sum_of_squares += learned**2 / n_sources
+
+    def estimate(self) -> tuple[Floats, Floats]:
+        """Return the estimated total and its standard error (infinite from a single block)."""
+        mean = self._sum / self._n_sources
+        left_out = 1 - self._n_sources / self._n_members
+        if left_out == 0:
+            return self._sum, np.zeros_like(mean)
+        if self._n_blocks < 2:
+            return self._n_members * mean, np.full_like(mean, np.inf)
+        spread = np.maximum(self._sum_of_squares - self._n_sources * mean**2, 0.0)
+        variance = spread / (self._n_blocks - 1)
+        return (
+            self._n_members * mean,
+            self._n_members * np.sqrt(left_out * variance / self._n_sources),
+        )
