@@ -235,6 +235,16 @@ def test_damaged_cache_is_rebuilt(tmp_path: Path, file: str, damage: str) -> Non
     assert second.tokenizer().get_vocab_size() == 300
 
 
+def test_wrong_byte_count_in_the_cache_is_noticed(tmp_path: Path) -> None:
+    _, name, cache = corpus_folder(tmp_path)
+    first = tokenize_corpus(name, vocab_size=300, cache_dir=cache)
+    file = first.tokenizer_path.parent / "meta.json"
+    meta = json.loads(file.read_text())
+    meta["n_bytes"]["test"] += 1
+    file.write_text(json.dumps(meta))
+    assert tokenize_corpus(name, vocab_size=300, cache_dir=cache).n_bytes == first.n_bytes
+
+
 def test_damaged_note_of_a_corpus_is_rewritten(tmp_path: Path) -> None:
     _, name, cache = corpus_folder(tmp_path)
     first = tokenize_corpus(name, vocab_size=300, cache_dir=cache)
