@@ -1,0 +1,196 @@
+"""`fit_law`: from a table to a fitted law with intervals, status and warnings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.bootstrap import RESAMPLES, Draws, bootstrap
+from scaling.covariance import covariance, printed_jacobian
+from scaling.diagnostics import check_design, diagnose
+from scaling.laws import Law
+from scaling.losses import default_delta, get_loss
+from scaling.newton import Minimum
+from scaling.problem import Problem
+from scaling.registry import get_law
+from scaling.result import FitResult
+from scaling.status import FitStatus
+from scaling.table import Table, read_table
+
+Array = NDArray[np.float64]
+
+FEW_ROWS = 50
+"""Below this many rows, and without groups, intervals come from profile likelihood."""
+MANY_ROWS = 20_000
+"""Above this many rows intervals come from the sandwich unless draws are asked for."""
+DEFAULT_DRAWS = 1000
+
+
+def fit_law(
+    data: Any = None,
+    law: str | Law = "power",
+    *,
+    x: Any = None,
+    y: Any = "loss",
+    loss: str = "huber_log",
+    delta: float | None = None,
+    n_boot: int | None = None,
+    resample: str | None = None,
+    groups: Any = None,
+    fixed: Mapping[str, float | None] | None = None,
+    weights: Any = None,
+    seed: int = 0,
+) -> FitResult:
+    """Fit a scaling law at its global optimum.
+
+    Args:
+        data: DataFrame, mapping of columns, or None when `x` and `y` are arrays.
+        law: a name in `LAWS`, or a `Law`.
+        x: the law's columns in its order: names, or arrays. Its default names if left out.
+        y: the loss column, name or array.
+        loss: "huber_log", "squared_log", "squared" or "asymmetric".
+        delta: transition of the Huber losses, in residual units; 1.345 robust standard
+            deviations (by the MAD of a least-squares fit) unless given. Hoffmann et al. use 1e-3.
+        n_boot: bootstrap draws. Left out: none for few rows (profile likelihood) and for more
+            than 20,000 (sandwich), else 1,000.
+        resample: "rows", "clusters", "wild" or "bayesian". Left out: clusters if there are
+            groups, else rows.
+        groups: cluster labels, name or array: rows that share a run, a member or a seed.
+        fixed: parameter -> value to pin it, or -> None to free one the law pins by default.
+        weights: row weights, name or array; a weight of 2 counts as two rows.
+        seed: seed of the draws.
+
+    Returns:
+        The fit. Soft trouble is in its `status`, `message` and `warnings`.
+
+    Raises:
+        ValueError: a bad value, or a table that cannot be fitted; the sentence names it.
+    """
+    begun = time.perf_counter()
+    chosen, row_loss = get_law(law), get_loss(loss)
+    _check_numbers(delta, n_boot, resample, seed)
+    pinned = _pinned(chosen, fixed)
+    table = read_table(data, chosen, x=x, y=y, weights=weights, groups=groups, log=row_loss.log)
+    if resample == "clusters" and table.groups is None:
+        raise ValueError("`resample='clusters'` needs `groups`: the column that names the cluster")
+    n_free = len(chosen.parameters) - len(pinned)
+    check_design(chosen, table, n_free, set(pinned))
+    problem = Problem(
+        law=chosen, table=table, loss=row_loss, delta=delta if delta else 1.0, pinned=pinned
+    )
+    problem, best = _optimum(problem, delta)
+    method, count, resample = _plan(table, n_boot, resample)
+    draws = None
+    if count:
+        rng = np.random.default_rng(seed)
+        draws = bootstrap(problem, best.coordinates[:, 0], resample=resample, n_boot=count, rng=rng)
+    return assemble(problem, best, draws, method, seed, begun)
+
+
+def _optimum(problem: Problem, delta: float | None) -> tuple[Problem, Minimum]:
+    """The global optimum; delta, if not given, from a least-squares fit of the same rows."""
+    if delta is None and problem.loss.uses_delta:
+        rough = Problem(
+            law=problem.law,
+            table=problem.table,
+            loss=get_loss("squared_log"),
+            delta=1.0,
+            pinned=problem.pinned,
+        )
+        place = rough.solve()
+        residual = rough.objective().residuals(place.coordinates[:, 0])
+        problem = problem.with_delta(default_delta(residual, problem.table.weights, problem.n_free))
+        return problem, problem.solve(extra=place.coordinates)
+    return problem, problem.solve()
+
+
+def assemble(
+    problem: Problem,
+    best: Minimum,
+    draws: Draws | None,
+    method: str,
+    seed: int,
+    begun: float,
+) -> FitResult:
+    """The result of an optimum: standard errors, status, warnings."""
+    place = best.coordinates[:, 0]
+    printed = problem.model.printed(best.coordinates)[:, 0]
+    names = problem.law.parameters
+    if draws is not None:
+        errors = draws.parameters.std(axis=1)
+    else:
+        change = printed_jacobian(problem, place)
+        spread = change @ covariance(problem, place, robust=method != "profile") @ change.T
+        errors = np.sqrt(np.maximum(np.diag(spread), 0.0))
+    fields: dict[str, Any] = {
+        "params": {name: float(value) for name, value in zip(names, printed, strict=True)},
+        "stderr": {name: float(value) for name, value in zip(names, errors, strict=True)},
+        "objective": float(best.value[0]),
+        "method": method,
+        "draws": draws,
+        "problem": problem,
+        "coordinates": place,
+        "seed": seed,
+    }
+    plain = FitResult(**fields, status=FitStatus.CONVERGED, message="", warnings=(), seconds=0.0)
+    asymptote = problem.law.asymptote
+    interval = None if asymptote is None else plain.interval(asymptote)
+    found = diagnose(
+        problem, place, converged=bool(best.converged[0]), draws=draws, asymptote=interval
+    )
+    return FitResult(
+        **fields,
+        status=found.status,
+        message=found.message,
+        warnings=found.warnings,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _plan(table: Table, n_boot: int | None, resample: str | None) -> tuple[str, int, str]:
+    """Interval method, number of draws and kind of draw, by design unless the caller says."""
+    kind = resample or ("clusters" if table.groups is not None else "rows")
+    if n_boot is not None and n_boot > 0:
+        return "bootstrap", n_boot, kind
+    if n_boot is None:
+        if resample is not None or (table.groups is not None and table.n_rows <= MANY_ROWS):
+            return "bootstrap", DEFAULT_DRAWS, kind
+        if FEW_ROWS <= table.n_rows <= MANY_ROWS:
+            return "bootstrap", DEFAULT_DRAWS, kind
+    few = table.n_rows < FEW_ROWS and table.groups is None
+    return ("profile" if few else "sandwich"), 0, kind
+
+
+def _pinned(law: Law, fixed: Mapping[str, float | None] | None) -> dict[str, float]:
+    pinned: dict[str, float] = dict(law.fixed)
+    limits = {part.name: part for part in law.limits}
+    for name, value in (fixed or {}).items():
+        if name not in limits:
+            allowed = ", ".join(repr(known) for known in limits)
+            raise ValueError(f"`fixed`: law {law.name!r} has parameters {allowed}; not {name!r}")
+        if value is None:
+            pinned.pop(name, None)
+            continue
+        low, high = limits[name].low, limits[name].high
+        if not low <= value <= high:
+            raise ValueError(f"`fixed`: {name} must lie in [{low:g}, {high:g}]; not {value!r}")
+        pinned[name] = float(value)
+    return pinned
+
+
+def _check_numbers(
+    delta: float | None, n_boot: int | None, resample: str | None, seed: int
+) -> None:
+    if delta is not None and not (np.isfinite(delta) and delta > 0):
+        raise ValueError(f"`delta` must be a finite number above 0; not {delta!r}")
+    if n_boot is not None and (int(n_boot) != n_boot or n_boot < 0 or n_boot == 1):
+        raise ValueError(f"`n_boot` must be 0 or a whole number above 1; not {n_boot!r}")
+    if resample is not None and resample not in RESAMPLES:
+        allowed = ", ".join(repr(known) for known in RESAMPLES)
+        raise ValueError(f"`resample` must be one of {allowed}; not {resample!r}")
+    if int(seed) != seed or seed < 0:
+        raise ValueError(f"`seed` must be a whole number, at least 0; not {seed!r}")

@@ -1,0 +1,73 @@
+"""Intervals from bootstrap draws and from a covariance."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.bootstrap import Draws
+from scaling.laws import Linear, Nonlinear
+from scaling.problem import Problem
+from scaling.profiles import student
+
+Array = NDArray[np.float64]
+
+METHODS = ("bootstrap", "profile", "sandwich")
+FEW = 30
+"""Degrees of freedom below which bootstrap quantiles are widened to Student's."""
+
+
+def effective_degrees(problem: Problem) -> int:
+    """Clusters less one, or rows less parameters: the freedom that a variance rests on."""
+    if problem.table.groups is not None:
+        return max(int(problem.table.groups.max()), 1)
+    return max(problem.table.n_rows - problem.n_free, 1)
+
+
+def from_draws(
+    problem: Problem,
+    draws: Draws,
+    values: Array,
+    estimate: float,
+    level: float,
+    limits: Linear | Nonlinear | None,
+) -> tuple[float, float]:
+    """Percentile interval, widened around the estimate when few degrees of freedom are left.
+
+    Resampling n rows under-disperses by sqrt(n / (n - p)), and normal quantiles by Student's;
+    wild draws have already been enlarged for the first.
+    """
+    low, high = np.quantile(values, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
+    degrees = effective_degrees(problem)
+    if degrees < FEW:
+        widen = student(level, degrees) / student(level, 10**9)
+        if draws.resample != "wild":
+            widen *= np.sqrt((degrees + problem.n_free) / degrees)
+        low, high = estimate + widen * (low - estimate), estimate + widen * (high - estimate)
+    if limits is not None:
+        low, high = max(low, limits.low), min(high, limits.high)
+        if isinstance(limits, Nonlinear) and limits.log and high >= limits.high * (1 - 1e-9):
+            high = np.inf
+    return float(min(low, estimate)), float(max(high, estimate))
+
+
+def from_spread(
+    problem: Problem,
+    estimate: float,
+    variance: float,
+    level: float,
+    limits: Linear | Nonlinear | None,
+) -> tuple[float, float]:
+    """Student interval from a variance; multiplicative for positive coefficients and scales."""
+    error = float(np.sqrt(max(variance, 0.0)))
+    t = student(level, effective_degrees(problem))
+    relative = error / estimate if estimate > 0 else np.inf
+    scale_like = isinstance(limits, Linear) and limits.name != problem.law.asymptote
+    scale_like |= isinstance(limits, Nonlinear) and limits.log
+    if scale_like and relative < 5:
+        factor = float(np.exp(t * relative))
+        return estimate / factor, estimate * factor
+    low, high = estimate - t * error, estimate + t * error
+    if limits is not None:
+        low, high = max(low, limits.low), min(high, limits.high)
+    return float(low), float(high)

@@ -1,0 +1,180 @@
+"""The limit of infinitely many parameters and infinitely many ensemble members.
+
+Kim et al. (2025, arXiv 2509.14786) read the joint limit off nested fits: first members to
+infinity at each size, then size to infinity over those asymptotes. One joint fit of all runs has
+about a third of that estimator's standard deviation and is the answer here; the two nested orders
+are shown beside it as diagnostics.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling.fit import fit_law
+from scaling.result import FitResult
+from scaling.status import FitStatus
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitResult:
+    """The joint limit and how it was found.
+
+    Attributes:
+        limit: loss at infinite parameters and members, by the joint fit.
+        interval: its 95 % interval.
+        joint: the joint fit of the `ensemble` law.
+        members_first: limit by members first, then parameters; NaN if it cannot be computed.
+        params_first: limit by parameters first, then members; NaN if it cannot be computed.
+        status: status of the joint fit; NOT_IDENTIFIED says that no limit may be quoted.
+        message: the status in a sentence.
+        member_limits: asymptote in members at each size: columns n_params, limit.
+        param_limits: asymptote in parameters at each ensemble size: columns n_members, limit.
+        seconds: time taken.
+    """
+
+    limit: float
+    interval: tuple[float, float]
+    joint: FitResult
+    members_first: float
+    params_first: float
+    status: FitStatus
+    message: str
+    member_limits: pd.DataFrame
+    param_limits: pd.DataFrame
+    seconds: float
+
+    @property
+    def identified(self) -> bool:
+        """Whether the data determine the limit."""
+        return self.status.usable
+
+    def summary(self) -> str:
+        """The limit as text."""
+        low, high = self.interval
+        shown = f"{self.limit:.4f} [{low:.4f}, {high:.4f}]"
+        head = (
+            f"Joint limit (N, K to infinity): {shown}"
+            if self.identified
+            else (f"Joint limit: not identified (best fit {shown})")
+        )
+        return "\n".join(
+            [
+                head,
+                f"  nested, members first:    {self.members_first:.4f}",
+                f"  nested, parameters first: {self.params_first:.4f}",
+                self.joint.summary(),
+            ]
+        )
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The limit as JSON types; infinities and NaN as strings."""
+        from scaling.storage import plain
+
+        values = plain(
+            np.array([self.limit, *self.interval, self.members_first, self.params_first])
+        )
+        return {
+            "limit": values[0],
+            "interval_95": values[1:3],
+            "members_first": values[3],
+            "params_first": values[4],
+            "status": self.status.name,
+            "message": self.message,
+            "joint": self.joint.to_dict(),
+        }
+
+
+def joint_limit(
+    frame: Any,
+    params: str = "n_params",
+    members: str = "n_members",
+    y: str = "loss",
+    *,
+    loss: str = "huber_log",
+    delta: float | None = None,
+    n_boot: int | None = None,
+    resample: str | None = None,
+    groups: Any = None,
+    fixed: Mapping[str, float | None] | None = None,
+    weights: Any = None,
+    seed: int = 0,
+) -> LimitResult:
+    """Limit of the loss as parameters and ensemble members both go to infinity.
+
+    Args:
+        frame: one row per ensemble (a single model is an ensemble of one).
+        params: column of parameters per member.
+        members: column of members.
+        y: column of losses.
+        loss: as in `fit_law`, like all that follow.
+        delta: transition of the Huber loss.
+        n_boot: draws.
+        resample: kind of draw.
+        groups: clusters, for ensembles that share members.
+        fixed: pins or frees parameters; `{"gamma": None}` frees the exponent of K.
+        weights: row weights.
+        seed: seed of the draws.
+
+    Raises:
+        ValueError: as `fit_law`; at least 3 sizes and 2 ensemble sizes are needed.
+    """
+    begun = time.perf_counter()
+    joint = fit_law(
+        frame,
+        "ensemble",
+        x=[params, members],
+        y=y,
+        loss=loss,
+        delta=delta,
+        n_boot=n_boot,
+        resample=resample,
+        groups=groups,
+        fixed=fixed,
+        weights=weights,
+        seed=seed,
+    )
+    table = joint.problem.table
+    rows = pd.DataFrame({**table.columns, "loss": table.y, "weight": table.weights})
+    by_size = _asymptotes(rows, "n_params", "n_members")
+    by_members = _asymptotes(rows, "n_members", "n_params")
+    return LimitResult(
+        limit=joint.asymptote,
+        interval=joint.interval("E"),
+        joint=joint,
+        members_first=_last_limit(by_size, "n_params"),
+        params_first=_last_limit(by_members, "n_members"),
+        status=joint.status,
+        message=joint.message,
+        member_limits=by_size,
+        param_limits=by_members,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _asymptotes(rows: pd.DataFrame, by: str, along: str) -> pd.DataFrame:
+    """Asymptote of a power law along one column at each value of the other."""
+    found = []
+    for value, part in rows.groupby(by, sort=True):
+        if part[along].nunique() >= 3:
+            fit = fit_law(part, x=along, y="loss", weights="weight", loss="squared_log", n_boot=0)
+            found.append((value, fit.asymptote))
+    return pd.DataFrame(found, columns=[by, "limit"])
+
+
+def _last_limit(limits: pd.DataFrame, along: str) -> float:
+    usable = limits[limits["limit"] > 0]
+    if len(usable) < 3:
+        return float("nan")
+    return fit_law(usable, x=along, y="limit", loss="squared_log", n_boot=0).asymptote

@@ -1,0 +1,20 @@
+"""What a fit may say about itself. Each status is its own sentence."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class FitStatus(Enum):
+    """How far a fit can be trusted; the value is the sentence shown to the user."""
+
+    CONVERGED = "The global optimum was found and every parameter is inside its bounds."
+    AT_BOUND = "The optimum lies on the bound of a parameter."
+    NOT_IDENTIFIED = "The data do not identify the asymptote."
+    FLAT = "The loss does not fall with scale, so there is no scaling to fit."
+    NOT_CONVERGED = "The optimiser stopped before it reached an optimum."
+
+    @property
+    def usable(self) -> bool:
+        """Whether the asymptote of such a fit may be quoted (with its interval)."""
+        return self in (FitStatus.CONVERGED, FitStatus.AT_BOUND)
