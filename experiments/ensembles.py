@@ -41,10 +41,10 @@ def heuristic_point(single: Point, grid: Grid) -> Point:
 
 
 def run(lab: Lab, single: Regularized) -> Ensembles:
-    """Tune the members at every size for the loss of an ensemble of a few, then train the rest.
+    """Tune the members at every size for the limit of many, then train the rest.
 
-    The descent starts at the heuristic and compares the validation loss of the logit average of
-    the world's `n_tuning_members`; the winners are trained to `n_members`.
+    The descent starts at the heuristic and compares `limit_estimate` on validation, from the
+    world's `n_tuning_members`; the winners are trained to `n_members`.
     """
     world, grid = lab.world, grid_of(lab)
     scored: dict[tuple[int, Point], pd.DataFrame] = {}
@@ -59,15 +59,14 @@ def run(lab: Lab, single: Regularized) -> Ensembles:
             for point in points
         }
         lab.train([spec for specs in members.values() for spec in specs], title=title)
-        for cell, specs in members.items():
-            scored[cell] = lab.ensemble(specs)
+        scored.update(zip(members, lab.ensembles(list(members.values())), strict=True))
 
     def evaluate(
         cells: Mapping[Hashable, list[Point]],
     ) -> Mapping[Hashable, Mapping[Point, float]]:
         score(cells, world.n_tuning_members, "tuning members")
         return {
-            width: {point: whole_ensemble(scored[width, point]) for point in points}  # type: ignore[index]
+            width: {point: limit_estimate(scored[width, point]) for point in points}  # type: ignore[index]
             for width, points in cells.items()
         }
 
@@ -96,7 +95,12 @@ def run(lab: Lab, single: Regularized) -> Ensembles:
     return Ensembles(heuristic=heuristic, tuned=tuned, curves=pd.concat(curves, ignore_index=True))
 
 
-def whole_ensemble(scores: pd.DataFrame, column: str = "validation_loss") -> float:
-    """Return the loss of all members together, logits averaged."""
-    of_all = scores[scores["n_members"] == scores["n_members"].max()]
-    return float(of_all.loc[of_all["average"] == "logit", column].iloc[0])
+def limit_estimate(scores: pd.DataFrame, column: str = "validation_loss") -> float:
+    """Estimate the loss of infinitely many members from a few, logits averaged.
+
+    Where L(K) = E + B / K, E = (K L(K) - L(1)) / (K - 1). Only tuning uses this: limits
+    that are reported are fitted with a free exponent.
+    """
+    logit = scores[scores["average"] == "logit"].groupby("n_members")[column].mean()
+    most = int(logit.index.max())
+    return float((most * logit[most] - logit[1]) / (most - 1))

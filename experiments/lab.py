@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,22 @@ class Lab:
     def used(self) -> pd.DataFrame:
         """Return every run that this lab has asked for so far."""
         return self.store.frame(self._used.values())
+
+    def ensembles(self, groups: Sequence[Sequence[RunSpec]]) -> list[pd.DataFrame]:
+        """Score several ensembles of finished runs, one on each device at a time.
+
+        Returns:
+            A table for each group, see `ensemble`.
+        """
+        import jax
+
+        def score(at: int) -> pd.DataFrame:
+            devices = jax.local_devices()
+            with jax.default_device(devices[at % len(devices)]):
+                return self.ensemble(groups[at])
+
+        with ThreadPoolExecutor(jax.local_device_count()) as pool:
+            return list(pool.map(score, range(len(groups))))
 
     def ensemble(self, specs: Sequence[RunSpec]) -> pd.DataFrame:
         """Score every subset of these finished runs; the scores are kept in the store.

@@ -28,7 +28,7 @@ class World:
         epochs: grid of the tuned recipes.
         start: (weight decay, epochs) where tuning starts at every size.
         n_seeds: seeds of each cell of the standard recipe, and of the cells near a tuned optimum.
-        n_tuning_members: ensemble size whose loss tunes the members.
+        n_tuning_members: members that estimate the limit by which members are tuned.
         n_members: members trained in a tuned ensemble.
     """
 
@@ -99,10 +99,10 @@ WORLDS: dict[str, World] = {
             n_unique_tokens=16_384,
             n_eval_tokens=16_384,
             standard_epochs=(1, 2, 4, 8, 16, 32),
-            epochs=(4, 8, 16, 32, 64),
+            epochs=(4, 8, 16, 32, 64, 128),
             start=(3.2, 16),
             n_seeds=3,
-            n_tuning_members=3,
+            n_tuning_members=2,
             n_members=5,
         ),
     )

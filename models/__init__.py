@@ -1,0 +1,1 @@
+"""Everything that trains or samples: text, tokens, language models, ensembles."""

@@ -68,17 +68,23 @@ def member_subsets(n_members: int, *, most_per_size: int = 20, seed: int = 0) ->
 def _subset_nats(
     log_probs: jax.Array, targets: jax.Array, subsets: jax.Array
 ) -> dict[Average, jax.Array]:
-    """Sum the losses of one batch [M, B, T, V] for each subset [S, M]; a dict of [S]."""
+    """Sum the losses of one batch [M, B, T, V] for each subset [S, M]; a dict of [S].
 
-    def one(subset: jax.Array) -> dict[Average, jax.Array]:
-        weights = subset / subset.sum()
-        out: dict[Average, jax.Array] = {}
-        for how in AVERAGES:
-            mixed = _weighted(log_probs, weights, how)
-            out[how] = -jnp.take_along_axis(mixed, targets[..., None], axis=-1).sum()
-        return out
+    The mixture needs the members' gold probabilities only; the geometric mean also needs its
+    normaliser, which is a sum over the vocabulary for each subset.
+    """
+    gold = jnp.take_along_axis(log_probs, targets[None, ..., None], axis=-1)[..., 0]
+    weights = subsets / subsets.sum(axis=1, keepdims=True)
+    mixture = jnp.log(jnp.tensordot(weights, jnp.exp(gold), axes=1))
 
-    return jax.lax.map(one, subsets)
+    def log_normaliser(weight: jax.Array) -> jax.Array:
+        return jax.nn.logsumexp(jnp.tensordot(weight, log_probs, axes=1), axis=-1).sum()
+
+    geometric = jnp.tensordot(weights, gold, axes=1).sum(axis=(1, 2))
+    return {
+        "logit": jax.lax.map(log_normaliser, weights) - geometric,
+        "probability": -mixture.sum(axis=(1, 2)),
+    }
 
 
 def subset_losses(

@@ -29,6 +29,7 @@ class RMSNorm(nnx.Module):
         self.gain = nnx.Param(jnp.ones(width))
 
     def __call__(self, x_ND: jax.Array) -> jax.Array:
+        """Normalise [N, D]."""
         mean_square = jnp.mean(jnp.square(x_ND), axis=-1, keepdims=True)
         return x_ND * jax.lax.rsqrt(mean_square + 1e-6) * self.gain[...]
 
@@ -53,6 +54,7 @@ class Attention(nnx.Module):
         self.out = _matrix(rngs, config.width, config.width, (2 * config.n_layers) ** -0.5)
 
     def __call__(self, x_ND: jax.Array, n_positions: int) -> jax.Array:
+        """Let each of `n_positions` positions of a sequence look at itself and those before."""
         qkv = (x_ND @ self.qkv[...]).reshape(-1, n_positions, 3, self.n_heads, self.head_width)
         q_BTHK, k_BTHK, v_BTHK = rotate(qkv[:, :, 0]), rotate(qkv[:, :, 1]), qkv[:, :, 2]
         y_BTHK = jax.nn.dot_product_attention(q_BTHK, k_BTHK, v_BTHK, is_causal=True)
@@ -68,6 +70,7 @@ class SwiGLU(nnx.Module):
         self.down = _matrix(rngs, config.mlp_width, config.width, scale)
 
     def __call__(self, x_ND: jax.Array) -> jax.Array:
+        """Transform each position [N, D] by itself."""
         gate_NF, up_NF = jnp.split(x_ND @ self.gate_and_up[...], 2, axis=-1)
         return (jax.nn.silu(gate_NF) * up_NF) @ self.down[...]
 
@@ -80,6 +83,7 @@ class Block(nnx.Module):
         self.attention, self.mlp = Attention(config, rngs), SwiGLU(config, rngs)
 
     def __call__(self, x_ND: jax.Array, n_positions: int) -> jax.Array:
+        """Add attention over sequences of `n_positions`, then the SwiGLU layer, to [N, D]."""
         x_ND = x_ND + self.attention(self.attention_norm(x_ND), n_positions)
         return x_ND + self.mlp(self.mlp_norm(x_ND))
 

@@ -1,0 +1,68 @@
+"""The figures of the talk, one module each.
+
+A module defines `NAME`, `TITLE`, `CAPTION` and `draw(story) -> (figure, frame)`, where the frame
+holds the numbers that are plotted. `story` is an `experiments.story.Story`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from experiments.story import Story
+
+SUFFIXES = ("png", "pdf", "csv")
+PNG_DPI = 160
+
+
+def figure_names() -> list[str]:
+    """Return the names of all figures, in the order of the talk."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name.split("_")[0] for name in names if name.startswith("fig"))
+
+
+def figure_modules(names: Iterable[str] = ()) -> list[ModuleType]:
+    """Import figures by name (all when none is named).
+
+    Raises:
+        ValueError: no figure of that name.
+    """
+    files = {
+        module.name.split("_")[0]: module.name
+        for module in pkgutil.iter_modules(__path__)
+        if module.name.startswith("fig")
+    }
+    for name in names:
+        if name not in files:
+            raise ValueError(f"figure must be one of {', '.join(sorted(files))}; not {name!r}")
+    return [importlib.import_module(f"{__name__}.{files[n]}") for n in names or sorted(files)]
+
+
+def save(module: ModuleType, story: Story, folder: Path) -> list[Path]:
+    """Draw one figure and write it as PNG, PDF and CSV; return the paths."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from experiments.files import replacing
+    from paper_figs.style import STYLE
+
+    with plt.style.context(STYLE):
+        figure, frame = module.draw(story)
+        paths = [folder / f"{module.NAME}.{suffix}" for suffix in SUFFIXES]
+        for path in paths:
+            with replacing(path) as beside:
+                if path.suffix == ".csv":
+                    frame.to_csv(beside, index=False)
+                else:
+                    # Without dates, the same numbers give the same file.
+                    undated = {"CreationDate": None} if path.suffix == ".pdf" else None
+                    figure.savefig(beside, dpi=PNG_DPI, metadata=undated)
+        plt.close(figure)
+    return paths

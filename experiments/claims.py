@@ -1,0 +1,98 @@
+"""The talk's claims as statements that runs can support or contradict.
+
+A claim is one function, in `claims_part1` or `claims_part2`: its docstring is the decision rule,
+written before the runs were looked at. Intervals are 95 %, over seeds or over ensemble members;
+hyperparameters are selected on the validation part and losses reported on the test part, in nats
+per token.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.intervals import Estimate
+from experiments.story import Story
+
+Verdict = Literal["supported", "contradicted", "inconclusive"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One claim with its verdict.
+
+    Attributes:
+        id: as in the list of claims (P Part 1, S Part 2, N new here).
+        statement: what the talk says.
+        verdict: supported, contradicted or inconclusive.
+        quantity: what was measured.
+        value: the measurement.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        detail: the figures behind the verdict, and why it is inconclusive where it is.
+        rule: how the verdict was decided.
+        n_seeds: independent seeds or members behind each mean.
+    """
+
+    id: str
+    statement: str
+    verdict: Verdict
+    quantity: str
+    value: float
+    low: float
+    high: float
+    detail: str
+    rule: str
+    n_seeds: int
+
+    @property
+    def headline(self) -> str:
+        """The measurement in a line."""
+        return f"{self.quantity}: {self.value:.3g} [{self.low:.3g}, {self.high:.3g}]. {self.detail}"
+
+
+Test = Callable[[Story], Claim]
+_TESTS: dict[str, Test] = {}
+
+
+def claim(id: str, statement: str) -> Callable[[Callable[[Story], dict]], Test]:
+    """Register a function that measures a claim; its docstring becomes the claim's rule.
+
+    The function takes a Story and returns `verdict`, `quantity`, `estimate` (an Estimate) and
+    `detail`; see `Claim`.
+    """
+
+    def register(judge: Callable[[Story], dict]) -> Test:
+        rule = " ".join((inspect.getdoc(judge) or "").split())
+
+        def test(story: Story) -> Claim:
+            found = judge(story)
+            estimate: Estimate = found.pop("estimate")
+            return Claim(
+                id=id, statement=statement, rule=rule, value=estimate.value, low=estimate.low,
+                high=estimate.high, n_seeds=estimate.n, **found,
+            )  # fmt: skip
+
+        _TESTS[id] = test
+        return test
+
+    return register
+
+
+def test_claims(story: Story) -> list[Claim]:
+    """Test every claim that the runs of a story can test, in the order of the talk."""
+    from experiments import claims_part1, claims_part2  # noqa: F401 - they register their claims
+
+    return [test(story) for test in _TESTS.values()]
+
+
+test_claims.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest's
+
+
+def verdict(*, supported: bool, contradicted: bool) -> Verdict:
+    """Turn the two halves of a rule into a verdict; neither or both is inconclusive."""
+    if supported == contradicted:
+        return "inconclusive"
+    return "supported" if supported else "contradicted"

@@ -1,0 +1,86 @@
+"""The command `datawall`: one subcommand a file of `experiments.commands`.
+
+Only settings are imported here, so that `--help` answers at once; a command imports what it needs
+when it runs. Results go to stdout, progress and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated
+
+DEBUG_VARIABLE = "DATAWALL_DEBUG"
+EXIT_BAD_INPUT = 2
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status.
+
+    A mistake of the user's ends in one sentence on stderr; DATAWALL_DEBUG=1 shows the traceback.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
+        print(f"datawall {metadata.version('datawall')}")
+        return 0
+    try:
+        return _parse(arguments).run()
+    except KeyboardInterrupt:
+        print("datawall: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (`datawall show | head`): nothing is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        said = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"datawall: {said}", file=sys.stderr)
+        return EXIT_BAD_INPUT if isinstance(error, ValueError) else EXIT_FAILED
+
+
+def _parse(arguments: Sequence[str]):  # type: ignore[no-untyped-def]
+    import tyro
+
+    from experiments.commands.claims import Claims
+    from experiments.commands.figures import Figures
+    from experiments.commands.fit import Fit
+    from experiments.commands.graphsim import Graphsim
+    from experiments.commands.limit import Limit
+    from experiments.commands.reproduce import Reproduce
+    from experiments.commands.run import Run
+    from experiments.commands.show import Show
+
+    def named(command: type, name: str) -> object:
+        return Annotated[command, tyro.conf.subcommand(name, prefix_name=False)]
+
+    commands = {
+        "reproduce": Reproduce,
+        "run": Run,
+        "show": Show,
+        "claims": Claims,
+        "figures": Figures,
+        "fit": Fit,
+        "limit": Limit,
+        "graphsim": Graphsim,
+    }
+    union = None
+    for name, command in commands.items():
+        choice = named(command, name)
+        union = choice if union is None else union | choice  # type: ignore[operator]
+    return tyro.cli(
+        union,  # type: ignore[arg-type]
+        args=list(arguments),
+        prog="datawall",
+        description="How far can language modelling go when data runs out and compute does not?",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""`datawall claims`: the talk's claims, tested on the runs of a world."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """Print each claim with its verdict, measured value and interval (trains what is missing)."""
+
+    world: str = "quick"
+    """The world whose runs are asked."""
+    corpus: str | None = None
+    """Its text, when it is not the world's own."""
+    runs: Path = Path("runs")
+    """Folder of the trained runs, one subfolder a world."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """Test and print."""
+        from models.devices import configure_host_devices
+
+        configure_host_devices()
+        from experiments.claims import test_claims
+        from experiments.story import tell
+        from experiments.tables import claims_table, print_table
+
+        claims = test_claims(tell(self.world, corpus=self.corpus, runs=self.runs))
+        if self.json:
+            print(json.dumps([asdict(claim) for claim in claims], indent=1))
+        else:
+            print_table(claims_table(claims), title=f"claims, world {self.world}")
+        return 0

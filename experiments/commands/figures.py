@@ -1,0 +1,40 @@
+"""`datawall figures`: draw figures of the talk from the runs of a world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Draw figures as PNG and PDF with the plotted numbers as CSV (trains what is missing)."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Figures to draw, such as fig06; all by default."""
+    world: str = "quick"
+    """The world whose runs are drawn."""
+    corpus: str | None = None
+    """Its text, when it is not the world's own."""
+    runs: Path = Path("runs")
+    """Folder of the trained runs, one subfolder a world."""
+    out: Path = Path("out")
+    """Folder of the report; figures go to its subfolder figures/."""
+
+    def run(self) -> int:
+        """Draw and name the files."""
+        from models.devices import configure_host_devices
+
+        configure_host_devices()
+        from experiments.story import tell
+        from paper_figs import figure_modules, save
+
+        modules = figure_modules(self.names)
+        story = tell(self.world, corpus=self.corpus, runs=self.runs)
+        for module in modules:
+            for path in save(module, story, self.out / "figures"):
+                print(path)
+        return 0

@@ -1,0 +1,51 @@
+"""`datawall reproduce`: train, tune, fit, simulate, draw, judge, report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduce:
+    """Run the whole story of a world and write its report.
+
+    What is finished is not done again: after an interruption the same command goes on.
+    """
+
+    world: str = "quick"
+    """How large: tiny (seconds) or quick (minutes)."""
+    corpus: str | None = None
+    """Text to train on instead of the world's: stdlib, novels, files:PATH or hf:DATASET."""
+    runs: Path = Path("runs")
+    """Folder of the trained runs, one subfolder a world."""
+    out: Path = Path("out")
+    """Folder of the figures, tables and the report."""
+
+    def run(self) -> int:
+        """Do it and name the report."""
+        from models.devices import configure_host_devices
+
+        configure_host_devices()
+        from rich.console import Console
+
+        from experiments.report import is_current, write_report
+        from experiments.story import tell
+
+        started = time.monotonic()
+        story = tell(self.world, corpus=self.corpus, runs=self.runs)
+        report = self.out / "report.html"
+        console = Console(highlight=False, soft_wrap=True)
+        if is_current(report, story):
+            console.print(f"Nothing to do: {report} is up to date.")
+            return 0
+        claims = write_report(story, self.out)
+        for claim in claims:
+            console.print(f"  {claim.id:>4} {claim.verdict:<12} {claim.headline}", markup=False)
+        n_runs, seconds = len(story.runs), time.monotonic() - started
+        console.print(
+            f"{n_runs} runs ({story.n_trained} of them new) in {seconds / 60:.1f} minutes.\n"
+            f"Report: {report}"
+        )
+        return 0

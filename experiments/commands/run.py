@@ -1,0 +1,42 @@
+"""`datawall run`: train one recipe of a world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Train one recipe and those it builds on; finished runs are not trained again."""
+
+    recipe: Annotated[Literal["standard", "regularized", "ensembles"], tyro.conf.Positional]
+    """What to train."""
+    world: str = "quick"
+    """How large: tiny (seconds) or quick (minutes)."""
+    corpus: str | None = None
+    """Text to train on instead of the world's: stdlib, novels, files:PATH or hf:DATASET."""
+    runs: Path = Path("runs")
+    """Folder of the trained runs, one subfolder a world."""
+
+    def run(self) -> int:
+        """Train, then print the losses by cell."""
+        from models.devices import configure_host_devices
+
+        configure_host_devices()
+        from experiments import ensembles, regularized, standard
+        from experiments.story import open_lab
+        from experiments.tables import cells_table, print_table
+
+        lab = open_lab(self.world, corpus=self.corpus, runs=self.runs)
+        if self.recipe == "standard":
+            standard.run(lab)
+        else:
+            single = regularized.run(lab)
+            if self.recipe == "ensembles":
+                ensembles.run(lab, single)
+        print_table(cells_table(lab.used()), title=f"{self.recipe}, world {lab.world.name}")
+        return 0

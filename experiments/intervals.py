@@ -1,0 +1,86 @@
+"""Intervals for small samples: a few seeds, a few ensemble members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its interval, and how many independent samples stand behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def is_positive(self) -> bool:
+        """Tell whether the whole interval lies above zero."""
+        return self.low > 0
+
+    @property
+    def is_negative(self) -> bool:
+        """Tell whether the whole interval lies below zero."""
+        return self.high < 0
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def mean_estimate(samples: Sequence[float] | np.ndarray, *, level: float = 0.95) -> Estimate:
+    """Student's t interval of a mean; unbounded with fewer than two samples."""
+    samples = np.asarray(samples, float)
+    mean, n = float(samples.mean()), len(samples)
+    if n < 2:
+        return Estimate(value=mean, low=-np.inf, high=np.inf, n=n)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * samples.std(ddof=1) / np.sqrt(n)
+    return Estimate(value=mean, low=mean - half, high=mean + half, n=n)
+
+
+def difference(
+    first: Sequence[float] | np.ndarray,
+    second: Sequence[float] | np.ndarray,
+    *,
+    level: float = 0.95,
+) -> Estimate:
+    """Welch's t interval of mean(first) - mean(second), samples independent."""
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    value, n = float(a.mean() - b.mean()), min(len(a), len(b))
+    if n < 2:
+        return Estimate(value=value, low=-np.inf, high=np.inf, n=n)
+    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    spread = va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)
+    df = (va + vb) ** 2 / spread if spread > 0 else n - 1
+    half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(va + vb)
+    return Estimate(value=value, low=value - half, high=value + half, n=n)
+
+
+def jackknife(
+    value: float, replicates: Sequence[Sequence[float]], *, level: float = 0.95
+) -> Estimate:
+    """Delete-one jackknife of a statistic of several independent groups.
+
+    Args:
+        value: the statistic with every member of every group.
+        replicates: for each group, the statistic with one of its members left out at a time.
+        level: confidence.
+
+    Returns:
+        value +- t * s.e., where the variance adds (n - 1) / n * sum of squared deviations over the
+        groups and t has as many degrees of freedom as the smallest group gives (Efron and
+        Tibshirani 1993, chapter 11).
+    """
+    groups = [np.asarray(group, float) for group in replicates]
+    n = min(len(group) for group in groups)
+    if n < 2:
+        return Estimate(value=value, low=-np.inf, high=np.inf, n=n)
+    variance = sum(
+        (len(group) - 1) / len(group) * np.sum((group - group.mean()) ** 2) for group in groups
+    )
+    half = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(variance)
+    return Estimate(value=value, low=value - half, high=value + half, n=n)

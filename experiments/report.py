@@ -1,0 +1,157 @@
+"""The report: one self-contained page with the story in the order of the talk."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+
+from experiments import talk
+from experiments.claims import Claim, test_claims
+from experiments.files import write_text
+from experiments.progress import WorkProgress
+from experiments.provenance import provenance
+from experiments.story import Story
+
+KEY_MARK = '<meta name="datawall-key" content="{key}">'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A figure as the page shows it."""
+
+    name: str
+    title: str
+    caption: str
+    png: str
+    csv: str
+
+
+def is_current(report: Path, story: Story) -> bool:
+    """Tell whether a report was made from exactly these results by exactly this code."""
+    try:
+        with report.open(encoding="utf-8") as file:
+            return KEY_MARK.format(key=story.key) in file.read(4096)
+    except OSError:
+        return False
+
+
+def write_report(story: Story, out: Path) -> list[Claim]:
+    """Draw every figure, test every claim and write `report.html`, `claims.csv` and `figures/`.
+
+    Returns:
+        The claims, in the order of the talk.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from paper_figs import figure_modules, save
+
+    modules = figure_modules()
+    with WorkProgress("figures and claims", n_jobs=len(modules) + 1, work=len(modules) + 1) as bar:
+        claims = test_claims(story)
+        bar.advance(1)
+        bar.finish_job()
+        figures = []
+        for module in modules:
+            figures.append(_drawn(module, save(module, story, out / "figures")))
+            bar.advance(1)
+            bar.finish_job()
+    environment = Environment(
+        loader=PackageLoader("experiments"), autoescape=True, undefined=StrictUndefined
+    )
+    page = environment.get_template("report.html").render(
+        key_mark=KEY_MARK.format(key=story.key),
+        story=story,
+        figures=figures,
+        claims=claims,
+        counts=pd.Series([claim.verdict for claim in claims]).value_counts().to_dict(),
+        side_by_side=side_by_side(story),
+        facts=_facts(story),
+    )
+    write_text(out / "claims.csv", pd.DataFrame(map(asdict, claims)).to_csv(index=False))
+    write_text(out / "report.html", page)
+    return claims
+
+
+def side_by_side(story: Story) -> list[dict[str, str]]:
+    """Set the talk's published values beside ours, row by row."""
+    laws, single = story.laws, story.laws.single
+    low, high = single.interval("E")
+    joint = laws.joint_limit
+    second = sorted(laws.limits)[1]
+    standard = story.standard_best.groupby("width")["test_loss"].mean().min()
+    first = talk.REGULARIZED_LAW
+    published_decay = ", ".join(f"{decay:g}" for decay in talk.TUNED["weight_decay"])
+    our_decay = ", ".join(
+        f"{tuned.point[0]:g}" for _, tuned in sorted(story.regularized.tuned.items())
+    )
+    rows = [
+        ("Best loss of the standard recipe", f"{talk.STANDARD_BEST}", f"{standard:.3f}"),
+        ("Tuned weight decay, by size", published_decay, our_decay),
+        (
+            "Law of tuned single models",
+            f"{first['E']} + {first['A']} / (N/1e9)^{first['alpha']}",
+            f"{single.params['E']:.3f} + {single.params['A']:.3g} / N^{single.params['alpha']:.2f}",
+        ),
+        ("Limit of one ever larger model", f"{first['E']}", f"{single.params['E']:.3f}"),
+        ("... its 95 % interval", "none given", f"[{low:.3f}, {high:.3f}]"),
+        (
+            "Limit of infinitely many small members",
+            f"{talk.ENSEMBLE_LAW['E']} (second of four sizes)",
+            f"{laws.limits[second]} (second of {len(laws.limits)} sizes)",
+        ),
+        (
+            "Exponent of 1/K",
+            f"{talk.ENSEMBLE_LAW['alpha']}",
+            f"{laws.exponents[second]}",
+        ),
+        (
+            "Joint limit",
+            f"{talk.JOINT_LIMIT}",
+            str(joint) if laws.joint_is_identified else f"not identified ({joint})",
+        ),
+    ]
+    return [{"quantity": q, "published": p, "here": h} for q, p, h in rows]
+
+
+def _drawn(module: ModuleType, paths: list[Path]) -> Drawn:
+    encoded = {path.suffix: base64.b64encode(path.read_bytes()).decode() for path in paths}
+    return Drawn(
+        name=module.NAME,
+        title=module.TITLE,
+        caption=module.CAPTION,
+        png=encoded[".png"],
+        csv=encoded[".csv"],
+    )
+
+
+def _facts(story: Story) -> dict[str, str]:
+    """What a reader needs to know to judge or repeat the numbers."""
+    world, runs, source = story.world, story.runs, provenance()
+    revision = str(source["git_revision"] or "unknown")[:12]
+    packages = source["packages"]
+    assert isinstance(packages, dict)
+    return {
+        "World": world.name,
+        "Text": f"{world.corpus}, SHA-256 {story.corpus_sha256[:16]}..., "
+        f"{story.bytes_per_token:.2f} bytes per token",
+        "Unique tokens": f"{world.n_unique_tokens:,}; {world.n_eval_tokens:,} each to select "
+        "(validation) and to report (test), from other documents",
+        "Model sizes": ", ".join(
+            f"{world.model(width).n_params_non_embedding:,}" for width in world.widths
+        )
+        + " non-embedding parameters",
+        "Training": f"{len(runs)} runs, {int(runs['n_tokens_seen'].sum()):,} tokens, "
+        f"{runs['train_flops'].sum():.2g} FLOPs, {runs['seconds'].sum() / 60:.0f} device-minutes "
+        f"on {', '.join(sorted(runs['device'].unique()))}",
+        "Diverged runs": str(int((runs["status"] == "diverged").sum())),
+        "Code": revision + (" with local changes" if source["git_dirty"] else ""),
+        "Software": f"Python {source['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "Machine": str(source["platform"]),
+        "Written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }

@@ -1,0 +1,57 @@
+"""Figure 3: more parameters under the standard recipe."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments import talk
+from experiments.story import Story
+from paper_figs.style import COLORS, MARKERS, log_ticks
+
+NAME = "fig03"
+TITLE = "Under the standard recipe, more parameters stop paying"
+CAPTION = (
+    "Left: test loss at the usual weight decay against model size, with the epochs that validation "
+    "selects at each size (their number beside the point) and at fixed numbers of epochs; bars "
+    "from the lowest to the highest seed. Right, published (Kim et al. 2025, arXiv 2509.14786): "
+    "the same for 150M to 1.4B parameters on 200M tokens, best epochs and learning rate at each."
+)
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Draw loss against size, ours beside the published one."""
+    runs = story.standard
+    n = "n_params_non_embedding"
+    figure, (ax, published) = plt.subplots(
+        1, 2, figsize=(8.4, 3.8), gridspec_kw={"width_ratios": [1.6, 1]}
+    )
+    frames = []
+    best = story.standard_best.groupby([n, "n_epochs"])["test_loss"].agg(["mean", "min", "max"])
+    frames.append(best.reset_index().assign(series="epochs selected at each size"))
+    largest = sorted(runs["n_epochs"].unique())[-3:]
+    for n_epochs in largest:
+        rows = runs[runs["n_epochs"] == n_epochs]
+        table = rows.groupby([n, "n_epochs"])["test_loss"].agg(["mean", "min", "max"])
+        frames.append(table.reset_index().assign(series=f"{n_epochs} epochs at every size"))
+    for i, frame in enumerate(frames):
+        errors = [frame["mean"] - frame["min"], frame["max"] - frame["mean"]]
+        ax.errorbar(
+            frame[n], frame["mean"], yerr=errors, color=COLORS[i], marker=MARKERS[i], capsize=2,
+            linestyle="-" if i == 0 else "--", label=frame["series"].iloc[0],
+        )  # fmt: skip
+    for row in frames[0].itertuples():
+        ax.annotate(
+            f"{row.n_epochs} ep", (row.n_params_non_embedding, row.mean),
+            textcoords="offset points", xytext=(4, -12), fontsize=8, color=COLORS[0],
+        )  # fmt: skip
+    log_ticks(ax, runs[n].tolist())
+    ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")
+    ax.legend()
+    theirs = talk.STANDARD
+    published.plot(theirs["n_params"], theirs["loss"], color=COLORS[6], marker=MARKERS[1])
+    log_ticks(published, theirs["n_params"].tolist())
+    published.set(xlabel="parameters", title="published: 200M tokens")
+    shown = theirs.rename(columns={"n_params": n, "loss": "mean"}).assign(series="published")
+    return figure, pd.concat([*frames, shown], ignore_index=True)

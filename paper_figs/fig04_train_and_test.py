@@ -1,0 +1,39 @@
+"""Figure 4: train and test loss as the data is repeated."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.story import Story
+from paper_figs.style import COLORS, MARKERS, human, log_ticks
+
+NAME = "fig04"
+TITLE = "Overfitting is not benign: train loss falls while test loss rises"
+CAPTION = (
+    "Standard recipe: training loss averaged over the last epoch (dashed, hollow) and test loss "
+    "(solid, filled) against the number of epochs over the same unique tokens, one colour a model "
+    "size, means over seeds."
+)
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Draw both losses against epochs."""
+    keys = ["width", "n_params_non_embedding", "n_epochs"]
+    table = story.standard.groupby(keys)[["train_loss", "test_loss"]].mean().reset_index()
+    figure, ax = plt.subplots()
+    for i, (_, rows) in enumerate(table.groupby("width")):
+        size = human(rows["n_params_non_embedding"].iloc[0])
+        ax.plot(
+            rows["n_epochs"], rows["test_loss"], color=COLORS[i], marker=MARKERS[i],
+            label=f"test, N = {size}",
+        )  # fmt: skip
+        ax.plot(
+            rows["n_epochs"], rows["train_loss"], color=COLORS[i], marker=MARKERS[i],
+            linestyle="--", fillstyle="none", label=f"train, N = {size}",
+        )  # fmt: skip
+    log_ticks(ax, table["n_epochs"].tolist(), base=2)
+    ax.set(xlabel="epochs", ylabel="loss (nats per token)")
+    ax.legend(ncols=2)
+    return figure, table

@@ -1,0 +1,77 @@
+"""Figure 6: with tuned regularisation the loss falls with size, towards a limit."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments import talk
+from experiments.story import Story
+from paper_figs.style import COLORS, MARKERS, human, interval_text, limit_line, log_ticks, spread_x
+
+NAME = "fig06"
+TITLE = "Tuned weight decay makes loss fall with parameters, towards a first limit"
+CAPTION = (
+    "Left: test loss against model size with weight decay and epochs tuned at every size (one "
+    "point a seed; hollow where the optimum lies on an edge of the grid), the fitted law "
+    "E + A / N^alpha with its extrapolation dashed, and its limit E with a 95 % interval; the "
+    "standard recipe for comparison. Beside each size: weight decay and epochs. Right, published: "
+    "3.43 + 0.05 / N^1.02, N in billions, on 200M tokens, and the standard recipe "
+    "(Kim et al. 2025, arXiv 2509.14786)."
+)
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Draw the tuned losses, the law and its limit, ours beside the published one."""
+    n = "n_params_non_embedding"
+    best, fit = story.regularized.best, story.laws.single
+    figure, (ax, published) = plt.subplots(
+        1, 2, figsize=(9.2, 4.2), gridspec_kw={"width_ratios": [1.7, 1]}
+    )
+    standard = story.standard_best.groupby(n)["test_loss"].mean()
+    ax.plot(standard.index, standard, color=COLORS[1], marker=MARKERS[1], label="standard recipe")
+    for width, rows in best.groupby("width"):
+        tuned = story.regularized.tuned[int(str(width))]
+        ax.plot(
+            rows[n], rows["test_loss"], MARKERS[0], color=COLORS[0],
+            fillstyle="full" if tuned.certified else "none",
+            label="tuned, one point a seed" if width == best["width"].min() else None,
+        )  # fmt: skip
+        weight_decay, n_epochs = tuned.point
+        ax.annotate(
+            f"wd {weight_decay:g}\n{n_epochs} ep", (rows[n].iloc[0], rows["test_loss"].min()),
+            textcoords="offset points", xytext=(0, -26), ha="center", fontsize=8, color=COLORS[0],
+        )  # fmt: skip
+    inside = spread_x(best[n].min(), best[n].max())
+    beyond = spread_x(best[n].max(), 30 * best[n].max())
+    for sizes, linestyle in ((inside, "-"), (beyond, "--")):
+        mean = fit.predict(pd.DataFrame({n: sizes}))["mean"]
+        ax.plot(sizes, mean, color=COLORS[0], linestyle=linestyle, linewidth=1.2)
+    low, high = fit.interval("E")
+    limit_line(
+        ax, fit.params["E"], low, high, color=COLORS[2],
+        label=f"limit {fit.params['E']:.2f} {interval_text(low, high)}",
+    )  # fmt: skip
+    log_ticks(ax, [*best[n].unique(), 30 * best[n].max()])
+    ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")
+    ax.legend(loc="upper right")
+
+    law = talk.REGULARIZED_LAW
+    sizes = np.geomspace(150e6, 14e9, 200)
+    published.plot(
+        talk.STANDARD["n_params"], talk.STANDARD["loss"], color=COLORS[1], marker=MARKERS[1],
+        label="standard recipe",
+    )  # fmt: skip
+    curve = law["E"] + law["A"] / (sizes / law["scale"]) ** law["alpha"]
+    published.plot(sizes, curve, color=COLORS[0], label="regularised law")
+    limit_line(published, law["E"], np.nan, np.nan, color=COLORS[2], label=f"limit {law['E']}")
+    published.set_xscale("log")
+    published.xaxis.set_major_formatter(lambda value, _: human(value))
+    published.set(xlabel="parameters", title="published: 200M tokens")
+    published.legend()
+    columns = ["width", n, "weight_decay", "n_epochs", "seed", "validation_loss", "test_loss"]
+    ours = best[columns].assign(series="tuned", law=fit.predict(best[[n]])["mean"].to_numpy())
+    theirs = story.standard_best[columns].assign(series="standard")
+    return figure, pd.concat([ours, theirs], ignore_index=True)

@@ -1,0 +1,74 @@
+"""Figure 8: ensembles of small models against one ever larger model."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments import talk
+from experiments.limits import member_curve
+from experiments.story import Story
+from paper_figs.style import COLORS, MARKERS, human, interval_text, limit_line, spread_x
+
+NAME = "fig08"
+TITLE = "At equal total size, ensembles reach below the limit of one ever larger model"
+CAPTION = (
+    "Left: test loss against total parameters N x K for ensembles of K members (logits averaged, "
+    "means over subsets of the members), one line a member size, members tuned for the ensemble; "
+    "dotted: fitted E + A / K^gamma. The tuned single models and their law's limit for comparison. "
+    "Right, published: members of 300M, 3.34 + 0.25 / K, against 3.43 + 0.05 / N^1.02 "
+    "(Kim et al. 2025, arXiv 2509.14786)."
+)
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Draw loss against total parameters, ours beside the published one."""
+    n = "n_params_non_embedding"
+    figure, (ax, published) = plt.subplots(
+        1, 2, figsize=(9.2, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
+    )
+    single = story.regularized.best.groupby(n)["test_loss"].mean()
+    ax.plot(single.index, single, color="black", marker="x", label="one tuned model")
+    tables = []
+    for i, (width, fit) in enumerate(story.laws.ensembles.items()):
+        table = member_curve(story.ensembles.curves, width)
+        size = story.world.model(width).n_params_non_embedding
+        limit = story.laws.limits[width]
+        bounds = interval_text(limit.low, limit.high)
+        ax.plot(
+            size * table["n_members"], table["test_loss"], color=COLORS[i], marker=MARKERS[i],
+            label=f"members of {human(size)}: limit {limit.value:.2f} {bounds}",
+        )  # fmt: skip
+        members = spread_x(1, 100)
+        curve = fit.predict(pd.DataFrame({"n_members": members}))["mean"]
+        ax.plot(size * members, curve, color=COLORS[i], linestyle=":", linewidth=1.2)
+        tables.append(table.assign(width=width, n_params_non_embedding=size))
+    low, high = story.laws.single.interval("E")
+    value = story.laws.single.params["E"]
+    limit_line(
+        ax, value, low, high, color="black",
+        label=f"limit of one model {value:.2f} {interval_text(low, high)}",
+    )  # fmt: skip
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    ax.set(xlabel="total parameters N x K", ylabel="test loss (nats per token)", title="here")
+    ax.legend(fontsize=7.5)
+
+    members, one = talk.ENSEMBLE_LAW, talk.REGULARIZED_LAW
+    k = np.arange(1, 33)
+    sizes = np.geomspace(150e6, 10e9, 100)
+    published.plot(
+        300e6 * k, members["E"] + members["A"] / k ** members["alpha"], color=COLORS[1],
+        marker=MARKERS[1], markevery=[0, 1, 2, 3, 7, 15, 31], label="members of 300M",
+    )  # fmt: skip
+    published.plot(
+        sizes, one["E"] + one["A"] / (sizes / one["scale"]) ** one["alpha"], color="black",
+        label="one model",
+    )  # fmt: skip
+    published.set_xscale("log")
+    published.xaxis.set_major_formatter(lambda value, _: human(value))
+    published.set(xlabel="total parameters N x K", title="published: 200M tokens")
+    published.legend()
+    return figure, pd.concat(tables, ignore_index=True)

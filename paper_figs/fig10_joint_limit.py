@@ -1,0 +1,86 @@
+"""Figure 10: members to infinity, then parameters to infinity."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments import talk
+from experiments.story import Story
+from paper_figs.style import COLORS, MARKERS, interval_text, limit_line, log_ticks
+
+NAME = "fig10"
+TITLE = "Members to infinity and parameters to infinity: the joint limit"
+CAPTION = (
+    "Left: test loss of the best standard recipe, the tuned single model, ensembles of 1 to K "
+    "members tuned at every size (grey, larger K darker) and the fitted limit of infinitely many "
+    "members, against the size of a member; the joint limit with its 95 % interval, or the "
+    "statement that these runs do not identify it. Right, published: limits of infinitely many "
+    "members at 200M tokens and the joint limit 3.17 (Kim et al. 2025, arXiv 2509.14786)."
+)
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Draw the recipes and their limits against size, ours beside the published ones."""
+    n = "n_params_non_embedding"
+    laws = story.laws
+    figure, (ax, published) = plt.subplots(
+        1, 2, figsize=(9.2, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
+    )
+    standard = story.standard_best.groupby(n)["test_loss"].mean()
+    single = story.regularized.best.groupby(n)["test_loss"].mean()
+    ax.plot(standard.index, standard, color=COLORS[1], marker=MARKERS[1], label="standard")
+    ax.plot(single.index, single, color=COLORS[0], marker=MARKERS[0], label="tuned single model")
+    table = laws.ensemble_table
+    largest = table["n_members"].max()
+    for n_members, rows in table.groupby("n_members"):
+        ax.plot(
+            rows[n], rows["test_loss"], color=str(0.85 - 0.6 * float(str(n_members)) / largest),
+            linewidth=1, label=f"K = {n_members}",
+        )  # fmt: skip
+    sizes = [story.world.model(width).n_params_non_embedding for width in laws.ensembles]
+    limits = [laws.limits[width] for width in laws.ensembles]
+    values = np.array([limit.value for limit in limits])
+    errors = np.abs([[e.value - e.low, e.high - e.value] for e in limits]).T
+    ax.errorbar(
+        sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), color=COLORS[3],
+        marker=MARKERS[2], capsize=2, label="K to infinity",
+    )  # fmt: skip
+    joint, low, high = laws.joint_limit, laws.joint_limit.low, laws.joint_limit.high
+    if laws.joint_is_identified:
+        limit_line(
+            ax, joint.limit, low, high, color=COLORS[2],
+            label=f"joint limit {joint.value:.2f} {interval_text(low, high)}",
+        )  # fmt: skip
+    else:
+        ax.text(
+            0.02, 0.02, f"joint limit not identified by these runs\n(best fit {joint.value:.2f}, "
+            f"95 % {interval_text(low, high)})",
+            transform=ax.transAxes, color=COLORS[2],
+        )  # fmt: skip
+    log_ticks(ax, sizes)
+    ax.set(
+        xlabel="non-embedding parameters of a member", ylabel="test loss (nats per token)",
+        title="here",
+    )  # fmt: skip
+    ax.legend(ncols=2, fontsize=7.5)
+
+    for series, label, i in (
+        (talk.STANDARD, "standard", 1),
+        (talk.ENSEMBLE_LIMITS, "K to infinity", 3),
+    ):
+        published.plot(
+            series["n_params"], series["loss"], color=COLORS[i], marker=MARKERS[i - i // 3],
+            label=label,
+        )  # fmt: skip
+    limit_line(
+        published, talk.JOINT_LIMIT, np.nan, np.nan, color=COLORS[2],
+        label=f"joint limit {talk.JOINT_LIMIT}",
+    )  # fmt: skip
+    log_ticks(published, talk.STANDARD["n_params"].tolist())
+    published.set(xlabel="parameters of a member", title="published: 200M tokens")
+    published.legend()
+    limit_rows = pd.DataFrame({n: sizes, "n_members": np.inf, "test_loss": values})
+    return figure, pd.concat([table, limit_rows], ignore_index=True)

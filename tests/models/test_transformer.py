@@ -1,0 +1,104 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.train import init_params, token_log_probs
+from models.transformer import Transformer, rotate
+
+MODEL = ModelConfig.from_width(64, vocab_size=50, context=12)
+
+
+def random_ids(n_sequences: int, n_positions: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(MODEL.vocab_size, size=(n_sequences, n_positions))
+
+
+@pytest.mark.parametrize("width", [16, 32, 64, 128])
+@pytest.mark.parametrize("tied", [False, True])
+def test_parameter_counts_equal_the_weights_there_are(width, tied):
+    base = ModelConfig.from_width(width, vocab_size=50, context=12)
+    config = ModelConfig(**{**vars(base), "tied_embeddings": tied})
+    params = init_params(config, seed=0)
+    n_weights = sum(leaf.size for leaf in jax.tree.leaves(params))
+    tables = (1 if tied else 2) * config.vocab_size * width
+    assert n_weights == config.n_params
+    assert n_weights - tables == config.n_params_non_embedding
+
+
+def test_no_position_sees_a_later_one():
+    """The gradient of position i's output with respect to the inputs after i is exactly zero."""
+    model = Transformer(MODEL, nnx.Rngs(0))
+    ids = random_ids(1, MODEL.context)
+
+    def outputs(table):
+        model.embedding[...] = table
+        return model(jnp.arange(MODEL.context)[None]).sum(-1)[0]
+
+    # Each position has a row of the table to itself, so a row's gradient is that position's.
+    table = model.embedding[...][ids[0]]
+    jacobian = jax.jacobian(outputs)(jnp.pad(table, ((0, MODEL.vocab_size - len(table)), (0, 0))))
+    reach = np.abs(np.asarray(jacobian)[:, : MODEL.context]).max(-1)
+    assert (reach[np.triu_indices(MODEL.context, 1)] == 0).all()
+    assert (reach[np.tril_indices(MODEL.context)] > 0).all()
+
+
+def test_rotary_products_depend_on_distance_alone():
+    rng = np.random.default_rng(1)
+    query, key = rng.normal(size=(2, 8)).astype(np.float32)
+    n = 10
+    rotated_q = np.asarray(rotate(jnp.tile(query, (1, n, 1, 1))))[0, :, 0]
+    rotated_k = np.asarray(rotate(jnp.tile(key, (1, n, 1, 1))))[0, :, 0]
+    products = rotated_q @ rotated_k.T
+    for distance in range(n):
+        along = np.diagonal(products, distance)
+        np.testing.assert_allclose(along, along[0], atol=1e-5)
+
+
+def test_attention_equals_the_textbook_formula():
+    model = Transformer(MODEL, nnx.Rngs(3))
+    attention = model.blocks[0].attention
+    x_ND = np.random.default_rng(2).normal(size=(MODEL.context, MODEL.width)).astype(np.float32)
+    qkv = (x_ND @ np.asarray(attention.qkv[...])).reshape(MODEL.context, 3, MODEL.n_heads, -1)
+    expected = np.zeros((MODEL.context, MODEL.n_heads, MODEL.head_width))
+    for head in range(MODEL.n_heads):
+        q, k = (np.asarray(rotate(qkv[None, :, i]))[0, :, head] for i in range(2))
+        for i in range(MODEL.context):
+            scores = k[: i + 1] @ q[i] / np.sqrt(MODEL.head_width)
+            weights = np.exp(scores - scores.max())
+            expected[i, head] = weights / weights.sum() @ qkv[: i + 1, 2, head]
+    expected = expected.reshape(x_ND.shape) @ np.asarray(attention.out[...])
+    np.testing.assert_allclose(attention(x_ND, MODEL.context), expected, atol=1e-5)
+
+
+def test_predictions_are_normalised():
+    log_probs = token_log_probs(MODEL, init_params(MODEL, seed=0), random_ids(3, 7))
+    assert log_probs.shape == (3, 7, MODEL.vocab_size)
+    np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, atol=1e-5)
+
+
+def test_more_positions_than_the_context_are_refused():
+    with pytest.raises(ValueError, match="13 positions are more than the model's context 12"):
+        Transformer(MODEL, nnx.Rngs(0))(random_ids(1, 13))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ModelConfig.from_width(48, vocab_size=50, context=12), None),
+        (lambda: ModelConfig.from_width(80, vocab_size=50, context=12), "width / n_heads"),
+        (lambda: ModelConfig.from_width(33, vocab_size=50, context=12), "even number"),
+        (lambda: ModelConfig.from_width(64, vocab_size=0, context=12), "vocab_size must be"),
+        (lambda: OptimizerConfig(learning_rate=0, weight_decay=0.1), "learning_rate must be > 0"),
+        (lambda: OptimizerConfig(learning_rate=1, weight_decay=-1), "weight_decay must be >= 0"),
+        (lambda: TrainConfig(n_epochs=0), "n_epochs must be a whole number >= 1; not 0"),
+        (lambda: TrainConfig(n_epochs=1, data_order="sorted"), "data_order must be one of"),
+    ],
+)
+def test_bad_settings_are_refused_with_what_is_allowed(make, said):
+    if said is None:
+        assert make().n_heads == 1
+    else:
+        with pytest.raises(ValueError, match=said):
+            make()

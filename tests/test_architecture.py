@@ -1,0 +1,65 @@
+"""Imports run downwards only, and nothing heavy is loaded before it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "scaling": {"scaling"},
+    "models": {"models"},
+    "graphsim": {"graphsim"},
+    "experiments": {"experiments", "scaling", "models", "graphsim", "paper_figs"},
+    "paper_figs": {"paper_figs", "experiments", "scaling", "models", "graphsim"},
+}
+
+
+def imported_packages(path: Path, *, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found & MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_packages_import_only_what_lies_below(package):
+    for path in (HOUSE / package).rglob("*.py"):
+        assert imported_packages(path) <= MAY_IMPORT[package], path
+
+
+def test_experiments_import_figures_only_inside_functions():
+    for path in (HOUSE / "experiments").rglob("*.py"):
+        assert "paper_figs" not in imported_packages(path, top_level_only=True), path
+
+
+def loaded_after(code: str) -> set[str]:
+    script = f"{code}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import scaling", {"jax", "matplotlib"}),
+        ("import graphsim", {"jax", "matplotlib"}),
+        ("import models.corpora, models.tokens, models.config", {"jax", "matplotlib"}),
+        (
+            "import experiments.cli\n"
+            "try: experiments.cli.main(['--help'])\n"
+            "except SystemExit: pass",
+            {"jax", "flax", "matplotlib", "scipy", "pandas", "numba"},
+        ),
+    ],
+)
+def test_heavy_packages_load_only_when_needed(code, heavy):
+    assert not loaded_after(code) & heavy
