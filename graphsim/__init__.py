@@ -12,6 +12,7 @@ derives the corrected law. Neither jax nor matplotlib is imported.
 
 from graphsim.checks import NearCriticalWarning
 from graphsim.components import GiantComponents
+from graphsim.curves import CurveTable
 from graphsim.exact import AccuracyCurve, accuracy_stream, expected_accuracy
 from graphsim.graph import EntityGraph
 from graphsim.laws import (
@@ -21,18 +22,24 @@ from graphsim.laws import (
     reachable_density,
     theorem_bounds,
 )
+from graphsim.phases import Phases, mu_1, p_k, phases
 from graphsim.process import Trajectory, simulate, simulate_runs, simulation_stream
 
 __all__ = [
     "AccuracyCurve",
+    "CurveTable",
     "EntityGraph",
     "GiantComponents",
     "NearCriticalWarning",
+    "Phases",
     "Trajectory",
     "accuracy_stream",
     "expected_accuracy",
     "finite_law",
     "limit_law",
+    "mu_1",
+    "p_k",
+    "phases",
     "printed_law",
     "reachable_density",
     "simulate",

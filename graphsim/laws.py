@@ -40,8 +40,9 @@ def printed_law(
 
     Warning:
         This is the published approximation, kept for comparison; it is not the model's accuracy.
-        Around s = 0.1 it is 13 to 17 % too low at every size, and its plateau p + C counts the
-        source edges twice. Use `finite_law`, or `limit_law` on a given graph.
+        Around s = 0.1 it is 12 to 16 % too low from V = 1000 on, and the gap does not shrink with
+        V; at V = 100 it is first too high. Its plateau p + C counts the source edges twice. Use
+        `finite_law`, or `limit_law` on a given graph.
 
     Args:
         mean_degree: lambda > 1.
@@ -152,7 +153,7 @@ def reachable_density(mean_degree: float, n_entities: int) -> float:
         - lam * rho * q / b**2
         - lam**2 * rho**2 * q / (2 * b**3)
     )  # fmt: skip
-    return (q**2 * n_entities + 2 * q * c + rho * q / b**2 + rho / b - 1) / (n_entities - 1)
+    return float((q**2 * n_entities + 2 * q * c + rho * q / b**2 + rho / b - 1) / (n_entities - 1))
 
 
 def theorem_bounds(

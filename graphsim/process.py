@@ -69,16 +69,18 @@ def simulation_stream(
     n_steps: int,
     seed: int = 0,
     *,
+    run: int = 0,
     times: ArrayLike | None = None,
     ties: str = "fifo",
 ) -> Iterator[Trajectory]:
     """Yield the trajectory of one run after every million steps; the last one is `simulate`.
 
     Earlier ones hold the times passed so far. All share one ``learned`` matrix, which grows.
+    ``run`` numbers the independent runs of a seed, as `simulate_runs` counts them.
     """
     recorded = _checked_run(n_steps, times)
     stepper = _Stepper(graph, ties, seed)
-    yield from _one_run(stepper, recorded, n_steps, np.random.SeedSequence([seed, 0]))
+    yield from _one_run(stepper, recorded, n_steps, np.random.SeedSequence([seed, run]))
 
 
 def simulate_runs(

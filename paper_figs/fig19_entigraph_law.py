@@ -1,0 +1,173 @@
+"""Figure 19: the mixture-of-exponentials law, as printed and corrected, against the process."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from graphsim import (
+    EntityGraph,
+    expected_accuracy,
+    finite_law,
+    phases,
+    printed_law,
+    simulate_runs,
+)
+from paper_figs.style import COLORS, MARKERS
+
+NAME = "fig19"
+TITLE = (
+    "EntiGraph's accuracy has three phases; the printed law lags behind, the corrected one holds"
+)
+CAPTION = (
+    "Everything is computed here, on random directed graphs of the model in arXiv 2409.07431. Top: "
+    "share of pairs known after s steps per ordered pair, V = 100 (as in the paper's Figure 5; "
+    "mean of 30 runs on one graph, band of two standard deviations of a run) and V = 100,000 (64 "
+    "sampled sources, band of two standard errors); the exact expectation on the same graph, the "
+    "law as printed (Section 6.3, summed with exp(-sk)) and the corrected law of graphsim, both "
+    "averages over graphs. Grey: the linear phase, the log-linear window and the plateau of the "
+    "corrected law. Bottom: relative error of both laws against the exact expectation averaged "
+    "over graphs; left over mean degree at s = 0.1 and V = 10,000, with two standard errors over "
+    "graphs; right over s at mean degree 3 for four sizes (standard errors in the CSV)."
+)
+
+_DEGREE = 3.0
+_DEGREES = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+_N_GRAPHS = 24
+_SIZES = {100: 800, 1_000: 80, 10_000: 12, 100_000: 3}  # V and how many graphs are averaged
+_LAWS = {
+    "printed": (printed_law, COLORS[1], "--", MARKERS[1]),
+    "corrected": (finite_law, COLORS[2], "-", MARKERS[2]),
+}
+
+
+def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+    """Draw the curves and the errors; the frame holds every plotted number in long form."""
+    figure, axes = plt.subplots(2, 2, figsize=(9.6, 7.2))
+    frames = [
+        _small(axes[0, 0]),
+        _large(axes[0, 1]),
+        _errors_over_degree(axes[1, 0]),
+        _errors_over_size(axes[1, 1]),
+    ]
+    return figure, pd.concat(frames, ignore_index=True)
+
+
+def _small(ax: Axes) -> pd.DataFrame:
+    n_entities, n_runs = 100, 30
+    graph = EntityGraph.random(n_entities, _DEGREE, seed=1)
+    steps = np.unique(np.geomspace(1, 10 * graph.n_pairs, 80).astype(int))
+    s = steps / graph.n_pairs
+    runs = simulate_runs(graph, int(steps[-1]), n_runs, seed=2, times=steps)
+    exact = expected_accuracy(graph, steps)
+    _band(ax, s, runs.accuracy, runs.stderr * np.sqrt(n_runs))
+    ax.plot(
+        s, runs.accuracy, MARKERS[0], color=COLORS[0], fillstyle="none", markevery=3,
+        label=f"simulation, mean of {n_runs} runs",
+    )  # fmt: skip
+    ax.plot(s, exact.accuracy, color=COLORS[6], linewidth=1.2, label="exact, same graph")
+    frame = _curves(ax, n_entities, s)
+    frame["simulation"], frame["stderr"] = runs.accuracy, runs.stderr
+    frame["exact"] = exact.accuracy
+    ax.set_title("V = 100, mean degree 3", pad=16)
+    ax.set_ylabel("share of pairs known")
+    return _long(frame, panel="V=100")
+
+
+def _large(ax: Axes) -> pd.DataFrame:
+    n_entities = 100_000
+    graph = EntityGraph.random(n_entities, _DEGREE, seed=1)
+    s = np.geomspace(1e-6, 10, 120)
+    exact = expected_accuracy(graph, s, 64, per_pair=True)
+    _band(ax, s, exact.accuracy, exact.stderr)
+    ax.plot(s, exact.accuracy, color=COLORS[6], linewidth=1.2, label="exact, 64 sources")
+    frame = _curves(ax, n_entities, s)
+    frame["exact"], frame["stderr"] = exact.accuracy, exact.stderr
+    ax.set_title("V = 100,000, mean degree 3", pad=16)
+    return _long(frame, panel="V=100000")
+
+
+def _curves(ax: Axes, n_entities: int, s: np.ndarray) -> pd.DataFrame:
+    """Both laws, the phases and the axes of a top panel."""
+    frame = pd.DataFrame({"x": s})
+    for name, (law, color, linestyle, _) in _LAWS.items():
+        frame[name] = law(_DEGREE, n_entities, s, per_pair=True)
+        ax.plot(s, frame[name], color=color, linestyle=linestyle, label=f"{name} law")
+    found = phases(_DEGREE, n_entities)
+    spans = {
+        "linear": (s[0], found.linear_end),
+        "log-linear": (found.window_start, found.window_end),
+        "plateau": (found.plateau_start, s[-1]),
+    }
+    for name, (low, high) in spans.items():
+        ax.axvspan(low, high, color="#bbbbbb", alpha=0.3, linewidth=0)
+        middle = np.sqrt(low * high)
+        ax.text(middle, 1.03, name, ha="center", va="bottom", fontsize=7.5)
+    ax.set(xscale="log", xlabel="steps per ordered pair, s", ylim=(-0.02, 1.02))
+    ax.legend(loc="center left")
+    return frame
+
+
+def _band(ax: Axes, s: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> None:
+    ax.fill_between(s, mean - 2 * spread, mean + 2 * spread, color=COLORS[5], alpha=0.4, lw=0)
+
+
+def _errors_over_degree(ax: Axes) -> pd.DataFrame:
+    at = np.array([0.1])
+    frame = pd.concat([_errors(10_000, degree, at, _N_GRAPHS) for degree in _DEGREES])
+    frame["x"] = _DEGREES
+    for name, (_, color, linestyle, marker) in _LAWS.items():
+        ax.errorbar(
+            frame["x"], 100 * frame[name], yerr=200 * frame["stderr"], color=color,
+            linestyle=linestyle, marker=marker, capsize=2, label=f"{name} law",
+        )  # fmt: skip
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xscale="log", xlabel="mean degree", ylabel="law / exact - 1 (%)")
+    ax.set_title("s = 0.1, V = 10,000")
+    ax.set_xticks(_DEGREES, [f"{degree:g}" for degree in _DEGREES])
+    ax.minorticks_off()
+    ax.legend(loc="center right")
+    return _long(frame, panel="degree")
+
+
+def _errors_over_size(ax: Axes) -> pd.DataFrame:
+    s = np.geomspace(1e-3, 20, 40)
+    frames = []
+    for (n_entities, n_graphs), marker in zip(_SIZES.items(), MARKERS, strict=False):
+        frame = _errors(n_entities, _DEGREE, s, n_graphs)
+        for name, (_, color, linestyle, _) in _LAWS.items():
+            ax.plot(
+                s, 100 * frame[name], color=color, linestyle=linestyle, marker=marker,
+                markevery=4, linewidth=0.9, fillstyle="none",
+                label=f"V = {n_entities:,}" if name == "printed" else None,
+            )  # fmt: skip
+        frames.append(_long(frame, panel=f"error V={n_entities}"))
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xscale="log", xlabel="steps per ordered pair, s", title="mean degree 3")
+    ax.legend(loc="upper right", title="printed dashed, corrected solid", title_fontsize=8.5)
+    return pd.concat(frames)
+
+
+def _errors(n_entities: int, mean_degree: float, s: np.ndarray, n_graphs: int) -> pd.DataFrame:
+    """Relative errors of both laws at times s, and the relative standard error over graphs."""
+    n_sources = None if n_entities <= 1000 else 16
+    exact = [
+        expected_accuracy(
+            EntityGraph.random(n_entities, mean_degree, seed), s, n_sources, per_pair=True
+        ).accuracy
+        for seed in range(n_graphs)
+    ]
+    mean = np.mean(exact, axis=0)
+    frame = pd.DataFrame({"x": s, "stderr": np.std(exact, axis=0, ddof=1) / n_graphs**0.5 / mean})
+    for name, (law, *_) in _LAWS.items():
+        frame[name] = law(mean_degree, n_entities, s, per_pair=True) / mean - 1
+    return frame
+
+
+def _long(frame: pd.DataFrame, panel: str) -> pd.DataFrame:
+    """One row per plotted value; the standard error is that of the measured series."""
+    values = frame.melt(id_vars=["x", "stderr"], var_name="series", value_name="y")
+    return values.assign(panel=panel)[["panel", "series", "x", "y", "stderr"]]
