@@ -63,17 +63,16 @@ def taught_integral(mean_degree: float, s: Array, r_cut: float) -> Array:
 def taught_integral_from_zero(mean_degree: float, s: Array) -> Array:
     """Integrate D(s; r) over r from 0 to q, shape of s.
 
-    As r falls below s, D tends to the fixed point for lambda: times are treated in decades, each
-    with its own lower end.
+    As r falls below s, D tends to the fixed point for lambda: times are treated in groups of three
+    decades, each with its own lower end.
     """
     size = np.abs(s)
     total = np.zeros_like(s)
-    decade = np.floor(np.log10(np.maximum(size, 1e-300))).astype(int)
-    decade = np.minimum(decade, 0)
-    for power in np.unique(decade[size > 0]):
-        chosen = (decade == power) & (size > 0)
+    group = np.minimum(np.floor(np.log10(np.maximum(size, 1e-300)) / 3), -1)
+    for number in np.unique(group[size > 0]):
+        chosen = (group == number) & (size > 0)
         part = s[chosen]
-        r_cut = _NEAR_ZERO * 10.0**power
+        r_cut = _NEAR_ZERO * min(float(np.abs(part).min()), 1.0)
         below = r_cut * fixed_point(mean_degree, part)
         total[chosen] = below + taught_integral(mean_degree, part, r_cut)
     return total
@@ -88,7 +87,8 @@ def _orbit(
     """
     end = r_cut
     width = np.log(-np.expm1(-mean_degree * r_cut) / r_cut)
-    nodes, weights = np.polynomial.legendre.leggauss(6 + int(np.ceil(4 * np.log(mean_degree))))
+    n_nodes = int(np.ceil(6 + 4 * np.log(mean_degree) + np.log(mean_degree) ** 2))
+    nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
     r = r_cut * np.exp(width * (nodes + 1) / 2)
     weight = r * weights * width / 2
     positions, sizes = [r], [weight]

@@ -25,8 +25,8 @@ class Phases:
     Attributes:
         stated: accuracy before the first step, p = lambda / V.
         linear_slope: S in Acc = p + S s for small s: reachable density times (mean depth - 1).
-        linear_end: s at which the growth has fallen ``linear_tolerance`` below S s; of order
-            log V / V, so t is of order V log V.
+        linear_end: s at which the growth has fallen ``linear_tolerance`` below S s. For a tolerance
+            e it shrinks as V^-(1 - e), so t grows as V^(1 + e): far sooner than t = V^2.
         window_start: first s at which Acc is within ``window_tolerance`` (of the plateau) of the
             tangent in ln s at the inflection.
         inflection: s of the steepest rise in ln s.
