@@ -1,4 +1,4 @@
-"""The goals of graphsim, measured: `pytest tests/benchmarks/test_bench_graphsim.py -m benchmark -s`.
+"""The goals of graphsim, measured: `make benchmark`, or this file with `-m benchmark -s`.
 
 Times are of one core with kernels warm, unless said. A table of goals and measured values is
 printed at the end.
@@ -33,10 +33,12 @@ def report():
     """Collects (item, goal, measured) and prints them when the module is done."""
     rows = []
     yield lambda *row: rows.append(row)
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    print("\n" + "  ".join(f"{'item goal measured'.split()[i]:<{widths[i]}}" for i in range(3)))
-    for row in rows:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)))
+    table = [("item", "goal", "measured"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
+    print()
+    for row in table:
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        print(line.rstrip())
 
 
 def best_of(call, n=5):
