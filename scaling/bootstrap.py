@@ -17,7 +17,8 @@ AUDITED = 0.02
 AUDIT_GAIN = 1e-6
 """Relative gain of a global refit above which an audited draw counts as missed."""
 AUDIT_ALARM = 0.05
-"""Share of missed draws in the audit above which every draw is refitted globally."""
+"""Share of missed draws in the audit above which every draw starts from the audited optima too."""
+MOST_RETRIES = 8
 ELEMENTS_AT_ONCE = 8_000_000
 
 
@@ -62,8 +63,9 @@ def bootstrap(
         place, value, ok = part.coordinates.copy(), part.value.copy(), part.converged.copy()
         worse = _refit(problem, chosen, weights, target, place, value, ok)
         audited, missed = audited + len(chosen), missed + worse
-        if worse > AUDIT_ALARM * len(chosen) and worse > 1:
-            _refit(problem, np.arange(count), weights, target, place, value, ok)
+        if worse > AUDIT_ALARM * len(chosen):
+            starts = _distinct(place[:, chosen])
+            _retry(problem, starts, weights, target, place, value, ok)
         found.append(problem.model.printed(place))
         converged.append(ok)
     return Draws(
@@ -96,6 +98,35 @@ def _refit(
             place[:, draw], value[draw] = found.coordinates[:, 0], found.value[0]
             converged[draw] = found.converged[0]
     return better
+
+
+def _distinct(places: Array) -> Array:
+    """Up to `MOST_RETRIES` of the audited optima (p, k), far from one another."""
+    spread = np.maximum(places.std(axis=1, keepdims=True), 1e-12)
+    kept = [0]
+    gap = np.full(places.shape[1], np.inf)
+    while len(kept) < min(MOST_RETRIES, places.shape[1]):
+        distance = ((places - places[:, kept[-1:]]) / spread) ** 2
+        gap = np.minimum(gap, distance.sum(axis=0))
+        kept.append(int(np.argmax(gap)))
+    return places[:, kept]
+
+
+def _retry(
+    problem: Problem,
+    starts: Array,
+    weights: Array | None,
+    target: Array | None,
+    place: Array,
+    value: Array,
+    converged: NDArray[np.bool_],
+) -> None:
+    """Refit every draw from each of `starts` (p, k) as well; keep the best, in place."""
+    for start in starts.T:
+        again = problem.refine(np.repeat(start[:, None], len(value), axis=1), weights, target)
+        better = again.value < value * (1.0 - AUDIT_GAIN)
+        place[:, better] = again.coordinates[:, better]
+        value[better], converged[better] = again.value[better], again.converged[better]
 
 
 def _resampled(

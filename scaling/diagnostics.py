@@ -134,6 +134,8 @@ def at_bounds(problem: Problem, best: Array) -> list[tuple[str, str]]:
     printed = problem.model.printed(best[:, None])[:, 0]
     found = []
     for i, name in enumerate(problem.law.parameters):
+        if problem.law.n_effective is not None and name != problem.law.asymptote:
+            continue  # a grid of coefficients: most of them are zero by design
         if problem.free[i] and i not in inside:
             side = "lower" if best[i] <= problem.low[i] + 1e-9 * abs(best[i]) else "upper"
             found.append((name, f"{name} is at its {side} bound, {printed[i]:.4g}."))
@@ -150,7 +152,7 @@ def draw_warnings(draws: Draws | None, problem: Problem) -> tuple[str, ...]:
     if failed:
         warnings.append(f"{failed} of {total} draws did not converge; they are kept.")
     for i, name in enumerate(problem.law.parameters):
-        if not problem.free[i]:
+        if not problem.free[i] or problem.law.n_effective is not None:
             continue
         limits = problem.law.limits[i]
         values = draws.parameters[i]

@@ -28,6 +28,8 @@ FEW_ROWS = 50
 MANY_ROWS = 20_000
 """Above this many rows intervals come from the sandwich unless draws are asked for."""
 DEFAULT_DRAWS = 1000
+COSTLY_DRAWS = 200
+"""Draws where a law has many nonlinear parameters and each draw costs a hundred times more."""
 
 
 def fit_law(
@@ -56,7 +58,7 @@ def fit_law(
         delta: transition of the Huber losses, in residual units; 1.345 robust standard
             deviations (by the MAD of a least-squares fit) unless given. Hoffmann et al. use 1e-3.
         n_boot: bootstrap draws. Left out: none for few rows (profile likelihood) and for more
-            than 20,000 (sandwich), else 1,000.
+            than 20,000 (sandwich), else 1,000 (200 for laws with many nonlinear parameters).
         resample: "rows", "clusters", "wild" or "bayesian". Left out: clusters if there are
             groups, else rows.
         groups: cluster labels, name or array: rows that share a run, a member or a seed.
@@ -77,13 +79,17 @@ def fit_law(
     table = read_table(data, chosen, x=x, y=y, weights=weights, groups=groups, log=row_loss.log)
     if resample == "clusters" and table.groups is None:
         raise ValueError("`resample='clusters'` needs `groups`: the column that names the cluster")
+    if chosen.from_columns is not None:
+        pinned = {**chosen.from_columns(table.columns), **pinned}
     n_free = len(chosen.parameters) - len(pinned)
+    n_free = n_free if chosen.n_effective is None else min(n_free, chosen.n_effective)
     check_design(chosen, table, n_free, set(pinned))
     problem = Problem(
         law=chosen, table=table, loss=row_loss, delta=delta if delta else 1.0, pinned=pinned
     )
     problem, best = _optimum(problem, delta)
-    method, count, resample = _plan(table, n_boot, resample)
+    usual = COSTLY_DRAWS if problem.model.costly_curvature else DEFAULT_DRAWS
+    method, count, resample = _plan(table, n_boot, resample, usual)
     draws = None
     if count:
         rng = np.random.default_rng(seed)
@@ -151,16 +157,18 @@ def assemble(
     )
 
 
-def _plan(table: Table, n_boot: int | None, resample: str | None) -> tuple[str, int, str]:
+def _plan(
+    table: Table, n_boot: int | None, resample: str | None, usual: int
+) -> tuple[str, int, str]:
     """Interval method, number of draws and kind of draw, by design unless the caller says."""
     kind = resample or ("clusters" if table.groups is not None else "rows")
     if n_boot is not None and n_boot > 0:
         return "bootstrap", n_boot, kind
     if n_boot is None:
         if resample is not None or (table.groups is not None and table.n_rows <= MANY_ROWS):
-            return "bootstrap", DEFAULT_DRAWS, kind
+            return "bootstrap", usual, kind
         if FEW_ROWS <= table.n_rows <= MANY_ROWS:
-            return "bootstrap", DEFAULT_DRAWS, kind
+            return "bootstrap", usual, kind
     few = table.n_rows < FEW_ROWS and table.groups is None
     return ("profile" if few else "sandwich"), 0, kind
 

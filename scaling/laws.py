@@ -82,8 +82,13 @@ class Law:
         basis: `basis(columns, parameters) -> [array, ...]`, one array per linear parameter, with
             `columns` a dict of arrays of shape (rows,) and `parameters` a dict of arrays of shape
             (fits, 1); results broadcast to (fits, rows). Needed unless `terms` are given.
-        starts: `starts(columns, y) -> array (n_starts, n_nonlinear)`: extra points at which the
-            global search begins, for laws with many nonlinear parameters.
+        offset: whether `basis` returns one array more, added with coefficient one.
+        starts: `starts(columns, y) -> array (n_starts, n_nonlinear)`: where the global search
+            begins, instead of a grid over the `search` ranges; for parameters in the data's units.
+        from_columns: `from_columns(columns) -> {name: value}`: parameters set by the table and
+            then pinned, such as a unit of time.
+        n_effective: how many parameters count against the rows, for laws that are a fine grid of
+            bounded coefficients of which few can be active; all free ones by default.
         fixed: parameters pinned unless the caller frees them with `fixed={name: None}`.
         asymptote: name of the parameter that is the loss at infinite scale, if there is one.
         flags: columns that hold 0 or 1 instead of a positive size.
@@ -108,7 +113,10 @@ class Law:
     nonlinear: tuple[Nonlinear, ...] = ()
     terms: tuple[Term, ...] = ()
     basis: Basis | None = None
+    offset: bool = False
     starts: Callable[[dict[str, Array], Array], Array] | None = None
+    from_columns: Callable[[dict[str, Array]], dict[str, float]] | None = None
+    n_effective: int | None = None
     fixed: Mapping[str, float] = field(default_factory=dict)
     asymptote: str | None = "E"
     flags: tuple[str, ...] = ()

@@ -25,12 +25,17 @@ class Model(Protocol):
     """A law on given rows: values, derivatives, and the map to the printed parameters."""
 
     n_rows: int
+    costly_curvature: bool
+    """Whether second derivatives cost many times the first, so that they are left to the end."""
 
     def subset(self, rows: NDArray[np.int64]) -> Model:
         """The same model, in the same coordinates, on some of the rows."""
 
     def basis(self, theta: Array, rows: slice) -> list[Array]:
-        """Basis functions at nonlinear coordinates (q, fits): arrays of shape (fits, rows)."""
+        """Basis functions at nonlinear coordinates (q, fits): arrays of shape (fits, rows).
+
+        One per linear coefficient, then the offset, if the law has one.
+        """
 
     def value(self, coordinates: Array, rows: slice) -> Array:
         """The law at coordinates (p, fits): shape (fits, rows)."""
@@ -55,6 +60,8 @@ def _sum_rows(weights: Array, factor: Array | float) -> Array:
 
 class TermModel:
     """A law of power terms; `uncentred` names coefficients kept in their printed units."""
+
+    costly_curvature = False
 
     def __init__(self, law: Law, columns: Columns, uncentred: Collection[str] = ()) -> None:
         names = [parameter.name for parameter in law.nonlinear]
@@ -158,14 +165,33 @@ SECOND_STEP = 1e-4
 
 
 class BasisModel:
-    """A law given by a basis function; derivatives in the nonlinear parameters by differences."""
+    """A law given by a basis function; derivatives in the nonlinear parameters by differences.
 
-    def __init__(self, law: Law, columns: Columns) -> None:
+    Inside, each basis function is divided by its value at the geometric mean of the columns, which
+    plays the part of the centring of power terms; `uncentred` names coefficients without it.
+    Derivatives in parameters named in `pinned` are not needed and are zero.
+    """
+
+    def __init__(
+        self,
+        law: Law,
+        columns: Columns,
+        uncentred: Collection[str] = (),
+        pinned: Collection[str] = (),
+    ) -> None:
         assert law.basis is not None
         self.function = law.basis
         self.names = [parameter.name for parameter in law.nonlinear]
         self.log = np.array([parameter.log for parameter in law.nonlinear], dtype=bool)
         self.n_linear, self.n_nonlinear = len(law.linear), len(law.nonlinear)
+        self.moving = [k for k, name in enumerate(self.names) if name not in pinned]
+        self.costly_curvature = len(self.moving) > 2
+        self.offset = law.offset
+        self.centred = [j for j, c in enumerate(law.linear) if c.name not in uncentred]
+        self.middle = {
+            name: np.array([values.mean() if name in law.flags else np.exp(np.log(values).mean())])
+            for name, values in columns.items()
+        }
         self.columns = columns
         self.n_rows = len(next(iter(columns.values())))
 
@@ -181,15 +207,36 @@ class BasisModel:
 
     def basis(self, theta: Array, rows: slice) -> list[Array]:
         """See `Model`."""
-        natural = self._natural(theta)
         columns = {name: values[rows] for name, values in self.columns.items()}
+        found = self._raw(theta, columns)
+        if self.moving:
+            sizes = self._sizes(theta)
+            for j in self.centred:
+                found[j] = found[j] / sizes[j][:, None]
+        return found
+
+    def _raw(self, theta: Array, columns: Columns) -> list[Array]:
+        natural = self._natural(theta)
         shape = (theta.shape[1], len(next(iter(columns.values()))))
         parameters = {name: natural[k][:, None] for k, name in enumerate(self.names)}
         found = self.function(columns, parameters)
         return [np.broadcast_to(np.asarray(part, dtype=float), shape) for part in found]
 
+    def _sizes(self, theta: Array) -> Array:
+        """Size of each basis function at the middle of the table: shape (m, fits)."""
+        middle = self._raw(theta, self.middle)[: self.n_linear]
+        sizes = np.stack([np.abs(part[:, 0]) for part in middle])
+        return np.where(np.isfinite(sizes) & (sizes > 1e-200), sizes, 1.0)
+
+    def _linear(self, coordinates: Array) -> Array:
+        """Coefficients of all basis functions: the linear ones, and one for an offset."""
+        linear = coordinates[: self.n_linear]
+        return np.concatenate([linear, np.ones_like(coordinates[:1])]) if self.offset else linear
+
     def _combine(self, coordinates: Array, terms: list[Array]) -> Array:
         total = coordinates[0][:, None] * terms[0]
+        if self.offset:
+            total = total + terms[self.n_linear]
         for j in range(1, self.n_linear):
             total = total + coordinates[j][:, None] * terms[j]
         return total
@@ -211,8 +258,12 @@ class BasisModel:
         """See `Model`."""
         m, q = self.n_linear, self.n_nonlinear
         terms = self.basis(coordinates[m:], rows)
-        first: list[Array] = list(terms)
+        first: list[Array] = list(terms[:m])
+        still = np.zeros_like(terms[0])
         for k in range(q):
+            if k not in self.moving:
+                first.append(still)
+                continue
             ahead = self._combine(coordinates, self._moved(coordinates, {k: FIRST_STEP}, rows))
             behind = self._combine(coordinates, self._moved(coordinates, {k: -FIRST_STEP}, rows))
             unit = self._unit(coordinates[m + k], k)[:, None]
@@ -233,17 +284,18 @@ class BasisModel:
             return np.stack([_sum_rows(weights, part) for part in moved])
 
         here = contract(terms)
-        ahead = [contract(self._moved(coordinates, {k: h}, rows)) for k in range(q)]
-        behind = [contract(self._moved(coordinates, {k: -h}, rows)) for k in range(q)]
+        moving = self.moving
+        ahead = {k: contract(self._moved(coordinates, {k: h}, rows)) for k in moving}
+        behind = {k: contract(self._moved(coordinates, {k: -h}, rows)) for k in moving}
         units = [self._unit(coordinates[m + k], k) for k in range(q)]
-        linear = coordinates[:m]
+        linear = self._linear(coordinates)
         out = np.zeros((m + q, m + q, weights.shape[0]))
-        for k in range(q):
+        for k in moving:
             mixed = (ahead[k] - behind[k]) / (2 * h * units[k])
-            out[:m, m + k] = out[m + k, :m] = mixed
+            out[:m, m + k] = out[m + k, :m] = mixed[:m]
             second = (ahead[k] - 2 * here + behind[k]) / (h * units[k]) ** 2
             out[m + k, m + k] = (linear * second).sum(axis=0)
-            for other in range(k):
+            for other in moving[: moving.index(k)]:
                 both = contract(self._moved(coordinates, {k: h, other: h}, rows))
                 cross = both - ahead[k] - ahead[other] + here
                 cross = (linear * cross).sum(axis=0) / (h * h * units[k] * units[other])
@@ -254,6 +306,10 @@ class BasisModel:
         """See `Model`."""
         out = coordinates.copy()
         out[self.n_linear :] = self._natural(coordinates[self.n_linear :])
+        if self.moving:
+            with np.errstate(all="ignore"):
+                sizes = self._sizes(coordinates[self.n_linear :])
+            out[self.centred] /= sizes[self.centred]
         return out
 
     def internal(self, parameters: Array) -> Array:
@@ -262,9 +318,17 @@ class BasisModel:
         theta = parameters[self.n_linear :]
         logged = np.log(np.where(self.log[:, None], theta, 1.0))
         out[self.n_linear :] = np.where(self.log[:, None], logged, theta)
+        if self.moving:
+            with np.errstate(all="ignore"):
+                sizes = self._sizes(out[self.n_linear :])
+            out[self.centred] *= sizes[self.centred]
         return out
 
 
-def build_model(law: Law, columns: Columns, uncentred: Collection[str] = ()) -> Model:
+def build_model(
+    law: Law, columns: Columns, uncentred: Collection[str] = (), pinned: Collection[str] = ()
+) -> Model:
     """The model of `law` on `columns` (name -> array of shape (rows,))."""
-    return TermModel(law, columns, uncentred) if law.terms else BasisModel(law, columns)
+    if law.terms:
+        return TermModel(law, columns, uncentred)
+    return BasisModel(law, columns, uncentred, pinned)

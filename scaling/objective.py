@@ -7,7 +7,7 @@ draw with its own row weights or targets, or a point of a profile with one param
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class Objective:
         delta: its transition point, one number or one per row (n,).
         target: observations y, shape (n,) or (fits, n).
         weights: row weights, shape (n,) or (fits, n).
+        exact: whether Hessians hold the second derivatives of the law; without them they are the
+            Gauss-Newton ones, many times cheaper for laws with many nonlinear parameters.
     """
 
     model: Model
@@ -38,22 +40,21 @@ class Objective:
     delta: float | Array
     target: Array
     weights: Array
+    exact: bool = True
 
     def take(self, fits: NDArray[np.int64]) -> Objective:
         """The same objective for a selection of the fits (integer indices)."""
-        return Objective(
-            model=self.model,
-            loss=self.loss,
-            delta=self.delta,
+        return replace(
+            self,
             target=self.target if self.target.ndim == 1 else self.target[fits],
             weights=self.weights if self.weights.ndim == 1 else self.weights[fits],
         )
 
     def subset(self, rows: NDArray[np.int64]) -> Objective:
         """The same objective on some of the rows; for targets and weights of shape (n,)."""
-        return Objective(
+        return replace(
+            self,
             model=self.model.subset(rows),
-            loss=self.loss,
             delta=self.delta[rows] if isinstance(self.delta, np.ndarray) else self.delta,
             target=self.target[rows],
             weights=self.weights[rows],
@@ -61,13 +62,11 @@ class Objective:
 
     def with_delta(self, delta: float | Array) -> Objective:
         """The same objective with another transition point."""
-        return Objective(
-            model=self.model,
-            loss=self.loss,
-            delta=delta,
-            target=self.target,
-            weights=self.weights,
-        )
+        return replace(self, delta=delta)
+
+    def gauss_newton(self) -> Objective:
+        """The same objective with Gauss-Newton Hessians."""
+        return replace(self, exact=False)
 
     def value(self, coordinates: Array) -> Array:
         """Objective of each fit, shape (fits,); infinite where the law is not positive."""
@@ -107,11 +106,12 @@ class Objective:
         if self.loss.log:
             inverse = 1.0 / predicted
             slope *= inverse
-            bend = (bend - score) * weights * inverse * inverse
+            bend = (bend - score if self.exact else bend) * weights * inverse * inverse
         else:
             bend = bend * weights
         gradient = np.stack([np.einsum("bn,bn->b", slope, part) for part in first])
-        hessian = curvature(slope)
+        p = len(first)
+        hessian = curvature(slope) if self.exact else np.zeros((p, p, len(total)))
         for k, part in enumerate(first):
             bent = bend * part
             for other in range(k + 1):

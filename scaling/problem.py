@@ -49,7 +49,7 @@ class Problem:
         awkward = {c.name for c in self.law.linear if c.low not in (0.0, -np.inf)}
         awkward |= {c.name for c in self.law.linear if c.high not in (0.0, np.inf)}
         awkward |= {name for name in self.pinned if self.pinned[name] != 0.0}
-        model = build_model(self.law, self.table.columns, self.uncentred | awkward)
+        model = build_model(self.law, self.table.columns, self.uncentred | awkward, self.pinned)
         bounds = [(c.low, c.high) for c in self.law.linear]
         bounds += [(t.low, t.high) for t in self.law.nonlinear]
         for i, name in enumerate(self.law.parameters):
@@ -73,7 +73,8 @@ class Problem:
     @property
     def n_free(self) -> int:
         """How many parameters are fitted."""
-        return int(self.free.sum())
+        count = int(self.free.sum())
+        return count if self.law.n_effective is None else min(count, self.law.n_effective)
 
     def with_delta(self, delta: float) -> Problem:
         """The same problem with another transition point of the loss."""
@@ -143,10 +144,10 @@ class Problem:
     ) -> Minimum:
         """Global optimum, a `Minimum` of one fit; `extra` are further starts (p, k)."""
         objective = self.objective(weights, target)
-        cells = self.cells()
-        if self.law.starts is not None:
-            given = self.law.starts(self.table.columns, objective.target)
-            cells = np.concatenate([cells, self._as_cells(given)], axis=1)
+        if self.law.starts is None:
+            cells = self.cells()
+        else:
+            cells = self._as_cells(self.law.starts(self.table.columns, objective.target))
         return global_minimum(objective, cells, self.low, self.high, extra)
 
     def _as_cells(self, starts: Array) -> Array:
@@ -154,7 +155,8 @@ class Problem:
         n_linear = len(self.law.linear)
         full = np.concatenate([np.ones((n_linear, len(starts))), starts.T])
         inner = self.model.internal(full)
-        return np.clip(inner[n_linear:], self.low[n_linear:, None], self.high[n_linear:, None])
+        cells = np.clip(inner[n_linear:], self.low[n_linear:, None], self.high[n_linear:, None])
+        return np.unique(cells, axis=1)
 
     def refine(
         self,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from scaling.curves import CURVE_LAWS
 from scaling.laws import POWER_TERM_LAWS, Law
 
-LAWS: dict[str, Law] = {law.name: law for law in POWER_TERM_LAWS}
+LAWS: dict[str, Law] = {law.name: law for law in (*POWER_TERM_LAWS, *CURVE_LAWS)}
 """The laws that `fit_law` knows by name."""
 
 

@@ -20,13 +20,14 @@ Array = NDArray[np.float64]
 REWEIGHTINGS = 5
 SHARPENING = (30.0, 8.0, 2.5, 1.0)
 """Factors on delta, from nearly quadratic to the loss asked for."""
-GRID_SIZES = {0: 1, 1: 64, 2: 20, 3: 12}
+GRID_SIZES = {1: 64, 2: 20, 3: 12}
 SCATTERED = 3000
 """Points of the low-discrepancy search beyond three nonlinear parameters."""
 MOST_STARTS = 48
 SEARCH_ROWS = 4000
 """Rows, chosen evenly, that the search sees; the polish sees all of them."""
 CELLS_AT_ONCE = 400_000
+MOST_SUBSETS = 4
 
 
 def polish(
@@ -41,7 +42,13 @@ def polish(
 ) -> Minimum:
     """Newton from `start` (p, fits), with delta shrinking to its value through `sharpening`."""
     place = start
-    if objective.loss.uses_delta:
+    if objective.model.costly_curvature:
+        cheap = objective.gauss_newton()
+        if objective.loss.uses_delta:
+            softer = cheap.with_delta(objective.delta * max(sharpening))
+            place = minimise(softer, place, low, high, tolerance=1e-3, max_steps=20).coordinates
+        place = minimise(cheap, place, low, high, tolerance=1e-9, max_steps=40).coordinates
+    elif objective.loss.uses_delta:
         for factor in sharpening:
             if factor != 1.0:
                 softer = objective.with_delta(objective.delta * factor)
@@ -52,12 +59,14 @@ def polish(
 def grid(low: Array, high: Array) -> Array:
     """Points (q, cells) over the box of the nonlinear coordinates; coordinates held stay held."""
     free = np.flatnonzero(high > low)
+    if free.size == 0:
+        return low[:, None].copy()
     if len(free) in GRID_SIZES:
         sides = [np.linspace(0.0, 1.0, GRID_SIZES[len(free)]) for _ in free]
         unit = np.array(list(itertools.product(*sides))).T.reshape(len(free), -1)
     else:
         unit = _scattered(len(free), SCATTERED)
-    points = np.repeat(low[:, None], max(unit.shape[1], 1), axis=1)
+    points = np.repeat(low[:, None], unit.shape[1], axis=1)
     points[free] = low[free, None] + unit * (high - low)[free, None]
     return points
 
@@ -168,11 +177,13 @@ def _reweighted(objective: Objective, basis: Array, low: Array, high: Array) -> 
     target, weights = objective.target, objective.weights
     base = weights / target**2 if objective.loss.log else weights
     working = np.broadcast_to(base, basis.shape[1:])
-    linear = bounded_least_squares(basis, target, working, low, high)
+    offset = basis[len(low)] if len(basis) > len(low) else np.zeros(basis.shape[1:])
+    basis, wanted = basis[: len(low)], target - offset
+    linear = bounded_least_squares(basis, wanted, working, low, high)
     if not objective.loss.log and not objective.loss.uses_delta:
         return linear
     for _ in range(REWEIGHTINGS):
-        predicted = np.einsum("mc,mcn->cn", linear, basis)
+        predicted = np.einsum("mc,mcn->cn", linear, basis) + offset
         predicted = np.maximum(predicted, 1e-3 * np.abs(target))
         residual = np.log(predicted / target) if objective.loss.log else predicted - target
         score = objective.loss.rows(residual, objective.delta)[1]
@@ -181,7 +192,7 @@ def _reweighted(objective: Objective, basis: Array, low: Array, high: Array) -> 
         safe = np.where(np.abs(gap) > 1e-12 * np.abs(target), gap, 1.0)
         ratio = np.where(safe == 1.0, 1.0 / np.square(scale), score / (scale * safe))
         working = weights * np.maximum(ratio, 0.0)
-        linear = bounded_least_squares(basis, target, working, low, high)
+        linear = bounded_least_squares(basis, wanted, working, low, high)
     return linear
 
 
@@ -190,13 +201,16 @@ def bounded_least_squares(
 ) -> Array:
     """Weighted least squares over basis (m, cells, n) with bounds: coefficients (m, cells).
 
-    Exact for up to four bounded coefficients: every set of coefficients at their bounds is solved
-    and the best feasible one kept. A coefficient whose bounds coincide is held there.
+    Exact: every set of coefficients at their bounds is solved and the best feasible one kept; for
+    more than four of them the active-set method of Lawson and Hanson does the same. A coefficient
+    whose bounds coincide is held there. `target` and `weights` have shape (cells, n).
     """
     m, n_cells, _ = basis.shape
+    if m > MOST_SUBSETS:
+        return _many_bounded(basis, target, weights, low, high)
     weighted = basis * weights
     normal = np.einsum("kcn,lcn->ckl", weighted, basis)
-    right = np.einsum("kcn,n->ck", weighted, target)
+    right = np.einsum("kcn,cn->ck", weighted, target)
     scale = 1.0 / np.sqrt(np.maximum(np.einsum("ckk->ck", normal), 1e-290))
     normal = normal * scale[:, :, None] * scale[:, None, :] + 1e-13 * np.eye(m)
     right = right * scale
@@ -218,6 +232,19 @@ def bounded_least_squares(
         best[:, better] = natural[better].T
         best_cost[better] = cost[better]
     return np.clip(best, low[:, None], high[:, None])
+
+
+def _many_bounded(basis: Array, target: Array, weights: Array, low: Array, high: Array) -> Array:
+    from scipy.optimize import nnls
+
+    floor = np.where(np.isfinite(low), low, 0.0)
+    free = np.flatnonzero(low < high)
+    out = np.repeat(floor[:, None], basis.shape[1], axis=1)
+    for cell in range(basis.shape[1]):
+        root = np.sqrt(weights[cell])
+        rest = target[cell] - floor @ basis[:, cell]
+        out[free, cell] += nnls((basis[free, cell] * root).T, rest * root)[0]
+    return np.clip(out, low[:, None], high[:, None])
 
 
 def _solve_held(normal: Array, right: Array, floor: Array, held: NDArray[np.bool_]) -> Array:
