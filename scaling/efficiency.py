@@ -1,0 +1,156 @@
+"""Data efficiency: how much more data the reference recipe would need to match a loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling.result import FitResult
+
+Array = NDArray[np.float64]
+
+SEARCHED = (1e-2, 1e8)
+"""Range of multipliers in which the interval is looked for when there are no draws."""
+STEPS = 241
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataEfficiency:
+    """How many times more data the reference recipe would need.
+
+    Attributes:
+        multiplier: D'/D, with D' the data at which the reference law reaches the loss; infinite if
+            the loss lies below the law's asymptote.
+        interval: of the multiplier.
+        tokens: D' itself, in the units of `at`.
+        loss: the loss to be matched.
+        at: D, the data that reached it.
+        level: of the interval.
+        message: a sentence when the multiplier has no finite value or end, else empty.
+    """
+
+    multiplier: float
+    interval: tuple[float, float]
+    tokens: float
+    loss: float
+    at: float
+    level: float
+    message: str
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        text = f"{self.multiplier:.3g}x [{low:.3g}, {high:.3g}] the data of {self.at:.3g}"
+        return f"{text}. {self.message}" if self.message else text
+
+
+def data_multiplier(reference_loss: float, loss: float, asymptote: float, exponent: float) -> float:
+    """((L1 - E) / (L2 - E))^(1/alpha): the data multiplier of loss L2 over L1 on one data law.
+
+    Kim et al. 2025 (arXiv 2509.14786). Infinite where L2 is at or below the asymptote.
+
+    Raises:
+        ValueError: the reference loss is not above the asymptote, or the exponent not above 0.
+    """
+    if not exponent > 0:
+        raise ValueError(f"`exponent` must be above 0; not {exponent!r}")
+    if not reference_loss > asymptote:
+        raise ValueError(
+            f"`reference_loss` must be above the asymptote {asymptote:g}; not {reference_loss!r}"
+        )
+    if loss <= asymptote:
+        return float("inf")
+    return float(((reference_loss - asymptote) / (loss - asymptote)) ** (1.0 / exponent))
+
+
+def data_efficiency(
+    data_law: FitResult,
+    loss: float,
+    at: float,
+    *,
+    loss_interval: tuple[float, float] | None = None,
+    level: float = 0.95,
+) -> DataEfficiency:
+    """Times more data than `at` the reference recipe needs to reach `loss`.
+
+    Args:
+        data_law: a `power` fit of the reference recipe's loss against its data.
+        loss: the loss that the better recipe reaches with `at`.
+        at: its data, in the units of the fit's column.
+        loss_interval: interval of the loss; the multiplier's interval then covers both its ends,
+            which is conservative.
+        level: of the interval.
+
+    Raises:
+        ValueError: the fit is not a `power` law, or loss, at or level are out of range.
+    """
+    if data_law.law.name != "power":
+        raise ValueError(f"`data_law` must be a fit of law 'power'; not {data_law.law.name!r}")
+    for name, value in (("loss", loss), ("at", at)):
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"`{name}` must be a finite number above 0; not {value!r}")
+    values = [data_law.params[name] for name in ("E", "A", "alpha")]
+    tokens = float(_tokens(np.array(values)[:, None], loss)[0])
+    best, worst = loss_interval or (loss, loss)
+    if not best <= loss <= worst:
+        raise ValueError(f"`loss_interval` {loss_interval!r} must hold the loss {loss!r}")
+    low = _ends(data_law, worst, at, level)[0]
+    high = _ends(data_law, best, at, level)[1]
+    multiplier = tokens / at
+    message = ""
+    if np.isinf(multiplier):
+        message = (
+            f"The loss {loss:.4g} lies at or below the asymptote {values[0]:.4g} of the data law: "
+            "no amount of data reaches it with the reference recipe."
+        )
+    elif np.isinf(high):
+        message = "The data law does not exclude that no amount of data reaches this loss."
+    return DataEfficiency(
+        multiplier=multiplier,
+        interval=(min(low, multiplier), max(high, multiplier)),
+        tokens=tokens,
+        loss=loss,
+        at=at,
+        level=level,
+        message=message,
+    )
+
+
+def _tokens(parameters: Array, loss: float) -> Array:
+    """Data at which E + A/D^alpha equals `loss`, for parameters (3, k)."""
+    asymptote, scale, exponent = parameters
+    gap = loss - asymptote
+    with np.errstate(all="ignore"):
+        tokens = np.exp(np.minimum(np.log(scale / gap) / exponent, 300.0))
+    return np.where(gap > 0, tokens, np.inf)
+
+
+def _ends(data_law: FitResult, loss: float, at: float, level: float) -> tuple[float, float]:
+    """Interval of the multiplier: quantiles of the draws, or the sizes whose predictions fit."""
+    if data_law.draws is not None:
+        multipliers = _tokens(data_law.draws.parameters, loss) / at
+        low, high = np.quantile(
+            multipliers, [0.5 - 0.5 * level, 0.5 + 0.5 * level], method="nearest"
+        )
+        return float(low), float(high)
+    factors = np.geomspace(*SEARCHED, STEPS)
+    name = data_law.problem.table.names["n_params"]
+    band = data_law.predict(pd.DataFrame({name: at * factors}), level)
+    reached = (band["low"].to_numpy() <= loss) & (loss <= band["high"].to_numpy())
+    if not reached.any():
+        below = loss < band["low"].min()
+        return (float("inf"), float("inf")) if below else (0.0, 0.0)
+    inside = np.flatnonzero(reached)
+    low = 0.0 if inside[0] == 0 else _between(factors, band["high"].to_numpy(), inside[0], loss)
+    if inside[-1] == STEPS - 1:
+        return low, float("inf")
+    return low, _between(factors, band["low"].to_numpy(), inside[-1] + 1, loss)
+
+
+def _between(factors: Array, edge: Array, index: int, loss: float) -> float:
+    """Multiplier at which a band's edge equals the loss, between two neighbouring sizes."""
+    before, after = edge[index - 1], edge[index]
+    share = (before - loss) / (before - after) if before != after else 0.5
+    return float(factors[index - 1] * (factors[index] / factors[index - 1]) ** share)

@@ -1,0 +1,133 @@
+"""Run tables from files: CSV, TSV, JSON lines, parquet; also exports of wandb in these forms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+PROBED = 65_536
+PARQUET_MAGIC = b"PAR1"
+WANDB_NESTED = ("config", "summary", "summary_metrics")
+MOST_BAD_TEXT = 0.01
+
+
+def read_runs(path: str | Path) -> pd.DataFrame:
+    """A table of runs from a file; its suffix says the format.
+
+    `.csv` and `.tsv` have a header line; `.jsonl` (or `.ndjson`) holds one object a line, nested
+    objects become columns with dotted names, and the wrappers of a wandb export (`config`,
+    `summary`, and `{"value": v}`) are taken off; `.parquet` needs pyarrow.
+
+    Raises:
+        ValueError: the file is empty, has another suffix, or is not what its suffix says.
+        OSError: the file cannot be read.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        allowed = ", ".join(READERS)
+        raise ValueError(f"{path.name}: the suffix must be one of {allowed}; not {suffix!r}")
+    if path.is_dir():
+        raise ValueError(f"{path.name} is a folder, not a file")
+    with path.open("rb") as file:
+        head = file.read(PROBED)
+    if not head.strip():
+        raise ValueError(f"{path.name} is empty")
+    frame = READERS[suffix](path, head)
+    if frame.empty:
+        raise ValueError(f"{path.name} has a header but no rows")
+    return frame
+
+
+def _check_text(path: Path, head: bytes) -> None:
+    if head.startswith(PARQUET_MAGIC):
+        raise ValueError(f"{path.name} is a parquet file; name it .parquet")
+    if b"\0" in head:
+        raise ValueError(f"{path.name} is not text: it holds zero bytes")
+    text = head.decode("utf-8", errors="replace")
+    # a multi-byte character may be cut at the end of the probe
+    if text[:-1].count("\ufffd") > MOST_BAD_TEXT * len(text):
+        raise ValueError(f"{path.name} is not UTF-8 text")
+
+
+def _delimited(separator: str, kind: str) -> Callable[[Path, bytes], pd.DataFrame]:
+    def read(path: Path, head: bytes) -> pd.DataFrame:
+        _check_text(path, head)
+        first = head.splitlines()[0].decode("utf-8", errors="replace")
+        if first.lstrip("\ufeff").startswith("{"):
+            raise ValueError(f"{path.name} looks like JSON lines, not {kind}; name it .jsonl")
+        if separator not in first:
+            other = "\t" if separator == "," else ","
+            hint = "; it looks tab-separated (.tsv)" if other == "\t" and other in first else ""
+            raise ValueError(f"{path.name} is not {kind}: its first line has no separator{hint}")
+        try:
+            return pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path.name} is not {kind}: {_short(error)}") from error
+
+    return read
+
+
+def _json_lines(path: Path, head: bytes) -> pd.DataFrame:
+    _check_text(path, head)
+    if not head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{"):
+        raise ValueError(f"{path.name} is not JSON lines: its first line is not an object")
+    rows = []
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    rows.append(_row(json.loads(line), path, number))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path.name}, line {number}: not JSON: {_short(error)}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not UTF-8 text: {_short(error)}") from error
+    return pd.DataFrame(rows)
+
+
+def _row(value: Any, path: Path, number: int) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name}, line {number}: not an object")
+    flat: dict[str, Any] = {}
+    for name, part in value.items():
+        _flatten(flat, "" if name in WANDB_NESTED and isinstance(part, dict) else name, part)
+    return flat
+
+
+def _flatten(flat: dict[str, Any], name: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        flat.setdefault(name, value)
+    elif set(value) == {"value"} or set(value) == {"value", "desc"}:
+        _flatten(flat, name, value["value"])
+    else:
+        for key, part in value.items():
+            _flatten(flat, f"{name}.{key}" if name else key, part)
+
+
+def _parquet(path: Path, head: bytes) -> pd.DataFrame:
+    if not head.startswith(PARQUET_MAGIC):
+        raise ValueError(f"{path.name} is not a parquet file")
+    try:
+        return pd.read_parquet(path)
+    except ImportError as error:
+        raise ValueError("parquet needs pyarrow: pip install 'datawall[parquet]'") from error
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path.name} is not a parquet file: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
+
+
+READERS: dict[str, Callable[[Path, bytes], pd.DataFrame]] = {
+    ".csv": _delimited(",", "CSV"),
+    ".tsv": _delimited("\t", "TSV"),
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".parquet": _parquet,
+}
+"""Readers by suffix."""

@@ -1,0 +1,112 @@
+"""Single published laws and figures, each with its citation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedLaw:
+    """A law as printed.
+
+    Attributes:
+        law: its name in `LAWS`.
+        params: printed parameters; sizes in units of one unless `units` says otherwise.
+        units: units of the columns.
+        source: paper and place.
+    """
+
+    law: str
+    params: dict[str, float]
+    units: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFigure:
+    """A number as printed, with its interval if one was given."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+    source: str = ""
+
+
+KIM = "Kim, Kotha, Liang, Hashimoto 2025, arXiv 2509.14786"
+KIM_UNITS = "parameters in billions, members counted, 200M tokens, nats per token"
+
+PUBLISHED_LAWS: dict[str, PublishedLaw] = {
+    "chinchilla": PublishedLaw(
+        law="chinchilla",
+        params={"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28},
+        units="parameters, tokens, nats per token",
+        source="Hoffmann et al. 2022, arXiv 2203.15556, eq. 10",
+    ),
+    "chinchilla_replication": PublishedLaw(
+        law="chinchilla",
+        params={"E": 1.81686, "A": 482.01, "B": 2085.43, "alpha": 0.34781, "beta": 0.36585},
+        units="parameters, tokens, nats per token",
+        source="Besiroglu et al. 2024, arXiv 2404.10102, table 1",
+    ),
+    "data_constrained": PublishedLaw(
+        law="data_constrained",
+        params={
+            "E": 1.8691,
+            "A": 520.82,
+            "B": 1487.7,
+            "alpha": 0.3526596,
+            "beta": 0.3526596,
+            "R_N": 5.309743,
+            "R_D": 15.387756,
+        },
+        units="parameters, tokens, unique tokens, nats per token",
+        source="Muennighoff et al. 2023, arXiv 2305.16264",
+    ),
+    "regularized": PublishedLaw(
+        law="power",
+        params={"E": 3.43, "A": 0.05, "alpha": 1.02},
+        units=KIM_UNITS,
+        source=f"{KIM}: regularised models of growing size",
+    ),
+    "ensembles_300m": PublishedLaw(
+        law="power",
+        params={"E": 3.34, "A": 0.25, "alpha": 1.02},
+        units=KIM_UNITS.replace("parameters in billions, ", "of 300M parameters, "),
+        source=f"{KIM}: ensembles of 300M members, tuned for one model",
+    ),
+}
+"""Laws by name."""
+
+PUBLISHED_FIGURES: dict[str, PublishedFigure] = {
+    "standard_loss": PublishedFigure(
+        value=3.75, source=f"{KIM}: best standard recipe, 200M tokens"
+    ),
+    "joint_limit": PublishedFigure(value=3.17, source=f"{KIM}: N and K to infinity, 200M tokens"),
+    "data_law_asymptote": PublishedFigure(
+        value=1.94, interval=(1.89, 1.96), source=f"{KIM}: standard recipe; range over recipes"
+    ),
+    "data_law_exponent": PublishedFigure(
+        value=0.235, interval=(0.23, 0.24), source=f"{KIM}: standard recipe; range over recipes"
+    ),
+    "multiplier_regularized": PublishedFigure(value=2.29, source=f"{KIM}: regularised asymptote"),
+    "multiplier_ensembles": PublishedFigure(value=3.03, source=f"{KIM}: 300M ensembles"),
+    "multiplier_joint": PublishedFigure(value=5.17, source=f"{KIM}: joint asymptote"),
+    "kaplan_exponent": PublishedFigure(
+        value=0.8353, interval=(0.8235, 0.8460), source="Porian et al. 2024, arXiv 2406.19146"
+    ),
+    "tuned_exponent": PublishedFigure(
+        value=0.4969, interval=(0.4907, 0.5045), source="Porian et al. 2024, arXiv 2406.19146"
+    ),
+}
+"""Figures by name."""
+
+MEMBER_LIMITS: dict[str, dict[float, float]] = {
+    "209M": {0.15: 3.494941, 0.3: 3.272981, 0.6: 3.212228, 1.4: 3.173966},
+    "419M": {0.15: 3.399930, 0.3: 3.150397, 0.6: 3.051904, 1.4: 3.002521},
+    "839M": {0.15: 3.357578, 0.3: 3.101899, 0.6: 2.905831, 1.4: 2.868014},
+    "1.68B": {0.15: 3.299586, 0.3: 3.017242, 0.6: 2.826233, 1.4: 2.752376},
+}
+"""Tokens -> parameters in billions -> loss at infinitely many members.
+
+Read from the public code of Kim et al. 2025: marin-community/marin,
+experiments/data_efficiency/plotting.py (commit 0a3a119).
+"""
