@@ -97,6 +97,21 @@ def fit_law(
     return assemble(problem, best, draws, method, seed, begun)
 
 
+def best_parameters(
+    data: Any, law: str | Law, *, x: Any, y: Any, weights: Any = None, loss: str = "squared_log"
+) -> dict[str, float]:
+    """Only the optimum of a law without delta, as printed parameters: no intervals, no status.
+
+    Raises:
+        ValueError: as `fit_law`.
+    """
+    chosen, row_loss = get_law(law), get_loss(loss)
+    table = read_table(data, chosen, x=x, y=y, weights=weights, log=row_loss.log)
+    problem = Problem(law=chosen, table=table, loss=row_loss, delta=1.0, pinned=dict(chosen.fixed))
+    found = problem.model.printed(problem.solve().coordinates)[:, 0]
+    return {name: float(value) for name, value in zip(chosen.parameters, found, strict=True)}
+
+
 def _optimum(problem: Problem, delta: float | None) -> tuple[Problem, Minimum]:
     """The global optimum; delta, if not given, from a least-squares fit of the same rows."""
     if delta is None and problem.loss.uses_delta:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.fit import fit_law
+from scaling.fit import best_parameters, fit_law
 from scaling.result import FitResult
 from scaling.status import FitStatus
 
@@ -168,8 +168,8 @@ def _asymptotes(rows: pd.DataFrame, by: str, along: str) -> pd.DataFrame:
     found = []
     for value, part in rows.groupby(by, sort=True):
         if part[along].nunique() >= 3:
-            fit = fit_law(part, x=along, y="loss", weights="weight", loss="squared_log", n_boot=0)
-            found.append((value, fit.asymptote))
+            best = best_parameters(part, "power", x=along, y="loss", weights="weight")
+            found.append((value, best["E"]))
     return pd.DataFrame(found, columns=[by, "limit"])
 
 
@@ -177,4 +177,4 @@ def _last_limit(limits: pd.DataFrame, along: str) -> float:
     usable = limits[limits["limit"] > 0]
     if len(usable) < 3:
         return float("nan")
-    return fit_law(usable, x=along, y="limit", loss="squared_log", n_boot=0).asymptote
+    return best_parameters(usable, "power", x=along, y="limit")["E"]

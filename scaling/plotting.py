@@ -73,7 +73,7 @@ def plot_fit(
             (0.99, fit.asymptote),
             xycoords=("axes fraction", "data"),
             ha="right",
-            va="bottom",
+            va="top",
             color="0.3",
             fontsize=8,
         )

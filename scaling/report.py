@@ -15,7 +15,7 @@ def number(value: float) -> str:
     """A number in at most six significant digits."""
     if np.isinf(value):
         return "∞" if value > 0 else "-∞"
-    return f"{value:.5g}"
+    return "none" if np.isnan(value) else f"{value:.5g}"
 
 
 def rows(fit: FitResult, level: float = 0.95) -> list[tuple[str, str, str, str]]:

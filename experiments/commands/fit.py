@@ -1,0 +1,190 @@
+"""`datawall fit`: a scaling law from a table of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import tyro
+
+if TYPE_CHECKING:
+    from scaling import FitResult
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Fit a scaling law to a table of runs and print parameters, intervals and warnings."""
+
+    table: Annotated[Path, tyro.conf.Positional]
+    """CSV, TSV, JSON lines or parquet, one row a run; exports of wandb are read as they are."""
+    law: str = "power"
+    """The law: power, chinchilla, tied_chinchilla, data_constrained, overfitting, ensemble,
+    shifted_power, bounded, broken_power, learning_curves or mixture_of_exponentials."""
+    x: tuple[str, ...] = ()
+    """Columns of the law, in its order; its own names by default."""
+    y: str = "loss"
+    """Column of the loss."""
+    loss: str = "huber_log"
+    """Row loss: huber_log, squared_log, squared or asymmetric."""
+    delta: float | None = None
+    """Transition of the Huber loss; 1.345 robust standard deviations by default."""
+    n_boot: int | None = None
+    """Bootstrap draws; chosen by the number of rows by default."""
+    resample: str | None = None
+    """What is resampled: rows, clusters, wild or bayesian."""
+    groups: str | None = None
+    """Column naming the cluster of a row, such as its run or seed."""
+    weights: str | None = None
+    """Column of row weights."""
+    fixed: tuple[str, ...] = ()
+    """Pinned parameters, such as E=1.69; gamma=free frees one that the law pins."""
+    seed: int = 0
+    """Seed of the draws."""
+    json: bool = False
+    """Print JSON."""
+    plot: Path | None = None
+    """Draw data, fit and interval to this file, with the plotted numbers as CSV beside it."""
+    out: Path | None = None
+    """Save the fit as JSON, to be read with FitResult.from_json."""
+
+    def run(self) -> int:
+        """Fit, print, draw and save."""
+        from scaling import fit_law, read_runs
+
+        fixed = parse_fixed(self.fixed)
+        check_outputs(self.table, self.plot, self.out)
+        frame = read_runs(self.table)
+        fit = timed(
+            f"fitting {self.law} to {len(frame):,} rows",
+            lambda: fit_law(
+                frame,
+                self.law,
+                x=list(self.x) or None,
+                y=self.y,
+                loss=self.loss,
+                delta=self.delta,
+                n_boot=self.n_boot,
+                resample=self.resample,
+                groups=self.groups,
+                weights=self.weights,
+                fixed=fixed,
+                seed=self.seed,
+            ),
+        )
+        save_fit(fit, self.plot, self.out)
+        if self.json:
+            print_json(fit.to_dict())
+        else:
+            print_fit(fit)
+        return 0
+
+
+def parse_fixed(pairs: tuple[str, ...]) -> dict[str, float | None]:
+    """`name=value` pairs as a mapping; `name=free` maps to None.
+
+    Raises:
+        ValueError: a pair of another form.
+    """
+    fixed: dict[str, float | None] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        try:
+            fixed[name] = None if text == "free" else float(text)
+        except ValueError:
+            raise ValueError(f"`--fixed` takes name=number or name=free; not {pair!r}") from None
+    return fixed
+
+
+def check_outputs(table: Path, plot: Path | None, out: Path | None) -> None:
+    """Refuse outputs that could not be written, before the work is done.
+
+    Raises:
+        ValueError: the folder is missing, the figure's suffix is unknown, or the table of runs
+            would be overwritten (a figure has its numbers as CSV beside it).
+    """
+    beside = None if plot is None else plot.with_suffix(".csv")
+    for path in (plot, out, beside):
+        if path is not None and path.resolve() == table.resolve():
+            raise ValueError(f"this would overwrite {table}; give the output another name")
+    for path in (plot, out):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise ValueError(f"the folder of {path} does not exist")
+        if path is not None and path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file")
+    if plot is not None and plot.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise ValueError(f"`--plot` must end in .png, .pdf or .svg; not {plot.suffix!r}")
+
+
+def timed(what: str, work: Callable[[], Result]) -> Result:
+    """Do the work; on a terminal a clock runs on stderr, gone when the work is done."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn(what), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(what, total=None)
+        return work()
+
+
+def save_fit(fit: FitResult, plot: Path | None, out: Path | None) -> None:
+    """Write the figure with its CSV, and the fit."""
+    if out is not None:
+        fit.to_json(out)
+    if plot is None:
+        return
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from scaling.plotting import curve_table
+
+    figure, ax = plt.subplots(figsize=(6.0, 4.0), layout="constrained")
+    fit.plot(ax)
+    figure.savefig(plot, dpi=150)
+    plt.close(figure)
+    curve_table(fit).to_csv(plot.with_suffix(".csv"), index=False)
+
+
+def print_fit(fit: FitResult) -> None:
+    """The fit as a table on stdout, its status and warnings below."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from scaling import report
+
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(report.headline(fit), markup=False)
+    table = Table(show_edge=False, pad_edge=False)
+    for title in ("parameter", "estimate", "s.e.", "95 % interval"):
+        table.add_column(title, justify="left" if title == "parameter" else "right")
+    for row in report.rows(fit):
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    console.print(table)
+    console.print(report.source_of_intervals(fit), markup=False)
+    style = "green" if fit.status.usable else "yellow"
+    console.print(f"{fit.status.name}: {fit.message}", style=style, markup=False)
+    for sentence in fit.warnings:
+        console.print(f"warning: {sentence}", style="yellow", markup=False)
+    console.print(f"{fit.seconds:.2f} s", style="dim", markup=False)
+
+
+def print_json(value: dict[str, object]) -> None:
+    """JSON on stdout, without the table and the draws that `--out` keeps."""
+    import json
+
+    print(json.dumps(without_bulk(value), indent=1, allow_nan=False))
+
+
+def without_bulk(value: dict[str, object]) -> dict[str, object]:
+    """A result's JSON without its rows and draws."""
+    return {
+        name: without_bulk(part) if isinstance(part, dict) else part
+        for name, part in value.items()
+        if name not in ("table", "draws")
+    }

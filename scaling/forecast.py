@@ -1,0 +1,256 @@
+"""Forecasts of a curve: an average over laws and windows, weighted by rolling hold-out.
+
+No law wins on all curves, and choosing one by hold-out does worse than averaging: each law is
+fitted to the whole curve and to its last parts, judged on rows held out at the end of the curve,
+and enters a weighted median with weights that fall with its hold-out error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling.laws import Law
+from scaling.losses import get_loss
+from scaling.models import build_model
+from scaling.problem import Problem
+from scaling.profiles import student
+from scaling.registry import get_law
+from scaling.table import Table, numbers, read_table
+
+Array = NDArray[np.float64]
+
+FORECAST_LAWS = ("power", "shifted_power", "bounded", "broken_power")
+WINDOWS = (1.0, 0.5, 1 / 3)
+"""Share of the rows, the last ones, that a candidate is fitted to."""
+HOLD_OUT = (0.5, 0.7)
+"""The rows beyond these shares of the largest x are held out, one fold each."""
+WEIGHT_POWER = 2.0
+"""Candidates weigh as hold-out error to minus this power."""
+FEWEST_ROWS = 8
+SMALLEST_ERROR = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One law on one window of the curve.
+
+    Attributes:
+        law: the law.
+        window: share of the rows it was fitted to.
+        parameters: printed parameters (p, 1).
+        error: root mean square of ln(prediction / y) over the held-out rows.
+        weight: its share of the forecast.
+    """
+
+    law: Law
+    window: float
+    parameters: Array = field(repr=False)
+    error: float
+    weight: float
+
+    def predict(self, x: Array) -> Array:
+        """The law at sizes x (k,): positive losses (k,)."""
+        return _evaluate(self.law, self.parameters, x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """A weighted average of fitted laws.
+
+    Attributes:
+        candidates: what is averaged, the heaviest first.
+        x_name: the size column.
+        y_name: the loss column.
+        x_max: largest size seen.
+        hold_out_error: error of the average itself on the held-out rows, in ln(loss).
+    """
+
+    candidates: tuple[Candidate, ...]
+    x_name: str
+    y_name: str
+    x_max: float
+    hold_out_error: float
+
+    def predict(self, x: Any, level: float = 0.95) -> pd.DataFrame:
+        """Forecast at new sizes: columns mean, low and high.
+
+        The interval joins the disagreement of the candidates with the error that the average made
+        on the held-out rows.
+
+        Raises:
+            ValueError: a size that is not a positive number, or a level outside (0, 1).
+        """
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+        if isinstance(x, pd.DataFrame):
+            x = x[self.x_name]
+        sizes = numbers(np.atleast_1d(np.asarray(x)), self.x_name, positive=True)
+        logs = np.log(np.stack([c.predict(sizes) for c in self.candidates]))
+        weights = np.array([c.weight for c in self.candidates])
+        centre = weighted_median(logs, weights)
+        spread = np.sqrt(weights @ (logs - centre) ** 2)
+        reach = student(level, len(self.candidates)) * np.hypot(spread, self.hold_out_error)
+        return pd.DataFrame(
+            {"mean": np.exp(centre), "low": np.exp(centre - reach), "high": np.exp(centre + reach)}
+        )
+
+    def table(self) -> pd.DataFrame:
+        """The candidates: law, window, hold-out error, weight, parameters."""
+        return pd.DataFrame(
+            [
+                {
+                    "law": c.law.name,
+                    "window": c.window,
+                    "error": c.error,
+                    "weight": c.weight,
+                    **dict(zip(c.law.parameters, c.parameters[:, 0], strict=True)),
+                }
+                for c in self.candidates
+            ]
+        )
+
+    def summary(self) -> str:
+        """The forecast's make-up as text."""
+        lines = [
+            f"forecast of {self.y_name} in {self.x_name} beyond {self.x_max:.4g}: "
+            f"{len(self.candidates)} candidates, hold-out error {100 * self.hold_out_error:.2f} %"
+        ]
+        for c in self.candidates[:8]:
+            lines.append(
+                f"  {c.law.name:14s} last {100 * c.window:3.0f} % of rows  "
+                f"error {100 * c.error:.2f} %  weight {c.weight:.3f}"
+            )
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def forecast(
+    frame: Any = None,
+    x: Any = "n_params",
+    y: Any = "loss",
+    *,
+    laws: Sequence[str | Law] = FORECAST_LAWS,
+    windows: Sequence[float] = WINDOWS,
+    hold_out: Sequence[float] = HOLD_OUT,
+    weight_power: float = WEIGHT_POWER,
+) -> Forecast:
+    """Forecast a curve beyond its largest size.
+
+    Args:
+        frame: DataFrame, mapping of columns, or None when x and y are arrays.
+        x: the size column.
+        y: the loss column.
+        laws: laws of one column to average.
+        windows: shares of the rows, the last ones, that each law is fitted to.
+        hold_out: the rows beyond these shares of the largest x are held out in turn.
+        weight_power: candidates weigh as hold-out error to minus this power.
+
+    Raises:
+        ValueError: a bad table or setting, or fewer than 8 rows of distinct sizes.
+    """
+    chosen = [get_law(law) for law in laws]
+    for law in chosen:
+        if len(law.columns) != 1:
+            raise ValueError(f"`laws` must have one column; {law.name!r} has {len(law.columns)}")
+    for name, shares in (("windows", windows), ("hold_out", hold_out)):
+        if not shares or not all(0.0 < share <= 1.0 for share in shares):
+            raise ValueError(f"`{name}` must hold shares in (0, 1]; not {list(shares)!r}")
+    table = read_table(frame, chosen[0], x=x, y=y)
+    size = table.columns[chosen[0].columns[0]]
+    if len(np.unique(size)) < FEWEST_ROWS:
+        raise ValueError(
+            f"a forecast needs at least {FEWEST_ROWS} distinct sizes; "
+            f"the table has {len(np.unique(size))}"
+        )
+    order = np.argsort(size, kind="stable")
+    size, loss = size[order], table.y[order]
+    logs = _held_out_errors(chosen, windows, hold_out, size, loss)
+    errors = np.sqrt(np.mean([np.mean(fold**2, axis=1) for fold in logs], axis=0))
+    weights = np.maximum(errors, SMALLEST_ERROR) ** -weight_power
+    weights /= weights.sum()
+    own = np.concatenate([weighted_median(fold, weights) for fold in logs])
+    pairs = [(law, window) for law in chosen for window in windows]
+    found = [
+        Candidate(
+            law=law,
+            window=window,
+            parameters=_fit_window(law, window, size, loss),
+            error=float(error),
+            weight=float(weight),
+        )
+        for (law, window), error, weight in zip(pairs, errors, weights, strict=True)
+    ]
+    return Forecast(
+        candidates=tuple(sorted(found, key=lambda c: -c.weight)),
+        x_name=table.names[chosen[0].columns[0]],
+        y_name=table.y_name,
+        x_max=float(size[-1]),
+        hold_out_error=float(np.sqrt(np.mean(own**2))),
+    )
+
+
+def _held_out_errors(
+    laws: list[Law], windows: Sequence[float], hold_out: Sequence[float], size: Array, loss: Array
+) -> list[Array]:
+    """Per fold, ln(prediction / y) of each candidate on the held-out rows: (candidates, rows)."""
+    folds = []
+    for share in hold_out:
+        kept = size <= share * size[-1]
+        if len(np.unique(size[kept])) < FEWEST_ROWS - 2 or kept.all():
+            kept = np.arange(len(size)) < max(FEWEST_ROWS - 2, int(0.7 * len(size)))
+        rows = [
+            np.log(
+                _evaluate(law, _fit_window(law, window, size[kept], loss[kept]), size[~kept])
+                / loss[~kept]
+            )
+            for law in laws
+            for window in windows
+        ]
+        folds.append(np.stack(rows))
+    return folds
+
+
+def _fit_window(law: Law, window: float, size: Array, loss: Array) -> Array:
+    """Printed parameters (p, 1) of the least-squares fit in logs to the last rows."""
+    count = max(round(len(size) * window), FEWEST_ROWS, len(law.parameters) + 1)
+    size, loss = size[-count:], loss[-count:]
+    column = law.columns[0]
+    table = Table(
+        columns={column: size},
+        y=loss,
+        weights=np.ones(len(size)),
+        groups=None,
+        names={column: column},
+        y_name="loss",
+    )
+    pinned = dict(law.fixed)
+    if law.from_columns is not None:
+        pinned |= law.from_columns(table.columns)
+    problem = Problem(law=law, table=table, loss=get_loss("squared_log"), delta=1.0, pinned=pinned)
+    return problem.model.printed(problem.solve().coordinates)
+
+
+def _evaluate(law: Law, parameters: Array, size: Array) -> Array:
+    model = build_model(law, {law.columns[0]: size}, frozenset(c.name for c in law.linear))
+    with np.errstate(all="ignore"):
+        value = model.value(model.internal(parameters), slice(None))[0]
+    return np.maximum(np.nan_to_num(value, nan=1e-300), 1e-300)
+
+
+def weighted_median(values: Array, weights: Array) -> Array:
+    """Weighted median over the first axis of values (k, n), interpolated: shape (n,)."""
+    order = np.argsort(values, axis=0)
+    ranked = np.take_along_axis(values, order, axis=0)
+    mass = np.cumsum(weights[order], axis=0) - 0.5 * weights[order]
+    out = np.empty(values.shape[1])
+    for column in range(values.shape[1]):
+        out[column] = np.interp(0.5 * weights.sum(), mass[:, column], ranked[:, column])
+    return out
