@@ -114,11 +114,10 @@ def _scratch(n_entities: int, ties: str) -> tuple[NDArray[Any], ...]:
     def empty(dtype: type) -> NDArray[Any]:
         return np.empty(n_entities, dtype=dtype)
 
-    depth = np.full(n_entities, -1, dtype=np.int32) if ties != "fifo" else None
     if ties == "fifo":
         seen = np.zeros(n_entities, dtype=np.uint8)
         return (seen, empty(np.int32), empty(np.int32), empty(np.int32))
-    assert depth is not None
+    depth = np.full(n_entities, -1, dtype=np.int32)
     if ties == "random_parent":
         place, queue, parent, size = (empty(np.int32) for _ in range(4))
         return (depth, place, queue, parent, empty(np.uint64), size)

@@ -51,11 +51,12 @@ class CurveTable:
         """Add ``printed``, ``corrected`` and ``limit_this_graph`` (with realised components).
 
         Raises:
-            ValueError: at a mean degree of 1 or less, where no law exists.
+            ValueError: where no law exists: at a mean degree of 1 or less, or too few entities.
         """
         arguments = (mean_degree, self.graph.n_entities, self.steps)
+        corrected = finite_law(*arguments)
         self._columns["printed"] = printed_law(*arguments)
-        self._columns["corrected"] = finite_law(*arguments)
+        self._columns["corrected"] = corrected
         self._columns["limit_this_graph"] = limit_law(*arguments, graph=self.graph)
 
     def add_exact(self, *, n_sources: int | None, ties: str, seed: int) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -67,8 +68,11 @@ class Graphsim:
         from experiments.progress import WorkProgress
 
         graph = table.graph
-        if self.edges is None and self.mean_degree > 1:
-            table.add_laws(self.mean_degree)
+        if self.edges is None:
+            try:
+                table.add_laws(self.mean_degree)
+            except ValueError as error:
+                print(f"no law is drawn: {error}", file=sys.stderr)
         sampled = 64 if graph.n_entities > SAMPLED_ABOVE else None
         n_sources = sampled if self.sources is None else self.sources
         total = min(n_sources or graph.n_entities, graph.n_entities)

@@ -18,8 +18,9 @@ def test_command_writes_every_curve_and_names_the_files(tmp_path, capsys):
     assert "graphsim.png" in capsys.readouterr().out
 
 
-def test_below_the_threshold_there_is_a_process_but_no_law(tmp_path):
+def test_below_the_threshold_there_is_a_process_but_no_law(tmp_path, capsys):
     Graphsim(entities=100, mean_degree=0.8, points=10, out=tmp_path).run()
+    assert "giant component is gone" in capsys.readouterr().err
     columns = pd.read_csv(tmp_path / "graphsim.csv").columns
     assert "exact" in columns
     assert "printed" not in columns

@@ -1,0 +1,146 @@
+"""Figure 20: EntiGraph's published accuracy, and how little it says about the plateau."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from paper_figs.style import COLORS, MARKERS
+from scaling import FitResult, fit_law
+from scaling.datasets import data_folder
+
+NAME = "fig20"
+TITLE = "Accuracy grows with synthetic tokens; where it ends is not identified"
+CAPTION = (
+    "Left: published closed-book accuracy on QuALITY after continued pretraining on EntiGraph (36 "
+    "points) and on paraphrases (20), dotted the published fit of three exponentials "
+    "(arXiv 2409.07431, Section 4 and Appendix F.1). Computed here: non-negative mixtures of "
+    "exponentials, fitted by least squares to the EntiGraph points, whose slowest time scale may "
+    "be at most 1, 3 or 10 times the largest number of tokens; dashed where they extrapolate. "
+    "Right: the plateau of each fit with its 95 % profile interval; an interval that ends only at "
+    "100 % is not identified."
+)
+
+PUBLISHED_PLATEAU = 64.5456
+PUBLISHED_TERMS = ((13.8352, 0.9989), (8.4705, 0.8961), (3.932, 0.0546))
+"""Accuracy in % at x million tokens: plateau - sum of c r^x (arXiv 2409.07431, Appendix F.1)."""
+BASE_ACCURACY = 39.49
+"""Llama 3 8B before continued pretraining (arXiv 2409.07431, Section 4)."""
+CAPS = (1, 3, 10)
+_RATES_PER_CAP = 1e3  # the law's slowest rate is 1e-3 / t0
+_FILE = "published/entigraph_points.csv"
+
+
+def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+    """Draw points, fits and plateaus; the frame holds all of them in long form.
+
+    Raises:
+        FileNotFoundError: the published points are not in the data folder.
+    """
+    points = _published_points()
+    entigraph = points[points["series"] == "entigraph_cpt"]
+    fits = {cap: _fit(entigraph, cap) for cap in CAPS}
+    figure, (ax, plateaus) = plt.subplots(
+        1, 2, figsize=(9.6, 4.2), gridspec_kw={"width_ratios": [1.9, 1]}
+    )
+    frames = [_draw_points(ax, points), _draw_fits(ax, entigraph, fits)]
+    frames.append(_draw_plateaus(plateaus, fits))
+    ax.set(
+        xscale="log", ylim=(37, 75), xlabel="synthetic tokens (millions)",
+        ylabel="closed-book accuracy (%)",
+    )  # fmt: skip
+    ax.legend(loc="upper left")
+    return figure, pd.concat(frames, ignore_index=True)
+
+
+def _published_points() -> pd.DataFrame:
+    path = data_folder() / _FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"figure {NAME} needs the published points: put them at {_FILE} below the folder that "
+            "DATAWALL_DATA names"
+        )
+    table = pd.read_csv(path)
+    shown = table["series"].isin(["entigraph_cpt", "rephrase_cpt"])
+    table = table[shown & (table["setting"] == "closed_book")]
+    return table.rename(columns={"synthetic_tokens_millions": "x", "accuracy_pct": "y"})
+
+
+def _fit(points: pd.DataFrame, cap: float) -> FitResult:
+    """The error 100 - accuracy falls as a mixture with time scales up to cap times the last x."""
+    frame = pd.DataFrame({"time": points["x"], "loss": 100 - points["y"]})
+    return fit_law(
+        frame, "mixture_of_exponentials", x="time", y="loss", loss="squared",
+        fixed={"t0": cap * float(points["x"].max()) / _RATES_PER_CAP},
+    )  # fmt: skip
+
+
+def _plateau(fit: FitResult) -> tuple[float, float, float]:
+    """Plateau of the accuracy with the ends of its 95 % interval."""
+    low, high = fit.interval("E", level=0.95)
+    return 100 - fit.params["E"], max(100 - high, 0.0), min(100 - low, 100.0)
+
+
+def _draw_points(ax: Axes, points: pd.DataFrame) -> pd.DataFrame:
+    looks = {"entigraph_cpt": ("EntiGraph", 0), "rephrase_cpt": ("paraphrases", 1)}
+    for series, (label, index) in looks.items():
+        rows = points[points["series"] == series]
+        ax.plot(
+            rows["x"], rows["y"], MARKERS[index], color=COLORS[index], label=f"{label}, published",
+            fillstyle="none",
+        )  # fmt: skip
+    ax.axhline(BASE_ACCURACY, color="#777777", linewidth=0.9)
+    ax.annotate("base model", (30, BASE_ACCURACY - 0.2), va="top", fontsize=8, color="#777777")
+    return points[["series", "x", "y"]].assign(panel="points")
+
+
+def _draw_fits(ax: Axes, points: pd.DataFrame, fits: dict[int, FitResult]) -> pd.DataFrame:
+    last = float(points["x"].max())
+    x = np.geomspace(float(points["x"].min()), 20 * last, 160)
+    frames = []
+    for (cap, fit), color in zip(fits.items(), COLORS[2:], strict=False):
+        # Only the mean is drawn; a profile for each of its points would take a minute.
+        y = 100 - fit.predict(pd.DataFrame({"time": x}), method="sandwich")["mean"].to_numpy()
+        inside = x <= last
+        ax.plot(x[inside], y[inside], color=color, linewidth=1.2)
+        ax.plot(
+            x[~inside], y[~inside], color=color, linestyle="--",
+            marker=MARKERS[2 + list(fits).index(cap)], markevery=12, linewidth=1.2,
+            label=f"mixture, slowest scale {cap}x the data",
+        )  # fmt: skip
+        frames.append(pd.DataFrame({"series": f"cap {cap}", "x": x, "y": y, "panel": "fit"}))
+    published = np.full_like(x, PUBLISHED_PLATEAU)
+    for coefficient, rate in PUBLISHED_TERMS:
+        published -= coefficient * rate**x
+    ax.plot(x, published, color="black", linestyle=":", label="published fit")
+    frames.append(pd.DataFrame({"series": "published fit", "x": x, "y": published, "panel": "fit"}))
+    return pd.concat(frames)
+
+
+def _draw_plateaus(ax: Axes, fits: dict[int, FitResult]) -> pd.DataFrame:
+    rows = []
+    for place, (cap, fit) in enumerate(fits.items()):
+        plateau, low, high = _plateau(fit)
+        color, marker = COLORS[2 + place], MARKERS[2 + place]
+        ax.errorbar(
+            place, plateau, yerr=[[plateau - low], [high - plateau]], color=color, marker=marker,
+            capsize=4,
+        )  # fmt: skip
+        open_ended = high > 99.99
+        label = "not\nidentified" if open_ended else f"[{low:.1f},\n{high:.1f}]"
+        ax.annotate(
+            label, (place, min(low, plateau)), textcoords="offset points", xytext=(0, -8),
+            ha="center", va="top", fontsize=8,
+        )  # fmt: skip
+        rows.append((f"cap {cap}", cap, plateau, low, high, not open_ended))
+    ax.axhline(PUBLISHED_PLATEAU, color="black", linestyle=":")
+    ax.set_xticks(range(len(fits)), [f"{cap}x" for cap in fits])
+    ax.set(
+        xlim=(-0.6, len(fits) - 0.4), ylim=(45, 101), xlabel="slowest time scale over data",
+        ylabel="plateau (%)",
+    )  # fmt: skip
+    columns = ["series", "x", "y", "low", "high", "identified"]
+    return pd.DataFrame(rows, columns=columns).assign(panel="plateau")
