@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from experiments.story import Story
 USUAL_DECAY = 0.1
 
 
-def _losses(runs: pd.DataFrame, column: str = "test_loss", **where: float) -> np.ndarray:
+def _losses(runs: pd.DataFrame, column: str = "test_loss", **where: Any) -> np.ndarray:
     """Return a column of the runs whose settings equal `where`."""
     for name, value in where.items():
         runs = runs[runs[name] == value]
@@ -290,8 +291,16 @@ def _p11(story: Story) -> dict:
         "quantity": "limit of one model minus the joint limit (nats)",
         "estimate": gap,
         "detail": f"Joint limit {joint}; lowest ensemble limit {lowest:.3f}. "
-        + ("" if identified else "Not identified by these runs."),
+        + _why_not_lower(identified, joint, lowest),
     }
+
+
+def _why_not_lower(identified: bool, joint: Estimate, lowest: float) -> str:
+    if not identified:
+        return "Not identified by these runs."
+    if joint.value >= lowest:
+        return "These runs do not tell it from the lowest ensemble limit."
+    return ""
 
 
 @claim("P12", "The order of the limits does not matter.")

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Annotated
+from typing import Protocol
 
 DEBUG_VARIABLE = "DATAWALL_DEBUG"
 EXIT_BAD_INPUT = 2
@@ -44,7 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BAD_INPUT if isinstance(error, ValueError) else EXIT_FAILED
 
 
-def _parse(arguments: Sequence[str]):  # type: ignore[no-untyped-def]
+class _Command(Protocol):
+    def run(self) -> int: ...
+
+
+def _parse(arguments: Sequence[str]) -> _Command:
     import tyro
 
     from experiments.commands.claims import Claims
@@ -56,29 +60,20 @@ def _parse(arguments: Sequence[str]):  # type: ignore[no-untyped-def]
     from experiments.commands.run import Run
     from experiments.commands.show import Show
 
-    def named(command: type, name: str) -> object:
-        return Annotated[command, tyro.conf.subcommand(name, prefix_name=False)]
-
-    commands = {
-        "reproduce": Reproduce,
-        "run": Run,
-        "show": Show,
-        "claims": Claims,
-        "figures": Figures,
-        "fit": Fit,
-        "limit": Limit,
-        "graphsim": Graphsim,
-    }
-    union = None
-    for name, command in commands.items():
-        choice = named(command, name)
-        union = choice if union is None else union | choice  # type: ignore[operator]
-    return tyro.cli(
-        union,  # type: ignore[arg-type]
-        args=list(arguments),
+    return tyro.extras.subcommand_cli_from_dict(
+        {
+            "reproduce": Reproduce,
+            "run": Run,
+            "show": Show,
+            "claims": Claims,
+            "figures": Figures,
+            "fit": Fit,
+            "limit": Limit,
+            "graphsim": Graphsim,
+        },
         prog="datawall",
         description="How far can language modelling go when data runs out and compute does not?",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
+        args=list(arguments),
     )
 
 

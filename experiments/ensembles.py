@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -49,10 +49,10 @@ def run(lab: Lab, single: Regularized) -> Ensembles:
     world, grid = lab.world, grid_of(lab)
     scored: dict[tuple[int, Point], pd.DataFrame] = {}
 
-    def score(cells: Mapping[Hashable, list[Point]], n_members: int, title: str) -> None:
+    def score(cells: Mapping[int, list[Point]], n_members: int, title: str) -> None:
         members: dict[tuple[int, Point], list[RunSpec]] = {
-            (width, point): [  # type: ignore[misc]
-                lab.spec(width=width, weight_decay=point[0], n_epochs=point[1], seed=seed)  # type: ignore[arg-type]
+            (width, point): [
+                lab.spec(width=width, weight_decay=point[0], n_epochs=int(point[1]), seed=seed)
                 for seed in range(n_members)
             ]
             for width, points in cells.items()
@@ -62,20 +62,19 @@ def run(lab: Lab, single: Regularized) -> Ensembles:
         scored.update(zip(members, lab.ensembles(list(members.values())), strict=True))
 
     def evaluate(
-        cells: Mapping[Hashable, list[Point]],
-    ) -> Mapping[Hashable, Mapping[Point, float]]:
+        cells: Mapping[int, list[Point]],
+    ) -> Mapping[int, Mapping[Point, float]]:
         score(cells, world.n_tuning_members, "tuning members")
         return {
-            width: {point: limit_estimate(scored[width, point]) for point in points}  # type: ignore[index]
+            width: {point: limit_estimate(scored[width, point]) for point in points}
             for width, points in cells.items()
         }
 
     singles = {width: found.point for width, found in single.tuned.items()}
     heuristic = {width: heuristic_point(point, grid) for width, point in singles.items()}
-    found = descend(heuristic, grid, evaluate)  # type: ignore[arg-type]
-    tuned: dict[int, Tuned] = {int(str(width)): tuned for width, tuned in found.items()}
+    tuned = descend(heuristic, grid, evaluate)
     final = {width: [singles[width], tuned[width].point] for width in singles}
-    score(final, world.n_members, "training members")  # type: ignore[arg-type]
+    score(final, world.n_members, "training members")
 
     def purpose(width: int, point: Point) -> str:
         chosen = {"ensemble": tuned[width].point, "single": singles[width]}

@@ -17,6 +17,9 @@ from experiments.worlds import World
 from models.config import OptimizerConfig, TrainConfig
 
 
+ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
+
+
 class Lab:
     """Plan, train and score the runs of one world."""
 
@@ -79,7 +82,7 @@ class Lab:
         if rows is None:
             rows = self._score(specs)
             write_json(path, rows)
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=ENSEMBLE_COLUMNS)
 
     def _score(self, specs: Sequence[RunSpec]) -> list[dict[str, object]]:
         from models.ensemble import AVERAGES, member_subsets, subset_losses

@@ -82,7 +82,9 @@ def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
     best, curves = regularized.best, ensembles.curves
     single = fit_law(best, "power", x=N, y=LOSS, n_boot=N_BOOT)
     widths = sorted(ensembles.tuned)
-    fits, limits, exponents = {}, {}, {}
+    fits: dict[int, FitResult] = {}
+    limits: dict[int, Estimate] = {}
+    exponents: dict[int, Estimate] = {}
     left_out = {width: _leave_one_out(curves, width) for width in widths}
     tables = {width: member_curve(curves, width) for width in widths}
     for width, table in tables.items():
@@ -96,10 +98,10 @@ def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
     joint = joint_limit(everything, params=N, members=K, y=LOSS)
     replicates = [
         [
-            joint_limit(
+            fit_law(
                 pd.concat([part, *(tables[w] for w in widths if w != width)]),
-                params=N, members=K, y=LOSS, n_boot=0,
-            ).limit
+                "ensemble", x=[N, K], y=LOSS, n_boot=0,
+            ).asymptote
             for part in left_out[width]
         ]
         for width in widths

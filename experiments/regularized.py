@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -50,8 +50,9 @@ def seed_means(
         .groupby([runs["width"], runs["weight_decay"], runs["n_epochs"]])
     )
     means: dict[int, dict[Point, float]] = {}
-    for (width, weight_decay, n_epochs), loss in losses.mean().items():  # type: ignore[misc]
-        means.setdefault(width, {})[weight_decay, n_epochs] = loss
+    for cell, loss in losses.mean().to_dict().items():
+        width, *point = cell
+        means.setdefault(width, {})[tuple(point)] = loss
     return means
 
 
@@ -64,9 +65,9 @@ def run(lab: Lab) -> Regularized:
     world, grid = lab.world, grid_of(lab)
     runs: list[pd.DataFrame] = []
 
-    def train(cells: Mapping[Hashable, list[Point]], seeds: range) -> None:
+    def train(cells: Mapping[int, list[Point]], seeds: range) -> None:
         specs = [
-            lab.spec(width=width, weight_decay=point[0], n_epochs=point[1], seed=seed)  # type: ignore[arg-type]
+            lab.spec(width=width, weight_decay=point[0], n_epochs=int(point[1]), seed=seed)
             for width, points in cells.items()
             for point in points
             for seed in seeds
@@ -77,26 +78,24 @@ def run(lab: Lab) -> Regularized:
         return seed_means(pd.concat(runs).drop_duplicates("run_id"))
 
     def first_look(
-        cells: Mapping[Hashable, list[Point]],
-    ) -> Mapping[Hashable, Mapping[Point, float]]:
+        cells: Mapping[int, list[Point]],
+    ) -> Mapping[int, Mapping[Point, float]]:
         train(cells, range(1))
-        return all_means()  # type: ignore[return-value]
+        return all_means()
 
     def all_seeds(
-        cells: Mapping[Hashable, list[Point]],
-    ) -> Mapping[Hashable, Mapping[Point, float]]:
+        cells: Mapping[int, list[Point]],
+    ) -> Mapping[int, Mapping[Point, float]]:
         train(cells, range(1))
         means = all_means()
         contenders = {
             width: [
-                p
-                for p in points
-                if means[width][p] < min(means[width].values()) + CONTENDER_MARGIN  # type: ignore[index]
+                p for p in points if means[width][p] < min(means[width].values()) + CONTENDER_MARGIN
             ]
             for width, points in cells.items()
         }
         train(contenders, range(world.n_seeds))
-        return all_means()  # type: ignore[return-value]
+        return all_means()
 
     looked = descend(dict.fromkeys(world.widths, world.start), grid, first_look)
     tuned = descend({width: found.point for width, found in looked.items()}, grid, all_seeds)
@@ -106,7 +105,7 @@ def run(lab: Lab) -> Regularized:
         (row.weight_decay, row.n_epochs) == tuned[row.width].point for row in every.itertuples()
     ]
     return Regularized(
-        tuned={int(str(width)): found for width, found in tuned.items()},
+        tuned=tuned,
         runs=every,
         best=every[at_optimum],
     )

@@ -11,7 +11,7 @@ from types import ModuleType
 import pandas as pd
 
 from experiments import talk
-from experiments.claims import Claim, test_claims
+from experiments.claims import Claim, judge_claims
 from experiments.files import write_text
 from experiments.progress import WorkProgress
 from experiments.provenance import provenance
@@ -22,13 +22,14 @@ KEY_MARK = '<meta name="datawall-key" content="{key}">'
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A figure as the page shows it."""
+    """A figure as the page shows it; `missing` says why there is none."""
 
     name: str
     title: str
     caption: str
-    png: str
-    csv: str
+    png: str = ""
+    csv: str = ""
+    missing: str = ""
 
 
 def is_current(report: Path, story: Story) -> bool:
@@ -48,16 +49,16 @@ def write_report(story: Story, out: Path) -> list[Claim]:
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from paper_figs import figure_modules, save
+    from paper_figs import figure_modules
 
     modules = figure_modules()
     with WorkProgress("figures and claims", n_jobs=len(modules) + 1, work=len(modules) + 1) as bar:
-        claims = test_claims(story)
+        claims = judge_claims(story)
         bar.advance(1)
         bar.finish_job()
         figures = []
         for module in modules:
-            figures.append(_drawn(module, save(module, story, out / "figures")))
+            figures.append(_draw(module, story, out / "figures"))
             bar.advance(1)
             bar.finish_job()
     environment = Environment(
@@ -118,15 +119,17 @@ def side_by_side(story: Story) -> list[dict[str, str]]:
     return [{"quantity": q, "published": p, "here": h} for q, p, h in rows]
 
 
-def _drawn(module: ModuleType, paths: list[Path]) -> Drawn:
+def _draw(module: ModuleType, story: Story, folder: Path) -> Drawn:
+    """Draw one figure; one whose published data is not on this machine is named as missing."""
+    from paper_figs import save
+
+    texts = {"name": module.NAME, "title": module.TITLE, "caption": module.CAPTION}
+    try:
+        paths = save(module, story, folder)
+    except FileNotFoundError as error:
+        return Drawn(**texts, missing=str(error))
     encoded = {path.suffix: base64.b64encode(path.read_bytes()).decode() for path in paths}
-    return Drawn(
-        name=module.NAME,
-        title=module.TITLE,
-        caption=module.CAPTION,
-        png=encoded[".png"],
-        csv=encoded[".csv"],
-    )
+    return Drawn(**texts, png=encoded[".png"], csv=encoded[".csv"])
 
 
 def _facts(story: Story) -> dict[str, str]:

@@ -98,12 +98,13 @@ class RunStore:
         save_params(folder / "params.safetensors", spec.model, event.params)
         n_tokens = job.n_steps * job.tokens_per_step
         last_epoch = self.losses(spec)[-job.steps_per_epoch :]
+        recorded = last_epoch[np.isfinite(last_epoch)]
         result = {
             "schema": SCHEMA_VERSION,
             "run_id": spec.run_id,
             "status": "diverged" if event.diverged else "done",
             "scores": dict(event.scores),
-            "train_loss": None if event.diverged else float(np.nanmean(last_epoch)),
+            "train_loss": None if event.diverged or not len(recorded) else float(recorded.mean()),
             "n_params": spec.model.n_params,
             "n_params_non_embedding": spec.model.n_params_non_embedding,
             "n_steps": job.n_steps,

@@ -52,7 +52,7 @@ class Story:
     def standard_best(self) -> pd.DataFrame:
         """The standard recipe's runs at the epochs that validation selects for each size."""
         means = self.standard.groupby(["width", "n_epochs"])["validation_loss"].mean()
-        best = dict(means.groupby("width").idxmin())
+        best = dict(means.groupby("width").idxmin().to_list())
         chosen = [best[row.width] == row.n_epochs for row in self.standard.itertuples()]
         return self.standard[chosen]
 

@@ -7,8 +7,9 @@ does not hold: it is reported as lying on that edge and is not certified.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 Point = tuple[float, ...]
 """One value for each axis, in the order of the grid's axes."""
@@ -63,12 +64,11 @@ class Tuned:
     edges: tuple[str, ...]
 
 
-Evaluate = Callable[[Mapping[Hashable, list[Point]]], Mapping[Hashable, Mapping[Point, float]]]
+Key = TypeVar("Key")
+Evaluate = Callable[[Mapping[Key, list[Point]]], Mapping[Key, Mapping[Point, float]]]
 
 
-def descend(
-    starts: Mapping[Hashable, Point], grid: Grid, evaluate: Evaluate
-) -> dict[Hashable, Tuned]:
+def descend(starts: Mapping[Key, Point], grid: Grid, evaluate: Evaluate[Key]) -> dict[Key, Tuned]:
     """Find a certified minimum for each of several problems, all in step.
 
     Problems (model sizes, say) share rounds, so that every call of `evaluate` has as many
@@ -87,7 +87,7 @@ def descend(
         ValueError: `evaluate` left out a point.
     """
     points = {key: grid.nearest(start) for key, start in starts.items()}
-    values: dict[Hashable, dict[Point, float]] = {key: {} for key in starts}
+    values: dict[Key, dict[Point, float]] = {key: {} for key in starts}
     moving = set(starts)
     while moving:
         wanted = {

@@ -29,7 +29,8 @@ class World:
         start: (weight decay, epochs) where tuning starts at every size.
         n_seeds: seeds of each cell of the standard recipe, and of the cells near a tuned optimum.
         n_tuning_members: members that estimate the limit by which members are tuned.
-        n_members: members trained in a tuned ensemble.
+        n_members: members trained in a tuned ensemble; at least 4, so that the law of K can be
+            fitted without any one of them.
     """
 
     name: str
@@ -82,16 +83,16 @@ WORLDS: dict[str, World] = {
     for world in (
         World(
             name="tiny",
-            widths=(16, 32),
+            widths=(8, 16, 32),
             n_unique_tokens=8_192,
-            n_eval_tokens=8_192,
+            n_eval_tokens=4_096,
             standard_epochs=(2, 8, 32),
             epochs=(8, 16, 32),
             weight_decays=(0.4, 1.6, 6.4),
             start=(1.6, 16),
             n_seeds=2,
             n_tuning_members=2,
-            n_members=3,
+            n_members=4,
         ),
         World(
             name="quick",
@@ -99,7 +100,7 @@ WORLDS: dict[str, World] = {
             n_unique_tokens=16_384,
             n_eval_tokens=16_384,
             standard_epochs=(1, 2, 4, 8, 16, 32),
-            epochs=(4, 8, 16, 32, 64, 128),
+            epochs=(4, 8, 16, 32, 64),
             start=(3.2, 16),
             n_seeds=3,
             n_tuning_members=2,

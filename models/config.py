@@ -42,13 +42,13 @@ class ModelConfig:
     ) -> ModelConfig:
         """Derive the whole shape from one size dial.
 
-        Heads are 32 wide (one head below that), the SwiGLU hidden layer is 8/3 of the width rounded
+        Heads are 64 wide (one head below that), the SwiGLU hidden layer is 8/3 of the width rounded
         to a multiple of 16, so that its three matrices hold as many weights as the usual two of
         4x the width.
         """
         _require(width >= 2 and width % 2 == 0, "width", width, "an even number >= 2")
-        n_heads = max(1, width // 32)
-        _require(width % n_heads == 0, "width", width, "at most 32, or a multiple of 32")
+        n_heads = max(1, width // 64)
+        _require(width % n_heads == 0, "width", width, "at most 64, or a multiple of 64")
         return cls(
             vocab_size=vocab_size,
             width=width,

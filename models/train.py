@@ -21,6 +21,9 @@ from models.transformer import Transformer
 Params = Any
 """An nnx.State of Param: a pytree of float32 arrays."""
 
+Scalar = jax.Array | np.float32
+"""A number that a program takes as an argument."""
+
 SEGMENT_STEPS = 128
 """Most steps in one call of the program: how often progress is seen and Ctrl-C is heard."""
 
@@ -36,13 +39,13 @@ class TrainState(NamedTuple):
 class Hyperparameters(NamedTuple):
     """The numbers of one job, as arrays, so that changing them compiles nothing."""
 
-    learning_rate: jax.Array
-    weight_decay: jax.Array
-    beta1: jax.Array
-    beta2: jax.Array
-    epsilon: jax.Array
-    warmup_steps: jax.Array
-    n_steps: jax.Array
+    learning_rate: Scalar
+    weight_decay: Scalar
+    beta1: Scalar
+    beta2: Scalar
+    epsilon: Scalar
+    warmup_steps: Scalar
+    n_steps: Scalar
 
     @classmethod
     def of(cls, optimizer: OptimizerConfig, n_steps: int) -> Hyperparameters:
@@ -58,7 +61,7 @@ class Hyperparameters(NamedTuple):
         )
 
 
-def learning_rate_at(step: jax.Array, hyper: Hyperparameters) -> jax.Array:
+def learning_rate_at(step: jax.Array | int, hyper: Hyperparameters) -> jax.Array:
     """Warm up linearly, then follow half a cosine to zero after the last step."""
     warmup = (step + 1) / hyper.warmup_steps
     done = (step + 1 - hyper.warmup_steps) / jnp.maximum(hyper.n_steps - hyper.warmup_steps, 1)
@@ -66,7 +69,7 @@ def learning_rate_at(step: jax.Array, hyper: Hyperparameters) -> jax.Array:
     return hyper.learning_rate * jnp.where(step + 1 <= hyper.warmup_steps, warmup, cosine)
 
 
-def _adamw(hyper: Hyperparameters, learning_rate: jax.Array) -> optax.GradientTransformation:
+def _adamw(hyper: Hyperparameters, learning_rate: Scalar) -> optax.GradientTransformation:
     return optax.chain(
         optax.scale_by_adam(hyper.beta1, hyper.beta2, hyper.epsilon),  # type: ignore[arg-type]
         optax.add_decayed_weights(

@@ -44,6 +44,21 @@ def rotate(x_BTHK: jax.Array) -> jax.Array:
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
+def causal_attention(q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array) -> jax.Array:
+    """Mix the values of each position and those before it, by softmax of q.k / sqrt(K).
+
+    Accelerators have a fused kernel; on a CPU at these sizes the plain formula is a tenth faster
+    than the library's.
+    """
+    if jax.default_backend() != "cpu":
+        return jax.nn.dot_product_attention(q_BTHK, k_BTHK, v_BTHK, is_causal=True)
+    n_positions, head_width = q_BTHK.shape[1], q_BTHK.shape[3]
+    scores_BHTS = jnp.einsum("bthk,bshk->bhts", q_BTHK, k_BTHK) * head_width**-0.5
+    seen = jnp.tril(jnp.ones((n_positions, n_positions), bool))
+    weights_BHTS = jax.nn.softmax(jnp.where(seen, scores_BHTS, -jnp.inf), axis=-1)
+    return jnp.einsum("bhts,bshk->bthk", weights_BHTS, v_BTHK)
+
+
 class Attention(nnx.Module):
     """Causal multi-head self-attention with rotary positions."""
 
@@ -57,7 +72,7 @@ class Attention(nnx.Module):
         """Let each of `n_positions` positions of a sequence look at itself and those before."""
         qkv = (x_ND @ self.qkv[...]).reshape(-1, n_positions, 3, self.n_heads, self.head_width)
         q_BTHK, k_BTHK, v_BTHK = rotate(qkv[:, :, 0]), rotate(qkv[:, :, 1]), qkv[:, :, 2]
-        y_BTHK = jax.nn.dot_product_attention(q_BTHK, k_BTHK, v_BTHK, is_causal=True)
+        y_BTHK = causal_attention(q_BTHK, k_BTHK, v_BTHK)
         return y_BTHK.reshape(x_ND.shape) @ self.out[...]
 
 

@@ -41,8 +41,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         )  # fmt: skip
         weight_decay, n_epochs = tuned.point
         ax.annotate(
-            f"wd {weight_decay:g}\n{n_epochs} ep", (rows[n].iloc[0], rows["test_loss"].min()),
-            textcoords="offset points", xytext=(0, -26), ha="center", fontsize=8, color=COLORS[0],
+            f"wd {weight_decay:g}\n{n_epochs} ep", (rows[n].iloc[0], rows["test_loss"].max()),
+            textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8, color=COLORS[0],
         )  # fmt: skip
     inside = spread_x(best[n].min(), best[n].max())
     beyond = spread_x(best[n].max(), 30 * best[n].max())

@@ -56,11 +56,11 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     ax.set(xlabel="total parameters N x K", ylabel="test loss (nats per token)", title="here")
     ax.legend(fontsize=7.5)
 
-    members, one = talk.ENSEMBLE_LAW, talk.REGULARIZED_LAW
+    small, one = talk.ENSEMBLE_LAW, talk.REGULARIZED_LAW
     k = np.arange(1, 33)
     sizes = np.geomspace(150e6, 10e9, 100)
     published.plot(
-        300e6 * k, members["E"] + members["A"] / k ** members["alpha"], color=COLORS[1],
+        300e6 * k, small["E"] + small["A"] / k ** small["alpha"], color=COLORS[1],
         marker=MARKERS[1], markevery=[0, 1, 2, 3, 7, 15, 31], label="members of 300M",
     )  # fmt: skip
     published.plot(

@@ -15,7 +15,8 @@ CAPTION = (
     "Test loss against the number of members (logits averaged, means over subsets) with the weight "
     "decay and epochs tuned for one model, those of the heuristic (twice the epochs, half the "
     "decay) and those tuned for the ensemble, one panel a member size. Where two choices fall on "
-    "the same cell, one line stands for both."
+    "the same cell, one line stands for both; cells that lost were trained for as many members as "
+    "tuning needed."
 )
 CHOICES = ("single", "heuristic", "ensemble")
 

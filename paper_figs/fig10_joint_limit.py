@@ -51,7 +51,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     joint, low, high = laws.joint_limit, laws.joint_limit.low, laws.joint_limit.high
     if laws.joint_is_identified:
         limit_line(
-            ax, joint.limit, low, high, color=COLORS[2],
+            ax, joint.value, low, high, color=COLORS[2],
             label=f"joint limit {joint.value:.2f} {interval_text(low, high)}",
         )  # fmt: skip
     else:
@@ -65,7 +65,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         xlabel="non-embedding parameters of a member", ylabel="test loss (nats per token)",
         title="here",
     )  # fmt: skip
-    ax.legend(ncols=2, fontsize=7.5)
+    ax.set_ylim(top=ax.get_ylim()[1] + 0.25 * np.ptp(ax.get_ylim()))  # room for the legend
+    ax.legend(ncols=2, fontsize=7.5, loc="upper right")
 
     for series, label, i in (
         (talk.STANDARD, "standard", 1),

@@ -25,11 +25,11 @@ class Claims:
         from models.devices import configure_host_devices
 
         configure_host_devices()
-        from experiments.claims import test_claims
+        from experiments.claims import judge_claims
         from experiments.story import tell
         from experiments.tables import claims_table, print_table
 
-        claims = test_claims(tell(self.world, corpus=self.corpus, runs=self.runs))
+        claims = judge_claims(tell(self.world, corpus=self.corpus, runs=self.runs))
         if self.json:
             print(json.dumps([asdict(claim) for claim in claims], indent=1))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,13 @@ class Figures:
         modules = figure_modules(self.names)
         story = tell(self.world, corpus=self.corpus, runs=self.runs)
         for module in modules:
-            for path in save(module, story, self.out / "figures"):
+            try:
+                paths = save(module, story, self.out / "figures")
+            except FileNotFoundError as error:
+                if self.names:
+                    raise
+                print(f"datawall: {error}", file=sys.stderr)
+                continue
+            for path in paths:
                 print(path)
         return 0

@@ -87,7 +87,7 @@ def test_more_positions_than_the_context_are_refused():
     ("make", "said"),
     [
         (lambda: ModelConfig.from_width(48, vocab_size=50, context=12), None),
-        (lambda: ModelConfig.from_width(80, vocab_size=50, context=12), "width / n_heads"),
+        (lambda: ModelConfig.from_width(130, vocab_size=50, context=12), "width / n_heads"),
         (lambda: ModelConfig.from_width(33, vocab_size=50, context=12), "even number"),
         (lambda: ModelConfig.from_width(64, vocab_size=0, context=12), "vocab_size must be"),
         (lambda: OptimizerConfig(learning_rate=0, weight_decay=0.1), "learning_rate must be > 0"),

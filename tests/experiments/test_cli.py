@@ -1,0 +1,68 @@
+import json
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from experiments.cli import main
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "experiments.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def test_version_and_help():
+    assert re.fullmatch(r"datawall \d+\.\d+\.\d+\n", run("--version").stdout)
+    said = run("--help").stdout
+    for command in ("reproduce", "run", "show", "claims", "figures", "fit", "limit", "graphsim"):
+        assert command in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["reproduce", "--world", "huge"], "world must be one of tiny, quick; not 'huge'"),
+        (["reproduce", "--corpus", "nonsense"], "nonsense"),
+        (["claims", "--corpus", "files:/nowhere/at/all"], "/nowhere/at/all"),
+        (["figures", "fig99"], "figure must be one of"),
+        (["show", "/nowhere/at/all"], "holds no finished run"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_without_a_traceback(capsys, arguments, said, tmp_path):
+    extra = [] if arguments[0] == "show" else ["--runs", str(tmp_path / "runs")]
+    assert main([*arguments, *extra]) in (1, 2)
+    err = capsys.readouterr().err
+    assert err.startswith("datawall: ")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "magic"], "standard"),
+        (["reproduce", "--wrld", "quick"], "--wrld"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_unknown_recipes_and_options_list_what_there_is(arguments, said):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_run_and_show_print_the_cells(tmp_path, capsys):
+    assert main(["run", "standard", "--world", "tiny", "--runs", str(tmp_path)]) == 0
+    assert "standard, world tiny" in capsys.readouterr().out
+    table = tmp_path / "runs.csv"
+    assert main(["show", str(tmp_path / "tiny"), "--csv", str(table)]) == 0
+    frame = pd.read_csv(table)
+    assert len(frame) == 3 * 3 * 2
+    assert frame["test_loss"].between(1, 10).all()
+    specs = [json.loads(p.read_text()) for p in (tmp_path / "tiny").glob("*/spec.json")]
+    assert {spec["optimizer"]["weight_decay"] for spec in specs} == {0.1}

@@ -1,0 +1,139 @@
+"""The quick story's direction on a world of half a minute, end to end."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.claims import judge_claims
+from experiments.report import is_current, side_by_side, write_report
+from experiments.story import tell
+
+
+@pytest.fixture(scope="module")
+def runs_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def story(runs_folder):
+    return tell("tiny", corpus=None, runs=runs_folder)
+
+
+@pytest.fixture(scope="module")
+def report(story, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    return out, write_report(story, out)
+
+
+def mean_loss(runs, **where):
+    for name, value in where.items():
+        runs = runs[runs[name] == value]
+    return runs["test_loss"].mean()
+
+
+def test_repeating_too_often_hurts_the_standard_recipe(story):
+    runs, width = story.standard, 32
+    assert mean_loss(runs, width=width, n_epochs=32) > mean_loss(runs, width=width, n_epochs=8)
+    trained = runs[runs["width"] == width].groupby("n_epochs")["train_loss"].mean()
+    assert trained.is_monotonic_decreasing
+
+
+def test_tuned_decay_beats_the_standard_recipe_at_every_size(story):
+    for width in story.world.widths:
+        tuned = mean_loss(story.regularized.best, width=width)
+        assert tuned < mean_loss(story.standard_best, width=width)
+        assert story.regularized.tuned[width].point[0] > story.world.standard_decay
+
+
+def test_every_member_lowers_the_loss_and_the_limit_is_below_all(story):
+    for width, fit in story.laws.ensembles.items():
+        table = story.laws.ensemble_table
+        size = story.world.model(width).n_params_non_embedding
+        curve = table[table["n_params_non_embedding"] == size].sort_values("n_members")
+        assert curve["test_loss"].is_monotonic_decreasing
+        assert fit.asymptote < curve["test_loss"].min()
+
+
+def test_selection_never_sees_the_test_part(story):
+    """Changing every test loss changes no choice of hyperparameters."""
+    validation = story.standard.groupby(["width", "n_epochs"])["validation_loss"].mean()
+    for width, rows in story.standard_best.groupby("width"):
+        assert validation[width].idxmin() == rows["n_epochs"].iloc[0]
+    for tuned in story.regularized.tuned.values():
+        assert tuned.values[tuned.point] == min(tuned.values.values())
+
+
+def test_telling_again_trains_nothing_and_says_the_same(story, runs_folder):
+    again = tell("tiny", corpus=None, runs=runs_folder)
+    assert again.n_trained == 0
+    assert again.key == story.key
+    pd.testing.assert_frame_equal(again.ensembles.curves, story.ensembles.curves, check_exact=True)
+
+
+def test_claims_carry_value_interval_rule_and_verdict(story):
+    claims = judge_claims(story)
+    ids = [claim.id for claim in claims]
+    assert len(set(ids)) == len(ids) >= 13
+    for claim in claims:
+        assert claim.verdict in ("supported", "contradicted", "inconclusive")
+        assert claim.low <= claim.value <= claim.high, claim.id
+        assert np.isfinite(claim.value)
+        assert len(claim.rule) > 40
+    verdicts = {claim.id: claim.verdict for claim in claims}
+    # Known to be wrong (13 % too low at this size), whatever the training runs say.
+    assert verdicts["S7"] == "contradicted"
+
+
+def test_report_is_self_contained_and_complete(report, story):
+    out, claims = report
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+    assert "@import" not in page
+    for claim in claims:
+        assert claim.id in page
+    for row in side_by_side(story):
+        assert row["quantity"] in page
+    images = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert len(images) == len(list((out / "figures").glob("*.png"))) >= 10
+    assert all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
+    table = pd.read_csv(out / "claims.csv")
+    assert table["id"].tolist() == [claim.id for claim in claims]
+
+
+def test_each_figure_has_png_pdf_and_its_numbers(report):
+    folder = report[0] / "figures"
+    names = {path.stem for path in folder.iterdir()}
+    for name in names:
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert len(pd.read_csv(folder / f"{name}.csv")) > 0
+    drawn = pd.read_csv(folder / "fig02.csv")
+    assert drawn["n_seeds"].eq(2).all()
+
+
+def test_plotted_numbers_are_the_runs_own(report, story):
+    drawn = pd.read_csv(report[0] / "figures" / "fig02.csv")
+    for row in drawn.itertuples():
+        mean = mean_loss(story.standard, width=row.width, n_epochs=row.n_epochs)
+        assert row.mean == pytest.approx(mean)
+
+
+def test_an_unchanged_report_is_current_and_a_changed_story_is_not(report, story):
+    page = report[0] / "report.html"
+    assert is_current(page, story)
+    assert not is_current(report[0] / "missing.html", story)
+    page_of_other_results = page.read_text().replace(story.key, "0" * 16)
+    (report[0] / "other.html").write_text(page_of_other_results)
+    assert not is_current(report[0] / "other.html", story)
+
+
+def test_a_run_is_explained_by_its_folder(story, runs_folder):
+    row = story.runs.iloc[0]
+    result = json.loads((runs_folder / "tiny" / row["run_id"] / "result.json").read_text())
+    assert result["provenance"]["packages"]["jax"]
+    assert result["n_tokens_seen"] == row["n_epochs"] * story.world.n_unique_tokens
+    assert result["tokens_per_second"] > 0
