@@ -131,12 +131,14 @@ def read_edge_list(path: Path) -> LabelledRows:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: for a line without two names, or fewer than two entities.
+        ValueError: for a line without two names or not in UTF-8, or fewer than two entities.
     """
     position: dict[Hashable, int] = {}
     pairs: list[tuple[int, int]] = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
+            if "\N{REPLACEMENT CHARACTER}" in line:
+                raise ValueError(f"{path}, line {number}: not UTF-8 text")
             text = line.split("#", 1)[0].strip()
             if not text:
                 continue

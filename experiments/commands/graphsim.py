@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -69,10 +70,7 @@ class Graphsim:
 
         graph = table.graph
         if self.edges is None:
-            try:
-                table.add_laws(self.mean_degree)
-            except ValueError as error:
-                print(f"no law is drawn: {error}", file=sys.stderr)
+            _add_laws(table, self.mean_degree)
         sampled = 64 if graph.n_entities > SAMPLED_ABOVE else None
         n_sources = sampled if self.sources is None else self.sources
         total = min(n_sources or graph.n_entities, graph.n_entities)
@@ -89,6 +87,19 @@ class Graphsim:
             for done in table.add_simulation(n_runs=n_runs, ties=self.ties, seed=self.seed):
                 progress.advance(done - progress.work_done)
                 progress.jobs_done = done // n_steps
+
+
+def _add_laws(table: CurveTable, mean_degree: float) -> None:
+    """Add the laws if they exist; say on stderr why not, or why to be careful with them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            table.add_laws(mean_degree)
+        except ValueError as error:
+            print(f"no law is drawn: {error}", file=sys.stderr)
+            return
+    for warning in caught:
+        print(f"careful: {warning.message}", file=sys.stderr)
 
 
 def _save(frame: pd.DataFrame, path: Path) -> None:

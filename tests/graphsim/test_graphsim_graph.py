@@ -112,3 +112,10 @@ def test_bad_edge_list_line_is_named(tmp_path):
     path.write_text("a,b\nalone\n")
     with pytest.raises(ValueError, match="line 2"):
         EntityGraph.from_edge_list(path)
+
+
+def test_edge_list_that_is_not_text_is_named(tmp_path):
+    path = tmp_path / "edges.bin"
+    path.write_bytes(b"a b\n\xff\xfe\x00 c\n")
+    with pytest.raises(ValueError, match=r"edges\.bin, line 2: not UTF-8"):
+        EntityGraph.from_edge_list(path)
