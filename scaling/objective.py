@@ -102,6 +102,9 @@ class Objective:
         cost, score, bend = self.loss.rows(residual, _rows_of(self.delta, rows))
         weights = _part(self.weights, fits, rows)
         total = np.einsum("bn,bn->b", cost, np.broadcast_to(weights, cost.shape))
+        if not self.exact:
+            # the weights of iterative reweighting bound the loss from above, its bend does not
+            bend = np.where(np.abs(residual) > 1e-300, score / residual, bend)
         slope = score * weights
         if self.loss.log:
             inverse = 1.0 / predicted

@@ -44,11 +44,8 @@ def polish(
     place = start
     if objective.model.costly_curvature:
         cheap = objective.gauss_newton()
-        if objective.loss.uses_delta:
-            softer = cheap.with_delta(objective.delta * max(sharpening))
-            place = minimise(softer, place, low, high, tolerance=1e-3, max_steps=20).coordinates
         place = minimise(cheap, place, low, high, tolerance=1e-9, max_steps=40).coordinates
-    elif objective.loss.uses_delta:
+    if objective.loss.uses_delta:
         for factor in sharpening:
             if factor != 1.0:
                 softer = objective.with_delta(objective.delta * factor)

@@ -1,0 +1,92 @@
+"""What several tests of `scaling` share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scaling import DATASETS, LAWS, load_dataset
+from scaling.datasets import data_folder
+from scaling.models import build_model
+
+TRUTHS = {
+    "power": {"E": 1.9, "A": 300.0, "alpha": 0.4},
+    "chinchilla": {"E": 1.8, "A": 480.0, "B": 2000.0, "alpha": 0.35, "beta": 0.37},
+    "tied_chinchilla": {"E": 1.8, "A": 170.0, "B": 290.0, "alpha": 0.27},
+    "ensemble": {"E": 3.17, "A": 2e6, "B": 60.0, "alpha": 0.9, "beta": 0.35, "gamma": 1.0},
+    "learning_curves": {"E": 0.5, "B": 2.0, "C": 1.5, "alpha": 0.5, "beta": 0.6},
+    "shifted_power": {"E": 1.9, "A": 300.0, "N0": 2e7, "alpha": 0.4},
+    "bounded": {"E": 0.5, "E0": 3.0, "N0": 3e7, "c": 0.6, "alpha": 1.5},
+    "broken_power": {"E": 0.5, "A": 1.0, "c0": 0.1, "c1": 0.4, "d": 3e7, "f": 0.3},
+    "data_constrained": {
+        "E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35, "R_N": 5.3, "R_D": 15.4,
+    },
+    "overfitting": {
+        "E": 1.8, "L0": 11.0, "a": 3.0, "b": 20.0, "c": 1e-2,
+        "alpha": 0.25, "beta": 0.3, "gamma": 0.9, "delta": 0.8,
+    },
+}  # fmt: skip
+
+
+def _design(law: str) -> dict[str, np.ndarray]:
+    """A design that identifies every parameter of the law."""
+    sizes = np.geomspace(1e6, 1e9, 5)
+    if law in ("chinchilla", "tied_chinchilla"):
+        n, d = np.meshgrid(sizes, np.geomspace(1e8, 1e11, 5))
+        return {"n_params": n.ravel(), "n_tokens": d.ravel()}
+    if law == "ensemble":
+        n, k = np.meshgrid(sizes, np.arange(1.0, 6.0))
+        return {"n_params": n.ravel(), "n_members": k.ravel()}
+    if law == "learning_curves":
+        return {
+            "n_examples": np.tile(np.geomspace(100, 1e5, 10), 2),
+            "is_train": np.repeat([0.0, 1.0], 10),
+        }
+    if law in ("data_constrained", "overfitting"):
+        n, u, epochs = np.meshgrid(sizes, np.geomspace(1e8, 1e10, 3), [1.0, 2.0, 4.0, 16.0, 64.0])
+        return {
+            "n_params": n.ravel(),
+            "n_tokens": (u * epochs).ravel(),
+            "n_unique_tokens": u.ravel(),
+        }
+    return {"n_params": np.geomspace(1e6, 1e9, 30)}
+
+
+def _law_values(law: str, columns: dict[str, np.ndarray], truth: dict[str, float]) -> np.ndarray:
+    """The law at known parameters."""
+    chosen = LAWS[law]
+    model = build_model(chosen, columns, [c.name for c in chosen.linear])
+    printed = np.array([truth[name] for name in chosen.parameters])[:, None]
+    return model.value(model.internal(printed), slice(None))[0]
+
+
+@pytest.fixture
+def truths():
+    """Law name -> known parameters."""
+    return TRUTHS
+
+
+@pytest.fixture
+def design():
+    """Law name -> columns that identify all its parameters."""
+    return _design
+
+
+@pytest.fixture
+def law_values():
+    """(law name, columns, parameters) -> the law there."""
+    return _law_values
+
+
+@pytest.fixture
+def published():
+    """Dataset name -> its table; skips with the reason where it is not to be had."""
+
+    def load(name: str) -> pd.DataFrame:
+        folder = data_folder()
+        if not (folder / DATASETS[name].path).is_file():
+            pytest.skip(f"{DATASETS[name].path} is not in {folder.name}/: set DATAWALL_DATA")
+        return load_dataset(name)
+
+    return load

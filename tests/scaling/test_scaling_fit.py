@@ -1,0 +1,248 @@
+"""`fit_law`: recovery, options, reproducibility, statuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import optimize
+
+from scaling import FitResult, FitStatus, Law, Linear, Nonlinear, fit_law
+
+RECOVERED = [
+    "power",
+    "chinchilla",
+    "tied_chinchilla",
+    "ensemble",
+    "learning_curves",
+    "shifted_power",
+    "bounded",
+    "broken_power",
+    "data_constrained",
+    "overfitting",
+]
+
+
+def power_table(noise: float = 0.004, seeds: int = 3, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    sizes = np.repeat([1.0, 2.0, 4.0, 8.0, 16.0], seeds)
+    loss = 3.2 + 0.4 * sizes**-0.6 + rng.normal(0, noise, len(sizes))
+    return pd.DataFrame({"n_params": sizes, "loss": loss})
+
+
+@pytest.mark.parametrize("name", RECOVERED)
+def test_noise_free_tables_give_the_truth(name, truths, design, law_values):
+    columns = design(name)
+    y = law_values(name, columns, truths[name])
+    fit = fit_law({**columns, "loss": y}, name, loss="squared_log", n_boot=0)
+    assert fit.params == pytest.approx(truths[name], rel=1e-4)
+    assert fit.status is FitStatus.CONVERGED
+    assert fit.objective < 1e-18
+
+
+def test_optimum_beats_differential_evolution():
+    table = power_table(noise=0.02)
+    fit = fit_law(table, loss="squared")
+    x, y = table.n_params.to_numpy(), table.loss.to_numpy()
+
+    def cost(p: np.ndarray) -> float:
+        return float(np.sum((p[0] + p[1] * x ** -p[2] - y) ** 2))
+
+    oracle = optimize.differential_evolution(cost, [(0, 4), (0, 4), (0.001, 10)], seed=0, tol=1e-12)
+    assert fit.objective <= oracle.fun * (1 + 1e-9)
+    assert fit.params["E"] == pytest.approx(oracle.x[0], abs=1e-4)
+
+
+def test_arrays_and_frames_agree():
+    table = power_table()
+    by_name = fit_law(table)
+    by_array = fit_law(x=table.n_params.to_numpy(), y=table.loss.to_numpy())
+    by_mapping = fit_law({"size": table.n_params, "l": table.loss}, x="size", y="l")
+    assert by_name.params == by_array.params == by_mapping.params
+
+
+def test_a_weight_of_two_is_a_row_twice():
+    table = power_table()
+    weights = np.ones(len(table))
+    weights[[0, 7]] = 2.0
+    twice = pd.concat([table, table.iloc[[0, 7]]])
+    weighted = fit_law(table, weights=weights, loss="squared_log")
+    repeated = fit_law(twice, loss="squared_log")
+    assert weighted.params == pytest.approx(repeated.params, rel=1e-7)
+    assert weighted.objective == pytest.approx(repeated.objective, rel=1e-9)
+
+
+def test_units_do_not_matter():
+    table = power_table()
+    small = fit_law(table)
+    large = fit_law(table.assign(n_params=table.n_params * 1e9))
+    assert large.params["E"] == pytest.approx(small.params["E"], rel=1e-8)
+    assert large.interval("E") == pytest.approx(small.interval("E"), rel=1e-5)
+    assert large.params["A"] == pytest.approx(
+        small.params["A"] * 1e9 ** small.params["alpha"], rel=1e-5
+    )
+
+
+def test_fixed_pins_and_frees():
+    table = power_table()
+    fit = fit_law(table, fixed={"alpha": 0.5})
+    assert fit.params["alpha"] == 0.5
+    assert fit.interval("alpha") == (0.5, 0.5)
+    assert fit.stderr["alpha"] == 0.0
+    pinned = fit_law(table, fixed={"E": 3.1, "A": 0.5})
+    assert (pinned.params["E"], pinned.params["A"]) == pytest.approx((3.1, 0.5))
+    sizes, members = np.meshgrid([1.0, 2.0, 4.0, 8.0], [1.0, 2.0, 3.0, 4.0, 5.0])
+    loss = 3 + 0.3 * sizes**-0.8 + 0.2 * sizes**-0.3 * members**-1.4
+    frame = {"n_params": sizes.ravel(), "n_members": members.ravel(), "loss": loss.ravel()}
+    free = fit_law(frame, "ensemble", fixed={"gamma": None}, loss="squared_log", n_boot=0)
+    assert free.params["gamma"] == pytest.approx(1.4, rel=1e-4)
+
+
+@pytest.mark.parametrize("resample", ["rows", "wild", "bayesian"])
+def test_draws_are_reproducible_and_sensible(resample):
+    table = power_table(seeds=6)
+    one, same, other = (
+        fit_law(table, resample=resample, n_boot=300, seed=seed) for seed in (0, 0, 1)
+    )
+    assert np.array_equal(one.draws.parameters, same.draws.parameters)
+    assert not np.array_equal(one.draws.parameters, other.draws.parameters)
+    profile = fit_law(table).interval("E")
+    low, high = one.interval("E")
+    assert profile[0] - 0.02 < low < one.params["E"] < high < profile[1] + 0.02
+
+
+def test_clusters_widen_what_copies_would_narrow():
+    table = power_table(seeds=1, noise=0.01)
+    copies = pd.concat([table] * 20, ignore_index=True)
+    copies["run"] = np.tile(np.arange(5), 20)
+    by_rows = fit_law(copies, resample="rows", n_boot=200)
+    by_runs = fit_law(copies, groups="run", n_boot=200)
+    assert by_runs.draws.resample == "clusters"
+    assert by_runs.stderr["E"] > 2 * by_rows.stderr["E"]
+    assert any("repeat another row" in sentence for sentence in by_rows.warnings)
+
+
+def test_lower_envelope_lies_below_the_middle():
+    rng = np.random.default_rng(0)
+    sizes = np.repeat(np.geomspace(1, 100, 8), 6)
+    excess = rng.exponential(0.05, len(sizes))  # badly tuned runs are only ever worse
+    loss = (2 + sizes**-0.5) * np.exp(excess)
+    low = fit_law(x=sizes, y=loss, loss="asymmetric", delta=1e-3, n_boot=0)
+    middle = fit_law(x=sizes, y=loss, n_boot=0)
+    assert abs(low.params["E"] - 2.0) < abs(middle.params["E"] - 2.0)
+    assert (low.residuals < 0).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("loss", "status"),
+    [
+        (lambda x: np.full_like(x, 3.0), FitStatus.FLAT),
+        (lambda x: 3.0 + 0.1 * np.log(x), FitStatus.FLAT),
+        (lambda x: 3.0 - 0.1 * np.log(x), FitStatus.NOT_IDENTIFIED),
+    ],
+    ids=["flat", "rising", "logarithmic"],
+)
+def test_tables_without_an_asymptote_say_so(loss, status):
+    sizes = np.repeat([1.0, 2.0, 4.0, 8.0], 3)
+    fit = fit_law(x=sizes, y=loss(sizes))
+    assert fit.status is status
+    assert not fit.status.usable
+    assert fit.message in fit.summary()
+    assert np.isfinite(fit.predict(np.array([1.0, 100.0])).to_numpy()).all()
+
+
+def test_unidentified_asymptote_names_the_run_that_would_pin_it():
+    rng = np.random.default_rng(0)
+    sizes = np.repeat([1.0, 2.0, 4.0, 8.0], 3)
+    fit = fit_law(x=sizes, y=(1.5 + 2 * sizes**-0.15) * np.exp(rng.normal(0, 0.01, 12)))
+    assert fit.status is FitStatus.NOT_IDENTIFIED
+    assert "times the largest n_params" in fit.message
+    assert fit.interval("E")[0] == 0.0
+
+
+def test_collinear_designs_are_warned_about():
+    sizes = np.geomspace(1e6, 1e9, 12)
+    loss = 1.8 + 400 * sizes**-0.35 + 400 * (20 * sizes) ** -0.35
+    fit = fit_law(
+        {"n_params": sizes, "n_tokens": 20 * sizes, "loss": loss}, "tied_chinchilla", n_boot=0
+    )
+    assert any("cannot be told apart" in sentence for sentence in fit.warnings)
+
+
+def test_influence_names_the_odd_row():
+    table = power_table(noise=0.002)
+    table.loc[3, "loss"] += 0.05
+    pull = fit_law(table, loss="squared_log").influence()
+    assert pull["residual"].abs().idxmax() == 3
+    assert pull["alpha"].abs().idxmax() == 3
+
+
+def test_a_users_own_law():
+    law = Law(
+        name="exponential",
+        formula="E + A exp(-r x)",
+        columns=("step",),
+        linear=(Linear(name="E"), Linear(name="A")),
+        nonlinear=(Nonlinear(name="r", low=1e-9, high=1e3, search=(1e-6, 10.0), log=True),),
+        basis=lambda x, p: [1.0, np.exp(-p["r"] * x["step"])],
+    )
+    steps = np.arange(1.0, 40.0)
+    loss = 2.0 + 1.5 * np.exp(-0.1 * steps)
+    loss *= np.exp(np.random.default_rng(0).normal(0, 0.002, len(steps)))
+    fit = fit_law({"step": steps, "loss": loss}, law)
+    low, high = fit.interval("r")
+    assert low < 0.1 < high
+    assert fit.asymptote == pytest.approx(2.0, abs=0.01)
+    low, high = fit.interval("E")
+    assert low < 2.0 < high
+
+
+def test_mixture_of_exponentials_finds_the_plateau():
+    time = np.geomspace(1, 1e4, 40)
+    loss = 0.3 + 0.2 * np.exp(-time / 10) + 0.3 * np.exp(-time / 500)
+    fit = fit_law({"time": time, "loss": loss}, "mixture_of_exponentials", loss="squared")
+    assert fit.asymptote == pytest.approx(0.3, abs=2e-3)
+    again = fit.predict({"time": time[::5]})
+    assert again["mean"].to_numpy() == pytest.approx(loss[::5], rel=5e-3)
+
+
+def test_json_round_trip(tmp_path):
+    fit = fit_law(power_table(), resample="wild", n_boot=100)
+    fit.to_json(tmp_path / "fit.json")
+    again = FitResult.from_json(tmp_path / "fit.json")
+    assert again.params == fit.params
+    assert again.interval("E") == fit.interval("E")
+    assert again.profile("E").interval() == pytest.approx(fit.profile("E").interval(), rel=1e-6)
+    assert again.summary() == fit.summary()
+    new = pd.DataFrame({"n_params": [1.0, 1e3]})
+    pd.testing.assert_frame_equal(again.predict(new), fit.predict(new))
+
+
+def test_summary_and_html_hold_every_parameter_and_warning():
+    fit = fit_law(pd.concat([power_table()] * 2))
+    text, html = fit.summary(), fit._repr_html_()
+    for part in (*fit.params, "profile likelihood", "CONVERGED"):
+        assert part in text
+        assert part in html
+    assert fit.warnings
+    assert all(sentence in text for sentence in fit.warnings)
+
+
+def test_plot_draws_data_fit_and_dashed_extrapolation():
+    fit = fit_law(power_table())
+    ax = fit.plot()
+    points, seen, beyond, *_ = ax.get_lines()
+    assert points.get_ydata() == pytest.approx(fit.problem.table.y)
+    assert beyond.get_linestyle() == "--"
+    assert seen.get_xdata().max() <= 16.0 < beyond.get_xdata().max()
+    with pytest.raises(ValueError, match="must be one of 'n_params'; not 'width'"):
+        fit.plot(along="width")
+
+
+def test_import_is_light():
+    code = "import sys, scaling; print([m for m in ('jax', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
