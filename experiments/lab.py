@@ -16,7 +16,6 @@ from experiments.text import WorldText
 from experiments.worlds import World
 from models.config import OptimizerConfig, TrainConfig
 
-
 ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
 
 

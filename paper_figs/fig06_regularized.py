@@ -64,7 +64,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         talk.STANDARD["n_params"], talk.STANDARD["loss"], color=COLORS[1], marker=MARKERS[1],
         label="standard recipe",
     )  # fmt: skip
-    curve = law["E"] + law["A"] / (sizes / law["scale"]) ** law["alpha"]
+    curve = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
     published.plot(sizes, curve, color=COLORS[0], label="regularised law")
     limit_line(published, law["E"], np.nan, np.nan, color=COLORS[2], label=f"limit {law['E']}")
     published.set_xscale("log")

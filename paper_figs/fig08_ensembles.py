@@ -64,7 +64,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         marker=MARKERS[1], markevery=[0, 1, 2, 3, 7, 15, 31], label="members of 300M",
     )  # fmt: skip
     published.plot(
-        sizes, one["E"] + one["A"] / (sizes / one["scale"]) ** one["alpha"], color="black",
+        sizes, one["E"] + one["A"] / (sizes / talk.BILLION) ** one["alpha"], color="black",
         label="one model",
     )  # fmt: skip
     published.set_xscale("log")
