@@ -17,7 +17,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmark: .venv/installed
+benchmark: .venv/installed  # the PyTorch peer is timed where torch is installed: pip install torch
 	$(BIN)/pytest tests/benchmarks -m benchmark --benchmark-enable -s
 
 # The stamp is made last, so an interrupted installation starts again.
@@ -29,7 +29,7 @@ benchmark: .venv/installed
 	touch $@
 
 lock:
-	uv pip compile pyproject.toml --extra test --extra dask --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 \
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 clean:

@@ -33,7 +33,7 @@ class Claim:
         high: upper end.
         detail: the figures behind the verdict, and why it is inconclusive where it is.
         rule: how the verdict was decided.
-        n_seeds: independent seeds or members behind each mean.
+        n_samples: independent samples (seeds, members, sizes or graphs) behind the interval.
     """
 
     id: str
@@ -45,12 +45,14 @@ class Claim:
     high: float
     detail: str
     rule: str
-    n_seeds: int
+    n_samples: int
 
     @property
     def headline(self) -> str:
         """The measurement in a line."""
-        return f"{self.quantity}: {self.value:.3g} [{self.low:.3g}, {self.high:.3g}]. {self.detail}"
+        return (
+            f"{self.quantity}: {self.value:.3g} [{self.low:.3g}, {self.high:.3g}]. {self.detail}"
+        ).rstrip()
 
 
 Test = Callable[[Story], Claim]
@@ -72,7 +74,7 @@ def claim(id: str, statement: str) -> Callable[[Callable[[Story], dict]], Test]:
             estimate: Estimate = found.pop("estimate")
             return Claim(
                 id=id, statement=statement, rule=rule, value=estimate.value, low=estimate.low,
-                high=estimate.high, n_seeds=estimate.n, **found,
+                high=estimate.high, n_samples=estimate.n, **found,
             )  # fmt: skip
 
         _TESTS[id] = test

@@ -30,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _parse(arguments).run()
     except KeyboardInterrupt:
-        print("datawall: interrupted; what was finished is kept, training goes on where it stopped", file=sys.stderr)
+        print(
+            "datawall: interrupted; what was finished is kept, training goes on where it stopped",
+            file=sys.stderr,
+        )
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`datawall show | head`): nothing is left to tell.

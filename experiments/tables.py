@@ -32,7 +32,7 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
                 "the talk says": claim.statement,
                 "verdict": claim.verdict,
                 "measured": claim.headline,
-                "seeds": claim.n_seeds,
+                "n": claim.n_samples,
             }
             for claim in claims
         ]
