@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.covariance import covariance
+from scaling.covariance import known_covariance
 from scaling.profiles import student
 from scaling.result import FitResult
 from scaling.table import numbers
@@ -98,7 +98,7 @@ def parameter_draws(fit: FitResult, seed: int = 0) -> Array:
     """Printed parameters (p, k): the bootstrap draws, else Gaussian draws from the covariance."""
     if fit.draws is not None:
         return fit.draws.parameters
-    spread = covariance(fit.problem, fit.coordinates, robust=fit.method != "profile")
+    spread = known_covariance(fit.problem, fit.coordinates, robust=fit.method != "profile")
     rng = np.random.default_rng(seed)
     values, vectors = np.linalg.eigh(spread)
     noise = rng.standard_normal((COVARIANCE_DRAWS, len(values))) * np.sqrt(np.maximum(values, 0.0))

@@ -10,6 +10,9 @@ from scaling.problem import Problem
 Array = NDArray[np.float64]
 
 
+NO_CURVATURE = 1e-200
+
+
 def noise_scale(problem: Problem, best: Array) -> float:
     """Scale tau such that twice the rise of the objective over tau is chi-squared.
 
@@ -39,6 +42,8 @@ def free_coordinates(problem: Problem, best: Array) -> NDArray[np.int64]:
 def covariance(problem: Problem, best: Array, *, robust: bool = True) -> Array:
     """Covariance (p, p) of the internal coordinates; zero for pinned and bound ones.
 
+    A coordinate of which the rows know nothing has a variance of NaN.
+
     Args:
         problem: what was fitted.
         best: its optimum (p,).
@@ -49,6 +54,11 @@ def covariance(problem: Problem, best: Array, *, robust: bool = True) -> Array:
     if index.size == 0:
         return out
     _, _, hessian = problem.objective().derivatives(best[:, None])
+    blind = index[np.abs(hessian[index, index, 0]) < NO_CURVATURE]
+    out[blind, blind] = np.nan
+    index = np.setdiff1d(index, blind)
+    if index.size == 0:
+        return out
     bread = _inverse(hessian[np.ix_(index, index)][:, :, 0])
     if not robust:
         out[np.ix_(index, index)] = noise_scale(problem, best) * bread
@@ -65,6 +75,28 @@ def covariance(problem: Problem, best: Array, *, robust: bool = True) -> Array:
     meat = rows.T @ rows * (count / max(count - spent, 1))
     out[np.ix_(index, index)] = bread @ meat @ bread
     return out
+
+
+def printed_covariance(problem: Problem, best: Array, *, robust: bool) -> Array:
+    """Covariance (p, p) of the printed parameters, by the delta method."""
+    change = printed_jacobian(problem, best)
+    spread = covariance(problem, best, robust=robust)
+    blind = np.isnan(np.diag(spread))
+    spread[blind] = spread[:, blind] = 0.0
+    out = change @ spread @ change.T
+    out[blind, blind] = np.nan
+    return out
+
+
+def standard_errors(problem: Problem, best: Array, *, robust: bool) -> Array:
+    """Standard errors (p,) of the printed parameters; NaN where the rows know nothing."""
+    variance = np.diag(printed_covariance(problem, best, robust=robust))
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def known_covariance(problem: Problem, best: Array, *, robust: bool) -> Array:
+    """`covariance` with zero for coordinates of which the rows know nothing."""
+    return np.nan_to_num(covariance(problem, best, robust=robust), nan=0.0)
 
 
 def _inverse(hessian: Array) -> Array:

@@ -159,6 +159,28 @@ SHIFTED_POWER = Law(
 )
 
 
+def _saturating_power(x: Columns, p: Values) -> list[Array]:
+    return [(1.0 / x["n_params"] + 1.0 / p["N0"]) ** p["alpha"]]
+
+
+def _saturating_power_starts(x: Columns, y: Array) -> Array:
+    largest = x["n_params"].max()
+    return _product(np.geomspace(0.3 * largest, 1e4 * largest, 16), np.geomspace(0.02, 2.5, 24))
+
+
+SATURATING_POWER = Law(
+    name="saturating_power",
+    formula="A (1/N + 1/N0)^alpha",
+    columns=("n_params",),
+    linear=coefficients("A"),
+    nonlinear=(_scale("N0"), _exponent("alpha")),
+    basis=_saturating_power,
+    starts=_saturating_power_starts,
+    asymptote=None,
+    source="Bansal et al. 2022, arXiv 2202.01994; M3 of Alabdulmohsin et al. 2022, 2209.06640",
+)
+
+
 def bounded_share(log_ratio: Array, alpha: Array) -> Array:
     """u in (0, 1) with u / (1 - u)^alpha = exp(log_ratio), by Newton on the logit of u.
 
@@ -257,6 +279,7 @@ CURVE_LAWS = (
     DATA_CONSTRAINED,
     OVERFITTING,
     SHIFTED_POWER,
+    SATURATING_POWER,
     BOUNDED,
     BROKEN_POWER,
     MIXTURE_OF_EXPONENTIALS,

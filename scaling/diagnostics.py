@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.bootstrap import Draws
-from scaling.covariance import covariance, free_coordinates, noise_scale
+from scaling.covariance import free_coordinates, known_covariance, noise_scale
 from scaling.laws import Law
 from scaling.problem import Problem
 from scaling.profiles import degrees_of_freedom, student
@@ -270,7 +270,7 @@ def influence(problem: Problem, best: Array) -> pd.DataFrame:
     name the rows on which the answer hangs.
     """
     gradient, score, _ = problem.objective().scores(best)
-    spread = covariance(problem, best, robust=False)
+    spread = known_covariance(problem, best, robust=False)
     noise = noise_scale(problem, best)
     pull = (gradient * (score * problem.table.weights)[:, None]) @ (spread / noise)
     error = np.sqrt(np.maximum(np.diag(spread), 1e-300))

@@ -138,15 +138,17 @@ def _ends(data_law: FitResult, loss: float, at: float, level: float) -> tuple[fl
     factors = np.geomspace(*SEARCHED, STEPS)
     name = data_law.problem.table.names["n_params"]
     band = data_law.predict(pd.DataFrame({name: at * factors}), level)
-    reached = (band["low"].to_numpy() <= loss) & (loss <= band["high"].to_numpy())
-    if not reached.any():
-        below = loss < band["low"].min()
-        return (float("inf"), float("inf")) if below else (0.0, 0.0)
-    inside = np.flatnonzero(reached)
-    low = 0.0 if inside[0] == 0 else _between(factors, band["high"].to_numpy(), inside[0], loss)
-    if inside[-1] == STEPS - 1:
+    # the loss falls with data: it is reached, at the level, between the sizes at which the low
+    # and the high edge of the band pass it
+    low_edge, high_edge = band["low"].to_numpy(), band["high"].to_numpy()
+    possible, certain = np.flatnonzero(low_edge <= loss), np.flatnonzero(high_edge < loss)
+    if possible.size == 0:
+        return float("inf"), float("inf")
+    low = 0.0 if possible[0] == 0 else _between(factors, low_edge, int(possible[0]), loss)
+    if certain.size == 0:
         return low, float("inf")
-    return low, _between(factors, band["low"].to_numpy(), inside[-1] + 1, loss)
+    high = 0.0 if certain[0] == 0 else _between(factors, high_edge, int(certain[0]), loss)
+    return low, high
 
 
 def _between(factors: Array, edge: Array, index: int, loss: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.bootstrap import RESAMPLES, Draws, bootstrap
-from scaling.covariance import covariance, printed_jacobian
+from scaling.covariance import standard_errors
 from scaling.diagnostics import check_design, diagnose
 from scaling.laws import Law
 from scaling.losses import default_delta, get_loss
@@ -144,9 +144,7 @@ def assemble(
     if draws is not None:
         errors = draws.parameters.std(axis=1)
     else:
-        change = printed_jacobian(problem, place)
-        spread = change @ covariance(problem, place, robust=method != "profile") @ change.T
-        errors = np.sqrt(np.maximum(np.diag(spread), 0.0))
+        errors = standard_errors(problem, place, robust=method != "profile")
     fields: dict[str, Any] = {
         "params": {name: float(value) for name, value in zip(names, printed, strict=True)},
         "stderr": {name: float(value) for name, value in zip(names, errors, strict=True)},

@@ -59,6 +59,8 @@ def from_spread(
     limits: Linear | Nonlinear | None,
 ) -> tuple[float, float]:
     """Student interval from a variance; multiplicative for positive coefficients and scales."""
+    if np.isnan(variance):
+        return (-np.inf, np.inf) if limits is None else (limits.low, limits.high)
     error = float(np.sqrt(max(variance, 0.0)))
     t = student(level, effective_degrees(problem))
     relative = error / estimate if estimate > 0 else np.inf

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from scaling.fit import best_parameters, fit_law
 from scaling.result import FitResult
+from scaling.shared_members import find_walks, limit_interval, looks_shared
 from scaling.status import FitStatus
 
 Array = NDArray[np.float64]
@@ -34,8 +35,9 @@ class LimitResult:
         joint: the joint fit of the `ensemble` law.
         members_first: limit by members first, then parameters; NaN if it cannot be computed.
         params_first: limit by parameters first, then members; NaN if it cannot be computed.
-        status: status of the joint fit; NOT_IDENTIFIED says that no limit may be quoted.
+        status: NOT_IDENTIFIED says that no limit may be quoted; else the joint fit's.
         message: the status in a sentence.
+        shared_members: whether the interval treats ensembles as sharing members.
         member_limits: asymptote in members at each size: columns n_params, limit.
         param_limits: asymptote in parameters at each ensemble size: columns n_members, limit.
         seconds: time taken.
@@ -48,6 +50,7 @@ class LimitResult:
     params_first: float
     status: FitStatus
     message: str
+    shared_members: bool
     member_limits: pd.DataFrame
     param_limits: pd.DataFrame
     seconds: float
@@ -69,11 +72,15 @@ class LimitResult:
         return "\n".join(
             [
                 head,
+                f"  interval for ensembles that {self._sharing()}",
                 f"  nested, members first:    {self.members_first:.4f}",
                 f"  nested, parameters first: {self.params_first:.4f}",
                 self.joint.summary(),
             ]
         )
+
+    def _sharing(self) -> str:
+        return "share members" if self.shared_members else "do not share members"
 
     def __str__(self) -> str:
         return self.summary()
@@ -92,6 +99,7 @@ class LimitResult:
             "params_first": values[4],
             "status": self.status.name,
             "message": self.message,
+            "shared_members": self.shared_members,
             "joint": self.joint.to_dict(),
         }
 
@@ -109,6 +117,7 @@ def joint_limit(
     groups: Any = None,
     fixed: Mapping[str, float | None] | None = None,
     weights: Any = None,
+    shared_members: bool | None = None,
     seed: int = 0,
 ) -> LimitResult:
     """Limit of the loss as parameters and ensemble members both go to infinity.
@@ -125,6 +134,9 @@ def joint_limit(
         groups: clusters, for ensembles that share members.
         fixed: pins or frees parameters; `{"gamma": None}` frees the exponent of K.
         weights: row weights.
+        shared_members: whether the ensemble of K holds the members of the smaller ones (of the
+            same size and group); the interval then simulates members. Judged from the residuals
+            unless said.
         seed: seed of the draws.
 
     Raises:
@@ -149,14 +161,29 @@ def joint_limit(
     rows = pd.DataFrame({**table.columns, "loss": table.y, "weight": table.weights})
     by_size = _asymptotes(rows, "n_params", "n_members")
     by_members = _asymptotes(rows, "n_members", "n_params")
+    interval, shared = joint.interval("E"), False
+    walk = find_walks(table) if shared_members is not False else None
+    if shared_members and walk is None:
+        raise ValueError(
+            "`shared_members`: some size has two rows with the same number of members; "
+            "name the seed or repeat in `groups`"
+        )
+    if walk is not None and (shared_members or looks_shared(walk, joint.residuals)):
+        shared = True
+        interval = limit_interval(joint.problem, joint.coordinates, walk, level=0.95, seed=seed)
+    status, message = joint.status, joint.message
+    if status.usable and interval[0] <= 0.0:
+        status = FitStatus.NOT_IDENTIFIED
+        message = f"E is not identified: its 95 % interval [0, {interval[1]:.4g}] reaches zero."
     return LimitResult(
         limit=joint.asymptote,
-        interval=joint.interval("E"),
+        interval=interval,
         joint=joint,
         members_first=_last_limit(by_size, "n_params"),
         params_first=_last_limit(by_members, "n_members"),
-        status=joint.status,
-        message=joint.message,
+        status=status,
+        message=message,
+        shared_members=shared,
         member_limits=by_size,
         param_limits=by_members,
         seconds=time.perf_counter() - begun,

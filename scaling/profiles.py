@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from scaling.covariance import covariance, noise_scale
+from scaling.covariance import known_covariance, noise_scale
 from scaling.objective import Objective
 from scaling.problem import Problem
 
@@ -91,7 +91,7 @@ def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0
     index = problem.law.parameters.index(name)
     held = problem.holding(name)
     place = held.model.internal(problem.model.printed(best[:, None]))[:, 0]
-    spread = covariance(held, place, robust=False)
+    spread = known_covariance(held, place, robust=False)
     low, high = float(held.low[index]), float(held.high[index])
     unit = float(np.sqrt(max(spread[index, index], 0.0)))
     # Where the optimum is at a bound the quadratic says nothing about the other direction.
@@ -232,7 +232,7 @@ def _prediction_block(
     scale = centre if problem.loss.log else np.ones(count)
     gradient = np.stack([np.broadcast_to(part, (1, count))[0] for part in first]) / scale
     on_data = problem.on(table)
-    spread = covariance(on_data, best, robust=False)
+    spread = known_covariance(on_data, best, robust=False)
     change = np.diag(_coordinate_change(problem, joined, best))
     spread = change @ spread @ change.T
     unit = np.sqrt(np.maximum(np.einsum("kc,kl,lc->c", gradient, spread, gradient), 1e-18))

@@ -14,11 +14,17 @@ from numpy.typing import NDArray
 
 from scaling import report, storage
 from scaling.bootstrap import Draws
-from scaling.covariance import covariance, printed_jacobian
+from scaling.covariance import known_covariance, noise_scale, printed_covariance
 from scaling.diagnostics import influence
 from scaling.intervals import METHODS, from_draws, from_spread
 from scaling.problem import Problem
-from scaling.profiles import Profile, prediction_intervals, profile_parameter
+from scaling.profiles import (
+    Profile,
+    degrees_of_freedom,
+    prediction_intervals,
+    profile_parameter,
+    student,
+)
 from scaling.status import FitStatus
 from scaling.table import law_columns
 
@@ -111,7 +117,8 @@ class FitResult:
             assert self.draws is not None
             values = self.draws.parameters[index]
             return from_draws(self.problem, self.draws, values, self.params[name], level, limits)
-        spread = self._printed_covariance()[index, index]
+        robust = self.method != "profile"
+        spread = printed_covariance(self.problem, self.coordinates, robust=robust)[index, index]
         return from_spread(self.problem, self.params[name], spread, level, limits)
 
     def profile(self, name: str, level: float = 0.95) -> Profile:
@@ -235,13 +242,9 @@ class FitResult:
         with np.errstate(all="ignore"):
             return model.value(model.internal(printed), slice(None))
 
-    def _printed_covariance(self) -> Array:
-        spread = covariance(self.problem, self.coordinates, robust=self.method != "profile")
-        change = printed_jacobian(self.problem, self.coordinates)
-        return change @ spread @ change.T
-
     def _prediction_variance(self, new: dict[str, Array]) -> Array:
-        spread = covariance(self.problem, self.coordinates, robust=self.method != "profile")
+        robust = self.method != "profile"
+        spread = known_covariance(self.problem, self.coordinates, robust=robust)
         root = np.sqrt(np.maximum(np.diag(spread), 0.0))
         step = 1e-4 * np.where(root > 0, root, 0.0)
         moved = self.coordinates[:, None] + np.concatenate([np.diag(step), -np.diag(step)], axis=1)
@@ -253,9 +256,6 @@ class FitResult:
     def _with_scatter(
         self, mean: Array, low: Array, high: Array, level: float
     ) -> tuple[Array, Array]:
-        from scaling.covariance import noise_scale
-        from scaling.profiles import degrees_of_freedom, student
-
         noise = noise_scale(self.problem, self.coordinates)
         noise = noise / 2.0 if self.problem.loss.name.startswith("squared") else noise
         reach = student(level, degrees_of_freedom(self.problem)) * np.sqrt(noise)

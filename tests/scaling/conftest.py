@@ -17,6 +17,7 @@ TRUTHS = {
     "ensemble": {"E": 3.17, "A": 2e6, "B": 60.0, "alpha": 0.9, "beta": 0.35, "gamma": 1.0},
     "learning_curves": {"E": 0.5, "B": 2.0, "C": 1.5, "alpha": 0.5, "beta": 0.6},
     "shifted_power": {"E": 1.9, "A": 300.0, "N0": 2e7, "alpha": 0.4},
+    "saturating_power": {"A": 300.0, "N0": 2e8, "alpha": 0.4},
     "bounded": {"E": 0.5, "E0": 3.0, "N0": 3e7, "c": 0.6, "alpha": 1.5},
     "broken_power": {"E": 0.5, "A": 1.0, "c0": 0.1, "c1": 0.4, "d": 3e7, "f": 0.3},
     "data_constrained": {

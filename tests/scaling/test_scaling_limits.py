@@ -1,0 +1,169 @@
+"""Joint limits, data efficiency, compute-optimal sizes, forecasts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scaling import (
+    FitStatus,
+    allocate,
+    data_efficiency,
+    fit_law,
+    forecast,
+    isoflop,
+    joint_limit,
+)
+from scaling.forecast import weighted_median
+
+SIZES = np.array([0.15, 0.3, 0.6, 1.4])
+MEMBERS = np.arange(1.0, 6.0)
+
+
+def world(seed: int, member_noise: float = 0.004) -> pd.DataFrame:
+    """4 sizes, K = 1..5 that share members, with the limit 3.17 of arXiv 2509.14786."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for size in SIZES:
+        noise = rng.normal(0, member_noise, 5)
+        for k in range(1, 6):
+            loss = 3.17 + 0.10 * size**-0.9 + 0.16 * size**-0.35 / k + noise[:k].mean()
+            rows.append((size, k, loss))
+    return pd.DataFrame(rows, columns=["n_params", "n_members", "loss"])
+
+
+def test_noise_free_world_gives_the_limit_three_ways():
+    limit = joint_limit(world(0, member_noise=0.0))
+    assert limit.limit == pytest.approx(3.17, abs=1e-6)
+    assert limit.members_first == pytest.approx(3.17, abs=2e-3)
+    # at fixed K the curve in N is a sum of two powers, so one power misses the limit
+    assert limit.params_first == pytest.approx(3.17, abs=0.15)
+    assert limit.identified
+
+
+def test_the_joint_fit_halves_the_spread_of_the_nested_one():
+    limits = [joint_limit(world(seed)) for seed in range(30)]
+    joint = np.array([limit.limit for limit in limits])
+    nested = np.array([limit.members_first for limit in limits])
+    assert joint.std() <= 0.5 * np.sqrt(np.mean((nested - 3.17) ** 2))
+    assert abs(np.median(joint) - 3.17) < 0.005
+
+
+def test_a_limit_that_is_not_identified_says_so():
+    frame = world(0)
+    frame["loss"] = 2.5 * frame.n_params**-0.05 / frame.n_members**0.02
+    limit = joint_limit(frame)
+    assert limit.status is FitStatus.NOT_IDENTIFIED
+    assert not limit.identified
+    assert "not identified" in limit.summary()
+    flat = joint_limit(frame.assign(loss=3.0))
+    assert flat.status is FitStatus.FLAT
+
+
+def test_seeds_as_rows_are_accepted():
+    frame = pd.concat([world(seed).assign(seed=seed) for seed in range(3)])
+    limit = joint_limit(frame, groups="seed", n_boot=0)
+    low, high = limit.interval
+    assert low < 3.17 < high
+    assert high - low < 0.05
+
+
+def test_shared_members_widen_the_interval():
+    covered = {True: 0, False: 0}
+    for seed in range(20):
+        frame = world(seed)
+        told = joint_limit(frame, shared_members=True)
+        apart = joint_limit(frame, shared_members=False)
+        assert told.shared_members
+        assert not apart.shared_members
+        for sharing, limit in ((True, told), (False, apart)):
+            covered[sharing] += limit.interval[0] < 3.17 < limit.interval[1]
+    assert covered[True] >= 17  # 95 % nominal: fewer than 17 of 20 has a chance of 1 in 400
+    assert covered[False] < covered[True]
+    with pytest.raises(ValueError, match="two rows with the same number of members"):
+        joint_limit(pd.concat([world(0), world(1)]), shared_members=True)
+
+
+def test_data_efficiency_inverts_the_data_law():
+    data = np.geomspace(1, 64, 7)
+    rng = np.random.default_rng(0)
+    loss = 1.94 + 1.5 * data**-0.235 + rng.normal(0, 0.003, 7)
+    law = fit_law(x=data, y=loss)
+    reached = 1.94 + 1.5 * (4.0 * 5.17) ** -0.235
+    found = data_efficiency(law, reached, 4.0)
+    assert found.interval[0] < 5.17 < found.interval[1]
+    assert found.tokens == pytest.approx(found.multiplier * 4.0)
+    drawn = fit_law(x=data, y=loss, resample="wild", n_boot=500)
+    other = data_efficiency(drawn, reached, 4.0)
+    assert other.multiplier == pytest.approx(found.multiplier)
+    assert other.interval[0] < 5.17 < other.interval[1]
+    wider = data_efficiency(law, reached, 4.0, loss_interval=(reached - 0.02, reached + 0.02))
+    assert wider.interval[0] < found.interval[0]
+    assert wider.interval[1] > found.interval[1]
+
+
+def test_data_efficiency_below_the_asymptote_is_infinite():
+    data = np.geomspace(1, 1e4, 9)
+    law = fit_law(x=data, y=2.0 + 1.5 * data**-0.5)
+    found = data_efficiency(law, 1.9, 4.0)
+    assert found.multiplier == np.inf
+    assert "no amount of data" in found.message
+    with pytest.raises(ValueError, match="`at` must be a finite number above 0"):
+        data_efficiency(law, 3.0, -1.0)
+
+
+def test_allocation_is_the_minimum_on_the_budget(truths, design, law_values):
+    columns = design("chinchilla")
+    y = law_values("chinchilla", columns, truths["chinchilla"])
+    y = y * np.exp(np.random.default_rng(0).normal(0, 0.002, len(y)))
+    fit = fit_law({**columns, "loss": y}, "chinchilla", resample="rows", n_boot=200)
+    found = allocate(fit, 1e21)
+    sizes = found.n_params * np.geomspace(0.5, 2, 201)
+    losses = fit.predict({"n_params": sizes, "n_tokens": 1e21 / 6 / sizes})["mean"]
+    assert losses.argmin() == 100
+    assert found.loss == pytest.approx(losses.min())
+    assert 6 * found.n_params * found.n_tokens == pytest.approx(1e21)
+    for name, (low, high) in found.intervals.items():
+        assert low <= getattr(found, name) <= high
+    with pytest.raises(ValueError, match="must be of law 'chinchilla'"):
+        allocate(fit_law(x=columns["n_params"], y=y, n_boot=0), 1e21)
+
+
+def test_isoflop_parabolas_warn_of_their_bias():
+    # Hoffmann et al.'s law, wide sampling: the true exponent is beta / (alpha + beta) = .4516
+    rows = []
+    for budget in np.geomspace(1e18, 1e21, 5):
+        best = 406.4 / 410.7 * 0.34 / 0.28
+        middle = best ** (1 / 0.62) * (budget / 6) ** (0.28 / 0.62)
+        for size in middle * np.geomspace(0.1, 30, 9):
+            loss = 1.69 + 406.4 * size**-0.34 + 410.7 * (budget / 6 / size) ** -0.28
+            rows.append((budget, size, loss))
+    frame = pd.DataFrame(rows, columns=["flops", "n_params", "loss"])
+    found = isoflop(frame)
+    assert found.exponent == pytest.approx(0.4516, abs=0.05)
+    assert "biased" in found.warnings[0]
+    fit = fit_law(
+        frame.assign(n_tokens=frame.flops / 6 / frame.n_params), "chinchilla", loss="squared_log"
+    )
+    assert allocate(fit, 1e20).exponent == pytest.approx(0.28 / 0.62, abs=1e-5)
+
+
+def test_weighted_median_is_the_median_for_equal_weights():
+    values = np.random.default_rng(0).normal(size=(7, 5))
+    assert weighted_median(values, np.full(7, 0.2)) == pytest.approx(np.median(values, axis=0))
+    heavy = np.array([1e-9, 1.0, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9])
+    assert weighted_median(values, heavy) == pytest.approx(values[1], abs=1e-6)
+
+
+def test_forecast_of_a_power_law_is_that_power_law():
+    sizes = np.geomspace(1e3, 1e6, 24)
+    loss = (0.2 + 3 * sizes**-0.3) * np.exp(np.random.default_rng(0).normal(0, 0.002, 24))
+    made = forecast(x=sizes, y=loss, laws=["power", "shifted_power"], windows=[1.0, 0.5])
+    band = made.predict([2e6, 4e6])
+    truth = 0.2 + 3 * np.array([2e6, 4e6]) ** -0.3
+    assert band["mean"].to_numpy() == pytest.approx(truth, rel=0.01)
+    assert (band["low"] < truth).all()
+    assert (truth < band["high"]).all()
+    assert sum(c.weight for c in made.candidates) == pytest.approx(1.0)
+    assert list(made.table()["weight"]) == sorted(made.table()["weight"], reverse=True)
