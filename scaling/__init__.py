@@ -19,7 +19,8 @@ The map::
 Inside, from the bottom: `laws`, `curves` (what is fitted), `losses`, `table` (checked rows),
 `models` (law on rows, with derivatives), `objective`, `newton`, `search` (global optimum),
 `problem` (all three together), `covariance`, `bootstrap`, `profiles`, `intervals` (uncertainty),
-`diagnostics`, `status`, `result`, `report`, `storage`, `plotting`, and `fit`, which runs it all.
+`diagnostics`, `status`, `result`, `report`, `storage`, `plotting`, and `fit`, which runs it all;
+`shared_members` serves `limits`.
 """
 
 from scaling.allocate import Allocation, PowerOfCompute, allocate, compute_exponent, isoflop
