@@ -22,7 +22,9 @@ COLLINEAR = 0.98
 """Correlation of two log columns from which their exponents cannot be told apart in practice."""
 PINNED_SHARE = 0.05
 """An asymptote counts as pinned when its 95 % half-width is this share of the smallest loss."""
+FEW_CLUSTERS = 10
 SMALL_TERM = 1e-9
+DELTA_FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 NEARLY_ZERO = 0.1
 """A loss that has fallen below this share of its largest may well have the asymptote zero."""
 
@@ -125,7 +127,11 @@ def diagnose(
 
 
 def _design_warnings(problem: Problem) -> tuple[str, ...]:
-    return _collinear(problem.law, problem.table, problem.table.weights > 0)
+    warnings = _collinear(problem.law, problem.table, problem.table.weights > 0)
+    groups = problem.table.groups
+    if groups is not None and groups.max() + 1 < FEW_CLUSTERS:
+        warnings += (f"Only {int(groups.max()) + 1} clusters: intervals from so few are rough.",)
+    return warnings
 
 
 def at_bounds(problem: Problem, best: Array) -> list[tuple[str, str]]:
@@ -261,6 +267,24 @@ def pinning_scale(problem: Problem, best: Array) -> float | None:
         if t * np.sqrt(max(noise * inverse[at, at], 0.0)) <= half:
             return float(factor)
     return None
+
+
+def delta_sensitivity(problem: Problem, best: Array) -> pd.DataFrame:
+    """Parameters at the optimum for deltas around the one used, warm-started: one row a delta.
+
+    Raises:
+        ValueError: the loss has no delta.
+    """
+    if not problem.loss.uses_delta:
+        raise ValueError(f"loss {problem.loss.name!r} has no delta")
+    rows = []
+    for factor in DELTA_FACTORS:
+        other = problem.with_delta(problem.delta * factor)
+        found = other.refine(best[:, None])
+        printed = other.model.printed(found.coordinates)[:, 0]
+        values = dict(zip(problem.law.parameters, printed, strict=True))
+        rows.append({"delta": other.delta, **values, "objective": float(found.value[0])})
+    return pd.DataFrame(rows)
 
 
 def influence(problem: Problem, best: Array) -> pd.DataFrame:

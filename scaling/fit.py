@@ -77,6 +77,8 @@ def fit_law(
     _check_numbers(delta, n_boot, resample, seed)
     pinned = _pinned(chosen, fixed)
     table = read_table(data, chosen, x=x, y=y, weights=weights, groups=groups, log=row_loss.log)
+    if table.groups is not None and table.groups.max() == 0:
+        raise ValueError("`groups` names one cluster only; intervals need at least two")
     if resample == "clusters" and table.groups is None:
         raise ValueError("`resample='clusters'` needs `groups`: the column that names the cluster")
     if chosen.from_columns is not None:

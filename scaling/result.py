@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scaling import report, storage
 from scaling.bootstrap import Draws
 from scaling.covariance import known_covariance, noise_scale, printed_covariance
-from scaling.diagnostics import influence
+from scaling.diagnostics import delta_sensitivity, influence
 from scaling.intervals import METHODS, from_draws, from_spread
 from scaling.problem import Problem
 from scaling.profiles import (
@@ -179,6 +179,14 @@ class FitResult:
     def influence(self) -> pd.DataFrame:
         """How far each row moves each parameter, in standard errors; see `diagnostics`."""
         return influence(self.problem, self.coordinates)
+
+    def delta_sensitivity(self) -> pd.DataFrame:
+        """How the parameters move with the transition point of the Huber loss; one row a delta.
+
+        Raises:
+            ValueError: the loss has no delta.
+        """
+        return delta_sensitivity(self.problem, self.coordinates)
 
     def columns_of(self, frame: Any) -> dict[str, Array]:
         """The law's columns of a new frame, checked."""

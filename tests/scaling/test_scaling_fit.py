@@ -180,6 +180,17 @@ def test_influence_names_the_odd_row():
     assert pull["alpha"].abs().idxmax() == 3
 
 
+def test_delta_sensitivity_runs_from_nearly_absolute_to_nearly_squared():
+    table = power_table(noise=0.01)
+    fit = fit_law(table)
+    moved = fit.delta_sensitivity().set_index("delta")
+    assert moved.loc[fit.problem.delta, "E"] == pytest.approx(fit.params["E"], rel=1e-9)
+    squared = fit_law(table, loss="squared_log").params["E"]
+    assert moved["E"].iloc[-1] == pytest.approx(squared, rel=1e-6)
+    with pytest.raises(ValueError, match="has no delta"):
+        fit_law(table, loss="squared").delta_sensitivity()
+
+
 def test_a_users_own_law():
     law = Law(
         name="exponential",

@@ -58,6 +58,7 @@ def test_bad_tables_name_column_and_row(frame, said):
         ({"weights": [1.0, 1.0, 1.0, -1.0, 1.0]}, "row 3: weight -1 is negative"),
         ({"weights": np.zeros(5)}, "at least one weight must be above 0"),
         ({"groups": [1, 1, None, 2, 2]}, "row 2: the group is missing"),
+        ({"groups": [1, 1, 1, 1, 1]}, "names one cluster only"),
     ],
 )
 def test_bad_options_say_what_is_allowed(options, said):
