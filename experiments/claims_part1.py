@@ -160,20 +160,13 @@ def _limit_against(estimate: Estimate, reference: float) -> tuple[Estimate, Verd
     return gap, verdict(supported=gap.is_positive, contradicted=gap.is_negative)
 
 
-def _single_limit(story: Story) -> Estimate:
-    fit = story.laws.single
-    low, high = fit.interval("E")
-    n_seeds = int(story.regularized.best.groupby("width").size().min())
-    return Estimate(value=fit.params["E"], low=low, high=high, n=n_seeds)
-
-
 @claim("P7", "Regularised scaling has a limit below the best standard loss (3.43 < 3.75).")
 def _p7(story: Story) -> dict:
     """The limit E of the law of tuned single models against the lowest mean loss of the standard
     recipe. Supported when E's whole interval lies below, contradicted when above, else
     inconclusive."""
     standard = float(story.standard_best.groupby("width")["test_loss"].mean().min())
-    limit = _single_limit(story)
+    limit = story.laws.single_limit
     gap, decided = _limit_against(limit, standard)
     return {
         "verdict": decided,
@@ -190,7 +183,7 @@ def _p8(story: Story) -> dict:
     each side by its own half-interval. Supported when the interval of the difference lies above
     zero, contradicted below, else inconclusive."""
     width = sorted(story.laws.limits)[1]
-    ensemble, single = story.laws.limits[width], _single_limit(story)
+    ensemble, single = story.laws.limits[width], story.laws.single_limit
     value = single.value - ensemble.value
     low = value - np.hypot(single.value - single.low, ensemble.high - ensemble.value)
     high = value + np.hypot(single.high - single.value, ensemble.value - ensemble.low)
@@ -279,7 +272,7 @@ def _p11(story: Story) -> dict:
     identified and its interval lies below the value of E and below every ensemble limit's value;
     contradicted when its interval lies above E; inconclusive otherwise, also when it is not
     identified."""
-    joint, single = story.laws.joint_limit, _single_limit(story)
+    joint, single = story.laws.joint_limit, story.laws.single_limit
     gap, against_single = _limit_against(joint, single.value)
     lowest = min(limit.value for limit in story.laws.limits.values())
     identified = story.laws.joint_is_identified

@@ -11,7 +11,10 @@ from scipy import stats
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value with its interval, and how many independent samples stand behind it."""
+    """A value with its interval, and how many independent samples stand behind it.
+
+    An interval without an end says that the data do not identify the value.
+    """
 
     value: float
     low: float
@@ -28,7 +31,14 @@ class Estimate:
         """Tell whether the whole interval lies below zero."""
         return self.high < 0
 
+    @property
+    def is_bounded(self) -> bool:
+        """Tell whether the interval has both ends."""
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+
     def __str__(self) -> str:
+        if not self.is_bounded:
+            return f"not identified (best fit {self.value:.3f})"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 

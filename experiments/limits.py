@@ -8,19 +8,23 @@ member left out at a time (delete-one jackknife, members of different sizes inde
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from experiments.ensembles import Ensembles
 from experiments.intervals import Estimate, jackknife
 from experiments.regularized import Regularized
 from scaling import FitResult, LimitResult, fit_law, joint_limit
+from scaling.fit import best_parameters
 
 N = "n_params_non_embedding"
 K = "n_members"
 LOSS = "test_loss"
 N_BOOT = 1000
+ROW_LOSS = "squared_log"
+"""For means over subsets, which have no outliers for a robust loss to guard against."""
 
 
 def member_curve(
@@ -55,15 +59,19 @@ class Laws:
 
     Attributes:
         single: loss of the tuned single model against size, a row a seed.
+        single_limit: its limit, unbounded where the fit says that it is not identified.
         ensembles: loss against members at each width, means over subsets.
-        limits: limit of infinitely many members at each width, jackknife over members.
+        limits: limit of infinitely many members at each width, jackknife over members,
+            unbounded where the fit says that it is not identified.
         exponents: exponent of 1/K at each width, jackknife over members.
         joint: the joint fit over sizes and members, and both nested orders.
-        joint_limit: its limit, with the wider of the fit's interval and the members' jackknife.
+        joint_limit: its limit, with the wider of the fit's interval and the members' jackknife,
+            unbounded where the fit says that it is not identified.
         ensemble_table: means over subsets for every width and number of members.
     """
 
     single: FitResult
+    single_limit: Estimate
     ensembles: Mapping[int, FitResult]
     limits: Mapping[int, Estimate]
     exponents: Mapping[int, Estimate]
@@ -74,60 +82,73 @@ class Laws:
     @property
     def joint_is_identified(self) -> bool:
         """Tell whether the runs bound the joint limit from both sides."""
-        return self.joint.identified and self.joint_limit.low > 0
+        return self.joint_limit.is_bounded
 
 
 def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
     """Fit every law of Part 1 to the runs, test losses throughout."""
     best, curves = regularized.best, ensembles.curves
     single = fit_law(best, "power", x=N, y=LOSS, n_boot=N_BOOT)
+    n_seeds = int(best.groupby("width").size().min())
     widths = sorted(ensembles.tuned)
-    fits: dict[int, FitResult] = {}
+    tables = {width: member_curve(curves, width) for width in widths}
+    left_out = {width: _leave_one_out(curves, width) for width in widths}
+    fits = {
+        width: fit_law(table, "power", x=K, y=LOSS, loss=ROW_LOSS, n_boot=0)
+        for width, table in tables.items()
+    }
     limits: dict[int, Estimate] = {}
     exponents: dict[int, Estimate] = {}
-    left_out = {width: _leave_one_out(curves, width) for width in widths}
-    tables = {width: member_curve(curves, width) for width in widths}
-    for width, table in tables.items():
-        fits[width] = _fit_members(table)
-        refits = [_fit_members(part) for part in left_out[width]]
-        for name, estimates in (("E", limits), ("alpha", exponents)):
-            estimates[width] = jackknife(
-                fits[width].params[name], [[fit.params[name] for fit in refits]]
-            )
-    everything = pd.concat(tables.values(), ignore_index=True)
-    joint = joint_limit(everything, params=N, members=K, y=LOSS)
-    replicates = [
-        [
-            fit_law(
-                pd.concat([part, *(tables[w] for w in widths if w != width)]),
-                "ensemble", x=[N, K], y=LOSS, n_boot=0,
-            ).asymptote
-            for part in left_out[width]
+    for width, fit in fits.items():
+        refits = [
+            best_parameters(part, "power", x=K, y=LOSS, loss=ROW_LOSS) for part in left_out[width]
         ]
-        for width in widths
-    ]  # fmt: skip
-    by_members = jackknife(joint.limit, replicates)
-    low, high = joint.interval
-    wider = Estimate(
-        value=joint.limit,
-        low=min(low, by_members.low),
-        high=max(high, by_members.high),
-        n=by_members.n,
-    )
+        for name, estimates in (("E", limits), ("alpha", exponents)):
+            spread = jackknife(fit.params[name], [[refit[name] for refit in refits]])
+            estimates[width] = spread if fit.status.usable else _unbounded(spread)
+    everything = pd.concat(tables.values(), ignore_index=True)
+    joint = joint_limit(everything, params=N, members=K, y=LOSS, loss=ROW_LOSS)
     return Laws(
         single=single,
+        single_limit=_limit_of(single, n_seeds),
         ensembles=fits,
         limits=limits,
         exponents=exponents,
         joint=joint,
-        joint_limit=wider,
+        joint_limit=_joint_limit(joint, tables, left_out),
         ensemble_table=everything,
     )
 
 
-def _fit_members(table: pd.DataFrame) -> FitResult:
-    """Fit E + A / K^alpha to the means over subsets."""
-    return fit_law(table, "power", x=K, y=LOSS, loss="squared_log", n_boot=0)
+def _limit_of(fit: FitResult, n: int) -> Estimate:
+    """Return the asymptote of a fit with the fit's own interval."""
+    low, high = fit.interval("E")
+    limit = Estimate(value=fit.asymptote, low=low, high=high, n=n)
+    return limit if fit.status.usable else _unbounded(limit)
+
+
+def _unbounded(estimate: Estimate) -> Estimate:
+    return replace(estimate, low=-np.inf, high=np.inf)
+
+
+def _joint_limit(
+    joint: LimitResult,
+    tables: Mapping[int, pd.DataFrame],
+    left_out: Mapping[int, list[pd.DataFrame]],
+) -> Estimate:
+    """Return the joint limit with the wider of two intervals: the fit's and the jackknife's."""
+    replicates = []
+    for width, parts in left_out.items():
+        others = [table for other, table in tables.items() if other != width]
+        refits = [
+            best_parameters(pd.concat([part, *others]), "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS)
+            for part in parts
+        ]
+        replicates.append([refit["E"] for refit in refits])
+    by_members = jackknife(joint.limit, replicates)
+    low, high = joint.interval
+    wider = replace(by_members, low=min(low, by_members.low), high=max(high, by_members.high))
+    return wider if joint.identified else _unbounded(wider)
 
 
 def _leave_one_out(curves: pd.DataFrame, width: int) -> list[pd.DataFrame]:

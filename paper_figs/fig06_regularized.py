@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments import talk
 from experiments.story import Story
-from paper_figs.style import COLORS, MARKERS, human, interval_text, limit_line, log_ticks, spread_x
+from paper_figs.style import COLORS, MARKERS, human, limit_line, log_ticks, spread_x
 
 NAME = "fig06"
 TITLE = "Tuned weight decay makes loss fall with parameters, towards a first limit"
@@ -49,11 +49,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     for sizes, linestyle in ((inside, "-"), (beyond, "--")):
         mean = fit.predict(pd.DataFrame({n: sizes}))["mean"]
         ax.plot(sizes, mean, color=COLORS[0], linestyle=linestyle, linewidth=1.2)
-    low, high = fit.interval("E")
-    limit_line(
-        ax, fit.params["E"], low, high, color=COLORS[2],
-        label=f"limit {fit.params['E']:.2f} {interval_text(low, high)}",
-    )  # fmt: skip
+    limit_line(ax, story.laws.single_limit, color=COLORS[2], label="limit")
     log_ticks(ax, [*best[n].unique(), 30 * best[n].max()])
     ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")
     ax.legend(loc="upper right")
@@ -66,7 +62,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )  # fmt: skip
     curve = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
     published.plot(sizes, curve, color=COLORS[0], label="regularised law")
-    limit_line(published, law["E"], np.nan, np.nan, color=COLORS[2], label=f"limit {law['E']}")
+    published.axhline(law["E"], color=COLORS[2], linestyle="--", label=f"limit {law['E']}")
     published.set_xscale("log")
     published.xaxis.set_major_formatter(lambda value, _: human(value))
     published.set(xlabel="parameters", title="published: 200M tokens")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments import talk
 from experiments.limits import member_curve
 from experiments.story import Story
-from paper_figs.style import COLORS, MARKERS, human, interval_text, limit_line, spread_x
+from paper_figs.style import COLORS, MARKERS, human, limit_line, spread_x
 
 NAME = "fig08"
 TITLE = "At equal total size, ensembles reach below the limit of one ever larger model"
@@ -36,21 +36,15 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         table = member_curve(story.ensembles.curves, width)
         size = story.world.model(width).n_params_non_embedding
         limit = story.laws.limits[width]
-        bounds = interval_text(limit.low, limit.high)
         ax.plot(
             size * table["n_members"], table["test_loss"], color=COLORS[i], marker=MARKERS[i],
-            label=f"members of {human(size)}: limit {limit.value:.2f} {bounds}",
+            label=f"members of {human(size)}: limit {limit}",
         )  # fmt: skip
         members = spread_x(1, 100)
         curve = fit.predict(pd.DataFrame({"n_members": members}))["mean"]
         ax.plot(size * members, curve, color=COLORS[i], linestyle=":", linewidth=1.2)
         tables.append(table.assign(width=width, n_params_non_embedding=size))
-    low, high = story.laws.single.interval("E")
-    value = story.laws.single.params["E"]
-    limit_line(
-        ax, value, low, high, color="black",
-        label=f"limit of one model {value:.2f} {interval_text(low, high)}",
-    )  # fmt: skip
+    limit_line(ax, story.laws.single_limit, color="black", label="limit of one model")
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(lambda value, _: human(value))
     ax.set(xlabel="total parameters N x K", ylabel="test loss (nats per token)", title="here")

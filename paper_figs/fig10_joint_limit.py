@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments import talk
 from experiments.story import Story
-from paper_figs.style import COLORS, MARKERS, interval_text, limit_line, log_ticks
+from paper_figs.style import COLORS, MARKERS, limit_line, log_ticks
 
 NAME = "fig10"
 TITLE = "Members to infinity and parameters to infinity: the joint limit"
@@ -48,18 +48,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), color=COLORS[3],
         marker=MARKERS[2], capsize=2, label="K to infinity",
     )  # fmt: skip
-    joint, low, high = laws.joint_limit, laws.joint_limit.low, laws.joint_limit.high
-    if laws.joint_is_identified:
-        limit_line(
-            ax, joint.value, low, high, color=COLORS[2],
-            label=f"joint limit {joint.value:.2f} {interval_text(low, high)}",
-        )  # fmt: skip
-    else:
-        ax.text(
-            0.02, 0.02, f"joint limit not identified by these runs\n(best fit {joint.value:.2f}, "
-            f"95 % {interval_text(low, high)})",
-            transform=ax.transAxes, color=COLORS[2],
-        )  # fmt: skip
+    limit_line(ax, laws.joint_limit, color=COLORS[2], label="joint limit")
     log_ticks(ax, sizes)
     ax.set(
         xlabel="non-embedding parameters of a member", ylabel="test loss (nats per token)",
@@ -76,10 +65,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             series["n_params"], series["loss"], color=COLORS[i], marker=MARKERS[i - i // 3],
             label=label,
         )  # fmt: skip
-    limit_line(
-        published, talk.JOINT_LIMIT, np.nan, np.nan, color=COLORS[2],
-        label=f"joint limit {talk.JOINT_LIMIT}",
-    )  # fmt: skip
+    published.axhline(
+        talk.JOINT_LIMIT, color=COLORS[2], linestyle="--", label=f"joint limit {talk.JOINT_LIMIT}"
+    )
     log_ticks(published, talk.STANDARD["n_params"].tolist())
     published.set(xlabel="parameters of a member", title="published: 200M tokens")
     published.legend()

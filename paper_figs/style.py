@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from experiments.intervals import Estimate
+
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -52,17 +54,13 @@ def spread_x(low: float, high: float, n: int = 200) -> np.ndarray:
     return np.geomspace(low, high, n)
 
 
-def limit_line(ax: Axes, value: float, low: float, high: float, *, color: str, label: str) -> None:
-    """Draw a limit as a dashed line, its interval as a band where it is bounded."""
-    ax.axhline(value, color=color, linestyle="--", linewidth=1.2, label=label)
-    if np.isfinite(low) and np.isfinite(high):
-        ax.axhspan(low, high, color=color, alpha=0.10, linewidth=0)
+def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
+    """Draw a limit as a dashed line with its interval as a band.
 
-
-def interval_text(low: float, high: float) -> str:
-    """Write an interval, saying aloud where it has no end."""
-    if not np.isfinite(low) and not np.isfinite(high):
-        return "not identified"
-    left = f"{low:.2f}" if np.isfinite(low) else "-inf"
-    right = f"{high:.2f}" if np.isfinite(high) else "inf"
-    return f"[{left}, {right}]"
+    One that the data do not identify is only named in the legend: a line would look like a result.
+    """
+    if not limit.is_bounded:
+        ax.plot([], [], color=color, linestyle=":", label=f"{label}: {limit}")
+        return
+    ax.axhline(limit.value, color=color, linestyle="--", linewidth=1.2, label=f"{label}: {limit}")
+    ax.axhspan(limit.low, limit.high, color=color, alpha=0.10, linewidth=0)
