@@ -157,7 +157,14 @@ def assemble(
         "coordinates": place,
         "seed": seed,
     }
-    plain = FitResult(**fields, status=FitStatus.CONVERGED, message="", warnings=(), seconds=0.0)
+    plain = FitResult(
+        **fields,
+        status=FitStatus.CONVERGED,
+        message="",
+        warnings=(),
+        asymptote_interval=None,
+        seconds=0.0,
+    )
     asymptote = problem.law.asymptote
     interval = None if asymptote is None else plain.interval(asymptote)
     found = diagnose(
@@ -168,6 +175,7 @@ def assemble(
         status=found.status,
         message=found.message,
         warnings=found.warnings,
+        asymptote_interval=interval,
         seconds=time.perf_counter() - begun,
     )
 

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+STATUS_LEVEL = 0.95
+"""Level of the interval on which a status rests."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
@@ -51,6 +54,7 @@ class FitResult:
         draws: the bootstrap draws, if any.
         problem: what was fitted.
         coordinates: the optimum in the problem's internal coordinates (p,).
+        asymptote_interval: 95 % interval of the asymptote by `method`, on which the status rests.
         seconds: time that the fit took.
         seed: seed of the draws.
     """
@@ -65,6 +69,7 @@ class FitResult:
     draws: Draws | None = field(repr=False)
     problem: Problem = field(repr=False)
     coordinates: Array = field(repr=False)
+    asymptote_interval: tuple[float, float] | None
     seconds: float
     seed: int
 
@@ -107,6 +112,9 @@ class FitResult:
         """
         self._check_name(name)
         method = self._check_method(method, level)
+        known = self.asymptote_interval if name == self.law.asymptote else None
+        if known is not None and level == STATUS_LEVEL and method == self.method:
+            return known
         index = self.law.parameters.index(name)
         if not self.problem.free[index]:
             return self.params[name], self.params[name]

@@ -135,9 +135,17 @@ def _rebuild(stored: dict[str, Any], law: Law | None) -> dict[str, Any]:
         ),
         "problem": problem,
         "coordinates": problem.model.internal(printed[:, None])[:, 0],
+        "asymptote_interval": _stored_interval(stored, problem.law.asymptote),
         "seconds": float(stored["seconds"]),
         "seed": int(stored["seed"]),
     }
+
+
+def _stored_interval(stored: dict[str, Any], name: str | None) -> tuple[float, float] | None:
+    if name is None:
+        return None
+    low, high = (float(end) for end in stored["interval_95"][name])
+    return low, high
 
 
 def _law(name: str, given: Law | None) -> Law:

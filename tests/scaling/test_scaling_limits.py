@@ -43,7 +43,7 @@ def test_noise_free_world_gives_the_limit_three_ways():
 
 
 def test_the_joint_fit_halves_the_spread_of_the_nested_one():
-    limits = [joint_limit(world(seed)) for seed in range(30)]
+    limits = [joint_limit(world(seed)) for seed in range(20)]
     joint = np.array([limit.limit for limit in limits])
     nested = np.array([limit.members_first for limit in limits])
     assert joint.std() <= 0.5 * np.sqrt(np.mean((nested - 3.17) ** 2))
