@@ -61,7 +61,7 @@ class Candidate:
 
     def predict(self, x: Array) -> Array:
         """The law at sizes x (k,): positive losses (k,)."""
-        return _evaluate(self.law, self.parameters, x)
+        return evaluate_law(self.law, self.parameters, x)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +188,7 @@ def forecast(
         Candidate(
             law=law,
             window=window,
-            parameters=_fit_window(law, window, size, loss),
+            parameters=fit_window(law, window, size, loss),
             error=float(error),
             weight=float(weight),
         )
@@ -214,7 +214,7 @@ def _held_out_errors(
             kept = np.arange(len(size)) < max(FEWEST_ROWS - 2, int(0.7 * len(size)))
         rows = [
             np.log(
-                _evaluate(law, _fit_window(law, window, size[kept], loss[kept]), size[~kept])
+                evaluate_law(law, fit_window(law, window, size[kept], loss[kept]), size[~kept])
                 / loss[~kept]
             )
             for law in laws
@@ -224,7 +224,7 @@ def _held_out_errors(
     return folds
 
 
-def _fit_window(law: Law, window: float, size: Array, loss: Array) -> Array:
+def fit_window(law: Law, window: float, size: Array, loss: Array) -> Array:
     """Printed parameters (p, 1) of the least-squares fit in logs to the last rows."""
     count = max(round(len(size) * window), FEWEST_ROWS, len(law.parameters) + 1)
     size, loss = size[-count:], loss[-count:]
@@ -244,7 +244,8 @@ def _fit_window(law: Law, window: float, size: Array, loss: Array) -> Array:
     return problem.model.printed(problem.solve().coordinates)
 
 
-def _evaluate(law: Law, parameters: Array, size: Array) -> Array:
+def evaluate_law(law: Law, parameters: Array, size: Array) -> Array:
+    """A law of one column at sizes (k,), for printed parameters (p, 1): positive values (k,)."""
     model = build_model(law, {law.columns[0]: size}, frozenset(c.name for c in law.linear))
     with np.errstate(all="ignore"):
         value = model.value(model.internal(parameters), slice(None))[0]

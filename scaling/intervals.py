@@ -43,12 +43,22 @@ def from_draws(
         widen = student(level, degrees) / student(level, 10**9)
         if draws.resample != "wild":
             widen *= np.sqrt((degrees + problem.n_free) / degrees)
-        low, high = estimate + widen * (low - estimate), estimate + widen * (high - estimate)
+        if _scale_like(problem, limits) and low > 0 and estimate > 0:
+            low, high = (estimate * (end / estimate) ** widen for end in (low, high))
+        else:
+            low, high = (estimate + widen * (end - estimate) for end in (low, high))
     if limits is not None:
         low, high = max(low, limits.low), min(high, limits.high)
         if isinstance(limits, Nonlinear) and limits.log and high >= limits.high * (1 - 1e-9):
             high = np.inf
     return float(min(low, estimate)), float(max(high, estimate))
+
+
+def _scale_like(problem: Problem, limits: Linear | Nonlinear | None) -> bool:
+    """Whether a parameter is a positive scale, whose intervals are multiplicative."""
+    if isinstance(limits, Linear):
+        return limits.name != problem.law.asymptote and limits.low == 0.0
+    return isinstance(limits, Nonlinear) and limits.log
 
 
 def from_spread(
@@ -64,9 +74,7 @@ def from_spread(
     error = float(np.sqrt(max(variance, 0.0)))
     t = student(level, effective_degrees(problem))
     relative = error / estimate if estimate > 0 else np.inf
-    scale_like = isinstance(limits, Linear) and limits.name != problem.law.asymptote
-    scale_like |= isinstance(limits, Nonlinear) and limits.log
-    if scale_like and relative < 5:
+    if _scale_like(problem, limits) and relative < 5:
         factor = float(np.exp(t * relative))
         return estimate / factor, estimate * factor
     low, high = estimate - t * error, estimate + t * error

@@ -109,7 +109,17 @@ def _proposal(state: _State, low: Array, high: Array) -> tuple[Array, Array]:
     held = outward | (low >= high)
     slope = np.where(held, 0.0, state.gradient)
     step = -solve_modified(state.hessian, slope, held, state.damping)
-    return step, -0.5 * (slope * step).sum(axis=0)
+    possible = -0.5 * (slope * step).sum(axis=0)
+    # a coordinate that would leave the box goes to its bound, and the others follow from there
+    trial = state.place + step
+    leaving = ((trial < low) | (trial > high)) & ~held
+    if leaving.any():
+        moved = np.where(leaving, np.clip(trial, low, high) - state.place, 0.0)
+        slope = slope + np.einsum("klf,lf->kf", state.hessian, moved)
+        held = held | leaving
+        slope = np.where(held, 0.0, slope)
+        step = moved - solve_modified(state.hessian, slope, held, state.damping)
+    return step, possible
 
 
 def _advance(

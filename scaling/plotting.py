@@ -27,7 +27,7 @@ def plot_fit(
     along: str | None = None,
     beyond: float = 10.0,
     level: float = 0.95,
-    points: int = 80,
+    points: int = 48,
 ) -> Axes:
     """Draw a fit against one of its columns.
 
@@ -90,7 +90,7 @@ def curve_table(
     along: str | None = None,
     beyond: float = 10.0,
     level: float = 0.95,
-    points: int = 80,
+    points: int = 48,
 ) -> pd.DataFrame:
     """The plotted curves: columns curve, x, mean, low, high, extrapolated and the fixed columns."""
     role = _role(fit, along)

@@ -201,7 +201,7 @@ def _brackets(values: Array, objective: Array, threshold: float) -> Array:
 
 HELD_WEIGHT = 1e3
 PREDICTION_STRIDES = np.array([0.3, 0.7, 1.1, 1.6, 2.0, 2.5, 3.2, 4.2, 6.0, 9.0, 15.0, 40.0])
-ROWS_AT_ONCE = 100
+ROWS_AT_ONCE = 25
 
 
 def prediction_intervals(

@@ -17,9 +17,17 @@ import pandas as pd
 import pytest
 from scipy import optimize, special
 
-from scaling import LAWS, fit_law, forecast, joint_limit, load_dataset
+from scaling import (
+    LAWS,
+    MEMBER_LIMITS,
+    data_multiplier,
+    fit_law,
+    forecast,
+    joint_limit,
+    load_dataset,
+)
 from scaling.datasets import DATASETS, data_folder
-from scaling.forecast import _evaluate, _fit_window
+from scaling.forecast import evaluate_law, fit_window
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(7200)]
 
@@ -77,9 +85,9 @@ def test_global_fit_against_the_grid_of_starts(benchmark):
 
 def test_four_thousand_bootstraps_against_bfgs():
     rows = table("chinchilla_epoch")
-    used = [cpu(lambda: fit_law(rows, "chinchilla", **EPOCH, n_boot=n)) for n in (0, 4000)]
-    ours = used[1] - used[0]
-    fit = fit_law(rows, "chinchilla", **EPOCH, n_boot=4000)
+    alone = cpu(lambda: fit_law(rows, "chinchilla", **EPOCH, n_boot=0))
+    ours = cpu(lambda: fit_law(rows, "chinchilla", **EPOCH, n_boot=4000)) - alone
+    fit = fit_law(rows, "chinchilla", **EPOCH, n_boot=0)
     p = fit.params
     start = np.array([np.log(p["A"]), np.log(p["B"]), np.log(p["E"]), p["alpha"], p["beta"]])
     rng = np.random.default_rng(0)
@@ -91,12 +99,50 @@ def test_four_thousand_bootstraps_against_bfgs():
     report("4,000 row bootstraps", "<= 2.5 s", f"{ours:.2f} CPU s")
     report("  against one-start BFGS", ">= 40x", f"{peer / ours:.0f}x")
     goals = {"A": 124.52, "B": 1293.28, "E": 0.02566, "alpha": 0.01540, "beta": 0.02060}
+    # numpy's legacy generator with seed 42 gives the very draws of Besiroglu et al.; other seeds
+    # move the s.e. of A and B, whose draws have heavy tails, by up to 5 % and 12 %
+    picked = np.random.RandomState(42).choice(240, size=(4000, 240))
+    weights = np.stack([np.bincount(draw, minlength=240) for draw in picked]).astype(float)
+    place = np.repeat(fit.coordinates[:, None], 4000, axis=1)
+    drawn = fit.problem.model.printed(fit.problem.refine(place, weights).coordinates)
+    errors = dict(zip(fit.law.parameters, drawn.std(axis=1), strict=True))
     for name, goal in goals.items():
-        off = 100 * (fit.stderr[name] / goal - 1)
-        report(f"  s.e. of {name} (own draws)", f"{goal} (MC 3 %, B 6 %)",
-               f"{fit.stderr[name]:.5g} ({off:+.1f} %)")  # fmt: skip
+        off = 100 * (errors[name] / goal - 1)
+        report(f"  s.e. of {name}", f"{goal} within 3 %", f"{errors[name]:.5g} ({off:+.2f} %)")
+        assert abs(off) < 3
     assert ours <= 2.5
     assert peer / ours >= 40
+
+
+def test_published_fits():
+    """Objectives and figures of published fits; pinned in tests/scaling, printed here."""
+    for name, goal in (
+        ("gemstones_hot", 0.0019816129),
+        ("gemstones_hot_100b", 0.0065925344),
+        ("gemstones_cool_end", 0.0019640865),
+    ):
+        fit = fit_law(table(name), "chinchilla", **EPOCH, n_boot=0)
+        report(f"{name} objective", f"<= {goal:.10f}", f"{fit.objective:.10f}")
+        assert fit.objective <= goal * (1 + 1e-8)
+    rows = table("data_constrained")
+    frozen = {"A": np.exp(6.255414), "B": np.exp(7.3049974), "E": np.exp(0.6254804)}
+    frozen |= {"alpha": 0.3526596, "beta": 0.3526596}
+    sizes = ["n_params", "n_tokens", "n_unique_tokens"]
+    fit = fit_law(rows, "data_constrained", x=sizes, delta=1e-3, fixed=frozen, n_boot=0)
+    low, high = fit.interval("R_D", method="profile")
+    report("data_constrained objective", "<= .0158046625", f"{fit.objective:.10f}")
+    report("  R_D, profile interval", "95.4, no upper end",
+           f"{fit.params['R_D']:.1f} [{low:.3g}, {high:.3g}]")  # fmt: skip
+    assert fit.objective <= 0.0158046625
+    assert high == np.inf
+    limits = [
+        fit_law({"n": list(c), "loss": list(c.values())}, x="n", loss="squared").asymptote
+        for c in MEMBER_LIMITS.values()
+    ]
+    report("infinite compute, four columns", "3.169 2.980 2.789 2.657",
+           " ".join(f"{v:.3f}" for v in limits))  # fmt: skip
+    found = [data_multiplier(3.75, loss, 1.94, 0.235) for loss in (3.43, 3.34, 3.17)]
+    report("infinite compute, multipliers", "2.29 3 5.17", " ".join(f"{v:.2f}" for v in found))
 
 
 def test_ten_thousand_bayesian_bootstraps_of_eight_points():
@@ -232,7 +278,7 @@ def rival(name: str, pinned: dict[str, float] | None = None):
         law = replace(law, fixed=pinned)
 
     def predict(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
-        return _evaluate(law, _fit_window(law, 1.0, x, y), at)
+        return evaluate_law(law, fit_window(law, 1.0, x, y), at)
 
     return predict
 
