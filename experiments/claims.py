@@ -33,7 +33,8 @@ class Claim:
         high: upper end.
         detail: the figures behind the verdict, and why it is inconclusive where it is.
         rule: how the verdict was decided.
-        n_samples: independent samples (seeds, members, sizes or graphs) behind the interval.
+        n_samples: independent samples behind the interval.
+        interval_of: what it is over: seeds, members, sizes or graphs.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Claim:
     detail: str
     rule: str
     n_samples: int
+    interval_of: str = "seeds"
 
     @property
     def headline(self) -> str:
@@ -63,7 +65,7 @@ def claim(id: str, statement: str) -> Callable[[Callable[[Story], dict]], Test]:
     """Register a function that measures a claim; its docstring becomes the claim's rule.
 
     The function takes a Story and returns `verdict`, `quantity`, `estimate` (an Estimate) and
-    `detail`; see `Claim`.
+    `detail`, and `interval_of` where the interval is not over seeds; see `Claim`.
     """
 
     def register(judge: Callable[[Story], dict]) -> Test:

@@ -73,7 +73,10 @@ def run(lab: Lab, single: Regularized) -> Ensembles:
     singles = {width: found.point for width, found in single.tuned.items()}
     heuristic = {width: heuristic_point(point, grid) for width, point in singles.items()}
     tuned = descend(heuristic, grid, evaluate)
-    final = {width: [singles[width], tuned[width].point] for width in singles}
+    final = {
+        width: list(dict.fromkeys([singles[width], heuristic[width], tuned[width].point]))
+        for width in singles
+    }
     score(final, world.n_members, "training members")
 
     def purpose(width: int, point: Point) -> str:

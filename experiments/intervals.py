@@ -70,6 +70,17 @@ def difference(
     return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 
+def gap(first: Estimate, second: Estimate) -> Estimate:
+    """Return first - second, the ends of each added in quadrature, as for independent errors."""
+    value = first.value - second.value
+    return Estimate(
+        value=value,
+        low=value - float(np.hypot(first.value - first.low, second.high - second.value)),
+        high=value + float(np.hypot(first.high - first.value, second.value - second.low)),
+        n=min(first.n, second.n),
+    )
+
+
 def jackknife(
     value: float, replicates: Sequence[Sequence[float]], *, level: float = 0.95
 ) -> Estimate:

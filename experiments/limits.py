@@ -7,7 +7,7 @@ member left out at a time (delete-one jackknife, members of different sizes inde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,6 +67,8 @@ class Laws:
         joint: the joint fit over sizes and members, and both nested orders.
         joint_limit: its limit, with the wider of the fit's interval and the members' jackknife,
             unbounded where the fit says that it is not identified.
+        nested_gap: limit by members first minus limit by parameters first, jackknife over members,
+            unbounded where one of the two has no asymptote.
         ensemble_table: means over subsets for every width and number of members.
     """
 
@@ -78,6 +80,7 @@ class Laws:
     joint: LimitResult
     joint_limit: Estimate
     ensemble_table: pd.DataFrame
+    nested_gap: Estimate
 
     @property
     def joint_is_identified(self) -> bool:
@@ -116,6 +119,7 @@ def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
         exponents=exponents,
         joint=joint,
         joint_limit=_joint_limit(joint, tables, left_out),
+        nested_gap=_nested_gap(joint, tables, left_out),
         ensemble_table=everything,
     )
 
@@ -131,24 +135,59 @@ def _unbounded(estimate: Estimate) -> Estimate:
     return replace(estimate, low=-np.inf, high=np.inf)
 
 
+def _without_each(
+    tables: Mapping[int, pd.DataFrame], left_out: Mapping[int, list[pd.DataFrame]]
+) -> Iterator[list[pd.DataFrame]]:
+    """Yield, for each width, the whole table without each of that width's members."""
+    for width, parts in left_out.items():
+        others = [table for other, table in tables.items() if other != width]
+        yield [pd.concat([part, *others], ignore_index=True) for part in parts]
+
+
 def _joint_limit(
     joint: LimitResult,
     tables: Mapping[int, pd.DataFrame],
     left_out: Mapping[int, list[pd.DataFrame]],
 ) -> Estimate:
     """Return the joint limit with the wider of two intervals: the fit's and the jackknife's."""
-    replicates = []
-    for width, parts in left_out.items():
-        others = [table for other, table in tables.items() if other != width]
-        refits = [
-            best_parameters(pd.concat([part, *others]), "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS)
-            for part in parts
+    replicates = [
+        [
+            best_parameters(table, "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS)["E"]
+            for table in group
         ]
-        replicates.append([refit["E"] for refit in refits])
+        for group in _without_each(tables, left_out)
+    ]
     by_members = jackknife(joint.limit, replicates)
     low, high = joint.interval
     wider = replace(by_members, low=min(low, by_members.low), high=max(high, by_members.high))
     return wider if joint.identified else _unbounded(wider)
+
+
+def _nested_gap(
+    joint: LimitResult,
+    tables: Mapping[int, pd.DataFrame],
+    left_out: Mapping[int, list[pd.DataFrame]],
+) -> Estimate:
+    """Return members first minus parameters first; a limit at zero is no asymptote."""
+    value = joint.members_first - joint.params_first
+    if not min(joint.members_first, joint.params_first) > 0:
+        return Estimate(value=float(value), low=-np.inf, high=np.inf, n=0)
+    replicates = [
+        [_nested(table, K, N) - _nested(table, N, K) for table in group]
+        for group in _without_each(tables, left_out)
+    ]
+    return jackknife(float(value), replicates)
+
+
+def _nested(table: pd.DataFrame, first: str, second: str) -> float:
+    """Return the limit along `first` at each value of `second`, then along `second`."""
+    rows = [
+        (value, best_parameters(part, "power", x=first, y=LOSS, loss=ROW_LOSS)["E"])
+        for value, part in table.groupby(second)
+        if part[first].nunique() >= 3
+    ]
+    limits = pd.DataFrame(rows, columns=[second, "limit"])
+    return best_parameters(limits, "power", x=second, y="limit", loss=ROW_LOSS)["E"]
 
 
 def _leave_one_out(curves: pd.DataFrame, width: int) -> list[pd.DataFrame]:

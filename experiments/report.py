@@ -33,12 +33,20 @@ class Drawn:
 
 
 def is_current(report: Path, story: Story) -> bool:
-    """Tell whether a report was made from exactly these results by exactly this code."""
-    try:
-        with report.open(encoding="utf-8") as file:
-            return KEY_MARK.format(key=story.key) in file.read(4096)
-    except OSError:
+    """Tell whether a report was made from exactly these results by exactly this code.
+
+    A figure or table that has been deleted beside it makes it stale.
+    """
+    from paper_figs import SUFFIXES, figure_names
+
+    page = report.read_text(encoding="utf-8") if report.is_file() else ""
+    if KEY_MARK.format(key=story.key) not in page:
         return False
+    beside = [report.parent / "claims.csv"]
+    for name in figure_names():
+        if f'data-missing="{name}"' not in page:
+            beside += [report.parent / "figures" / f"{name}.{suffix}" for suffix in SUFFIXES]
+    return all(path.is_file() for path in beside)
 
 
 def write_report(story: Story, out: Path) -> list[Claim]:

@@ -116,7 +116,12 @@ class RunStore:
             "provenance": provenance(),
         }
         write_json(folder / "result.json", result)
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        # Also what a killed process may have left half written beside it.
+        for leftover in (*folder.glob("checkpoint*"), *folder.glob("*.tmp")):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
     def params(self, spec: RunSpec) -> Params:
         """Load the weights of a finished run."""
@@ -143,8 +148,15 @@ class RunStore:
         return pd.DataFrame(rows)
 
     def _specs(self) -> list[RunSpec]:
-        found = [read_json(path) for path in sorted(self.root.glob("*/spec.json"))]
-        return [RunSpec.from_dict(values) for values in found if values]
+        specs = []
+        for path in sorted(self.root.glob("*/spec.json")):
+            values = read_json(path)
+            if values:
+                try:
+                    specs.append(RunSpec.from_dict(values))
+                except (TypeError, KeyError, ValueError) as error:
+                    raise ValueError(f"{path} is not a run of this version: {error}") from error
+        return specs
 
     def ensemble_path(self, specs: Sequence[RunSpec], settings: dict[str, Any]) -> Path:
         """Return where the scores of an ensemble of these runs are kept."""

@@ -17,6 +17,7 @@ from experiments.limits import Laws, fit_laws
 from experiments.regularized import Regularized
 from experiments.store import RunStore
 from experiments.worlds import World, get_world
+from scaling.datasets import data_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,8 @@ class Story:
     @cached_property
     def standard_best(self) -> pd.DataFrame:
         """The standard recipe's runs at the epochs that validation selects for each size."""
-        means = self.standard.groupby(["width", "n_epochs"])["validation_loss"].mean()
+        losses = self.standard.fillna({"validation_loss": float("inf")})
+        means = losses.groupby(["width", "n_epochs"])["validation_loss"].mean()
         best = dict(means.groupby("width").idxmin().to_list())
         chosen = [best[row.width] == row.n_epochs for row in self.standard.itertuples()]
         return self.standard[chosen]
@@ -62,6 +64,7 @@ class Story:
         columns = ["run_id", "validation_loss", "test_loss", "train_loss"]
         parts = [
             self.world.name,
+            str(data_folder().is_dir()),  # published points, where some figures need them
             self.runs[columns].sort_values("run_id").to_json(orient="values"),
             self.ensembles.curves.to_json(orient="values"),
             *(path.read_text(encoding="utf-8") for path in _source_files()),

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from scaling.published import KIM, MEMBER_LIMITS, PUBLISHED_FIGURES, PUBLISHED_LAWS
+from scaling.published import MEMBER_LIMITS, PUBLISHED_FIGURES, PUBLISHED_LAWS
 
-SOURCE = KIM
 BILLION = 1e9
 
 STANDARD = pd.DataFrame(

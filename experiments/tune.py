@@ -7,6 +7,7 @@ does not hold: it is reported as lying on that edge and is not certified.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -54,7 +55,8 @@ class Tuned:
     Attributes:
         point: the best point.
         values: objective at every point tried.
-        certified: all neighbours have been tried, none is better, and none is missing.
+        certified: all neighbours have been tried, none is better, none is missing, and the
+            optimum itself did not diverge.
         edges: axes at an end of which the optimum lies.
     """
 
@@ -96,7 +98,8 @@ def descend(starts: Mapping[Key, Point], grid: Grid, evaluate: Evaluate[Key]) ->
             if key in moving
         }
         for key, found in evaluate({key: ps for key, ps in wanted.items() if ps}).items():
-            values[key].update(found)
+            # A cell that diverged is infinitely bad, not incomparable.
+            values[key].update({p: v if math.isfinite(v) else math.inf for p, v in found.items()})
         for key in list(moving):
             missing = [p for p in wanted[key] if p not in values[key]]
             if missing:
@@ -110,7 +113,7 @@ def descend(starts: Mapping[Key, Point], grid: Grid, evaluate: Evaluate[Key]) ->
         key: Tuned(
             point=points[key],
             values=values[key],
-            certified=not grid.edges(points[key]),
+            certified=not grid.edges(points[key]) and math.isfinite(values[key][points[key]]),
             edges=grid.edges(points[key]),
         )
         for key in starts

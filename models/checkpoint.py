@@ -66,16 +66,23 @@ def save_state(folder: Path, state: TrainState) -> None:
     beside = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
     PyTreeCheckpointer().save(beside.absolute(), leaves, force=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    # There is a whole checkpoint under one of the two names at every moment.
+    before = folder.with_name(f"{folder.name}.before")
+    shutil.rmtree(before, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, before)
     os.replace(beside, folder)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def load_state(folder: Path, model: ModelConfig) -> TrainState | None:
     """Read the state of an unfinished run, or None when there is none that can be read."""
     from orbax.checkpoint import PyTreeCheckpointer
 
-    if not folder.is_dir():
+    before = folder.with_name(f"{folder.name}.before")
+    if not folder.is_dir() and not before.is_dir():
         return None
+    folder = folder if folder.is_dir() else before
     treedef = jax.tree.structure(jax.eval_shape(lambda: init_state(model, 0)))
     try:
         leaves = PyTreeCheckpointer().restore(folder.absolute())

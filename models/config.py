@@ -107,6 +107,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "> 0")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, ">= 0")
+        _require(self.epsilon > 0, "epsilon", self.epsilon, "> 0")
         for name in ("beta1", "beta2", "warmup_fraction"):
             value = getattr(self, name)
             _require(0 <= value < 1, name, value, "in [0, 1)")

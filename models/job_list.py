@@ -6,10 +6,12 @@ done, and reports what happened through a queue to the caller's thread, which al
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -134,7 +136,7 @@ def train_jobs(
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in todo:
         waiting.put(job)
-    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     stop = threading.Event()
 
     def work(device: jax.Device) -> None:
@@ -142,28 +144,59 @@ def train_jobs(
             try:
                 job = waiting.get_nowait()
             except queue.Empty:
-                return
+                break
             try:
                 _run(job, device, events.put, stop, load, keep, keep_every)
             except Exception as error:
                 events.put(Failed(job=job, error=error))
+        events.put(None)
 
     used = list(devices or jax.local_devices())[: len(todo)]
     threads = [threading.Thread(target=work, args=(device,), daemon=True) for device in used]
-    for thread in threads:
-        thread.start()
-    n_left = len(todo)
-    try:
-        while n_left:
-            event = events.get()
-            n_left -= not isinstance(event, Segment)
-            on_event(event)
-    finally:
-        stop.set()
+    with _interrupt_sets(stop):
         for thread in threads:
-            thread.join()
-        while not events.empty():
-            on_event(events.get())
+            thread.start()
+        n_working = len(threads)
+        try:
+            while n_working:
+                event = events.get()
+                if event is None:
+                    n_working -= 1
+                else:
+                    on_event(event)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+            while not events.empty():
+                event = events.get()
+                if event is not None:
+                    on_event(event)
+
+
+@contextlib.contextmanager
+def _interrupt_sets(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C set `stop` instead of breaking in anywhere; raise KeyboardInterrupt at the end.
+
+    So an event that has been taken off the queue is always seen to its end. Outside the main
+    thread, where Python delivers no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupts: list[int] = []
+
+    def on_interrupt(number: int, frame: object) -> None:
+        interrupts.append(number)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def _run(

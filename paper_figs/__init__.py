@@ -20,10 +20,14 @@ SUFFIXES = ("png", "pdf", "csv")
 PNG_DPI = 160
 
 
+def _files() -> dict[str, str]:
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {name.split("_")[0]: name for name in names if name.startswith("fig")}
+
+
 def figure_names() -> list[str]:
     """Return the names of all figures, in the order of the talk."""
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name.split("_")[0] for name in names if name.startswith("fig"))
+    return list(_files())
 
 
 def figure_modules(names: Iterable[str] = ()) -> list[ModuleType]:
@@ -32,15 +36,11 @@ def figure_modules(names: Iterable[str] = ()) -> list[ModuleType]:
     Raises:
         ValueError: no figure of that name.
     """
-    files = {
-        module.name.split("_")[0]: module.name
-        for module in pkgutil.iter_modules(__path__)
-        if module.name.startswith("fig")
-    }
+    files = _files()
     for name in names:
         if name not in files:
-            raise ValueError(f"figure must be one of {', '.join(sorted(files))}; not {name!r}")
-    return [importlib.import_module(f"{__name__}.{files[n]}") for n in names or sorted(files)]
+            raise ValueError(f"figure must be one of {', '.join(files)}; not {name!r}")
+    return [importlib.import_module(f"{__name__}.{files[name]}") for name in names or files]
 
 
 def save(module: ModuleType, story: Story, folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from experiments.story import Story
 from paper_figs.style import COLORS, MARKERS, human, log_ticks
 
 NAME = "fig02"
-TITLE = "Repeating the data helps, stops paying, then hurts"
+TITLE = "More epochs of one model, standard recipe"
 CAPTION = (
     "Test loss of the standard recipe (the usual weight decay) against the number of epochs over "
     "the same unique tokens, one line a model size: mean of the seeds, bars from the lowest to the "

@@ -11,7 +11,7 @@ from experiments.story import Story
 from paper_figs.style import COLORS, MARKERS, log_ticks
 
 NAME = "fig03"
-TITLE = "Under the standard recipe, more parameters stop paying"
+TITLE = "More parameters under the standard recipe"
 CAPTION = (
     "Left: test loss at the usual weight decay against model size, with the epochs that validation "
     "selects at each size (their number beside the point) and at fixed numbers of epochs; bars "

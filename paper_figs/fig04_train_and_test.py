@@ -10,7 +10,7 @@ from experiments.story import Story
 from paper_figs.style import COLORS, MARKERS, human, log_ticks
 
 NAME = "fig04"
-TITLE = "Overfitting is not benign: train loss falls while test loss rises"
+TITLE = "Train and test loss as the data is repeated"
 CAPTION = (
     "Standard recipe: training loss averaged over the last epoch (dashed, hollow) and test loss "
     "(solid, filled) against the number of epochs over the same unique tokens, one colour a model "

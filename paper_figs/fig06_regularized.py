@@ -12,7 +12,7 @@ from experiments.story import Story
 from paper_figs.style import COLORS, MARKERS, human, limit_line, log_ticks, spread_x
 
 NAME = "fig06"
-TITLE = "Tuned weight decay makes loss fall with parameters, towards a first limit"
+TITLE = "Tuned weight decay and epochs: scaling with parameters and its limit"
 CAPTION = (
     "Left: test loss against model size with weight decay and epochs tuned at every size (one "
     "point a seed; hollow where the optimum lies on an edge of the grid), the fitted law "

@@ -13,7 +13,7 @@ from experiments.story import Story
 from paper_figs.style import COLORS, MARKERS, human, limit_line, spread_x
 
 NAME = "fig08"
-TITLE = "At equal total size, ensembles reach below the limit of one ever larger model"
+TITLE = "Ensembles against one ever larger model, at equal total size"
 CAPTION = (
     "Left: test loss against total parameters N x K for ensembles of K members (logits averaged, "
     "means over subsets of the members), one line a member size, members tuned for the ensemble; "

@@ -10,13 +10,12 @@ from experiments.story import Story
 from paper_figs.style import COLORS, MARKERS, human
 
 NAME = "fig09"
-TITLE = "The best member of an ensemble is not the best single model"
+TITLE = "Hyperparameters against the size of the ensemble"
 CAPTION = (
     "Test loss against the number of members (logits averaged, means over subsets) with the weight "
     "decay and epochs tuned for one model, those of the heuristic (twice the epochs, half the "
     "decay) and those tuned for the ensemble, one panel a member size. Where two choices fall on "
-    "the same cell, one line stands for both; cells that lost were trained for as many members as "
-    "tuning needed."
+    "the same cell, one line stands for both."
 )
 CHOICES = ("single", "heuristic", "ensemble")
 

@@ -43,7 +43,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     sizes = [story.world.model(width).n_params_non_embedding for width in laws.ensembles]
     limits = [laws.limits[width] for width in laws.ensembles]
     values = np.array([limit.value for limit in limits])
+    # A limit that is not identified has no error bar and is left out.
     errors = np.abs([[e.value - e.low, e.high - e.value] for e in limits]).T
+    values = np.where(np.isfinite(errors).all(axis=0), values, np.nan)
     ax.errorbar(
         sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), color=COLORS[3],
         marker=MARKERS[2], capsize=2, label="K to infinity",

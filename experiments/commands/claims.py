@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from experiments.claims import Claim
+
+
+def _plain(claim: Claim) -> dict[str, object]:
+    """Return a claim as JSON types; an end that an interval does not have is null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(claim).items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +44,7 @@ class Claims:
 
         claims = judge_claims(tell(self.world, corpus=self.corpus, runs=self.runs))
         if self.json:
-            print(json.dumps([asdict(claim) for claim in claims], indent=1))
+            print(json.dumps([_plain(claim) for claim in claims], indent=1, allow_nan=False))
         else:
             print_table(claims_table(claims), title=f"claims, world {self.world}")
         return 0

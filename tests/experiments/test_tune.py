@@ -56,3 +56,10 @@ def test_start_moves_to_the_nearest_cell_by_ratio():
 def test_a_missing_objective_is_an_error():
     with pytest.raises(ValueError, match="no objective was returned"):
         descend({0: (0.4, 4)}, GRID, lambda wanted: {key: {} for key in wanted})
+
+
+def test_a_cell_that_diverged_is_never_certified():
+    tuned = descend({0: (0.4, 4)}, GRID, looking_up(dict.fromkeys(POINTS, float("nan"))))[0]
+    assert not tuned.certified
+    losses = {**bowl((0.4, 4)), (0.4, 8): float("nan")}
+    assert descend({0: (0.4, 8)}, GRID, looking_up(losses))[0].point == (0.4, 4)
