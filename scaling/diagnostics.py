@@ -105,7 +105,8 @@ def diagnose(
     """Status and warnings of a fit, given the 95 % interval of its asymptote (if it has one)."""
     bounds = at_bounds(problem, best)
     warnings = [*problem.table.warnings, *_design_warnings(problem), *draw_warnings(draws, problem)]
-    if not converged:
+    printed = problem.model.printed(best[:, None])
+    if not converged or not np.isfinite(printed).all():
         return Diagnosis(
             status=FitStatus.NOT_CONVERGED,
             message=FitStatus.NOT_CONVERGED.value,

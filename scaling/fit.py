@@ -32,6 +32,7 @@ COSTLY_DRAWS = 200
 """Draws where a law has many nonlinear parameters and each draw costs a hundred times more."""
 
 
+@np.errstate(all="ignore")  # hostile tables overflow inside; the status judges what comes out
 def fit_law(
     data: Any = None,
     law: str | Law = "power",

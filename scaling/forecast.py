@@ -138,6 +138,7 @@ class Forecast:
         return self.summary()
 
 
+@np.errstate(all="ignore")  # as in `fit_law`
 def forecast(
     frame: Any = None,
     x: Any = "n_params",

@@ -104,6 +104,7 @@ class LimitResult:
         }
 
 
+@np.errstate(all="ignore")  # as in `fit_law`
 def joint_limit(
     frame: Any,
     params: str = "n_params",

@@ -47,6 +47,7 @@ class _State:
             setattr(self, name, getattr(self, name)[..., chosen])
 
 
+@np.errstate(all="ignore")  # a step that overflows has an infinite objective and is refused
 def minimise(
     objective: Objective,
     start: Array,

@@ -91,8 +91,9 @@ class Objective:
                 value[fits] += part[0]
                 gradient[:, fits] += part[1]
                 hessian[:, :, fits] += part[2]
-        value[~np.isfinite(value)] = np.inf
-        return value, gradient, hessian
+        legal = np.isfinite(value) & np.isfinite(gradient).all(axis=0)
+        legal &= np.isfinite(hessian).all(axis=(0, 1))
+        return np.where(legal, value, np.inf), gradient, hessian
 
     def _block_derivatives(
         self, coordinates: Array, fits: slice, rows: slice

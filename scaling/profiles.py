@@ -200,6 +200,8 @@ def _brackets(values: Array, objective: Array, threshold: float) -> Array:
 
 
 HELD_WEIGHT = 1e3
+FARTHEST = 50.0
+"""Farthest that a prediction is moved, in ln(loss)."""
 PREDICTION_STRIDES = np.array([0.3, 0.7, 1.1, 1.6, 2.0, 2.5, 3.2, 4.2, 6.0, 9.0, 15.0, 40.0])
 ROWS_AT_ONCE = 25
 
@@ -241,7 +243,10 @@ def _prediction_block(
     offsets = np.concatenate([-PREDICTION_STRIDES[::-1], PREDICTION_STRIDES])
     fits = np.repeat(np.arange(count), len(offsets))
     aim = np.outer(unit, offsets).ravel()
-    goal = centre[fits] * np.exp(aim) if problem.loss.log else centre[fits] + aim
+    if problem.loss.log:
+        goal = centre[fits] * np.exp(np.clip(aim, -FARTHEST, FARTHEST))
+    else:
+        goal = centre[fits] + aim
     weights = np.zeros((len(fits), n_rows + count))
     weights[:, :n_rows] = table.weights
     weights[np.arange(len(fits)), n_rows + fits] = HELD_WEIGHT * table.weights.sum()

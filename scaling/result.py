@@ -94,6 +94,7 @@ class FitResult:
         """Residual of each row, ln(prediction / y) or prediction - y as the loss has it (n,)."""
         return self.problem.objective().residuals(self.coordinates)
 
+    @np.errstate(all="ignore")
     def interval(
         self, name: str, level: float = 0.95, method: str | None = None
     ) -> tuple[float, float]:
@@ -129,6 +130,7 @@ class FitResult:
         spread = printed_covariance(self.problem, self.coordinates, robust=robust)[index, index]
         return from_spread(self.problem, self.params[name], spread, level, limits)
 
+    @np.errstate(all="ignore")
     def profile(self, name: str, level: float = 0.95) -> Profile:
         """Profile likelihood of a parameter, dense around the ends of its interval at `level`.
 
@@ -140,6 +142,7 @@ class FitResult:
             raise ValueError(f"{name!r} is pinned at {self.params[name]:g}; it has no profile")
         return profile_parameter(self.problem, self.coordinates, name, level)
 
+    @np.errstate(all="ignore")
     def predict(
         self,
         frame: Any,
@@ -184,10 +187,12 @@ class FitResult:
         index = frame.index if isinstance(frame, pd.DataFrame) else None
         return pd.DataFrame({"mean": mean, "low": low, "high": high}, index=index)
 
+    @np.errstate(all="ignore")
     def influence(self) -> pd.DataFrame:
         """How far each row moves each parameter, in standard errors; see `diagnostics`."""
         return influence(self.problem, self.coordinates)
 
+    @np.errstate(all="ignore")
     def delta_sensitivity(self) -> pd.DataFrame:
         """How the parameters move with the transition point of the Huber loss; one row a delta.
 
