@@ -75,7 +75,10 @@ def test_the_reference_size_is_chosen_on_validation_not_on_test():
     assert "width 32" in claims_part1._p3(story).quantity
 
 
-def limits_story(*, single, joint=estimate(3.8), ensembles=(3.95, 3.9, 3.85), nested=None):
+JOINT = estimate(3.8)
+
+
+def limits_story(*, single, joint=JOINT, ensembles=(3.95, 3.9, 3.85), nested=None):
     limits = {16 * 2**i: estimate(value) for i, value in enumerate(ensembles)}
     laws = SimpleNamespace(
         single_limit=single, joint_limit=joint, limits=limits,
