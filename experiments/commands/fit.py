@@ -23,7 +23,8 @@ class Fit:
     """CSV, TSV, JSON lines or parquet, one row a run; exports of wandb are read as they are."""
     law: str = "power"
     """The law: power, chinchilla, tied_chinchilla, data_constrained, overfitting, ensemble,
-    shifted_power, bounded, broken_power, learning_curves or mixture_of_exponentials."""
+    shifted_power, saturating_power, bounded, broken_power, learning_curves or
+    mixture_of_exponentials."""
     x: tuple[str, ...] = ()
     """Columns of the law, in its order; its own names by default."""
     y: str = "loss"
@@ -126,7 +127,8 @@ def timed(what: str, work: Callable[[], Result]) -> Result:
 
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn(what), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         progress.add_task(what, total=None)
         return work()
 
