@@ -75,7 +75,10 @@ def _subset_nats(
     """
     gold = jnp.take_along_axis(log_probs, targets[None, ..., None], axis=-1)[..., 0]
     weights = subsets / subsets.sum(axis=1, keepdims=True)
-    mixture = jnp.log(jnp.tensordot(weights, jnp.exp(gold), axes=1))
+
+    def log_mixture(weight: jax.Array) -> jax.Array:
+        # Not the logarithm of a mean of probabilities: an overfitted member's can underflow.
+        return jax.nn.logsumexp(gold, axis=0, b=weight[:, None, None]).sum()
 
     def log_normaliser(weight: jax.Array) -> jax.Array:
         return jax.nn.logsumexp(jnp.tensordot(weight, log_probs, axes=1), axis=-1).sum()
@@ -83,7 +86,7 @@ def _subset_nats(
     geometric = jnp.tensordot(weights, gold, axes=1).sum(axis=(1, 2))
     return {
         "logit": jax.lax.map(log_normaliser, weights) - geometric,
-        "probability": -mixture.sum(axis=(1, 2)),
+        "probability": -jax.lax.map(log_mixture, weights),
     }
 
 

@@ -29,15 +29,16 @@ def test_parameter_counts_equal_the_weights_there_are(width, tied):
 
 def test_no_position_sees_a_later_one():
     """The gradient of position i's output with respect to the inputs after i is exactly zero."""
-    model = Transformer(MODEL, nnx.Rngs(0))
+    graph, state = nnx.split(Transformer(MODEL, nnx.Rngs(0)))
     ids = random_ids(1, MODEL.context)
 
     def outputs(table):
-        model.embedding[...] = table
+        model = nnx.merge(graph, state)
+        model.embedding = nnx.Param(table)
         return model(jnp.arange(MODEL.context)[None]).sum(-1)[0]
 
     # Each position has a row of the table to itself, so a row's gradient is that position's.
-    table = model.embedding[...][ids[0]]
+    table = state["embedding"][...][ids[0]]
     jacobian = jax.jacobian(outputs)(jnp.pad(table, ((0, MODEL.vocab_size - len(table)), (0, 0))))
     reach = np.abs(np.asarray(jacobian)[:, : MODEL.context]).max(-1)
     assert (reach[np.triu_indices(MODEL.context, 1)] == 0).all()
