@@ -62,5 +62,9 @@ def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
     if not limit.is_bounded:
         ax.plot([], [], color=color, linestyle=":", label=f"{label}: {limit}")
         return
+    bottom, top = ax.get_ylim()
     ax.axhline(limit.value, color=color, linestyle="--", linewidth=1.2, label=f"{label}: {limit}")
     ax.axhspan(limit.low, limit.high, color=color, alpha=0.10, linewidth=0)
+    # The data set the scale: a wide interval runs off the page rather than flattening them.
+    margin = 0.2 * (top - bottom)
+    ax.set_ylim(min(bottom, limit.value - margin), max(top, limit.value + margin))

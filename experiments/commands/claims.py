@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from experiments.commands.world_options import WorldOptions
 
 if TYPE_CHECKING:
     from experiments.claims import Claim
@@ -21,15 +22,9 @@ def _plain(claim: Claim) -> dict[str, object]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claims:
+class Claims(WorldOptions):
     """Print each claim with its verdict, measured value and interval (trains what is missing)."""
 
-    world: str = "quick"
-    """The world whose runs are asked."""
-    corpus: str | None = None
-    """Its text, when it is not the world's own."""
-    runs: Path = Path("runs")
-    """Folder of the trained runs, one subfolder a world."""
     json: bool = False
     """Print JSON."""
 

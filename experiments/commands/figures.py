@@ -9,19 +9,15 @@ from typing import Annotated
 
 import tyro
 
+from experiments.commands.world_options import WorldOptions
+
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class Figures(WorldOptions):
     """Draw figures as PNG and PDF with the plotted numbers as CSV (trains what is missing)."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Figures to draw, such as fig06; all by default."""
-    world: str = "quick"
-    """The world whose runs are drawn."""
-    corpus: str | None = None
-    """Its text, when it is not the world's own."""
-    runs: Path = Path("runs")
-    """Folder of the trained runs, one subfolder a world."""
     out: Path = Path("out")
     """Folder of the report; figures go to its subfolder figures/."""
 

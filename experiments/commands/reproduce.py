@@ -6,20 +6,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.commands.world_options import WorldOptions
+
 
 @dataclass(frozen=True, kw_only=True)
-class Reproduce:
+class Reproduce(WorldOptions):
     """Run the whole story of a world and write its report.
 
     What is finished is not done again: after an interruption the same command goes on.
     """
 
-    world: str = "quick"
-    """How large: tiny (seconds) or quick (minutes)."""
-    corpus: str | None = None
-    """Text to train on instead of the world's: stdlib, novels, files:PATH or hf:DATASET."""
-    runs: Path = Path("runs")
-    """Folder of the trained runs, one subfolder a world."""
     out: Path = Path("out")
     """Folder of the figures, tables and the report."""
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from experiments.commands.world_options import WorldOptions
+
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(WorldOptions):
     """Train one recipe and those it builds on; finished runs are not trained again."""
 
     recipe: Annotated[Literal["standard", "regularized", "ensembles"], tyro.conf.Positional]
     """What to train."""
-    world: str = "quick"
-    """How large: tiny (seconds) or quick (minutes)."""
-    corpus: str | None = None
-    """Text to train on instead of the world's: stdlib, novels, files:PATH or hf:DATASET."""
-    runs: Path = Path("runs")
-    """Folder of the trained runs, one subfolder a world."""
 
     def run(self) -> int:
         """Train, then print the losses by cell."""
