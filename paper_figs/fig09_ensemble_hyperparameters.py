@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 
 from experiments.story import Story
@@ -32,20 +33,25 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     figure, axes = plt.subplots(
         n_rows, n_columns, figsize=(4.3 * n_columns, 3.1 * n_rows), squeeze=False, sharex=True
     )
+    encoding = {
+        "palette": dict(zip(CHOICES, COLORS, strict=False)),
+        "markers": dict(zip(CHOICES, MARKERS, strict=False)),
+    }
     for ax, width in zip(axes.flat, widths, strict=False):
         of_width = table[table["width"] == width]
-        for i, choice in enumerate(CHOICES):
-            rows = of_width[of_width["chosen_for"] == choice]
-            if rows.empty:
-                continue
-            cell = f"wd {rows['weight_decay'].iloc[0]:g}, {rows['n_epochs'].iloc[0]:g} epochs"
-            ax.plot(
-                rows["n_members"], rows["test_loss"], color=COLORS[i], marker=MARKERS[i],
-                label=f"{choice}: {cell}",
-            )  # fmt: skip
-        ax.set_title(f"N = {human(of_width['n_params_non_embedding'].iloc[0])}")
-        ax.set_xticks(sorted(table["n_members"].unique()))
-        ax.legend(fontsize=7.5)
+        seaborn.lineplot(
+            of_width, x="n_members", y="test_loss", hue="chosen_for", style="chosen_for",
+            dashes=False, markeredgecolor="none", ax=ax, **encoding,
+        )  # fmt: skip
+        cells = of_width.groupby("chosen_for")[["weight_decay", "n_epochs"]].first()
+        handles, choices = ax.get_legend_handles_labels()
+        labels = [
+            f"{choice}: wd {cells.weight_decay[choice]:g}, {cells.n_epochs[choice]:g} epochs"
+            for choice in choices
+        ]
+        ax.legend(handles, labels, fontsize=7.5)
+        ax.set(title=f"N = {human(of_width['n_params_non_embedding'].iloc[0])}")
+        ax.set(xlabel="", ylabel="", xticks=sorted(table["n_members"].unique()))
     for ax in axes[-1]:
         ax.set_xlabel("members K")
     for ax in axes[:, 0]:
