@@ -75,8 +75,7 @@ class Lab:
             "0,2"), `n_members`, `average` ("logit" or "probability"), `validation_loss` and
             `test_loss` in nats per token.
         """
-        settings = {"n_eval_tokens": specs[0].data.n_eval_tokens, "sha256": specs[0].data.sha256}
-        path = self.store.ensemble_path(specs, settings)
+        path = self.store.ensemble_path(specs)
         rows = read_json(path)
         if rows is None:
             rows = self._score(specs)

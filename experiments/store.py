@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from models.job_list import Finished, Segment
     from models.train import Params, TrainState
 
+SCORES_VERSION = 1
+"""Raise it when the scoring of ensembles changes, so that kept scores are not used again."""
+
 
 class RunStore:
     """Runs under one folder; a missing folder is an empty store."""
@@ -158,9 +161,9 @@ class RunStore:
                     raise ValueError(f"{path} is not a run of this version: {error}") from error
         return specs
 
-    def ensemble_path(self, specs: Sequence[RunSpec], settings: dict[str, Any]) -> Path:
+    def ensemble_path(self, specs: Sequence[RunSpec]) -> Path:
         """Return where the scores of an ensemble of these runs are kept."""
-        key = json.dumps([[spec.run_id for spec in specs], settings], sort_keys=True)
+        key = json.dumps([SCORES_VERSION, *(spec.run_id for spec in specs)])
         return self.root / "ensembles" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
