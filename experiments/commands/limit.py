@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from experiments.commands.fit_options import FitOptions
+
 if TYPE_CHECKING:
     from scaling import LimitResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limit:
+class Limit(FitOptions):
     """Joint limit of a table of ensembles, with the two nested orders beside it."""
 
     table: Annotated[Path, tyro.conf.Positional]
@@ -22,30 +24,6 @@ class Limit:
     """Column of parameters per member."""
     members: str = "n_members"
     """Column of members."""
-    y: str = "loss"
-    """Column of the loss."""
-    loss: str = "huber_log"
-    """Row loss: huber_log, squared_log, squared or asymmetric."""
-    delta: float | None = None
-    """Transition of the Huber loss; 1.345 robust standard deviations by default."""
-    n_boot: int | None = None
-    """Bootstrap draws; chosen by the number of rows by default."""
-    resample: str | None = None
-    """What is resampled: rows, clusters, wild or bayesian."""
-    groups: str | None = None
-    """Column naming the cluster of a row."""
-    weights: str | None = None
-    """Column of row weights."""
-    fixed: tuple[str, ...] = ()
-    """Pinned parameters, such as E=3.1; gamma=free frees the exponent of the members."""
-    seed: int = 0
-    """Seed of the draws."""
-    json: bool = False
-    """Print JSON."""
-    plot: Path | None = None
-    """Draw the joint fit to this file, with the plotted numbers as CSV beside it."""
-    out: Path | None = None
-    """Save the joint fit as JSON, to be read with FitResult.from_json."""
 
     def run(self) -> int:
         """Fit, print, draw and save."""
