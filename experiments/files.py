@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -11,9 +12,51 @@ from pathlib import Path
 from typing import Any
 
 
+class StoreError(OSError):
+    """A store of runs cannot be read or written; the message is one sentence for the user."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it into place when the block succeeds."""
+def storing(root: Path) -> Iterator[None]:
+    """Turn what the file system refuses below `root` into a `StoreError` that says what to do."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except (OSError, ValueError) as error:
+        # Orbax reports a full disk as a ValueError that quotes the system's words.
+        code = getattr(error, "errno", None) or next(
+            (code for code in (*FULL, *READ_ONLY) if os.strerror(code) in str(error)), None
+        )
+        if code is None:
+            raise
+        if code in FULL:
+            said = (
+                f"the disk of {root} is full (or its quota used up): free some space and run the "
+                "same command again; what was finished is kept"
+            )
+        elif code in READ_ONLY:
+            said = f"{root} cannot be written ({os.strerror(code).lower()}): choose another folder"
+        elif code in (errno.ENOTDIR, errno.EEXIST):
+            said = f"{root} is not a folder of runs: a file is in the way"
+        else:
+            said = f"{root} cannot be used: {os.strerror(code)}"
+        raise StoreError(said) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it into place when the block succeeds.
+
+    Args:
+        path: the file to write.
+        durable: have the disk hold the content before the rename, so that a power cut cannot
+            leave a name without content.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
     os.close(handle)
@@ -21,25 +64,36 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield beside
         beside.chmod(0o644)
+        if durable:
+            flush_to_disk(beside)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def flush_to_disk(path: Path) -> None:
+    """Have the disk hold the content of a file before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Write UTF-8 text, whole or not at all."""
-    with replacing(path) as beside:
+    with replacing(path, durable=durable) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, values: Any) -> None:
+def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
     """Write JSON for people and machines, whole or not at all."""
-    write_text(path, json.dumps(values, indent=1, sort_keys=True) + "\n")
+    write_text(path, json.dumps(values, indent=1, sort_keys=True) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> Any | None:
     """Read JSON, or None when the file is missing or torn."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "tokenizers")
+PACKAGES = ("datawall", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "tokenizers")
 
 
 def _git(*arguments: str) -> str | None:
@@ -22,14 +22,24 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 @cache
 def provenance() -> dict[str, object]:
     """Describe the code and the machine, once a process."""
-    changes = _git("status", "--porcelain", "--untracked-files=no")
+    # Installed into somebody's repository, this file is not part of what git knows there.
+    known = bool(_git("ls-files", Path(__file__).name))
+    changes = _git("status", "--porcelain", "--untracked-files=no") if known else None
     return {
-        "git_revision": _git("rev-parse", "HEAD"),
+        "git_revision": _git("rev-parse", "HEAD") if known else None,
         "git_dirty": None if changes is None else bool(changes),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "host": platform.node(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
     }

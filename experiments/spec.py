@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from models.batches import steps_per_epoch
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +40,16 @@ class DataConfig:
 class RunSpec:
     """Settings of one training run; equal settings have equal `run_id`.
 
-    Neither the recipe that asked for a run nor the machine, folder or device it ran on is part of
-    it: a run that two recipes need is trained once.
+    Neither the recipes that asked for a run nor the machine, folder or device it ran on is part
+    of it: a run that two recipes need is trained once, and carries both labels.
+
+    Attributes:
+        model: architecture.
+        data: text.
+        optimizer: learning rate and decay.
+        train: epochs, batches, order.
+        seed: draws the weights and the order of the data.
+        recipes: labels of the recipes that asked for the run; they identify nothing.
     """
 
     model: ModelConfig
@@ -46,36 +57,100 @@ class RunSpec:
     optimizer: OptimizerConfig
     train: TrainConfig
     seed: int
+    recipes: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     @cached_property
     def run_id(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
-        identity = self.to_dict()
+        """First 16 hexadecimal digits of the SHA-256 of the canonical JSON of what identifies it.
+
+        A setting that came with a later schema takes part where it differs from its default, so
+        that the runs of earlier versions keep their names.
+        """
+        identity: dict[str, Any] = {
+            "schema": 1,
+            **{part: _identity(getattr(self, part)) for part in PARTS},
+            "seed": self.seed,
+        }
         # The hash of the tokens identifies the text; how it was named on this machine does not.
         del identity["data"]["corpus"]
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.train.n_epochs * steps_per_epoch(
+            self.data.n_unique_tokens,
+            context=self.model.context,
+            batch_size=self.train.batch_size,
+        )
+
+    def labeled(self, recipes: Iterable[str]) -> RunSpec:
+        """Return the same run with these recipes among its labels."""
+        return dataclasses.replace(self, recipes=tuple(sorted({*self.recipes, *recipes})))
+
     def to_dict(self) -> dict[str, Any]:
         """Return nested plain values, with the schema's version."""
-        return {"schema": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        values = {"schema": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        return {**values, "recipes": list(self.recipes)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunSpec:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` wrote, in this version or an earlier one.
 
         Raises:
-            ValueError: another schema version.
-            TypeError: a setting is missing or unknown.
+            ValueError: a later schema, a setting that is missing, unknown or out of its range.
         """
-        if values.get("schema") != SCHEMA_VERSION:
-            raise ValueError(
-                f"this spec has schema {values.get('schema')!r}; readable is {SCHEMA_VERSION}"
-            )
+        schema = values.get("schema")
+        if schema not in range(1, SCHEMA_VERSION + 1):
+            raise ValueError(f"this spec has schema {schema!r}; readable are 1 to {SCHEMA_VERSION}")
+        known = {"schema", "seed", "recipes", *PARTS}
+        _refuse_unknown("a spec", set(values) - known, known)
+        missing = [name for name in (*PARTS, "seed") if name not in values]
+        if missing:
+            raise ValueError(f"this spec lacks {', '.join(missing)}")
         return cls(
-            model=ModelConfig(**values["model"]),
-            data=DataConfig(**values["data"]),
-            optimizer=OptimizerConfig(**values["optimizer"]),
-            train=TrainConfig(**values["train"]),
+            model=_settings(ModelConfig, values["model"]),
+            data=_settings(DataConfig, values["data"]),
+            optimizer=_settings(OptimizerConfig, values["optimizer"]),
+            train=_settings(TrainConfig, values["train"]),
             seed=values["seed"],
+            recipes=tuple(values.get("recipes", ())),
+        )
+
+
+PARTS = ("model", "data", "optimizer", "train")
+"""The fields of a spec that are settings with fields of their own."""
+
+
+def _identity(settings: Any) -> dict[str, Any]:
+    """Return the settings that take part in the identity of a run."""
+    return {
+        field.name: _canonical(field, getattr(settings, field.name))
+        for field in dataclasses.fields(settings)
+        if field.metadata.get("since", 1) == 1 or getattr(settings, field.name) != field.default
+    }
+
+
+def _canonical(field: dataclasses.Field[Any], value: Any) -> Any:
+    """Write whole numbers given for real ones as the real ones they are equal to."""
+    return float(value) if field.type == "float" else value
+
+
+def _settings(kind: type[Any], values: Any) -> Any:
+    """Read settings of one kind, their defaults for what an earlier version did not know."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{kind.__name__} must be an object of settings; not {values!r}")
+    fields = {field.name for field in dataclasses.fields(kind)}
+    _refuse_unknown(kind.__name__, set(values) - fields, fields)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__}: {error}") from error
+
+
+def _refuse_unknown(where: str, unknown: set[str], known: set[str]) -> None:
+    if unknown:
+        raise ValueError(
+            f"{where} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
         )

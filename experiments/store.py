@@ -1,8 +1,10 @@
 """A folder of runs, each a folder that explains itself.
 
     RUN_ID/spec.json           settings, written first
-    RUN_ID/metrics.jsonl       one line a segment of training, appended
+    RUN_ID/lock                who works on it, see `experiments.locks`
+    RUN_ID/metrics.jsonl       one line a segment of training, appended, see `experiments.metrics`
     RUN_ID/checkpoint/         state of an unfinished run
+    RUN_ID/failure.json        why it failed, until it is finished
     RUN_ID/params.safetensors  weights of a finished one
     RUN_ID/result.json         renamed into place last: it is there when the run is done
 
@@ -13,16 +15,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
+import traceback
+import uuid
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.files import read_json, write_json
+from experiments.files import flush_to_disk, read_json, storing, write_json
+from experiments.locks import Locks, Owner, RunLock
+from experiments.metrics import Line, append_line, losses_by_step, read_lines
 from experiments.provenance import provenance
+from experiments.rows import finite, result_row, settings_row
 from experiments.spec import SCHEMA_VERSION, RunSpec
 
 if TYPE_CHECKING:
@@ -32,12 +41,26 @@ if TYPE_CHECKING:
 SCORES_VERSION = 1
 """Raise it when the scoring of ensembles changes, so that kept scores are not used again."""
 
+FINISHED_FILES = {"spec.json", "metrics.jsonl", "params.safetensors", "result.json"}
+
+logger = logging.getLogger("datawall")
+
 
 class RunStore:
-    """Runs under one folder; a missing folder is an empty store."""
+    """Runs under one folder; a missing folder is an empty store.
+
+    Everything that writes raises a `StoreError` of one sentence when the disk is full or the
+    store cannot be written; what was in the store before is whole then.
+    """
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._locks = Locks(self.root)
+        self._session = uuid.uuid4().hex[:8]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy in another process takes locks of its own.
+        return type(self), (self.root,)
 
     def folder(self, spec: RunSpec) -> Path:
         """Return the folder of a run, there or not."""
@@ -48,83 +71,182 @@ class RunStore:
         return self.result(spec) is not None
 
     def result(self, spec: RunSpec) -> dict[str, Any] | None:
-        """Return the result of a run, or None."""
-        result = read_json(self.folder(spec) / "result.json")
-        return result if result and result.get("run_id") == spec.run_id else None
+        """Return the result of a run, or None.
+
+        Raises:
+            ValueError: it was written by a later version.
+        """
+        return _whole_result(self.folder(spec) / "result.json", spec)
+
+    def claim(self, spec: RunSpec) -> RunLock:
+        """Lock a run for this process, which beats for it until the lock is released.
+
+        What a dead owner left is taken over; look at `is_done` again once the lock is held.
+
+        Returns:
+            The lock, a context manager that releases it.
+
+        Raises:
+            RunLocked: another live owner holds it.
+        """
+        return self._locks.acquire(self.folder(spec))
+
+    def owner(self, spec: RunSpec) -> Owner | None:
+        """Return who works on a run at the moment, as far as can be told."""
+        return self._locks.holder(self.folder(spec))
 
     def begin(self, spec: RunSpec) -> None:
-        """Make the folder of a run that is about to start or go on."""
-        write_json(self.folder(spec) / "spec.json", spec.to_dict())
+        """Make the folder of a run that is about to start or go on, and add its labels."""
+        path = self.folder(spec) / "spec.json"
+        kept = read_json(path)
+        labels = kept.get("recipes", ()) if isinstance(kept, dict) else ()
+        values = spec.labeled(labels).to_dict()
+        if kept != values:
+            with storing(self.root):
+                write_json(path, values)
 
     def append(self, spec: RunSpec, segment: Segment) -> None:
         """Add a segment's losses to the run's metrics."""
-        line = {"first_step": segment.first_step, "loss": [float(x) for x in segment.losses]}
-        with (self.folder(spec) / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            # A leading newline ends a line that a killed writer may have left torn.
-            file.write("\n" + json.dumps(line))
+        line = Line(
+            session=self._session,
+            first_step=segment.first_step,
+            seconds=segment.seconds,
+            losses=tuple(float(loss) for loss in segment.losses),
+        )
+        with storing(self.root):
+            append_line(self.folder(spec) / "metrics.jsonl", line)
 
     def losses(self, spec: RunSpec) -> np.ndarray:
         """Return the training loss of every step recorded, NaN where a line is lost.
 
         Where a resumed run repeated steps, the later record holds.
         """
-        path = self.folder(spec) / "metrics.jsonl"
-        losses: dict[int, float] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            try:
-                row = json.loads(line)
-                losses.update(enumerate(row["loss"], row["first_step"]))
-            except (ValueError, TypeError, KeyError):
-                continue
+        losses = losses_by_step(self._lines(spec))
         out = np.full(max(losses, default=-1) + 1, np.nan)
         out[list(losses)] = list(losses.values())
         return out
+
+    def _lines(self, spec: RunSpec) -> list[Line]:
+        path = self.folder(spec) / "metrics.jsonl"
+        return list(read_lines(path, n_steps=spec.n_steps))
 
     def keep_state(self, spec: RunSpec, state: TrainState) -> None:
         """Save the state of an unfinished run."""
         from models.checkpoint import save_state
 
-        save_state(self.folder(spec) / "checkpoint", state)
+        with storing(self.root):
+            save_state(self.folder(spec) / "checkpoint", state)
 
     def kept_state(self, spec: RunSpec) -> TrainState | None:
-        """Load the state of an unfinished run, or None."""
+        """Load the state of an unfinished run; None where it starts afresh.
+
+        A run that had got somewhere, and whose checkpoint is missing or cannot be read, starts
+        afresh too, and the log says so.
+        """
         from models.checkpoint import load_state
 
-        return load_state(self.folder(spec) / "checkpoint", spec.model)
+        state = load_state(self.folder(spec) / "checkpoint", spec.model)
+        if state is None:
+            n_steps = len(self.losses(spec))
+            there = any(self.folder(spec).glob("checkpoint*"))
+            if there or n_steps:
+                why = "its checkpoint cannot be read" if there else "it has no checkpoint"
+                logger.warning(
+                    "run %s starts afresh: it had trained %d steps, but %s",
+                    *(spec.run_id, n_steps, why),
+                )
+        return state
 
     def finish(self, spec: RunSpec, event: Finished) -> None:
-        """Record a run's weights and scores; only then is it done."""
+        """Record a run's weights and scores; only then is it done.
+
+        Raises:
+            LockLost: this process had claimed the run, and another took it over.
+        """
         from models.checkpoint import save_params
 
+        self._check_lock(spec)
         folder = self.folder(spec)
-        job = event.job
-        save_params(folder / "params.safetensors", spec.model, event.params)
+        with storing(self.root):
+            save_params(folder / "params.safetensors", spec.model, event.params)
+            flush_to_disk(folder / "params.safetensors")
+            result = self._result_of(spec, event)
+            self._check_lock(spec)
+            write_json(folder / "result.json", result, durable=True)
+            _remove_all_but(folder, FINISHED_FILES)
+
+    def _check_lock(self, spec: RunSpec) -> None:
+        if (lock := self._locks.held(spec.run_id)) is not None:
+            lock.check()
+
+    def _result_of(self, spec: RunSpec, event: Finished) -> dict[str, Any]:
+        job, lines = event.job, self._lines(spec)
+        losses = losses_by_step(lines)
+        last_epoch = range(job.n_steps - job.steps_per_epoch, job.n_steps)
+        recorded = [losses[step] for step in last_epoch if np.isfinite(losses.get(step, np.nan))]
+        earlier = [line for line in lines if line.session != self._session]
+        seconds = event.seconds + sum(line.seconds for line in earlier)
         n_tokens = job.n_steps * job.tokens_per_step
-        last_epoch = self.losses(spec)[-job.steps_per_epoch :]
-        recorded = last_epoch[np.isfinite(last_epoch)]
-        result = {
+        return {
             "schema": SCHEMA_VERSION,
             "run_id": spec.run_id,
             "status": "diverged" if event.diverged else "done",
-            "scores": dict(event.scores),
-            "train_loss": None if event.diverged or not len(recorded) else float(recorded.mean()),
+            "reason": _why_diverged(losses) if event.diverged else None,
+            "scores": {name: finite(loss) for name, loss in event.scores.items()},
+            "train_loss": float(np.mean(recorded)) if recorded and not event.diverged else None,
             "n_params": spec.model.n_params,
             "n_params_non_embedding": spec.model.n_params_non_embedding,
             "n_steps": job.n_steps,
             "n_tokens_seen": n_tokens,
             "train_flops": job.flops,
-            "seconds": event.seconds,
-            "tokens_per_second": n_tokens / event.seconds,
+            "seconds": seconds,
+            "n_sessions": len({self._session, *(line.session for line in lines)}),
+            "tokens_per_second": n_tokens / seconds if seconds > 0 else None,
             "device": event.device,
             "provenance": provenance(),
         }
-        write_json(folder / "result.json", result)
-        # Also what a killed process may have left half written beside it.
-        for leftover in (*folder.glob("checkpoint*"), *folder.glob("*.tmp")):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+
+    def fail(self, spec: RunSpec, error: BaseException | str) -> None:
+        """Record that a run failed, beside what it has.
+
+        Args:
+            spec: the run.
+            error: what was raised, or the traceback of another process as text.
+
+        Raises:
+            LockLost: this process had claimed the run, and another took it over.
+        """
+        self._check_lock(spec)
+        text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
+        before = self.failure(spec)
+        record = {
+            "schema": SCHEMA_VERSION,
+            "run_id": spec.run_id,
+            "error": text.strip().splitlines()[-1] if text.strip() else "unknown",
+            "traceback": text,
+            "attempts": 1 + (before["attempts"] if before else 0),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        with storing(self.root):
+            write_json(self.folder(spec) / "failure.json", record)
+
+    def failure(self, spec: RunSpec) -> dict[str, Any] | None:
+        """Return how a run failed (`error`, `traceback`, `attempts`, `time`), or None."""
+        found = read_json(self.folder(spec) / "failure.json")
+        if not isinstance(found, dict) or found.get("run_id") != spec.run_id:
+            return None
+        return found if isinstance(found.get("attempts"), int) else None
+
+    def tidy(self, spec: RunSpec) -> None:
+        """Remove what a process that was killed in the last moment left with a finished run.
+
+        Raises:
+            RunLocked: somebody is at it.
+        """
+        folder = self.folder(spec)
+        if self.is_done(spec) and {path.name for path in folder.iterdir()} - FINISHED_FILES:
+            with self.claim(spec), storing(self.root):
+                _remove_all_but(folder, FINISHED_FILES)
 
     def params(self, spec: RunSpec) -> Params:
         """Load the weights of a finished run."""
@@ -133,7 +255,9 @@ class RunStore:
         return load_params(self.folder(spec) / "params.safetensors", spec.model)
 
     def frame(self, specs: Iterable[RunSpec] | None = None) -> pd.DataFrame:
-        """Return finished runs, a row each: settings, scores, cost.
+        """Return finished runs, a row each: settings, scores, cost, origin.
+
+        A run that diverged has no losses; its `status` and `reason` say why.
 
         Args:
             specs: the runs wanted, all of which must be finished; by default every run found.
@@ -147,7 +271,7 @@ class RunStore:
             if result is None and specs is not None:
                 raise KeyError(f"run {spec.run_id} is not finished")
             if result is not None:
-                rows.append(_row(spec, result))
+                rows.append({**settings_row(spec), **result_row(result)})
         return pd.DataFrame(rows)
 
     def _specs(self) -> list[RunSpec]:
@@ -167,30 +291,33 @@ class RunStore:
         return self.root / "ensembles" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
-def _row(spec: RunSpec, result: dict[str, Any]) -> dict[str, Any]:
-    """Flatten a run into the columns of a table."""
-    scores = result["scores"]
-    return {
-        "run_id": spec.run_id,
-        "status": result["status"],
-        "corpus": spec.data.corpus,
-        "n_unique_tokens": spec.data.n_unique_tokens,
-        "draw_seed": spec.data.draw_seed,
-        "width": spec.model.width,
-        "n_params": result["n_params"],
-        "n_params_non_embedding": result["n_params_non_embedding"],
-        "learning_rate": spec.optimizer.learning_rate,
-        "weight_decay": spec.optimizer.weight_decay,
-        "n_epochs": spec.train.n_epochs,
-        "batch_size": spec.train.batch_size,
-        "data_order": spec.train.data_order,
-        "window_jitter": spec.train.window_jitter,
-        "seed": spec.seed,
-        "train_loss": result["train_loss"],
-        "validation_loss": scores.get("validation"),
-        "test_loss": scores.get("test"),
-        "n_tokens_seen": result["n_tokens_seen"],
-        "train_flops": result["train_flops"],
-        "seconds": result["seconds"],
-        "device": result["device"],
-    }
+def _whole_result(path: Path, spec: RunSpec) -> dict[str, Any] | None:
+    result = read_json(path)
+    if not isinstance(result, dict) or result.get("run_id") != spec.run_id:
+        return None
+    schema = result.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise ValueError(f"{path} has schema {schema}; readable are 1 to {SCHEMA_VERSION}")
+    try:
+        result_row(result)
+    except (KeyError, TypeError, AttributeError):
+        return None
+    return result
+
+
+def _why_diverged(losses: dict[int, float]) -> str:
+    bad = [step for step, loss in losses.items() if not np.isfinite(loss)]
+    if bad:
+        return f"the training loss stopped being a number at step {min(bad)}"
+    return "the held-out loss is not a number"
+
+
+def _remove_all_but(folder: Path, names: set[str]) -> None:
+    """Remove what a run no longer needs; its locks are for their owners to remove."""
+    for leftover in folder.iterdir():
+        if leftover.name in names or leftover.name.partition(".")[0] == "lock":
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

@@ -77,16 +77,23 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
-    """Steps `first_step` to `first_step + len(losses) - 1` of a job are done."""
+    """Steps `first_step` to `first_step + len(losses) - 1` of a job are done.
+
+    `seconds` have passed since the segment before, or since this call of `train_jobs` took the job.
+    """
 
     job: Job
     first_step: int
     losses: np.ndarray
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Finished:
-    """A job has ended; `diverged` when its loss stopped being a number, with no scores then."""
+    """A job has ended; `diverged` when its loss stopped being a number, with no scores then.
+
+    `seconds` are those of this call of `train_jobs`, from taking the job to its scores.
+    """
 
     job: Job
     params: Params
@@ -209,7 +216,7 @@ def _run(
     keep_every: float,
 ) -> None:
     """Train one job on one device, from its kept state if there is one."""
-    started = kept = time.monotonic()
+    started = kept = last = time.monotonic()
     first_state = load(job) or init_state(job.model, job.seed)
     ring = as_ring(job.tokens, context=job.model.context)
     state, ring = jax.device_put((first_state, ring), device)
@@ -228,7 +235,9 @@ def _run(
         )
         state, losses = train_segment(job.model, state, ring, starts, np.int32(n_now), hyper)
         losses = np.asarray(losses)[:n_now]
-        report(Segment(job=job, first_step=step, losses=losses))
+        now = time.monotonic()
+        report(Segment(job=job, first_step=step, losses=losses, seconds=now - last))
+        last = now
         step, diverged = step + n_now, not np.isfinite(losses).all()
         if step < job.n_steps and not diverged:
             if stop.is_set():

@@ -57,7 +57,7 @@ def test_spec_round_trips_and_other_schemas_are_refused():
     values = json.loads(json.dumps(spec.to_dict()))
     assert RunSpec.from_dict(values) == spec
     assert RunSpec.from_dict(values).run_id == spec.run_id
-    with pytest.raises(ValueError, match="schema 99; readable is 1"):
+    with pytest.raises(ValueError, match="schema 99; readable are 1 to 2"):
         RunSpec.from_dict({**values, "schema": 99})
 
 
