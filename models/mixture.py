@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike
 
 from models.nonnegative import Derivatives, OptimumStatus, kkt_residual, minimise
 
-BLOCK_VALUES = 2**20
-"""Values of the table worked on together."""
+BLOCK_VALUES = 2**17
+"""Values of the table worked on together: what a core's cache holds."""
 
 LARGEST_LOG_PROB = 1e-3
 """Rounding may lift a log-probability above zero; a loss or a probability is larger."""

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
-RIDGE = 1e-10
+SMALLEST_RIDGE = 1e-10
 """Proximal term relative to the largest curvature: it makes steps along flat directions finite."""
 
 SMALLEST_STEP = 1e-12
@@ -71,6 +71,7 @@ def minimise(
     *,
     tolerance: float,
     max_iterations: int,
+    rounding: float = 1e-14,
 ) -> Minimum:
     """Minimise a convex function over weights that are not negative.
 
@@ -79,12 +80,15 @@ def minimise(
         start: first weights, at which the function is finite.
         tolerance: largest KKT residual that counts as an optimum.
         max_iterations: most Newton steps.
+        rounding: relative error of the function's value and derivatives.
     """
     weights, here = np.asarray(start, np.float64), function(start)
     n_iterations = 0
     while (residual := kkt_residual(weights, here.gradient)) > tolerance:
-        step = _newton_point(weights, here) - weights
-        found = _search(function, weights, here, step) if n_iterations < max_iterations else None
+        if n_iterations == max_iterations:
+            break
+        step = _newton_point(weights, here, rounding) - weights
+        found = _search(function, weights, here, step, rounding)
         if found is None:
             break
         weights, here = found
@@ -99,12 +103,13 @@ def minimise(
     )
 
 
-def _newton_point(weights: np.ndarray, here: Derivatives) -> np.ndarray:
+def _newton_point(weights: np.ndarray, here: Derivatives, rounding: float) -> np.ndarray:
     """Minimise the quadratic model of the function, with the proximal term, over y >= 0.
 
     With H + ridge = R'R the model is |R y - R'^-1 ((H + ridge) weights - gradient)|^2 / 2.
     """
-    ridge = RIDGE * max(float(np.diag(here.hessian).max()), np.finfo(float).tiny)
+    largest = max(float(np.diag(here.hessian).max()), np.finfo(float).tiny)
+    ridge = max(SMALLEST_RIDGE, 10 * rounding) * largest
     curved = here.hessian + ridge * np.eye(len(weights))
     lower = np.linalg.cholesky(curved)
     target = solve_triangular(lower, curved @ weights - here.gradient, lower=True)
@@ -116,16 +121,17 @@ def _search(
     weights: np.ndarray,
     here: Derivatives,
     step: np.ndarray,
+    rounding: float,
 ) -> tuple[np.ndarray, Derivatives] | None:
     """Halve the step until the value falls enough (Armijo); None where none does."""
     slope = float(here.gradient @ step)
-    rounding = 1e-14 * (1 + abs(here.value))
+    noise = rounding * (1 + abs(here.value))
     length = 1.0
     while length >= SMALLEST_STEP:
         # Convex combinations of non-negative points, but for rounding.
         trial = np.maximum(weights + length * step, 0.0)
         there = function(trial)
-        if there.value <= here.value + 1e-4 * length * slope + rounding:
+        if there.value <= here.value + 1e-4 * length * slope + noise:
             return trial, there
         length /= 2
     return None
