@@ -7,9 +7,9 @@ member's predictions (few members, many subsets) or the running sums of the subs
 and not ended, in the order of the members (many members, few subsets at a time).
 
 At the full size with `ensemble.block_subsets` eight running sums are alive, 32 KiB a token each.
-With three working copies of the forward pass a budget of 1 GiB holds chunks of 2,900 tokens: every
-member is loaded 345 times, which at 10M parameters reads 1.8 TB (from the page cache if they fit)
-beside 2.6e15 floating-point operations. The gold tokens' log-probabilities of a chunk take 1.5 MB,
+With three working copies of the forward pass a budget of 1 GiB holds chunks of 2,816 tokens: every
+member is loaded 356 times, which at 10M parameters reads 1.8 TB (from the page cache if they fit)
+beside 2.6e15 floating-point operations. The gold tokens' log-probabilities of a chunk take 1.4 MB,
 of the whole text (`ensemble.gold_table`) 512 MB.
 """
 
