@@ -58,6 +58,7 @@ def _parse(arguments: Sequence[str]) -> _Command:
     from experiments.commands.figures import Figures
     from experiments.commands.fit import Fit
     from experiments.commands.graphsim import Graphsim
+    from experiments.commands.import_runs import Import
     from experiments.commands.limit import Limit
     from experiments.commands.reproduce import Reproduce
     from experiments.commands.run import Run
@@ -68,6 +69,7 @@ def _parse(arguments: Sequence[str]) -> _Command:
             "reproduce": Reproduce,
             "run": Run,
             "show": Show,
+            "import": Import,
             "claims": Claims,
             "figures": Figures,
             "fit": Fit,

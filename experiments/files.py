@@ -16,8 +16,17 @@ class StoreError(OSError):
     """A store of runs cannot be read or written; the message is one sentence for the user."""
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+REFUSALS = {
+    errno.ENOSPC: "the disk of {root} is full: free some space and run the same command again",
+    errno.EDQUOT: "the quota of {root} is used up: free some space and run the same command again",
+    errno.EFBIG: "{root} may not hold a file this large: raise the limit or choose another folder",
+    errno.EROFS: "{root} lies on a read-only file system: give a folder that can be written",
+    errno.EACCES: "there is no permission to use {root}: give it, or choose another folder",
+    errno.EPERM: "there is no permission to use {root}: give it, or choose another folder",
+    errno.ENOTDIR: "{root} is not a folder of runs: a file is in the way",
+    errno.EEXIST: "{root} is not a folder of runs: a file is in the way",
+    errno.EIO: "the disk of {root} fails: choose another folder, and look after what is on it",
+}
 
 
 @contextlib.contextmanager
@@ -25,27 +34,13 @@ def storing(root: Path) -> Iterator[None]:
     """Turn what the file system refuses below `root` into a `StoreError` that says what to do."""
     try:
         yield
-    except StoreError:
-        raise
     except (OSError, ValueError) as error:
         # Orbax reports a full disk as a ValueError that quotes the system's words.
-        code = getattr(error, "errno", None) or next(
-            (code for code in (*FULL, *READ_ONLY) if os.strerror(code) in str(error)), None
-        )
-        if code is None:
+        quoted = (code for code in REFUSALS if os.strerror(code) in str(error))
+        code = error.errno if isinstance(error, OSError) else next(quoted, None)
+        if code not in REFUSALS:
             raise
-        if code in FULL:
-            said = (
-                f"the disk of {root} is full (or its quota used up): free some space and run the "
-                "same command again; what was finished is kept"
-            )
-        elif code in READ_ONLY:
-            said = f"{root} cannot be written ({os.strerror(code).lower()}): choose another folder"
-        elif code in (errno.ENOTDIR, errno.EEXIST):
-            said = f"{root} is not a folder of runs: a file is in the way"
-        else:
-            said = f"{root} cannot be used: {os.strerror(code)}"
-        raise StoreError(said) from error
+        raise StoreError(REFUSALS[code].format(root=root)) from error
 
 
 @contextlib.contextmanager

@@ -5,9 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
-from experiments.spec import PARTS, RunSpec
+import pandas as pd
+
+from experiments.files import read_json
+from experiments.spec import PARTS, SCHEMA_VERSION, RunSpec
+
+Row = dict[str, Any]
+
+PATHS = tuple(
+    f"{part}.{field.name}" for part, kind in PARTS.items() for field in dataclasses.fields(kind)
+)
+SETTINGS = tuple(
+    "data_sha256" if path == "data.sha256" else path.partition(".")[2] for path in PATHS
+)
+"""Every setting is a column of its own name; the hash of the tokens says whose it is."""
+settings_of = attrgetter(*PATHS)
 
 RESULT_FIELDS = (
     "n_params",
@@ -24,36 +41,82 @@ OURS = "datawall"
 """The `source` of runs trained here; imported ones name theirs."""
 
 
-def settings_row(spec: RunSpec) -> dict[str, Any]:
-    """Flatten the settings of a run; every setting is a column of its own name."""
-    row: dict[str, Any] = {"run_id": spec.run_id, "source": OURS}
-    for part in PARTS:
-        settings = getattr(spec, part)
-        row |= {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    row["data_sha256"] = row.pop("sha256")
-    return {**row, "seed": spec.seed, "recipes": ",".join(spec.recipes)}
+def settings_row(spec: RunSpec) -> Row:
+    """Flatten the settings of a run."""
+    row = {"run_id": spec.run_id, "source": OURS, "status": None, "reason": None}
+    row |= dict(zip(SETTINGS, map(_cell, settings_of(spec)), strict=True))
+    return row | {"seed": spec.seed, "recipes": ",".join(spec.recipes)}
 
 
-def result_row(result: dict[str, Any]) -> dict[str, Any]:
-    """Flatten the result of a run.
+def frame_of(rows: Iterable[Row]) -> pd.DataFrame:
+    """Lay rows out as a table: known columns in their order, then others by name.
+
+    The same rows give the same table, whatever their order gave first: losses are real numbers, NaN
+    where there is none.
+    """
+    rows = list(rows)
+    found = {name for row in rows for name in row}
+    columns = [name for name in COLUMNS if name in found]
+    columns += sorted(found.difference(COLUMNS))
+    frame = pd.DataFrame({name: [row.get(name) for row in rows] for name in columns})
+    losses = [name for name in columns if name.endswith("_loss")]
+    return frame.astype(dict.fromkeys(losses, float))
+
+
+def finite(value: float) -> float | None:
+    """Return a number, or None for what is none: JSON has no word for it."""
+    return float(value) if math.isfinite(value) else None
+
+
+def read_result(path: Path, run_id: str) -> tuple[dict[str, Any], Row] | None:
+    """Read the result of a run, plain and as columns.
+
+    One that is torn, incomplete or another run's counts as none.
 
     Raises:
-        KeyError: it is not a whole result.
+        ValueError: it was written by a later version.
     """
+    result = read_json(path)
+    if not isinstance(result, dict) or result.get("run_id") != run_id:
+        return None
+    schema = result.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise ValueError(f"{path} has schema {schema}; readable are 1 to {SCHEMA_VERSION}")
+    try:
+        return result, _result_row(result)
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def _result_row(result: Mapping[str, Any]) -> Row:
+    """Flatten a result; whatever error says that it is not a whole one."""
     origin = result["provenance"]
     return {
         "status": result["status"],
         "reason": result.get("reason") or ("diverged" if result["status"] == "diverged" else None),
         "train_loss": result["train_loss"],
         **{f"{name}_loss": result["scores"].get(name) for name in ("validation", "test")},
-        **{f"{name}_loss": loss for name, loss in result["scores"].items()},
         **{name: result[name] for name in RESULT_FIELDS},
         "n_sessions": result.get("n_sessions"),
         **{name: origin.get(name) for name in ORIGIN_FIELDS},
         "packages": json.dumps(origin.get("packages", {}), sort_keys=True),
+        **{f"{name}_loss": loss for name, loss in result["scores"].items()},
     }
 
 
-def finite(value: float) -> float | None:
-    """Return a number, or None for what is none: JSON has no word for it."""
-    return float(value) if math.isfinite(value) else None
+def _cell(value: Any) -> Any:
+    """Return a setting as a table can hold it and JSON can keep it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+COLUMNS = (
+    *("run_id", "source", "status", "reason"),
+    *SETTINGS,
+    *("seed", "recipes"),
+    *("train_loss", "validation_loss", "test_loss"),
+    *RESULT_FIELDS,
+    "n_sessions",
+    *ORIGIN_FIELDS,
+    "packages",
+)
+"""Columns in their order; scores of other names follow."""

@@ -36,6 +36,15 @@ class DataConfig:
     n_eval_tokens: int
 
 
+PARTS: dict[str, type[Any]] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "optimizer": OptimizerConfig,
+    "train": TrainConfig,
+}
+"""The fields of a spec that are settings with fields of their own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
     """Settings of one training run; equal settings have equal `run_id`.
@@ -110,17 +119,10 @@ class RunSpec:
         if missing:
             raise ValueError(f"this spec lacks {', '.join(missing)}")
         return cls(
-            model=_settings(ModelConfig, values["model"]),
-            data=_settings(DataConfig, values["data"]),
-            optimizer=_settings(OptimizerConfig, values["optimizer"]),
-            train=_settings(TrainConfig, values["train"]),
+            **{part: _settings(kind, values[part]) for part, kind in PARTS.items()},
             seed=values["seed"],
             recipes=tuple(values.get("recipes", ())),
         )
-
-
-PARTS = ("model", "data", "optimizer", "train")
-"""The fields of a spec that are settings with fields of their own."""
 
 
 def _identity(settings: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@
     RUN_ID/params.safetensors  weights of a finished one
     RUN_ID/result.json         renamed into place last: it is there when the run is done
 
-Scores of ensembles are kept beside the runs as ensembles/KEY.json, where KEY names their members.
+Scores of ensembles are kept beside the runs as ensembles/KEY.json, where KEY names their members;
+runs of others in imports/ (see `experiments.imports`), and all rows in index.json, a cache.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import logging
 import shutil
 import traceback
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +28,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from experiments.compact import write_compact
 from experiments.files import flush_to_disk, read_json, storing, write_json
+from experiments.imports import import_runs, read_imports
+from experiments.index import read_index
 from experiments.locks import Locks, Owner, RunLock
 from experiments.metrics import Line, append_line, losses_by_step, read_lines
 from experiments.provenance import provenance
-from experiments.rows import finite, result_row, settings_row
+from experiments.rows import OURS, Row, finite, frame_of, read_result, settings_row
 from experiments.spec import SCHEMA_VERSION, RunSpec
 
 if TYPE_CHECKING:
@@ -76,7 +80,8 @@ class RunStore:
         Raises:
             ValueError: it was written by a later version.
         """
-        return _whole_result(self.folder(spec) / "result.json", spec)
+        found = read_result(self.folder(spec) / "result.json", spec.run_id)
+        return found[0] if found else None
 
     def claim(self, spec: RunSpec) -> RunLock:
         """Lock a run for this process, which beats for it until the lock is released.
@@ -257,52 +262,95 @@ class RunStore:
     def frame(self, specs: Iterable[RunSpec] | None = None) -> pd.DataFrame:
         """Return finished runs, a row each: settings, scores, cost, origin.
 
-        A run that diverged has no losses; its `status` and `reason` say why.
+        A run that diverged has no losses; its `status` and `reason` say why. The `source` of a run
+        trained here is "datawall".
 
         Args:
-            specs: the runs wanted, all of which must be finished; by default every run found.
+            specs: the runs wanted, all of which must be finished; by default every run found, and
+                those imported.
 
         Raises:
             KeyError: a run asked for is not finished.
+            ValueError: a run or an import is of a later version.
         """
+        if specs is None:
+            ours = [row for row in read_index(self.root) if row["status"]]
+            return frame_of([*ours, *read_imports(self.root)])
         rows = []
-        for spec in self._specs() if specs is None else specs:
-            result = self.result(spec)
-            if result is None and specs is not None:
+        for spec in specs:
+            found = read_result(self.folder(spec) / "result.json", spec.run_id)
+            if found is None:
                 raise KeyError(f"run {spec.run_id} is not finished")
-            if result is not None:
-                rows.append({**settings_row(spec), **result_row(result)})
-        return pd.DataFrame(rows)
+            rows.append(settings_row(spec) | found[1])
+        return frame_of(rows)
 
-    def _specs(self) -> list[RunSpec]:
-        specs = []
-        for path in sorted(self.root.glob("*/spec.json")):
-            values = read_json(path)
-            if values:
-                try:
-                    specs.append(RunSpec.from_dict(values))
-                except (TypeError, KeyError, ValueError) as error:
-                    raise ValueError(f"{path} is not a run of this version: {error}") from error
-        return specs
+    def overview(self) -> pd.DataFrame:
+        """Return every run, finished or not, as `frame` does.
+
+        The `status` is done, diverged, imported, failed, running (somebody holds its lock),
+        interrupted or waiting; `reason` says more, `n_steps_done` how far an unfinished one got.
+        """
+        rows = [self._with_state(row) for row in read_index(self.root)]
+        return frame_of([*rows, *read_imports(self.root)])
+
+    def _with_state(self, row: Row) -> Row:
+        if row["status"]:
+            return row
+        values: Any = read_json(self.root / row["run_id"] / "spec.json")
+        spec = RunSpec.from_dict(values)
+        n_done = len(self.losses(spec))
+        return row | {"n_steps_done": n_done, "n_steps": spec.n_steps} | self._state(spec, n_done)
+
+    def _state(self, spec: RunSpec, n_done: int) -> Row:
+        if (owner := self.owner(spec)) is not None:
+            reason = f"process {owner.pid} on {owner.host} since {owner.since}"
+            return {"status": "running", "reason": reason}
+        if (failure := self.failure(spec)) is not None:
+            times = f" ({failure['attempts']} attempts)" if failure["attempts"] > 1 else ""
+            return {"status": "failed", "reason": f"{failure['error']}{times}"}
+        return {"status": "interrupted" if n_done else "waiting", "reason": None}
+
+    def import_runs(
+        self,
+        path: Path | str,
+        columns: Mapping[str, str],
+        *,
+        constants: Mapping[str, float | str] | None = None,
+        label: str | None = None,
+        name: str | None = None,
+    ) -> pd.DataFrame:
+        """Put runs of others beside ours, see `experiments.imports.import_runs`.
+
+        Returns:
+            A row a run.
+        """
+        rows = import_runs(
+            self.root, Path(path), columns, constants=constants, label=label, name=name
+        )
+        return frame_of(rows)
+
+    def compact(self, path: Path | str) -> pd.DataFrame:
+        """Write all finished runs to one parquet file, to be read by `read_compact`.
+
+        Returns:
+            What was written: `frame` with each run's spec as JSON.
+
+        Raises:
+            ValueError: pyarrow is not installed.
+        """
+        frame = self.frame()
+        frame["spec"] = [
+            json.dumps(read_json(self.root / run_id / "spec.json"), sort_keys=True)
+            if source == OURS
+            else None
+            for run_id, source in zip(frame["run_id"], frame["source"], strict=True)
+        ]
+        return write_compact(Path(path), frame)
 
     def ensemble_path(self, specs: Sequence[RunSpec]) -> Path:
         """Return where the scores of an ensemble of these runs are kept."""
         key = json.dumps([SCORES_VERSION, *(spec.run_id for spec in specs)])
         return self.root / "ensembles" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-
-
-def _whole_result(path: Path, spec: RunSpec) -> dict[str, Any] | None:
-    result = read_json(path)
-    if not isinstance(result, dict) or result.get("run_id") != spec.run_id:
-        return None
-    schema = result.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA_VERSION:
-        raise ValueError(f"{path} has schema {schema}; readable are 1 to {SCHEMA_VERSION}")
-    try:
-        result_row(result)
-    except (KeyError, TypeError, AttributeError):
-        return None
-    return result
 
 
 def _why_diverged(losses: dict[int, float]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,11 @@ def _json_lines(path: Path, head: bytes) -> pd.DataFrame:
 def _row(value: Any, path: Path, number: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path.name}, line {number}: not an object")
+    return flatten(value)
+
+
+def flatten(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested objects as one, with dotted names; the wrappers of a wandb export are taken off."""
     flat: dict[str, Any] = {}
     for name, part in value.items():
         _flatten(flat, "" if name in WANDB_NESTED and isinstance(part, dict) else name, part)

@@ -2,34 +2,72 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_RUNS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """Print the runs of a store, averaged over seeds, or write them all to a CSV."""
+    """Print the runs of a store: losses averaged over seeds, and what is not done and why."""
 
     runs: Annotated[Path, tyro.conf.Positional] = Path("runs/quick")
     """A folder of runs."""
     csv: Path | None = None
-    """Write a row for each run to this file instead."""
+    """Write a row for each finished or imported run to this file instead."""
+    parquet: Path | None = None
+    """Write the same rows, each with its whole spec, to this file, from which figures are drawn."""
+    json: bool = False
+    """Print a JSON object for each run, finished or not, instead."""
 
     def run(self) -> int:
-        """Print or write the table."""
+        """Print or write the tables."""
         from experiments.files import write_text
         from experiments.store import RunStore
-        from experiments.tables import cells_table, print_table
 
-        frame = RunStore(self.runs).frame()
-        if frame.empty:
-            raise FileNotFoundError(f"{self.runs} holds no finished run")
-        if self.csv is None:
-            print_table(cells_table(frame), title=str(self.runs))
-        else:
-            write_text(self.csv, frame.to_csv(index=False))
+        store = RunStore(self.runs)
+        runs = store.overview()
+        if runs.empty:
+            one = (self.runs / "spec.json").is_file()
+            hint = f": it is one run of the store {self.runs.parent}" if one else ""
+            raise FileNotFoundError(f"{self.runs} holds no runs{hint}")
+        if self.json:
+            for row in runs.astype(object).where(runs.notna(), None).to_dict("records"):
+                print(json.dumps(row))
+        if self.csv is not None:
+            write_text(self.csv, store.frame().to_csv(index=False))
             print(self.csv)
+        if self.parquet is not None:
+            store.compact(self.parquet)
+            print(self.parquet)
+        if not (self.json or self.csv or self.parquet):
+            _print_tables(self.runs, runs)
         return 0
+
+
+def _print_tables(root: Path, runs: pd.DataFrame) -> None:
+    from experiments.overview import imported_table, summary, unfinished_lines
+    from experiments.rows import OURS
+    from experiments.tables import cells_table, print_table
+
+    print(f"{root}: {summary(runs)}")
+    finished = runs[(runs["source"] == OURS) & runs["status"].isin(["done", "diverged"])]
+    if not finished.empty:
+        print_table(cells_table(finished), title="means over seeds, nats per token")
+    unfinished = unfinished_lines(runs)
+    if unfinished:
+        print("not done: steps trained of steps wanted, and why")
+        print("\n".join(unfinished[:MOST_RUNS]))
+    if len(unfinished) > MOST_RUNS:
+        print(f"and {len(unfinished) - MOST_RUNS:,} more; --json lists all")
+    imported = imported_table(runs)
+    if not imported.empty:
+        print_table(imported, title="imported")

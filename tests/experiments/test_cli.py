@@ -17,7 +17,17 @@ def run(*arguments, **options):
 def test_version_and_help():
     assert re.fullmatch(r"datawall \d+\.\d+\.\d+\n", run("--version").stdout)
     said = run("--help").stdout
-    for command in ("reproduce", "run", "show", "claims", "figures", "fit", "limit", "graphsim"):
+    for command in (
+        "reproduce",
+        "run",
+        "show",
+        "import",
+        "claims",
+        "figures",
+        "fit",
+        "limit",
+        "graphsim",
+    ):
         assert command in said
 
 
@@ -28,7 +38,7 @@ def test_version_and_help():
         (["reproduce", "--corpus", "nonsense"], "nonsense"),
         (["claims", "--corpus", "files:/nowhere/at/all"], "/nowhere/at/all"),
         (["figures", "fig99"], "figure must be one of"),
-        (["show", "/nowhere/at/all"], "holds no finished run"),
+        (["show", "/nowhere/at/all"], "holds no runs"),
     ],
 )
 def test_a_users_mistake_is_one_sentence_without_a_traceback(capsys, arguments, said, tmp_path):

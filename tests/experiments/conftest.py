@@ -1,0 +1,64 @@
+"""Small runs, and what their training would report."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments.spec import DataConfig, RunSpec
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.job_list import Finished, Job, Segment
+from models.train import init_state
+
+
+class SampleRuns:
+    """Makes specs of 64 steps and the events of their training, without training."""
+
+    @staticmethod
+    def spec(seed=0, **changes) -> RunSpec:
+        spec = RunSpec(
+            model=ModelConfig.from_width(16, vocab_size=30, context=8),
+            data=DataConfig(
+                corpus="stdlib", sha256="ab" * 32, n_unique_tokens=1024, n_eval_tokens=64
+            ),
+            optimizer=OptimizerConfig(learning_rate=0.01, weight_decay=0.8),
+            train=TrainConfig(n_epochs=2, batch_size=4),
+            seed=seed,
+        )
+        return dataclasses.replace(spec, **changes)
+
+    @staticmethod
+    def job(spec: RunSpec) -> Job:
+        return Job(
+            id=spec.run_id, model=spec.model, optimizer=spec.optimizer, train=spec.train,
+            seed=spec.seed, tokens=np.zeros(spec.data.n_unique_tokens, int), held_out={},
+        )  # fmt: skip
+
+    @classmethod
+    def segment(cls, spec, losses, *, first_step=0, seconds=0.5) -> Segment:
+        return Segment(
+            job=cls.job(spec), first_step=first_step, losses=np.asarray(losses), seconds=seconds
+        )
+
+    @classmethod
+    def finished(cls, spec, *, diverged=False, seconds=1.5) -> Finished:
+        scores = {} if diverged else {"validation": 3.0 + spec.seed, "test": 3.5}
+        return Finished(
+            job=cls.job(spec), params=init_state(spec.model, spec.seed).params, scores=scores,
+            diverged=diverged, seconds=seconds, device="cpu",
+        )  # fmt: skip
+
+    @classmethod
+    def train(cls, store, spec, *, diverged=False) -> RunSpec:
+        """Write a whole run into a store."""
+        store.begin(spec)
+        losses = np.ones(64)
+        losses[40:] = np.nan if diverged else 1
+        store.append(spec, cls.segment(spec, losses))
+        store.finish(spec, cls.finished(spec, diverged=diverged))
+        return spec
+
+
+@pytest.fixture(scope="session")
+def sample() -> SampleRuns:
+    return SampleRuns()
