@@ -292,7 +292,7 @@ def influence(problem: Problem, best: Array) -> pd.DataFrame:
     """How much each row pulls each parameter: the change if the row were left out, in s.e.
 
     One Newton step per row (Cook & Weisberg 1982), so it costs nothing; large values (above 1)
-    name the rows on which the answer hangs.
+    name the rows on which the answer hangs. Rows without a loss are not among them.
     """
     gradient, score, _ = problem.objective().scores(best)
     spread = known_covariance(problem, best, robust=False)

@@ -51,7 +51,8 @@ def fit_law(
     """Fit a scaling law at its global optimum.
 
     Args:
-        data: DataFrame, mapping of columns, or None when `x` and `y` are arrays.
+        data: DataFrame, mapping of columns, or None when `x` and `y` are arrays. Rows without a
+            loss (runs that diverged) are left out, which a warning and `FitResult.excluded` say.
         law: a name in `LAWS`, or a `Law`.
         x: the law's columns in its order: names, or arrays. Its default names if left out.
         y: the loss column, name or array.
@@ -77,7 +78,16 @@ def fit_law(
     chosen, row_loss = get_law(law), get_loss(loss)
     _check_numbers(delta, n_boot, resample, seed)
     pinned = _pinned(chosen, fixed)
-    table = read_table(data, chosen, x=x, y=y, weights=weights, groups=groups, log=row_loss.log)
+    table = read_table(
+        data,
+        chosen,
+        x=x,
+        y=y,
+        weights=weights,
+        groups=groups,
+        log=row_loss.log,
+        leave_out=True,
+    )
     if table.groups is not None and table.groups.max() == 0:
         raise ValueError("`groups` names one cluster only; intervals need at least two")
     if resample == "clusters" and table.groups is None:

@@ -84,6 +84,11 @@ class FitResult:
         return self.problem.table.n_rows
 
     @property
+    def excluded(self) -> dict[str, int]:
+        """Rows left out because they have no loss: reason -> how many."""
+        return dict(self.problem.table.excluded)
+
+    @property
     def asymptote(self) -> float:
         """The loss at infinite scale; NaN for a law without one."""
         name = self.law.asymptote

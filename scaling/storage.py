@@ -72,6 +72,7 @@ def to_dict(fit: FitResult) -> dict[str, Any]:
             "weights": plain(table.weights),
             "groups": None if table.groups is None else table.groups.tolist(),
             "warnings": list(table.warnings),
+            "excluded": dict(table.excluded),
         },
         "draws": draws,
     }
@@ -105,6 +106,7 @@ def _rebuild(stored: dict[str, Any], law: Law | None) -> dict[str, Any]:
         names=dict(rows["names"]),
         y_name=rows["y_name"],
         warnings=tuple(rows["warnings"]),
+        excluded=dict(rows.get("excluded", {})),
     )
     problem = Problem(
         law=_law(stored["law"], law),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class Table:
         names: the caller's name of each column of the law.
         y_name: the caller's name of the loss column.
         warnings: soft trouble, one sentence each.
+        excluded: rows left out because they have no loss: reason -> how many.
     """
 
     columns: dict[str, Array]
@@ -36,6 +37,7 @@ class Table:
     names: dict[str, str]
     y_name: str
     warnings: tuple[str, ...] = ()
+    excluded: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -52,6 +54,7 @@ class Table:
             names=self.names,
             y_name=self.y_name,
             warnings=self.warnings,
+            excluded=self.excluded,
         )
 
     def joined(self, new: dict[str, Array]) -> Table:
@@ -76,6 +79,7 @@ def read_table(
     weights: Any = None,
     groups: Any = None,
     log: bool = True,
+    leave_out: bool = False,
 ) -> Table:
     """The rows of `data` that `law` needs, checked.
 
@@ -87,15 +91,20 @@ def read_table(
         weights: name or array of row weights.
         groups: name or array of cluster labels.
         log: whether the loss takes logarithms, so that y must be positive.
+        leave_out: leave out rows whose loss is missing or not finite, as of runs that diverged,
+            and say so in a warning, with the reasons that the table's column `reason` or `status`
+            gives; they are an error otherwise.
 
     Raises:
         ValueError: a column is missing, is not numeric, is not finite or holds a size that is not
             positive; the sentence names the column and the row.
     """
     frame = _frame(data)
-    names, columns = law_columns(frame, law, x)
     y_name = y if isinstance(y, str) else "loss"
-    observed = numbers(_take(frame, y, y_name, "y"), y_name, positive=log)
+    given = _take(frame, y, y_name, "y")
+    without = _without_loss(given) if leave_out else None
+    names, columns = law_columns(frame, law, x, ignored=without)
+    observed = numbers(given, y_name, positive=log, ignored=without)
     if len(observed) == 0:
         raise ValueError("the table has no rows")
     for name, values in columns.items():
@@ -103,33 +112,83 @@ def read_table(
             raise ValueError(
                 f"column {names[name]!r} has {len(values)} rows but {y_name!r} has {len(observed)}"
             )
-    row_weights, labels = _weights(frame, weights, len(observed)), None
+    row_weights, labels = _weights(frame, weights, len(observed), without), None
     if groups is not None:
         label = groups if isinstance(groups, str) else "groups"
         labels = pd.factorize(pd.Series(np.asarray(_take(frame, groups, label, "groups"))))[0]
         if len(labels) != len(observed):
             raise ValueError(f"{label!r} has {len(labels)} rows but {y_name!r} {len(observed)}")
-        if (labels < 0).any():
-            row = int(np.flatnonzero(labels < 0)[0])
+        bad = labels < 0 if without is None else (labels < 0) & ~without
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
             raise ValueError(f"column {label!r}, row {row}: the group is missing")
-    return Table(
+    table = Table(
         columns=columns,
         y=observed,
         weights=row_weights,
         groups=None if labels is None else labels.astype(np.int64),
         names=names,
         y_name=y_name,
-        warnings=_duplicates(columns, observed),
     )
+    if without is not None and without.any():
+        table = _left_out(table, without, frame)
+    warnings = (*table.warnings, *_duplicates(table.columns, table.y))
+    return replace(table, warnings=warnings)
 
 
-def law_columns(frame: pd.DataFrame | None, law: Law, x: Any) -> tuple[dict[str, str], dict]:
-    """The law's columns as checked arrays, with the caller's name of each."""
+def _without_loss(given: Any) -> NDArray[np.bool_]:
+    """Which rows hold no loss: missing, or a number that is not finite (text is no number)."""
+    series = pd.Series(np.asarray(given).ravel() if not isinstance(given, pd.Series) else given)
+    missing = series.isna().to_numpy(dtype=bool)
+    return missing | np.isinf(pd.to_numeric(series, errors="coerce").to_numpy(float, na_value=0.0))
+
+
+def _left_out(table: Table, without: NDArray[np.bool_], frame: pd.DataFrame | None) -> Table:
+    """The table without some rows, with a warning that counts them and says why."""
+    if without.all():
+        raise ValueError(f"no row has a {table.y_name}")
+    reasons = _reasons(frame, without)
+    excluded = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
+    shown = "; ".join(
+        f"{count} x {reason}" for reason, count in list(excluded.items())[:MOST_REASONS]
+    )
+    more = f"; and {len(excluded) - MOST_REASONS} more" if len(excluded) > MOST_REASONS else ""
+    kept = table.rows(~without)
+    groups = None if kept.groups is None else np.unique(kept.groups, return_inverse=True)[1]
+    warning = (
+        f"{int(without.sum())} of {len(without)} rows have no {table.y_name} and are left out: "
+        f"{shown}{more}."
+    )
+    return replace(kept, groups=groups, excluded=excluded, warnings=(warning,))
+
+
+def _reasons(frame: pd.DataFrame | None, without: NDArray[np.bool_]) -> list[str]:
+    """Why each of these rows has no loss, as far as the table says."""
+    found = [NO_REASON] * int(without.sum())
+    for name in ("status", "reason"):
+        if frame is not None and name in frame.columns:
+            told = frame[name].to_numpy()[without]
+            found = [
+                text if isinstance(text, str) and text else before
+                for text, before in zip(told, found, strict=True)
+            ]
+    return found
+
+
+NO_REASON = "no reason given"
+MOST_REASONS = 3
+
+
+def law_columns(
+    frame: pd.DataFrame | None, law: Law, x: Any, *, ignored: NDArray[np.bool_] | None = None
+) -> tuple[dict[str, str], dict]:
+    """The law's columns as checked arrays, with the caller's name of each; see `numbers`."""
     given = _split(frame, law, x)
     names, columns = {}, {}
     for role, source in zip(law.columns, given, strict=True):
         label = source if isinstance(source, str) else role
-        values = numbers(_take(frame, source, label, "x"), label, positive=role not in law.flags)
+        taken, positive = _take(frame, source, label, "x"), role not in law.flags
+        values = numbers(taken, label, positive=positive, ignored=ignored)
         names[role], columns[role] = label, values
         if role in law.flags and not np.isin(values, (0.0, 1.0)).all():
             row = int(np.flatnonzero(~np.isin(values, (0.0, 1.0)))[0])
@@ -186,8 +245,10 @@ def _take(frame: pd.DataFrame | None, source: Any, label: str, argument: str) ->
     return found
 
 
-def numbers(values: Any, label: str, *, positive: bool) -> Array:
-    """`values` as finite floats; the first bad row is named.
+def numbers(
+    values: Any, label: str, *, positive: bool, ignored: NDArray[np.bool_] | None = None
+) -> Array:
+    """`values` as finite floats; the first bad row is named. Ignored rows come out as 1.
 
     Raises:
         ValueError: text, missing, infinite, or not positive where that is needed.
@@ -198,6 +259,8 @@ def numbers(values: Any, label: str, *, positive: bool) -> Array:
     if pd.api.types.is_complex_dtype(series.dtype):
         raise ValueError(f"column {label!r} must hold real numbers; not complex ones")
     array = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if ignored is not None and len(ignored) == len(array):
+        array = np.where(ignored, 1.0, array)
     bad = ~np.isfinite(array)
     if positive:
         bad |= ~(array > 0)
@@ -224,17 +287,23 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _weights(frame: pd.DataFrame | None, weights: Any, n_rows: int) -> Array:
+def _weights(
+    frame: pd.DataFrame | None,
+    weights: Any,
+    n_rows: int,
+    ignored: NDArray[np.bool_] | None,
+) -> Array:
     if weights is None:
         return np.ones(n_rows)
     label = weights if isinstance(weights, str) else "weights"
-    array = numbers(_take(frame, weights, label, "weights"), label, positive=False)
+    taken = _take(frame, weights, label, "weights")
+    array = numbers(taken, label, positive=False, ignored=ignored)
     if len(array) != n_rows:
         raise ValueError(f"{label!r} has {len(array)} rows but the table has {n_rows}")
     if (array < 0).any():
         row = int(np.flatnonzero(array < 0)[0])
         raise ValueError(f"column {label!r}, row {row}: weight {array[row]:g} is negative")
-    if not array.sum() > 0:
+    if not array[slice(None) if ignored is None else ~ignored].sum() > 0:
         raise ValueError(f"column {label!r}: at least one weight must be above 0")
     return array
 

@@ -1,6 +1,7 @@
 """Small runs, and what their training would report."""
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ class SampleRuns:
     def finished(cls, spec, *, diverged=False, seconds=1.5) -> Finished:
         scores = {} if diverged else {"validation": 3.0 + spec.seed, "test": 3.5}
         return Finished(
-            job=cls.job(spec), params=init_state(spec.model, spec.seed).params, scores=scores,
+            job=cls.job(spec), params=some_params(), scores=scores,
             diverged=diverged, seconds=seconds, device="cpu",
         )  # fmt: skip
 
@@ -57,6 +58,12 @@ class SampleRuns:
         store.append(spec, cls.segment(spec, losses))
         store.finish(spec, cls.finished(spec, diverged=diverged))
         return spec
+
+
+@cache
+def some_params():
+    """Weights of the sample model, whatever the spec: drawing others takes seconds to compile."""
+    return init_state(SampleRuns.spec().model, 0).params
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,13 @@ def changed(column: str, row: int, value: object) -> pd.DataFrame:
     [
         (GOOD.rename(columns={"loss": "l"}), "column 'loss' is missing; the table has 'n_params'"),
         (changed("loss", 2, "broken"), "column 'loss', row 2: 'broken' is not a finite number"),
-        (changed("loss", 1, np.nan), "column 'loss', row 1: nan is not a finite number above 0"),
-        (changed("loss", 1, np.inf), "column 'loss', row 1: inf"),
+        (changed("loss", 1, "nan?"), "column 'loss', row 1: 'nan\\?' is not a finite number above"),
+        (changed("loss", 1, -3.0), "column 'loss', row 1: -3.0 is not a finite number above 0"),
+        (GOOD.assign(loss=np.nan), "no row has a loss"),
+        (
+            GOOD.assign(loss=[3.6, np.nan, None, 3.3, 3.2])[:4],
+            "3 free parameters but the table has",
+        ),
         (changed("n_params", 3, 0.0), "column 'n_params', row 3: 0.0 is not a finite number"),
         (changed("n_params", 3, -1.0), "column 'n_params', row 3: -1.0"),
         (GOOD[:2], "3 free parameters but the table has 2 rows"),
@@ -40,6 +45,55 @@ def changed(column: str, row: int, value: object) -> pd.DataFrame:
 def test_bad_tables_name_column_and_row(frame, said):
     with pytest.raises(ValueError, match=said):
         fit_law(frame)
+
+
+def with_diverged(reason=None, status=None) -> pd.DataFrame:
+    """Two runs that diverged before and between the good ones; what else they lack is no matter."""
+    bad = pd.DataFrame({"n_params": [3.0, np.nan], "loss": [np.nan, np.inf]})
+    frame = pd.concat([bad[:1], GOOD[:2], bad[1:], GOOD[2:]], ignore_index=True)
+    if status:
+        frame["status"] = np.where(np.isfinite(frame["loss"]), "done", status)
+    if reason:
+        frame["reason"] = np.where(np.isfinite(frame["loss"]), None, reason)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({}, "no reason given"),
+        ({"status": "diverged"}, "diverged"),
+        ({"status": "diverged", "reason": "not a number at step 3"}, "not a number at step 3"),
+    ],
+)
+def test_rows_without_a_loss_are_left_out_and_told(columns, told, tmp_path):
+    fit, without = fit_law(with_diverged(**columns)), fit_law(GOOD)
+    assert fit.params == without.params
+    assert fit.n_rows == without.n_rows
+    assert fit.excluded == {told: 2}
+    assert without.excluded == {}
+    assert fit.warnings == (
+        f"2 of 7 rows have no loss and are left out: 2 x {told}.",
+        *without.warnings,
+    )
+    assert fit.warnings[0] in fit.summary()
+    fit.to_json(tmp_path / "fit.json")
+    assert FitResult.from_json(tmp_path / "fit.json").excluded == {told: 2}
+
+
+def test_what_goes_with_rows_without_a_loss_goes_too():
+    frame = with_diverged().assign(w=[np.nan, 1, 2, np.nan, 3, 1, 1], g=[None, *"aab", *"bcc"])
+    kept = frame[np.isfinite(frame["loss"])]
+    options = {"weights": "w", "groups": "g", "n_boot": 20}
+    fit, same = fit_law(frame, **options), fit_law(kept, **options)
+    assert fit.params == same.params
+    np.testing.assert_array_equal(fit.draws.parameters, same.draws.parameters)
+    arrays = fit_law(None, x=frame["n_params"].to_numpy(), y=frame["loss"].to_numpy())
+    assert arrays.params == fit_law(GOOD).params
+    with pytest.raises(ValueError, match="column 'w', row 4: weight -3 is negative"):
+        fit_law(frame.assign(w=[np.nan, 1, 2, np.nan, -3, 1, 1]), weights="w")
+    with pytest.raises(ValueError, match="has 6 rows but 'loss' has 7"):
+        fit_law(None, x=np.arange(1.0, 7.0), y=frame["loss"].to_numpy())
 
 
 @pytest.mark.parametrize(
