@@ -18,12 +18,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.files import read_json, storing, write_json
-from experiments.foreign_tables import Entry, read_entries
 from experiments.rows import OURS, RESULT_FIELDS, Row
 from experiments.spec import PARTS
+
+if TYPE_CHECKING:
+    from experiments.foreign_tables import Entry
 
 IMPORT_SCHEMA = 1
 STEPS = ("_step", "Step")
@@ -72,6 +74,8 @@ def import_runs(
     Raises:
         ValueError: a column that the file lacks or that is kept for us, or bad rows (by line).
     """
+    from experiments.foreign_tables import read_entries
+
     constants = dict(constants or {})
     name = name or re.sub(r"[^\w.-]+", "_", path.stem)
     _check(columns, constants, name)
@@ -239,7 +243,10 @@ def _charted(entries: list[Entry], columns: Mapping[str, str]) -> list[Entry]:
             if not _is_missing(entry.values.get(column)):
                 values[suffixes[suffix]] = entry.values[column]
                 lines[run] = entry.line
-    return [Entry(line=lines.get(run, 1), values=values) for run, values in runs.items()]
+    return [
+        dataclasses.replace(entries[0], line=lines.get(run, 1), values=values)
+        for run, values in runs.items()
+    ]
 
 
 def _last_of_history(entries: list[Entry], label: str | None) -> list[Entry]:
@@ -260,7 +267,8 @@ def _last_of_history(entries: list[Entry], label: str | None) -> list[Entry]:
         values: dict[str, Any] = {}
         for _, entry in sorted(rows, key=lambda row: row[0]):
             values |= {k: v for k, v in entry.values.items() if not _is_missing(v)}
-        merged.append(Entry(line=max(entry.line for _, entry in rows), values=values))
+        last = rows[-1][1]
+        merged.append(dataclasses.replace(last, values=values))
     return merged
 
 
