@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
+from experiments.executors import Executor
 from experiments.files import read_json, write_json
 from experiments.spec import RunSpec
 from experiments.store import RunStore
 from experiments.sweep import run_sweep
-from experiments.text import WorldText
+from experiments.text import WorldText, held_out
 from experiments.worlds import World
 from models.config import OptimizerConfig, TrainConfig
 
@@ -22,8 +23,8 @@ ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_
 class Lab:
     """Plan, train and score the runs of one world."""
 
-    def __init__(self, world: World, store: RunStore) -> None:
-        self.world, self.store = world, store
+    def __init__(self, world: World, store: RunStore, executor: Executor | None = None) -> None:
+        self.world, self.store, self.executor = world, store, executor
         self.text = WorldText(world)
         self.n_trained = 0
         self._used: dict[str, RunSpec] = {}
@@ -44,7 +45,9 @@ class Lab:
         """Train what is missing of these runs and return all of them, see `RunStore.frame`."""
         wanted = {spec.run_id: spec for spec in specs}
         self._used |= wanted
-        self.n_trained += run_sweep(list(wanted.values()), self.store, self.text, title=title)
+        self.n_trained += run_sweep(
+            list(wanted.values()), self.store, executor=self.executor, title=title
+        )
         return self.store.frame(wanted.values())
 
     def used(self) -> pd.DataFrame:
@@ -86,7 +89,8 @@ class Lab:
         from models.ensemble import AVERAGES, member_subsets, subset_losses
 
         members = [(spec.model, self.store.params(spec)) for spec in specs]
-        windows = self.text.held_out(specs[0].data, specs[0].model.context)
+        first = specs[0]
+        windows = held_out(first.data, first.model.vocab_size, first.model.context)
         subsets = member_subsets(len(specs))
         losses = {part: subset_losses(members, windows[part], subsets) for part in windows}
         return [

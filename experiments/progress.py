@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from types import TracebackType
 
 from rich.console import Console
@@ -13,25 +14,50 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 5.0
+SECONDS_OF_SPEED = 60.0
+"""How far back the speed looks that time left is reckoned by."""
+
+
+class Speed:
+    """How much comes in a second, of late."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._seen = deque([(time.monotonic(), 0.0)])
+
+    def add(self, amount: float) -> None:
+        """Count what has come."""
+        self.total += amount
+        self._seen.append((time.monotonic(), self.total))
+
+    def value(self) -> float:
+        """Amount a second."""
+        now = time.monotonic()
+        while len(self._seen) > 1 and now - self._seen[0][0] > SECONDS_OF_SPEED:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        return max(self.total - before, 0.0) / max(now - since, 1e-9)
 
 
 class WorkProgress:
     """Show how much of a list of jobs is done, and how long the rest will take.
 
     The work is counted in any unit (floating-point operations for training), the jobs one by one.
+
+    Attributes:
+        note: what else to say, beside the count of jobs.
     """
 
     def __init__(self, title: str, *, n_jobs: int, work: float) -> None:
         self.title, self.n_jobs, self.work = title, n_jobs, work
         self.console = Console(stderr=True)
+        self.note = ""
         self.jobs_done = 0
-        self.work_done = 0.0
-        self.n_tokens = 0
         self.started = self.last_line = time.monotonic()
+        self._done = Speed()
         self._bars: Progress | None = None
 
     def __enter__(self) -> WorkProgress:
@@ -39,46 +65,65 @@ class WorkProgress:
             self._bars = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=None),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[note]}"),
                 TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(elapsed_when_finished=False),
+                TextColumn("{task.fields[left]}"),
                 console=self.console,
                 transient=True,
+                expand=True,
             )
             self._bars.start()
-            self._task = self._bars.add_task(self.title, total=self.n_jobs, rate="")
+            self._task = self._bars.add_task(self.title, total=self.n_jobs, note="", left="")
         return self
 
-    def advance(self, work: float, *, n_tokens: int = 0) -> None:
-        """Count work done on unfinished jobs."""
-        self.work_done += work
-        self.n_tokens += n_tokens
-        self._show()
+    def advance(self, work: float) -> None:
+        """Count work done on unfinished jobs; less than none where some has to be done again."""
+        self._done.add(work)
+        self.show()
+
+    def skip(self, work: float) -> None:
+        """Take off work that turns out to have been done before."""
+        self.work -= work
+        self.show()
 
     def finish_job(self) -> None:
         """Count a job as done."""
         self.jobs_done += 1
-        self._show()
+        self.show()
 
-    def _show(self) -> None:
+    def say(self, sentence: str) -> None:
+        """Print a sentence that stays, above the bar where there is one."""
+        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+    @property
+    def work_done(self) -> float:
+        """Work counted so far."""
+        return self._done.total
+
+    @property
+    def share(self) -> float:
+        """Part of the work that is done, from 0 to 1."""
+        return min(max(self.work_done / self.work, 0.0), 1.0) if self.work > 0 else 1.0
+
+    def show(self) -> None:
+        """Draw the bar anew, or print a line if it is time for one."""
         now = time.monotonic()
-        seconds = max(now - self.started, 1e-9)
-        share = min(self.work_done / self.work, 1.0) if self.work else 1.0
-        rate = f"{self.n_tokens / seconds / 1000:.0f}k tokens/s" if self.n_tokens else ""
+        speed = self._done.value()
+        left = _clock((self.work - self.work_done) / speed) + " left" if speed else ""
         if self._bars is not None:
-            # Bars advance by work, so that time left is right though jobs differ in cost.
-            self._bars.update(self._task, completed=round(share * self.n_jobs, 2), rate=rate)
-        elif now - self.last_line > SECONDS_BETWEEN_LINES and share:
-            self.last_line = now
-            left = seconds * (1 - share) / share
-            self.console.print(
-                f"{self.title}: {self.jobs_done}/{self.n_jobs} done, {share:.0%} of the work"
-                f"{', ' + rate if rate else ''}, {left:.0f} s left",
-                highlight=False,
+            # The bar advances by work, so that it is right though jobs differ in cost.
+            self._bars.update(
+                self._task,
+                completed=round(self.share * self.n_jobs, 2),
+                note=self.note,
+                left=left,
             )
+        elif now - self.last_line > SECONDS_BETWEEN_LINES and (self.share or self.note):
+            self.last_line = now
+            parts = [f"{self.jobs_done}/{self.n_jobs} done", f"{self.share:.0%} of the work"]
+            self.say(f"{self.title}: {', '.join([*parts, *filter(None, (self.note, left))])}")
 
     def __exit__(
         self,
@@ -90,6 +135,11 @@ class WorkProgress:
             self._bars.stop()
         if kind is None:
             seconds = time.monotonic() - self.started
-            self.console.print(
-                f"{self.title}: {self.jobs_done} done in {seconds:.0f} s", highlight=False
-            )
+            self.say(f"{self.title}: {self.jobs_done} done in {seconds:.0f} s")
+
+
+def _clock(seconds: float) -> str:
+    """Write a duration as m:ss or h:mm:ss."""
+    minutes, second = divmod(round(max(seconds, 0.0)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -94,6 +94,16 @@ class RunSpec:
             batch_size=self.train.batch_size,
         )
 
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens read in one step."""
+        return self.train.batch_size * self.model.context
+
+    @property
+    def train_flops(self) -> float:
+        """Training floating-point operations of the whole run."""
+        return self.n_steps * self.tokens_per_step * self.model.train_flops_per_token
+
     def labeled(self, recipes: Iterable[str]) -> RunSpec:
         """Return the same run with these recipes among its labels."""
         return dataclasses.replace(self, recipes=tuple(sorted({*self.recipes, *recipes})))

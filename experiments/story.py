@@ -12,6 +12,7 @@ import pandas as pd
 
 from experiments import ensembles, regularized, standard
 from experiments.ensembles import Ensembles
+from experiments.executors import Executor
 from experiments.lab import Lab
 from experiments.limits import Laws, fit_laws
 from experiments.regularized import Regularized
@@ -84,19 +85,23 @@ def _source_files() -> list[Path]:
     )
 
 
-def open_lab(world_name: str, *, corpus: str | None, runs: Path) -> Lab:
-    """Open a world's text and store.
+def open_lab(
+    world_name: str, *, corpus: str | None, runs: Path, executor: Executor | None = None
+) -> Lab:
+    """Open a world's text and store, to train in this process or where the executor does.
 
     Raises:
         ValueError: unknown world or corpus, too little text, too little memory.
     """
     world = get_world(world_name, corpus=corpus)
-    return Lab(world, RunStore(runs / world.name))
+    return Lab(world, RunStore(runs / world.name), executor)
 
 
-def tell(world_name: str, *, corpus: str | None, runs: Path) -> Story:
+def tell(
+    world_name: str, *, corpus: str | None, runs: Path, executor: Executor | None = None
+) -> Story:
     """Train whatever is missing of a world's recipes and gather the results."""
-    lab = open_lab(world_name, corpus=corpus, runs=runs)
+    lab = open_lab(world_name, corpus=corpus, runs=runs, executor=executor)
     of_standard = standard.run(lab)
     of_regularized = regularized.run(lab)
     of_ensembles = ensembles.run(lab, of_regularized)

@@ -2,88 +2,111 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from experiments.progress import WorkProgress
+from experiments.executors import Executor
+from experiments.executors.threads import ThreadExecutor
+from experiments.locks import RunLocked
 from experiments.spec import RunSpec
 from experiments.store import RunStore
+from experiments.sweep_progress import SweepProgress
+from experiments.worker import Report, RunEvent
 
-if TYPE_CHECKING:
-    from experiments.text import WorldText
-    from models.job_list import Event, Job
-    from models.train import TrainState
+ATTEMPTS = 2
+"""A run that raised an error is tried once more, after all the others."""
+MOST_NAMED = 5
+POLL_SECONDS = 1.0
 
 
 class SweepError(RuntimeError):
-    """Some runs of a sweep raised an error; the finished ones are in the store."""
+    """Some runs of a sweep failed; the others are finished and in the store."""
 
 
 def run_sweep(
-    specs: Sequence[RunSpec], store: RunStore, text: WorldText, *, title: str = "training"
+    specs: Sequence[RunSpec],
+    store: RunStore,
+    *,
+    executor: Executor | None = None,
+    title: str = "training",
 ) -> int:
     """Train what is missing; a finished run is skipped, an interrupted one resumed.
+
+    A run that another sweep is training is waited for at the end, and taken over if that sweep
+    dies. A run that fails is recorded in the store with its traceback and tried once more.
 
     Args:
         specs: runs wanted; one named twice is trained once.
         store: where they go.
-        text: the tokens they read.
+        executor: where they are trained (default: in this process).
         title: what the progress bar calls them.
 
     Returns:
         How many runs were trained.
 
     Raises:
-        SweepError: a run failed (after all the others had their turn).
+        SweepError: runs failed (after all the others had their turn).
+        StoreError: the store cannot be written; the sweep stops at once.
+        CorpusError: the text of the runs is not to be had, or differs, where they are trained.
     """
-    from models.job_list import Failed, Finished, Job, Segment, train_jobs
-
-    wanted = {spec.run_id: spec for spec in specs}
-    missing = {run_id: spec for run_id, spec in wanted.items() if not store.is_done(spec)}
+    wanted = list({spec.run_id: spec for spec in specs}.values())
+    missing = []
+    for spec in wanted:
+        if store.is_done(spec):
+            _revisit(spec, store)
+        else:
+            missing.append(spec)
     if not missing:
         return 0
-    jobs = [
-        Job(
-            id=run_id,
-            model=spec.model,
-            optimizer=spec.optimizer,
-            train=spec.train,
-            seed=spec.seed,
-            tokens=text.unique_tokens(spec.data),
-            held_out=text.held_out(spec.data, spec.model.context),
-        )
-        for run_id, spec in missing.items()
-    ]
-    for spec in missing.values():
-        store.begin(spec)
-    failures: list[Failed] = []
+    executor = executor or ThreadExecutor()
+    with SweepProgress(title, missing) as progress:
+        return _train(missing, store, executor, progress.on_event)
 
-    def load(job: Job) -> TrainState | None:
-        return store.kept_state(missing[job.id])
 
-    def keep(job: Job, state: TrainState) -> None:
-        store.keep_state(missing[job.id], state)
+def _revisit(spec: RunSpec, store: RunStore) -> None:
+    """Label a finished run with its new recipes, and finish the tidying of one killed late."""
+    store.begin(spec)
+    with contextlib.suppress(RunLocked):
+        store.tidy(spec)
 
-    with WorkProgress(title, n_jobs=len(jobs), work=sum(job.flops for job in jobs)) as progress:
 
-        def on_event(event: Event) -> None:
-            spec = missing[event.job.id]
-            if isinstance(event, Segment):
-                store.append(spec, event)
-                n_tokens = len(event.losses) * event.job.tokens_per_step
-                progress.advance(
-                    n_tokens * event.job.model.train_flops_per_token, n_tokens=n_tokens
-                )
-            elif isinstance(event, Finished):
-                store.finish(spec, event)
-                progress.finish_job()
-            else:
-                failures.append(event)
+def _train(todo: list[RunSpec], store: RunStore, executor: Executor, report: Report) -> int:
+    by_id = {spec.run_id: spec for spec in todo}
+    n_trained, failures = 0, Counter[str]()
+    while todo:
+        outcomes = executor.train(todo, store, report)
+        n_trained += sum(outcome == "trained" for outcome in outcomes.values())
+        failed = [run_id for run_id, outcome in outcomes.items() if outcome == "failed"]
+        failures.update(failed)
+        todo = [by_id[run_id] for run_id in failed if failures[run_id] < ATTEMPTS]
+        held = [by_id[run_id] for run_id, outcome in outcomes.items() if outcome == "held"]
+        if held and not todo:
+            _wait_for_any(held, store, report)
+        todo += held
+    lost = [run_id for run_id in by_id if failures[run_id] >= ATTEMPTS]
+    if lost:
+        raise SweepError(_sentence(lost, by_id, store))
+    return n_trained
 
-        train_jobs(jobs, on_event, load=load, keep=keep)
-    if failures:
-        first = failures[0]
-        raise SweepError(
-            f"{len(failures)} of {len(jobs)} runs failed; the first, {first.job.id}: {first.error}"
-        ) from first.error
-    return len(jobs)
+
+def _wait_for_any(held: list[RunSpec], store: RunStore, report: Report) -> None:
+    """Wait until one of the runs of other sweeps is finished, or has lost its owner."""
+    owner = store.owner(held[0])
+    whose = f"process {owner.pid} on {owner.host}" if owner else "another sweep"
+    report(RunEvent(kind="said", text=f"waiting for {len(held)} runs of {whose}"))
+    while True:
+        time.sleep(POLL_SECONDS)
+        if any(store.is_done(spec) or store.owner(spec) is None for spec in held):
+            return
+
+
+def _sentence(lost: list[str], by_id: dict[str, RunSpec], store: RunStore) -> str:
+    failure = store.failure(by_id[lost[0]]) or {}
+    named = ", ".join(lost[:MOST_NAMED]) + (", ..." if len(lost) > MOST_NAMED else "")
+    return (
+        f"{len(lost)} of {len(by_id)} runs failed twice ({named}); the first: "
+        f"{failure.get('error', 'unknown')} (traceback in "
+        f"{store.folder(by_id[lost[0]]) / 'failure.json'})"
+    )

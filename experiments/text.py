@@ -1,4 +1,4 @@
-"""The tokens that the runs of a world read."""
+"""The tokens that runs read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,48 @@ import numpy as np
 from experiments.spec import DataConfig
 from experiments.worlds import World
 from models.batches import evaluation_windows, steps_per_epoch
-from models.tokens import draw_unique_tokens, tokenize_corpus
+from models.data_home import CorpusError
+from models.tokens import TokenizedCorpus, draw_unique_tokens, tokenize_corpus
+
+HELD_OUT = ("validation", "test")
+
+
+@lru_cache(maxsize=8)
+def tokens_of(data: DataConfig, vocab_size: int) -> TokenizedCorpus:
+    """Find the text of a run on this machine.
+
+    Raises:
+        CorpusError: it cannot be had, or it is another one than the run was planned for.
+    """
+    tokens = tokenize_corpus(data.corpus, vocab_size=vocab_size)
+    if tokens.sha256 != data.sha256:
+        raise CorpusError(
+            f"the text {data.corpus!r} differs on this machine: its {vocab_size} tokens have the "
+            f"sha256 {tokens.sha256[:16]}, those of the runs {data.sha256[:16]} (the text "
+            "'stdlib' differs between versions of Python)"
+        )
+    return tokens
+
+
+@lru_cache(maxsize=8)
+def unique_tokens(data: DataConfig, vocab_size: int) -> np.ndarray:
+    """Return the unique tokens [D] of a run; see `tokens_of` for the errors raised."""
+    tokens = tokens_of(data, vocab_size)
+    return draw_unique_tokens(tokens, data.n_unique_tokens, draw_seed=data.draw_seed)
+
+
+@lru_cache(maxsize=8)
+def held_out(data: DataConfig, vocab_size: int, context: int) -> Mapping[str, np.ndarray]:
+    """Return the windows [n_windows, context + 1] of the validation and of the test part."""
+    tokens, n_tokens = tokens_of(data, vocab_size), data.n_eval_tokens + 1
+    return {
+        part: evaluation_windows(getattr(tokens, part)[:n_tokens], context=context)
+        for part in HELD_OUT
+    }
 
 
 class WorldText:
-    """A tokenized corpus, cut for the runs of one world.
+    """The tokenized corpus of one world.
 
     Raises:
         ValueError: the corpus is too small for the world (says how much is there and needed).
@@ -24,11 +61,8 @@ class WorldText:
         self.world = world
         self.tokens = tokenize_corpus(world.corpus, vocab_size=world.vocab_size)
         steps_per_epoch(world.n_unique_tokens, context=world.context, batch_size=world.batch_size)
-        needed = {
-            "train": world.n_unique_tokens,
-            "validation": world.n_eval_tokens + 1,
-            "test": world.n_eval_tokens + 1,
-        }
+        needed = {"train": world.n_unique_tokens}
+        needed |= dict.fromkeys(HELD_OUT, world.n_eval_tokens + 1)
         for part, n_needed in needed.items():
             n_there = len(getattr(self.tokens, part))
             if n_there < n_needed:
@@ -46,17 +80,3 @@ class WorldText:
             draw_seed=draw_seed,
             n_eval_tokens=self.world.n_eval_tokens,
         )
-
-    @lru_cache(maxsize=8)  # noqa: B019 - a world's text lives as long as the program
-    def unique_tokens(self, data: DataConfig) -> np.ndarray:
-        """Return the unique tokens [D] of a run."""
-        return draw_unique_tokens(self.tokens, data.n_unique_tokens, draw_seed=data.draw_seed)
-
-    @lru_cache(maxsize=8)  # noqa: B019
-    def held_out(self, data: DataConfig, context: int) -> Mapping[str, np.ndarray]:
-        """Return the windows [n_windows, context + 1] of the validation and of the test part."""
-        n_tokens = data.n_eval_tokens + 1
-        return {
-            part: evaluation_windows(getattr(self.tokens, part)[:n_tokens], context=context)
-            for part in ("validation", "test")
-        }

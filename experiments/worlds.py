@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from experiments.memory import RUNTIME_BYTES, training_bytes
 from models.config import ModelConfig
 
 
@@ -68,14 +69,9 @@ class World:
         from models.evaluate import BATCH_WINDOWS
 
         largest = max((self.model(width) for width in self.widths), key=lambda m: m.n_params)
-        tokens = self.batch_size * self.context
-        per_token = largest.n_layers * (8 * largest.width + 4 * largest.mlp_width)
-        per_token += largest.n_layers * largest.n_heads * self.context * 3
-        per_token += 4 * self.vocab_size
-        training = 4 * (5 * largest.n_params + tokens * per_token)
+        training = training_bytes(largest, batch_size=self.batch_size)
         scoring = 4 * BATCH_WINDOWS * self.context * self.vocab_size * (self.n_members + 4)
-        runtime = 800 * 2**20
-        return runtime + available_cores() * training + scoring
+        return RUNTIME_BYTES + available_cores() * training + scoring
 
 
 WORLDS: dict[str, World] = {

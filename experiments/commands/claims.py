@@ -30,14 +30,13 @@ class Claims(WorldOptions):
 
     def run(self) -> int:
         """Test and print."""
-        from models.devices import configure_host_devices
-
-        configure_host_devices()
         from experiments.claims import judge_claims
         from experiments.story import tell
         from experiments.tables import claims_table, print_table
 
-        claims = judge_claims(tell(self.world, corpus=self.corpus, runs=self.runs))
+        with self.open_executor() as executor:
+            story = tell(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
+        claims = judge_claims(story)
         if self.json:
             print(json.dumps([_plain(claim) for claim in claims], indent=1, allow_nan=False))
         else:

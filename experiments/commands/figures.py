@@ -23,14 +23,12 @@ class Figures(WorldOptions):
 
     def run(self) -> int:
         """Draw and name the files."""
-        from models.devices import configure_host_devices
-
-        configure_host_devices()
         from experiments.story import tell
         from paper_figs import figure_modules, save
 
         modules = figure_modules(self.names)
-        story = tell(self.world, corpus=self.corpus, runs=self.runs)
+        with self.open_executor() as executor:
+            story = tell(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
         for module in modules:
             try:
                 paths = save(module, story, self.out / "figures")

@@ -21,16 +21,14 @@ class Reproduce(WorldOptions):
 
     def run(self) -> int:
         """Do it and name the report."""
-        from models.devices import configure_host_devices
-
-        configure_host_devices()
         from rich.console import Console
 
         from experiments.report import is_current, write_report
         from experiments.story import tell
 
         started = time.monotonic()
-        story = tell(self.world, corpus=self.corpus, runs=self.runs)
+        with self.open_executor() as executor:
+            story = tell(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
         report = self.out / "report.html"
         console = Console(highlight=False, soft_wrap=True)
         if is_current(report, story):

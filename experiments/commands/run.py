@@ -19,19 +19,17 @@ class Run(WorldOptions):
 
     def run(self) -> int:
         """Train, then print the losses by cell."""
-        from models.devices import configure_host_devices
-
-        configure_host_devices()
         from experiments import ensembles, regularized, standard
         from experiments.story import open_lab
         from experiments.tables import cells_table, print_table
 
-        lab = open_lab(self.world, corpus=self.corpus, runs=self.runs)
-        if self.recipe == "standard":
-            standard.run(lab)
-        else:
-            single = regularized.run(lab)
-            if self.recipe == "ensembles":
-                ensembles.run(lab, single)
+        with self.open_executor() as executor:
+            lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
+            if self.recipe == "standard":
+                standard.run(lab)
+            else:
+                single = regularized.run(lab)
+                if self.recipe == "ensembles":
+                    ensembles.run(lab, single)
         print_table(cells_table(lab.used()), title=f"{self.recipe}, world {lab.world.name}")
         return 0

@@ -31,9 +31,9 @@ def scores(store, specs):
 
 def test_finished_runs_are_not_trained_again(lab, tmp_path):
     store, specs = RunStore(tmp_path), specs_of(lab)
-    assert run_sweep(specs[:2], store, lab.text) == 2
+    assert run_sweep(specs[:2], store) == 2
     stamps = [(store.folder(s) / "result.json").stat().st_mtime_ns for s in specs[:2]]
-    assert run_sweep([*specs, specs[0]], store, lab.text) == 1
+    assert run_sweep([*specs, specs[0]], store) == 1
     assert stamps == [(store.folder(s) / "result.json").stat().st_mtime_ns for s in specs[:2]]
     assert sorted(p.name for p in store.folder(specs[0]).iterdir()) == [
         "metrics.jsonl",
@@ -46,7 +46,7 @@ def test_finished_runs_are_not_trained_again(lab, tmp_path):
 def test_an_interrupted_sweep_resumed_equals_an_undisturbed_one(lab, tmp_path, monkeypatch):
     undisturbed, disturbed = RunStore(tmp_path / "a"), RunStore(tmp_path / "b")
     specs = specs_of(lab, n=3, n_epochs=32)
-    run_sweep(specs, undisturbed, lab.text)
+    run_sweep(specs, undisturbed)
     append, n_calls = disturbed.append, []
 
     def interrupt_at_fourth(spec, segment):
@@ -57,12 +57,12 @@ def test_an_interrupted_sweep_resumed_equals_an_undisturbed_one(lab, tmp_path, m
 
     monkeypatch.setattr(disturbed, "append", interrupt_at_fourth)
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(specs, disturbed, lab.text)
+        run_sweep(specs, disturbed)
     kept = [s for s in specs if (disturbed.folder(s) / "checkpoint").is_dir()]
     assert kept
     assert not all(disturbed.is_done(s) for s in specs)
     monkeypatch.undo()
-    run_sweep(specs, disturbed, lab.text)
+    run_sweep(specs, disturbed)
     np.testing.assert_array_equal(scores(disturbed, specs), scores(undisturbed, specs))
     for spec in specs:
         np.testing.assert_array_equal(disturbed.losses(spec), undisturbed.losses(spec))
@@ -76,7 +76,7 @@ def test_a_checkpoint_that_cannot_be_read_starts_the_run_afresh(lab, tmp_path):
     store, spec = RunStore(tmp_path), specs_of(lab, n=1)[0]
     (store.folder(spec) / "checkpoint").mkdir(parents=True)
     (store.folder(spec) / "checkpoint" / "junk").write_bytes(b"\x00")
-    run_sweep([spec], store, lab.text)
+    run_sweep([spec], store)
     assert store.is_done(spec)
 
 
@@ -88,9 +88,16 @@ def test_a_failed_run_is_named_and_the_others_finish(lab, tmp_path, monkeypatch)
             raise OSError("disk on fire")
 
     monkeypatch.setattr(store, "kept_state", broken)
-    with pytest.raises(SweepError, match=f"1 of 3 runs failed; the first, {specs[1].run_id}"):
-        run_sweep(specs, store, lab.text)
+    with pytest.raises(SweepError, match=rf"1 of 3 runs failed twice \({specs[1].run_id}\)"):
+        run_sweep(specs, store)
     assert [store.is_done(spec) for spec in specs] == [True, False, True]
+    failure = store.failure(specs[1])
+    assert failure["attempts"] == 2
+    assert "in broken" in failure["traceback"]
+    assert failure["error"] == "OSError: disk on fire"
+    monkeypatch.undo()
+    assert run_sweep(specs, store) == 1
+    assert store.failure(specs[1]) is None
 
 
 def test_ctrl_c_keeps_everything_and_the_rerun_equals_an_undisturbed_sweep(lab, tmp_path):
@@ -117,7 +124,7 @@ def test_ctrl_c_keeps_everything_and_the_rerun_equals_an_undisturbed_sweep(lab, 
     subprocess.run(command, check=True, capture_output=True)
     store, whole = RunStore(tmp_path / "tiny"), RunStore(tmp_path / "whole")
     specs = [lab.spec(width=16, weight_decay=0.1, n_epochs=64, seed=s) for s in range(4)]
-    run_sweep(specs, whole, lab.text)
+    run_sweep(specs, whole)
     np.testing.assert_array_equal(scores(store, specs), scores(whole, specs))
     for spec in specs:
         np.testing.assert_array_equal(store.losses(spec), whole.losses(spec))
@@ -147,7 +154,7 @@ def test_a_killed_process_loses_nothing_that_was_finished(lab, tmp_path):
     store = RunStore(tmp_path / "tiny")
     specs = [lab.spec(width=8, weight_decay=0.1, n_epochs=16, seed=s) for s in range(8)]
     whole = RunStore(tmp_path / "whole")
-    run_sweep(specs, whole, lab.text)
+    run_sweep(specs, whole)
     np.testing.assert_array_equal(scores(store, specs), scores(whole, specs))
 
 
