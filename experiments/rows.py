@@ -20,10 +20,9 @@ Row = dict[str, Any]
 PATHS = tuple(
     f"{part}.{field.name}" for part, kind in PARTS.items() for field in dataclasses.fields(kind)
 )
-SETTINGS = tuple(
-    "data_sha256" if path == "data.sha256" else path.partition(".")[2] for path in PATHS
-)
-"""Every setting is a column of its own name; the hash of the tokens says whose it is."""
+RENAMED = {"data.sha256": "data_sha256", "optimizer.name": "optimizer"}
+SETTINGS = tuple(RENAMED.get(path, path.partition(".")[2]) for path in PATHS)
+"""Every setting is a column of its own name, or of one that says whose it is."""
 settings_of = attrgetter(*PATHS)
 
 RESULT_FIELDS = (
@@ -106,6 +105,8 @@ def _result_row(result: Mapping[str, Any]) -> Row:
 
 def _cell(value: Any) -> Any:
     """Return a setting as a table can hold it and JSON can keep it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return json.dumps(dataclasses.asdict(value), sort_keys=True)
     return ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 

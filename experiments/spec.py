@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from models.batches import steps_per_epoch
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
@@ -146,7 +146,9 @@ def _identity(settings: Any) -> dict[str, Any]:
 
 def _canonical(field: dataclasses.Field[Any], value: Any) -> Any:
     """Write whole numbers given for real ones as the real ones they are equal to."""
-    return float(value) if field.type == "float" else value
+    if dataclasses.is_dataclass(value):
+        return _identity(value)
+    return float(value) if field.type in (float, "float") else value
 
 
 def _settings(kind: type[Any], values: Any) -> Any:
@@ -155,10 +157,24 @@ def _settings(kind: type[Any], values: Any) -> Any:
         raise ValueError(f"{kind.__name__} must be an object of settings; not {values!r}")
     fields = {field.name for field in dataclasses.fields(kind)}
     _refuse_unknown(kind.__name__, set(values) - fields, fields)
+    values = {name: _nested(kind, name, value) for name, value in values.items()}
     try:
         return kind(**values)
     except TypeError as error:
         raise ValueError(f"{kind.__name__}: {error}") from error
+
+
+def _nested(kind: type[Any], name: str, value: Any) -> Any:
+    """Read settings within settings, and the tuples that JSON made lists of."""
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, dict):
+        return value
+    hint = get_type_hints(kind)[name]
+    for part in (hint, *get_args(hint)):
+        if isinstance(part, type) and dataclasses.is_dataclass(part):
+            return _settings(part, value)
+    return value
 
 
 def _refuse_unknown(where: str, unknown: set[str], known: set[str]) -> None:

@@ -32,7 +32,7 @@ from experiments.compact import write_compact
 from experiments.files import flush_to_disk, read_json, storing, write_json
 from experiments.imports import import_runs, read_imports
 from experiments.index import read_index
-from experiments.locks import Locks, Owner, RunLock
+from experiments.locks import Locks, Owner, RunLock, RunLocked
 from experiments.metrics import Line, append_line, losses_by_step, read_lines
 from experiments.provenance import provenance
 from experiments.rows import OURS, Row, finite, frame_of, read_result, settings_row
@@ -100,15 +100,25 @@ class RunStore:
         """Return who works on a run at the moment, as far as can be told."""
         return self._locks.holder(self.folder(spec))
 
+    def set_free(self, spec: RunSpec) -> bool:
+        """Remove the lock that a dead owner left, and tell whether a run has no owner now.
+
+        Of an owner on another machine only a process that has watched its heart stand still knows
+        that it is dead; so whoever waits calls this, and then the run is free for everybody.
+        """
+        try:
+            self.claim(spec).release()
+        except RunLocked:
+            return False
+        return True
+
     def begin(self, spec: RunSpec) -> None:
         """Make the folder of a run that is about to start or go on, and add its labels."""
         path = self.folder(spec) / "spec.json"
-        kept = read_json(path)
-        labels = kept.get("recipes", ()) if isinstance(kept, dict) else ()
-        values = spec.labeled(labels).to_dict()
-        if kept != values:
+        kept = _kept_spec(path)
+        if kept is None or kept.run_id != spec.run_id or not {*spec.recipes} <= {*kept.recipes}:
             with storing(self.root):
-                write_json(path, values)
+                write_json(path, spec.labeled(kept.recipes if kept else ()).to_dict())
 
     def append(self, spec: RunSpec, segment: Segment) -> None:
         """Add a segment's losses to the run's metrics."""
@@ -296,8 +306,9 @@ class RunStore:
     def _with_state(self, row: Row) -> Row:
         if row["status"]:
             return row
-        values: Any = read_json(self.root / row["run_id"] / "spec.json")
-        spec = RunSpec.from_dict(values)
+        spec = _kept_spec(self.root / row["run_id"] / "spec.json")
+        if spec is None:
+            return row | {"status": "waiting", "reason": "its spec has just been torn"}
         n_done = len(self.losses(spec))
         return row | {"n_steps_done": n_done, "n_steps": spec.n_steps} | self._state(spec, n_done)
 
@@ -351,6 +362,15 @@ class RunStore:
         """Return where the scores of an ensemble of these runs are kept."""
         key = json.dumps([SCORES_VERSION, *(spec.run_id for spec in specs)])
         return self.root / "ensembles" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+
+def _kept_spec(path: Path) -> RunSpec | None:
+    """Read the spec in a run's folder; None where there is none that this version can read."""
+    values = read_json(path)
+    try:
+        return RunSpec.from_dict(values) if isinstance(values, dict) else None
+    except ValueError:
+        return None
 
 
 def _why_diverged(losses: dict[int, float]) -> str:

@@ -100,6 +100,38 @@ def test_a_setting_of_a_later_schema_counts_only_where_it_is_used(sample, monkey
     assert RunSpec.from_dict(SCHEMA_1).optimizer.name == "adamw"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stretch:
+    factor: float
+    ends: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Nested(OptimizerConfig):
+    stretch: Stretch | None = dataclasses.field(default=None, metadata={"since": 2})
+
+
+def test_settings_within_settings_round_trip_and_identify(sample, monkeypatch):
+    monkeypatch.setitem(spec_module.PARTS, "optimizer", Nested)
+    base = vars(sample.spec().optimizer)
+    specs = [
+        sample.spec(optimizer=Nested(**base, stretch=stretch))
+        for stretch in (
+            None,
+            Stretch(factor=2),
+            Stretch(factor=2.0),
+            Stretch(factor=3),
+            Stretch(factor=2, ends=(1, 2)),
+        )
+    ]
+    ids = [spec.run_id for spec in specs]
+    assert ids[0] == GOLDEN_ID
+    assert ids[1] == ids[2]
+    assert len(set(ids)) == 4
+    for spec in specs:
+        assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
 def test_spec_round_trips(sample):
     spec = sample.spec().labeled(["standard"])
     values = json.loads(json.dumps(spec.to_dict()))

@@ -4,13 +4,15 @@ import json
 import logging
 import pickle
 import shutil
+import time
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.locks import LockLost
+from experiments import locks
+from experiments.locks import LockLost, RunLocked
 from experiments.metrics import Line, append_line, losses_by_step, read_lines
 from experiments.spec import SCHEMA_VERSION
 from experiments.store import RunStore
@@ -230,6 +232,36 @@ def test_a_run_whose_lock_was_lost_is_not_finished(tmp_path, sample):
                 lost()
     assert not store.is_done(spec)
     assert files_of(store, spec) == {"spec.json", "lock", successor.name}
+
+
+def test_whoever_waited_frees_the_run_for_everybody(tmp_path, sample, monkeypatch):
+    """The owner is on another machine and dead; a fresh process has not seen that it is."""
+    spec, watcher = sample.spec(), RunStore(tmp_path)
+    monkeypatch.setattr(locks, "this_machine", lambda: "elsewhere")
+    lock = RunStore(tmp_path).claim(spec)
+    monkeypatch.undo()
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.1)
+    assert not watcher.set_free(spec)
+    time.sleep(0.15)
+    with pytest.raises(RunLocked):
+        RunStore(tmp_path).claim(spec)
+    assert watcher.set_free(spec)
+    with RunStore(tmp_path).claim(spec):
+        assert not watcher.set_free(spec)
+    assert not lock.still_held()
+
+
+def test_a_finished_run_of_schema_1_is_not_written_again(tmp_path, sample):
+    store, spec = RunStore(tmp_path), sample.spec()
+    sample.train(store, spec)
+    path = store.folder(spec) / "spec.json"
+    values = {k: v for k, v in json.loads(path.read_text()).items() if k != "recipes"}
+    path.write_text(old := json.dumps({**values, "schema": 1}))
+    store.begin(spec)
+    assert path.read_text() == old
+    assert store.frame()["recipes"].tolist() == [""]
+    store.begin(spec.labeled(["standard"]))
+    assert store.frame()["recipes"].tolist() == ["standard"]
 
 
 def test_a_store_sent_to_another_process_takes_locks_of_its_own(tmp_path, sample):
