@@ -98,8 +98,13 @@ def _wait_for_any(held: list[RunSpec], store: RunStore, report: Report) -> None:
     report(RunEvent(kind="said", text=f"waiting for {len(held)} runs of {whose}"))
     while True:
         time.sleep(POLL_SECONDS)
-        if any(store.is_done(spec) or store.owner(spec) is None for spec in held):
+        # The workers of the next round may be new, and know nothing of who died on other machines.
+        if any(store.is_done(spec) or _is_free(spec, store) for spec in held):
             return
+
+
+def _is_free(spec: RunSpec, store: RunStore) -> bool:
+    return store.owner(spec) is None and store.set_free(spec)
 
 
 def _sentence(lost: list[str], by_id: dict[str, RunSpec], store: RunStore) -> str:

@@ -1,0 +1,63 @@
+"""A sweep that waits for the runs of another."""
+
+import threading
+
+import pytest
+
+from experiments import locks, sweep
+from experiments.locks import RunLocked
+from experiments.store import RunStore
+
+
+class NewWorkers:
+    """Every round has workers that were just started, as processes are."""
+
+    def __init__(self, sample):
+        self.sample, self.n_rounds = sample, 0
+
+    def train(self, specs, store, report):
+        self.n_rounds += 1
+        return {spec.run_id: self._train(spec, RunStore(store.root)) for spec in specs}
+
+    def _train(self, spec, store):
+        try:
+            with store.claim(spec):
+                if store.is_done(spec):
+                    return "found"
+                self.sample.train(store, spec)
+                return "trained"
+        except RunLocked:
+            return "held"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(sweep, "POLL_SECONDS", 0.05)
+
+
+def test_a_run_whose_owner_died_on_another_machine_is_trained_here(tmp_path, sample, monkeypatch):
+    store, spec = RunStore(tmp_path), sample.spec()
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "this_machine", lambda: "elsewhere")
+        dead = RunStore(tmp_path).claim(spec)
+    workers = NewWorkers(sample)
+    assert sweep.run_sweep([spec], store, executor=workers, title="heir") == 1
+    assert store.is_done(spec)
+    assert workers.n_rounds == 2
+    assert not dead.still_held()
+
+
+def test_a_run_that_another_sweep_finishes_is_not_trained_again(tmp_path, sample):
+    store, spec, other = RunStore(tmp_path), sample.spec(), RunStore(tmp_path)
+    lock = other.claim(spec)
+
+    def finish():
+        sample.train(other, spec)
+        lock.release()
+
+    threading.Timer(0.5, finish).start()
+    workers = NewWorkers(sample)
+    assert sweep.run_sweep([spec], store, executor=workers, title="second") == 0
+    assert store.is_done(spec)
+    assert workers.n_rounds >= 2
