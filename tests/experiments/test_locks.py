@@ -280,3 +280,27 @@ def test_what_goes_between_processes_keeps_its_owner(tmp_path):
     assert error.owner == lock.owner
     assert str(error) == str(RunLocked("run", lock.owner))
     assert isinstance(LockLost(), RuntimeError)
+
+
+def test_a_process_of_another_container_is_known_by_its_heartbeats(tmp_path, impatient):
+    """Its process number means nothing here: it is 1, which always lives."""
+    beating = HOLD.replace("lock =", "locks.BEAT_SECONDS = 0.02; lock =")
+    contained = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command = [*contained, sys.executable, "-c", beating, str(tmp_path)]
+    try:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if child.stdout.readline() != "held\n":
+        pytest.skip(f"this process may not start a container: {child.communicate()[1]}")
+    locks = Locks(tmp_path)
+    for _ in range(3):
+        with pytest.raises(RunLocked, match="process 1 on "):
+            locks.acquire(tmp_path / "run")
+        time.sleep(0.25)
+    child.kill()
+    child.communicate()
+    locks.holder(tmp_path / "run")
+    time.sleep(0.3)
+    with locks.acquire(tmp_path / "run") as lock:
+        assert lock.still_held()
