@@ -10,10 +10,11 @@ import pandas as pd
 
 from experiments import intervals, talk
 from experiments.claims import claim, verdict
-from experiments.ensembles import limit_estimate
 from experiments.intervals import Estimate
 from experiments.limits import member_curve
+from experiments.objectives import limit_estimate
 from experiments.story import Story
+from experiments.tune import Tuned
 
 USUAL_DECAY = 0.1
 
@@ -32,7 +33,7 @@ def _p2(story: Story) -> dict:
     above zero; contradicted when at every size the interval lies below zero; else
     inconclusive."""
     runs, most = story.standard, int(story.standard["n_epochs"].max())
-    best = story.standard_best.groupby("width")["n_epochs"].first()
+    best = story.standard_epochs
     harm = {
         width: intervals.difference(
             _losses(runs, width=width, n_epochs=most), _losses(runs, width=width, n_epochs=epochs)
@@ -54,10 +55,10 @@ def _p2(story: Story) -> dict:
 
 @claim("P3", "With the standard recipe, more parameters stop paying.")
 def _p3(story: Story) -> dict:
-    """With epochs selected at each size, compare the largest model with the best of the
-    smaller ones, the best by validation loss. Supported when the largest is not better: the
-    interval of its loss minus theirs lies above zero; contradicted when it lies below zero;
-    else inconclusive."""
+    """With epochs and learning rate selected at each size, compare the largest model with the
+    best of the smaller ones, the best by validation loss. Supported when the largest is not
+    better: the interval of its loss minus theirs lies above zero; contradicted when it lies
+    below zero; else inconclusive."""
     best = story.standard_best
     widths = sorted(best["width"].unique())
     losses = {width: _losses(best, width=width) for width in widths}
@@ -80,7 +81,7 @@ def _p4(story: Story) -> dict:
     contradicted when test loss falls; else inconclusive."""
     runs, most = story.standard, int(story.standard["n_epochs"].max())
     width = int(runs["width"].max())
-    best = int(story.standard_best.set_index("width").loc[[width], "n_epochs"].iloc[0])
+    best = story.standard_epochs[width]
 
     def change(column: str) -> Estimate:
         return intervals.difference(
@@ -107,14 +108,16 @@ def _p5(story: Story) -> dict:
     smallest to the largest with every optimum certified; else inconclusive. The interval is
     the range over sizes; the grid's step is 2x."""
     tuned = story.regularized.tuned
-    ratios = {width: found.point[0] / USUAL_DECAY for width, found in sorted(tuned.items())}
+    ratios = {
+        width: found.best["weight_decay"] / USUAL_DECAY for width, found in sorted(tuned.items())
+    }
     values = list(ratios.values())
     certified = all(found.certified for found in tuned.values())
     too_low = any(ratios[w] < 30 / 4 and tuned[w].certified for w in ratios)
     in_range = all(30 / 4 <= ratio <= 30 * 4 for ratio in values)
     points = ", ".join(
-        f"width {w}: {found.point[0]:g} x {found.point[1]:g} epochs"
-        + ("" if found.certified else f" (edge of {', '.join(found.edges)})")
+        f"width {w}: {_cell(found)} epochs"
+        + ("" if found.certified else f" (not certified: {'; '.join(found.flaws)})")
         for w, found in sorted(tuned.items())
     )
     published = ", ".join(f"{decay:g}" for decay in talk.TUNED["weight_decay"])
@@ -165,9 +168,9 @@ def _p6(story: Story) -> dict:
 @claim("P7", "Regularised scaling has a limit below the best standard loss (3.43 < 3.75).")
 def _p7(story: Story) -> dict:
     """The limit E of the law of tuned single models against the mean loss of the standard
-    recipe at the size and epochs that validation selects; errors added in quadrature.
-    Supported when the whole interval of the difference lies above zero, contradicted when
-    below, else inconclusive, also when the limit is not identified."""
+    recipe at the size, epochs and learning rate that validation selects; errors added in
+    quadrature. Supported when the whole interval of the difference lies above zero,
+    contradicted when below, else inconclusive, also when the limit is not identified."""
     best = story.standard_best
     width = best.groupby("width")["validation_loss"].mean().idxmin()
     standard = intervals.mean_estimate(_losses(best, width=width))
@@ -194,7 +197,7 @@ def _p8(story: Story) -> dict:
         "verdict": verdict(supported=gap.is_positive, contradicted=gap.is_negative),
         "quantity": f"limit of one model minus limit of members of width {width} (nats)",
         "estimate": gap,
-        "detail": f"One model {single}; ensembles {every}.{_edges(story)}",
+        "detail": f"One model {single}; ensembles {every}.{_uncertified(story)}",
         "interval_of": "seeds and members",
     }
 
@@ -217,7 +220,7 @@ def _p9(story: Story) -> dict:
             high=max(e.high for e in exponents),
             n=min(e.n for e in exponents),
         ),
-        "detail": "By size: " + ", ".join(map(str, exponents)) + "." + _edges(story),
+        "detail": "By size: " + ", ".join(map(str, exponents)) + "." + _uncertified(story),
         "interval_of": "members, and the range over sizes",
     }
 
@@ -231,13 +234,11 @@ def _p10(story: Story) -> dict:
     epochs for its decay; else inconclusive."""
     single, members = story.regularized.tuned, story.ensembles.tuned
     looser = {
-        width: found.point[1] / found.point[0] > single[width].point[1] / single[width].point[0]
+        width: _epochs_for_decay(found) > _epochs_for_decay(single[width])
         for width, found in members.items()
     }
     cells = ", ".join(
-        f"width {w}: {single[w].point[0]:g} x {single[w].point[1]:g} -> "
-        f"{found.point[0]:g} x {found.point[1]:g}"
-        for w, found in sorted(members.items())
+        f"width {w}: {_cell(single[w])} -> {_cell(found)}" for w, found in sorted(members.items())
     )
     gain = _gain_of_tuning(story)
     share = float(np.mean(list(looser.values())))
@@ -245,29 +246,37 @@ def _p10(story: Story) -> dict:
         "verdict": verdict(supported=share > 0.5 and gain.is_positive, contradicted=share < 0.5),
         "quantity": "gain in the limit from tuning members for it, mean over sizes (nats)",
         "estimate": gain,
-        "detail": f"Decay x epochs, one model -> members: {cells}.{_edges(story)}",
+        "detail": f"Decay x epochs, one model -> members: {cells}.{_uncertified(story)}",
         "interval_of": "members",
     }
 
 
+def _cell(found: Tuned) -> str:
+    """Write weight decay and epochs of an optimum."""
+    return f"{found.best['weight_decay']:g} x {found.best['n_epochs']:g}"
+
+
+def _epochs_for_decay(found: Tuned) -> float:
+    """Return epochs over weight decay, infinite without decay."""
+    decay = found.best["weight_decay"]
+    return found.best["n_epochs"] / decay if decay else float("inf")
+
+
 def _gain_of_tuning(story: Story) -> Estimate:
     """Limit of members tuned singly minus that of members tuned together, mean over sizes."""
-    curves = story.ensembles.curves
-    widths = sorted(story.ensembles.tuned)
+    ensembles = story.ensembles
+    widths = sorted(ensembles.tuned)
 
     def gain(width: int, left_out: int | None = None) -> float:
-        of_width = curves[curves["width"] == width]
-        if left_out is not None:
-            kept = [str(left_out) not in members.split(",") for members in of_width["members"]]
-            of_width = of_width[kept]
         single, together = (
-            of_width[
-                (of_width["weight_decay"] == point[0]) & (of_width["n_epochs"] == point[1])
-            ]
-            for point in (
-                story.regularized.tuned[width].point, story.ensembles.tuned[width].point,
+            ensembles.at(width, found[width].point)
+            for found in (story.regularized.tuned, ensembles.tuned)
+        )
+        if left_out is not None:
+            single, together = (
+                curve[[str(left_out) not in members.split(",") for members in curve["members"]]]
+                for curve in (single, together)
             )
-        )  # fmt: skip
         return limit_estimate(single, "test_loss") - limit_estimate(together, "test_loss")
 
     gains = [gain(width) for width in widths]
@@ -282,14 +291,14 @@ def _gain_of_tuning(story: Story) -> Estimate:
     return intervals.jackknife(mean, replicates)
 
 
-def _edges(story: Story) -> str:
-    """Say which sizes' members have their optimum on an edge of the grid."""
-    on_edge = [
-        f"width {width} ({', '.join(found.edges)})"
+def _uncertified(story: Story) -> str:
+    """Say which sizes' members have an optimum without certificate, and why."""
+    doubtful = [
+        f"width {width} ({', '.join(found.flaws)})"
         for width, found in sorted(story.ensembles.tuned.items())
-        if found.edges
+        if not found.certified
     ]
-    return f" Members' optimum on an edge of the grid: {'; '.join(on_edge)}." if on_edge else ""
+    return f" Members' optimum not certified: {'; '.join(doubtful)}." if doubtful else ""
 
 
 @claim("P11", "Members to infinity, then parameters to infinity, is lower still (3.17).")
@@ -309,7 +318,7 @@ def _p11(story: Story) -> dict:
         "estimate": gap,
         "detail": f"Joint limit {joint}; lowest ensemble limit {lowest:.3f}"
         + ("." if told_apart else ", from which these runs do not tell it.")
-        + _edges(story),
+        + _uncertified(story),
         "interval_of": "seeds and members",
     }
 

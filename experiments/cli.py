@@ -63,11 +63,13 @@ def _parse(arguments: Sequence[str]) -> _Command:
     from experiments.commands.reproduce import Reproduce
     from experiments.commands.run import Run
     from experiments.commands.show import Show
+    from experiments.commands.tune import Tune
 
     return tyro.extras.subcommand_cli_from_dict(
         {
             "reproduce": Reproduce,
             "run": Run,
+            "tune": Tune,
             "show": Show,
             "import": Import,
             "claims": Claims,

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from experiments.certificates import AXIS_LABELS, Certificate
+from experiments.grid import Grid, Point
 from experiments.lab import Lab
-from experiments.regularized import Regularized, grid_of
-from experiments.spec import RunSpec
-from experiments.tune import Grid, Point, Tuned, descend
+from experiments.objectives import limit_by_member, tune_sizes
+from experiments.regularized import Regularized
+from experiments.tune import Tuned
+
+N_LOOK = 2
+"""The fewest members from which the limit of many can be estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,16 +24,27 @@ class Ensembles:
 
     Attributes:
         heuristic: the members' cell by the heuristic, by width.
-        tuned: the members' cell by tuning, by width.
+        certificates: the members' cell by tuning, by width.
         curves: a row for each width, cell, subset of members and average; columns `width`,
-            `n_params_non_embedding`, `weight_decay`, `n_epochs`, `chosen_for` ("single",
-            "heuristic", "ensemble" or "search"), `members`, `n_members`, `average`,
-            `validation_loss`, `test_loss`.
+            `n_params_non_embedding`, `learning_rate`, `weight_decay`, `n_epochs`, `chosen_for`
+            ("ensemble", "single" or "heuristic"; the first that applies), `members`, `n_members`,
+            `average`, `validation_loss`, `test_loss`.
     """
 
     heuristic: Mapping[int, Point]
-    tuned: Mapping[int, Tuned]
+    certificates: Mapping[int, Certificate]
     curves: pd.DataFrame
+
+    @property
+    def tuned(self) -> dict[int, Tuned]:
+        """The members' cell of each width."""
+        return {width: found.tuned for width, found in self.certificates.items()}
+
+    def at(self, width: int, point: Point) -> pd.DataFrame:
+        """Return the curves of one cell."""
+        settings = pd.Series(point, index=list(AXIS_LABELS))
+        cell = self.curves[settings.index].eq(settings).all(axis=1)
+        return self.curves[cell & (self.curves["width"] == width)]
 
 
 def heuristic_point(single: Point, grid: Grid) -> Point:
@@ -36,73 +52,60 @@ def heuristic_point(single: Point, grid: Grid) -> Point:
 
     Kim et al. 2025 (arXiv 2509.14786), section on ensembles; moved to the nearest cell of the grid.
     """
-    weight_decay, n_epochs = single
-    return grid.nearest((weight_decay / 2, n_epochs * 2))
+    learning_rate, weight_decay, n_epochs = single
+    return grid.nearest((learning_rate, weight_decay / 2, n_epochs * 2))
 
 
 def run(lab: Lab, single: Regularized) -> Ensembles:
     """Tune the members at every size for the limit of many, then train the rest.
 
-    The descent starts at the heuristic and compares `limit_estimate` on validation, from the
-    world's `n_tuning_members`; the winners are trained to `n_members`.
+    Beside the tuned cells, those of the single models and of the heuristic are trained to
+    `n_members` as well, for comparison.
     """
-    world, grid = lab.world, grid_of(lab)
-    scored: dict[tuple[int, Point], pd.DataFrame] = {}
-
-    def score(cells: Mapping[int, list[Point]], n_members: int, title: str) -> None:
-        members: dict[tuple[int, Point], list[RunSpec]] = {
-            (width, point): [
-                lab.spec(width=width, weight_decay=point[0], n_epochs=int(point[1]), seed=seed)
-                for seed in range(n_members)
-            ]
-            for width, points in cells.items()
-            for point in points
-        }
-        lab.train([spec for specs in members.values() for spec in specs], title=title)
-        scored.update(zip(members, lab.ensembles(list(members.values())), strict=True))
-
-    def evaluate(
-        cells: Mapping[int, list[Point]],
-    ) -> Mapping[int, Mapping[Point, float]]:
-        score(cells, world.n_tuning_members, "tuning members")
-        return {
-            width: {point: limit_estimate(scored[width, point]) for point in points}
-            for width, points in cells.items()
-        }
-
+    world, grid = lab.world, lab.world.tuned_grid()
+    certificates = tune(lab, single.certificates)
     singles = {width: found.point for width, found in single.tuned.items()}
     heuristic = {width: heuristic_point(point, grid) for width, point in singles.items()}
-    tuned = descend(heuristic, grid, evaluate)
-    final = {
-        width: list(dict.fromkeys([singles[width], heuristic[width], tuned[width].point]))
-        for width in singles
+    cells = {
+        (width, point): [
+            lab.spec(width=width, seed=seed, **grid.named(point)) for seed in range(world.n_members)
+        ]
+        for width, found in certificates.items()
+        for point in (found.tuned.point, singles[width], heuristic[width])
     }
-    score(final, world.n_members, "training members")
+    lab.train([spec for specs in cells.values() for spec in specs], title="training members")
 
     def purpose(width: int, point: Point) -> str:
-        chosen = {"ensemble": tuned[width].point, "single": singles[width]}
-        chosen["heuristic"] = heuristic[width]
-        return next((name for name, cell in chosen.items() if cell == point), "search")
+        if point == certificates[width].tuned.point:
+            return "ensemble"
+        return "single" if point == singles[width] else "heuristic"
 
     curves = [
         table.assign(
             width=width,
             n_params_non_embedding=world.model(width).n_params_non_embedding,
-            weight_decay=point[0],
-            n_epochs=point[1],
+            **grid.named(point),
             chosen_for=purpose(width, point),
         )
-        for (width, point), table in scored.items()
+        for (width, point), table in zip(cells, lab.ensembles(list(cells.values())), strict=True)
     ]
-    return Ensembles(heuristic=heuristic, tuned=tuned, curves=pd.concat(curves, ignore_index=True))
+    return Ensembles(
+        heuristic=heuristic, certificates=certificates, curves=pd.concat(curves, ignore_index=True)
+    )
 
 
-def limit_estimate(scores: pd.DataFrame, column: str = "validation_loss") -> float:
-    """Estimate the loss of infinitely many members from a few, logits averaged.
+def tune(lab: Lab, single: Mapping[int, Certificate]) -> dict[int, Certificate]:
+    """Tune the members at every size, all in step, each from the heuristic.
 
-    Where L(K) = E + B / K, E = (K L(K) - L(1)) / (K - 1). Only tuning uses this: limits
-    that are reported are fitted with a free exponent.
+    Compares `limit_estimate` on validation, from two members at first and from the world's
+    `n_tuning_members` near the optimum.
     """
-    logit = scores[scores["average"] == "logit"].groupby("n_members")[column].mean()
-    most = int(logit.index.max())
-    return float((most * logit[most] - logit[1]) / (most - 1))
+    grid = lab.world.tuned_grid()
+    return tune_sizes(
+        lab,
+        "ensemble",
+        {width: heuristic_point(found.tuned.point, grid) for width, found in single.items()},
+        grid=grid,
+        effort=lab.world.effort(n_look=N_LOOK, n_seeds=lab.world.n_tuning_members),
+        score=lambda groups: [limit_by_member(scores) for scores in lab.ensembles(groups)],
+    )

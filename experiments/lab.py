@@ -29,13 +29,31 @@ class Lab:
         self.n_trained = 0
         self._used: dict[str, RunSpec] = {}
 
-    def spec(self, *, width: int, weight_decay: float, n_epochs: int, seed: int) -> RunSpec:
-        """Return one run of the world: a size, a regularisation, a seed."""
+    def spec(
+        self,
+        *,
+        width: int,
+        weight_decay: float,
+        n_epochs: float,
+        seed: int,
+        learning_rate: float | None = None,
+    ) -> RunSpec:
+        """Return one run of the world: a size, a regularisation, a seed.
+
+        Without a learning rate, that of the world's rule.
+
+        Raises:
+            ValueError: `n_epochs` is not a whole number.
+        """
+        if n_epochs != int(n_epochs):
+            raise ValueError(f"n_epochs must be a whole number; not {n_epochs:g}")
+        if learning_rate is None:
+            learning_rate = self.world.learning_rate(width)
         return RunSpec(
             model=self.world.model(width),
             data=self.text.data(),
             optimizer=OptimizerConfig(
-                learning_rate=self.world.learning_rate(width), weight_decay=float(weight_decay)
+                learning_rate=float(learning_rate), weight_decay=float(weight_decay)
             ),
             train=TrainConfig(n_epochs=int(n_epochs), batch_size=self.world.batch_size),
             seed=int(seed),

@@ -79,6 +79,8 @@ def write_report(story: Story, out: Path) -> list[Claim]:
         claims=claims,
         counts=pd.Series([claim.verdict for claim in claims]).value_counts().to_dict(),
         side_by_side=side_by_side(story),
+        tuned=tuned_points(story),
+        published_tuned=_published_tuned(),
         facts=_facts(story),
     )
     write_text(out / "claims.csv", pd.DataFrame(map(asdict, claims)).to_csv(index=False))
@@ -94,7 +96,7 @@ def side_by_side(story: Story) -> list[dict[str, str]]:
     first = talk.REGULARIZED_LAW
     published_decay = ", ".join(f"{decay:g}" for decay in talk.TUNED["weight_decay"])
     our_decay = ", ".join(
-        f"{tuned.point[0]:g}" for _, tuned in sorted(story.regularized.tuned.items())
+        f"{tuned.best['weight_decay']:g}" for _, tuned in sorted(story.regularized.tuned.items())
     )
     rows = [
         ("Best loss of the standard recipe", f"{talk.STANDARD_BEST}", f"{standard:.3f}"),
@@ -126,6 +128,37 @@ def side_by_side(story: Story) -> list[dict[str, str]]:
         ),
     ]
     return [{"quantity": q, "published": p, "here": h} for q, p, h in rows]
+
+
+def tuned_points(story: Story) -> list[dict[str, str]]:
+    """Describe every tuned point with its certificate, row by row."""
+    rows = []
+    for found in story.certificates:
+        tuned = found.tuned
+        learning_rate, weight_decay, n_epochs = (f"{value:g}" for value in tuned.point)
+        rows.append(
+            {
+                "tuned for": found.objective,
+                "N": f"{found.spec.model.n_params_non_embedding:,}",
+                "learning rate": learning_rate,
+                "weight decay": weight_decay,
+                "epochs": n_epochs,
+                "validation loss ± s.e.": f"{tuned.loss:.3f} ± {tuned.stderr:.3f}",
+                "certified": found.verdict,
+                "runs": str(found.n_runs),
+                "FLOPs": f"{found.train_flops:.1e}",
+            }
+        )
+    return rows
+
+
+def _published_tuned() -> str:
+    """List the talk's tuned hyperparameters of single models in a sentence."""
+    return "; ".join(
+        f"{row.n_params / 1e6:g}M parameters: {row.learning_rate:g}, {row.weight_decay:g}, "
+        f"{row.n_epochs}"
+        for row in talk.TUNED.itertuples()
+    )
 
 
 def _draw(module: ModuleType, story: Story, folder: Path) -> Drawn:

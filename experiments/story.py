@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments import ensembles, regularized, standard
+from experiments.certificates import Certificate
 from experiments.ensembles import Ensembles
 from experiments.executors import Executor
 from experiments.lab import Lab
@@ -29,7 +31,9 @@ class Story:
         world: its settings.
         corpus_sha256: hash of the text.
         bytes_per_token: UTF-8 bytes of a test token, which turn nats per token into bits per byte.
-        standard: runs of the standard recipe.
+        standard: the standard recipe's runs for every number of epochs.
+        standard_certificates: its best learning rate and epochs at each width.
+        standard_best: its runs there.
         regularized: the tuned single models.
         ensembles: the tuned members.
         runs: every run that the recipes asked for.
@@ -40,6 +44,8 @@ class Story:
     corpus_sha256: str
     bytes_per_token: float
     standard: pd.DataFrame
+    standard_certificates: Mapping[int, Certificate]
+    standard_best: pd.DataFrame
     regularized: Regularized
     ensembles: Ensembles
     runs: pd.DataFrame
@@ -51,13 +57,19 @@ class Story:
         return fit_laws(self.regularized, self.ensembles)
 
     @cached_property
-    def standard_best(self) -> pd.DataFrame:
-        """The standard recipe's runs at the epochs that validation selects for each size."""
-        losses = self.standard.fillna({"validation_loss": float("inf")})
-        means = losses.groupby(["width", "n_epochs"])["validation_loss"].mean()
-        best = dict(means.groupby("width").idxmin().to_list())
-        chosen = [best[row.width] == row.n_epochs for row in self.standard.itertuples()]
-        return self.standard[chosen]
+    def standard_epochs(self) -> dict[int, int]:
+        """The number of epochs that validation selects among `standard` at each width."""
+        return standard.best_epochs(self.standard)
+
+    @property
+    def certificates(self) -> list[Certificate]:
+        """Every tuned point, by objective and size."""
+        of_recipes = (
+            self.standard_certificates,
+            self.regularized.certificates,
+            self.ensembles.certificates,
+        )
+        return [found for by_width in of_recipes for _, found in sorted(by_width.items())]
 
     @cached_property
     def key(self) -> str:
@@ -86,14 +98,22 @@ def _source_files() -> list[Path]:
 
 
 def open_lab(
-    world_name: str, *, corpus: str | None, runs: Path, executor: Executor | None = None
+    world_name: str,
+    *,
+    corpus: str | None,
+    runs: Path,
+    executor: Executor | None = None,
+    widths: tuple[int, ...] = (),
 ) -> Lab:
     """Open a world's text and store, to train in this process or where the executor does.
 
+    With widths, those are its model sizes.
+
     Raises:
-        ValueError: unknown world or corpus, too little text, too little memory.
+        ValueError: unknown world or corpus, too little text, too little memory, a width that no
+            model can have.
     """
-    world = get_world(world_name, corpus=corpus)
+    world = get_world(world_name, corpus=corpus, widths=widths)
     return Lab(world, RunStore(runs / world.name), executor)
 
 
@@ -109,7 +129,9 @@ def tell(
         world=lab.world,
         corpus_sha256=lab.text.tokens.corpus_sha256,
         bytes_per_token=lab.text.tokens.bytes_per_token("test"),
-        standard=of_standard,
+        standard=of_standard.sweep,
+        standard_certificates=of_standard.certificates,
+        standard_best=of_standard.best,
         regularized=of_regularized,
         ensembles=of_ensembles,
         runs=lab.used(),

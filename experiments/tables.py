@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 if TYPE_CHECKING:
+    from experiments.certificates import Certificate
     from experiments.claims import Claim
+    from experiments.tune import Tuned
 
-CELL = ["corpus", "n_unique_tokens", "width", "n_params_non_embedding", "weight_decay", "n_epochs"]
+CELL = {
+    "corpus": "corpus",
+    "n_unique_tokens": "D",
+    "width": "width",
+    "n_params_non_embedding": "N",
+    "learning_rate": "lr",
+    "weight_decay": "decay",
+    "n_epochs": "epochs",
+}
+"""Settings that tell cells apart, by column of `RunStore.frame`, and their short names."""
+LOSSES = {"train_loss": "train", "validation_loss": "validation", "test_loss": "test"}
 
 
 def cells_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Average runs over seeds: a row for each size, weight decay and number of epochs."""
-    groups = runs.groupby(CELL, sort=True)
-    table = groups[["train_loss", "validation_loss", "test_loss"]].mean().round(3)
-    table["n_seeds"] = groups["seed"].nunique()
-    table["n_diverged"] = groups["status"].agg(lambda status: int((status == "diverged").sum()))
+    """Average runs over seeds: a row for each text, size and choice of hyperparameters.
+
+    The text is named only where there are several, diverged runs only where there are any.
+    """
+    groups = runs.groupby(list(CELL), sort=True)
+    table = groups[list(LOSSES)].mean().round(3).rename(columns=LOSSES)
+    table["seeds"] = groups["seed"].nunique()
+    table["diverged"] = groups["status"].agg(lambda status: int((status == "diverged").sum()))
     table["seconds"] = groups["seconds"].mean().round(1)
-    return table.reset_index()
+    table = table.reset_index().rename(columns=CELL)
+    same = [name for name in ("corpus", "D") if table[name].nunique() == 1]
+    return table.drop(columns=[*same, *([] if table["diverged"].any() else ["diverged"])])
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
@@ -41,13 +61,106 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
 
 def print_table(frame: pd.DataFrame, *, title: str) -> None:
     """Print a data frame to stdout, as wide as the terminal allows."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+        show_edge=False,
+    )  # fmt: skip
     for column in frame.columns:
         numeric = pd.api.types.is_numeric_dtype(frame[column])
         table.add_column(str(column), justify="right" if numeric else "left", overflow="fold")
     for row in frame.itertuples(index=False):
         table.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in row))
     Console().print(table)
+
+
+def optima_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
+    """Lay tuned points out: a row each, with the loss that tuned it and what the search cost."""
+    from experiments.certificates import AXIS_LABELS
+
+    return pd.DataFrame(
+        [
+            {
+                "width": found.spec.model.width,
+                **{AXIS_LABELS[name]: f"{x:g}" for name, x in found.tuned.best.items()},
+                "loss ± s.e.": f"{found.tuned.loss:.3f} ± {found.tuned.stderr:.3f}",
+                "certified": found.verdict,
+                "runs": found.n_runs,
+                "FLOPs": f"{found.train_flops:.1e}",
+            }
+            for found in certificates
+        ]
+    )
+
+
+def margins_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
+    """Lay out by how much each neighbour of the tuned points is worse, in thousandths of a nat.
+
+    A row a point, two columns an axis (one value lower, one higher). "~" marks a tie, "!" a
+    neighbour that is better by more than the noise.
+    """
+    from experiments.certificates import AXIS_LABELS
+
+    return pd.DataFrame(
+        [
+            {"width": found.spec.model.width}
+            | {
+                f"{AXIS_LABELS[axis]} {'-+'[step > 0]}": _margin(found.tuned, axis, step)
+                for axis in found.tuned.grid.axes
+                if len(found.tuned.grid.axes[axis]) > 1
+                for step in (-1, 1)
+            }
+            for found in certificates
+        ]
+    )
+
+
+def _margin(tuned: Tuned, axis: str, step: int) -> str:
+    for near in tuned.neighbors:
+        if (near.axis, near.step) == (axis, step):
+            if not math.isfinite(near.margin):
+                return "diverged"
+            mark = {"tie": " ~", "better": " !", "worse": ""}[near.verdict]
+            return f"{1000 * near.margin:+.0f}±{1000 * near.stderr:.0f}{mark}"
+    return "end" if tuned.grid.step(tuned.point, axis, step) is None else "not run"
+
+
+OBJECTIVE_TITLES = {
+    "standard": "standard recipe, learning rate and epochs tuned",
+    "single": "single models tuned",
+    "ensemble": "members tuned for the limit of many",
+}
+
+
+def print_certificates(certificates: Sequence[Certificate]) -> None:
+    """Print tuned points with their evidence to stdout, a pair of tables an objective."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not certificates:
+        return
+    for objective, group in itertools.groupby(certificates, key=lambda found: found.objective):
+        of_objective = list(group)
+        print_table(
+            optima_table(of_objective),
+            title=f"{OBJECTIVE_TITLES[objective]}: validation loss, nats",
+        )
+        print_table(
+            margins_table(of_objective),
+            title="neighbours' loss less the optimum's ± s.e., in 0.001 nats",
+        )
+        flattery = [found.tuned.optimism for found in of_objective]
+        console.print(
+            "~ a tie: not told apart at 95 %; ! better by more than the noise.\n"
+            f"Selection flatters these losses by about {fmean(flattery):.3f} nats."
+        )
+    runs: dict[str, float] = {}
+    for found in certificates:
+        runs |= found.runs
+    console.print(
+        f"{len(runs)} runs, {sum(runs.values()):.2g} training FLOPs in all "
+        "(a run that several searches needed counts once)."
+    )

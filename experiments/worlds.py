@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from experiments.grid import Grid
 from experiments.memory import RUNTIME_BYTES, training_bytes
+from experiments.tune import Effort
 from models.config import ModelConfig
 
 
@@ -25,11 +28,19 @@ class World:
         batch_size: windows in a step.
         standard_decay: the usual weight decay.
         standard_epochs: epochs tried by the standard recipe.
-        weight_decays: grid of the tuned recipes.
-        epochs: grid of the tuned recipes.
-        start: (weight decay, epochs) where tuning starts at every size.
+        learning_rates: axis of every search. The defaults of the three axes are the grid of Kim et
+            al. 2025 (arXiv 2509.14786).
+        weight_decays: axis of the tuned recipes.
+        epochs: axis of the tuned recipes.
+        widest: the least and the greatest value to which a search may widen an axis, see `Grid`.
+        last: axes that a search tries only where none of the others is better, see `Effort`.
+        start: (weight decay, epochs) where tuning starts, its learning rate being the rule's.
+        warm_start: tune small sizes first and start each larger one where the last one ended;
+            otherwise all start at once from `start`, which keeps every core at work and is no
+            longer a way where a pilot has chosen `start` well.
         n_seeds: seeds of each cell of the standard recipe, and of the cells near a tuned optimum.
-        n_tuning_members: members that estimate the limit by which members are tuned.
+        n_tuning_members: members that estimate the limit by which members are tuned, near the
+            optimum; at least 3, so that the estimate has an error.
         n_members: members trained in a tuned ensemble; at least 4, so that the law of K can be
             fitted without any one of them.
     """
@@ -44,8 +55,12 @@ class World:
     batch_size: int = 8
     standard_decay: float = 0.1
     standard_epochs: tuple[int, ...]
-    weight_decays: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
-    epochs: tuple[int, ...]
+    learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+    weight_decays: tuple[float, ...] = (0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+    epochs: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    widest: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    last: tuple[str, ...] = ("learning_rate",)
+    warm_start: bool = True
     start: tuple[float, int]
     n_seeds: int
     n_tuning_members: int
@@ -56,8 +71,41 @@ class World:
         return ModelConfig.from_width(width, vocab_size=self.vocab_size, context=self.context)
 
     def learning_rate(self, width: int) -> float:
-        """Return the peak learning rate of a width, the best of three tried at width 64."""
-        return min(1e-2, 0.32 / width)
+        """Return the peak learning rate: the value on the axis nearest to min(0.01, 0.32 / width).
+
+        The rule is the best of three rates tried at width 64; searches start from it.
+        """
+        rule = min(1e-2, 0.32 / width)
+        return Grid(axes={"learning_rate": self.learning_rates}).nearest((rule,))[0]
+
+    def tuned_grid(self) -> Grid:
+        """Return what the tuned recipes search."""
+        return Grid(
+            axes={
+                "learning_rate": self.learning_rates,
+                "weight_decay": self.weight_decays,
+                "n_epochs": self.epochs,
+            },
+            widest=self.widest,
+        )
+
+    def standard_grid(self) -> Grid:
+        """Return what the standard recipe searches: the same at the usual weight decay."""
+        return Grid(
+            axes={
+                "learning_rate": self.learning_rates,
+                "weight_decay": (self.standard_decay,),
+                "n_epochs": self.standard_epochs,
+            }
+        )
+
+    def effort(self, *, n_look: int = 1, n_seeds: int | None = None) -> Effort:
+        """Return how searches spend their runs: the first seed, then all."""
+        return Effort(
+            n_look=n_look,
+            n_seeds=n_seeds or self.n_seeds,
+            last=self.last,
+        )
 
     def memory_bytes(self) -> int:
         """Estimate the most memory a run of this world takes, from its largest arrays.
@@ -83,11 +131,12 @@ WORLDS: dict[str, World] = {
             n_unique_tokens=8_192,
             n_eval_tokens=4_096,
             standard_epochs=(2, 8, 32),
-            epochs=(8, 16, 32),
+            learning_rates=(2.5e-3, 1e-2, 4e-2),
             weight_decays=(0.4, 1.6, 6.4),
+            epochs=(8, 16, 32),
             start=(1.6, 16),
             n_seeds=2,
-            n_tuning_members=2,
+            n_tuning_members=3,
             n_members=4,
         ),
         World(
@@ -96,21 +145,24 @@ WORLDS: dict[str, World] = {
             n_unique_tokens=16_384,
             n_eval_tokens=16_384,
             standard_epochs=(1, 2, 4, 8, 16, 32),
-            epochs=(4, 8, 16, 32, 64),
+            learning_rates=(6.25e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
+            widest={"weight_decay": (0, 25.6), "n_epochs": (1, 128)},
             start=(3.2, 16),
+            warm_start=False,
             n_seeds=3,
-            n_tuning_members=2,
+            n_tuning_members=3,
             n_members=5,
         ),
     )
 }
 
 
-def get_world(name: str, *, corpus: str | None = None) -> World:
-    """Return a world by name, on its own corpus or another.
+def get_world(name: str, *, corpus: str | None = None, widths: tuple[int, ...] = ()) -> World:
+    """Return a world by name, on its own corpus and model sizes or on others.
 
     Raises:
-        ValueError: no such world, or one that needs more memory than this machine has free.
+        ValueError: no such world, a width that no model can have, or a world that needs more memory
+            than this machine has free.
     """
     import psutil
 
@@ -119,6 +171,8 @@ def get_world(name: str, *, corpus: str | None = None) -> World:
     world = WORLDS[name]
     if corpus is not None:
         world = dataclasses.replace(world, corpus=corpus)
+    if widths:
+        world = dataclasses.replace(world, widths=tuple(sorted(set(widths))))
     needed, free = world.memory_bytes(), psutil.virtual_memory().available
     if needed > free:
         raise ValueError(

@@ -12,10 +12,11 @@ from paper_figs.style import COLORS, MARKERS, human, log_ticks
 NAME = "fig02"
 TITLE = "More epochs of one model, standard recipe"
 CAPTION = (
-    "Test loss of the standard recipe (the usual weight decay) against the number of epochs over "
-    "the same unique tokens, one line a model size: mean of the seeds, bars from the lowest to the "
-    "highest seed, rings at the epochs that validation selects. The talk finds the same shape at "
-    "200M tokens, with 4 to 8 epochs best (published)."
+    "Test loss of the standard recipe (the usual weight decay, the learning rate by one rule for "
+    "all sizes) against the number of epochs over the same unique tokens, one line a model size: "
+    "mean of the seeds, bars from the lowest to the highest seed, rings at the epochs that "
+    "validation selects. The talk finds the same shape at 200M tokens, with 4 to 8 epochs best "
+    "(published)."
 )
 
 
@@ -24,7 +25,6 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     runs = story.standard
     keys = ["width", "n_params_non_embedding", "n_epochs"]
     table = runs.groupby(keys)["test_loss"].agg(["mean", "min", "max", "count"]).reset_index()
-    best = story.standard_best.groupby("width")["n_epochs"].first()
     figure, ax = plt.subplots()
     for i, (width, rows) in enumerate(table.groupby("width")):
         errors = [rows["mean"] - rows["min"], rows["max"] - rows["mean"]]
@@ -33,7 +33,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             rows["n_epochs"], rows["mean"], yerr=errors, color=COLORS[i], marker=MARKERS[i],
             label=label, capsize=2,
         )  # fmt: skip
-        chosen = rows[rows["n_epochs"] == best[width]]
+        chosen = rows[rows["n_epochs"] == story.standard_epochs[int(str(width))]]
         ax.plot(
             chosen["n_epochs"], chosen["mean"], "o", markersize=12, fillstyle="none",
             color=COLORS[i],

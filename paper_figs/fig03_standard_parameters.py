@@ -8,15 +8,16 @@ from matplotlib.figure import Figure
 
 from experiments import talk
 from experiments.story import Story
-from paper_figs.style import COLORS, MARKERS, log_ticks
+from paper_figs.style import COLORS, MARKERS, UNCERTIFIED, log_ticks, mark_uncertified
 
 NAME = "fig03"
 TITLE = "More parameters under the standard recipe"
 CAPTION = (
-    "Left: test loss at the usual weight decay against model size, with the epochs that validation "
-    "selects at each size (their number beside the point) and at fixed numbers of epochs; bars "
-    "from the lowest to the highest seed. Right, published (Kim et al. 2025, arXiv 2509.14786): "
-    "the same for 150M to 1.4B parameters on 200M tokens, best epochs and learning rate at each."
+    "Left: test loss at the usual weight decay against model size, with the epochs and the "
+    "learning rate tuned at each size (beside the point) and at fixed numbers of epochs; bars "
+    f"from the lowest to the highest seed. {UNCERTIFIED} Right, published (Kim et al. 2025, arXiv "
+    "2509.14786): the same for 150M to 1.4B parameters on 200M tokens, best epochs and learning "
+    "rate at each."
 )
 
 
@@ -28,8 +29,11 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         1, 2, figsize=(8.4, 3.8), gridspec_kw={"width_ratios": [1.6, 1]}
     )
     frames = []
-    best = story.standard_best.groupby([n, "n_epochs"])["test_loss"].agg(["mean", "min", "max"])
-    frames.append(best.reset_index().assign(series="epochs selected at each size"))
+    tuned = [found.tuned for _, found in sorted(story.standard_certificates.items())]
+    best = story.standard_best.groupby([n, "learning_rate", "n_epochs"])["test_loss"]
+    best = best.agg(["mean", "min", "max"]).reset_index()
+    best["certified"] = [found.certified for found in tuned]
+    frames.append(best.assign(series="tuned at each size"))
     largest = sorted(runs["n_epochs"].unique())[-3:]
     for n_epochs in largest:
         rows = runs[runs["n_epochs"] == n_epochs]
@@ -41,10 +45,13 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             frame[n], frame["mean"], yerr=errors, color=COLORS[i], marker=MARKERS[i], capsize=2,
             linestyle="-" if i == 0 else "--", label=frame["series"].iloc[0],
         )  # fmt: skip
-    for row in frames[0].itertuples():
+    mark_uncertified(
+        ax, best[n].tolist(), best["mean"].tolist(), tuned, color=COLORS[0], marker=MARKERS[0]
+    )
+    for row in best.itertuples():
         ax.annotate(
-            f"{row.n_epochs} ep", (row.n_params_non_embedding, row.mean),
-            textcoords="offset points", xytext=(4, -12), fontsize=8, color=COLORS[0],
+            f"{row.n_epochs} ep\nlr {row.learning_rate:g}", (row.n_params_non_embedding, row.mean),
+            textcoords="offset points", xytext=(4, -22), fontsize=8, color=COLORS[0],
         )  # fmt: skip
     log_ticks(ax, runs[n].tolist())
     ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")

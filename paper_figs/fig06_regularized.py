@@ -9,17 +9,25 @@ from matplotlib.figure import Figure
 
 from experiments import talk
 from experiments.story import Story
-from paper_figs.style import COLORS, MARKERS, human, limit_line, log_ticks, spread_x
+from paper_figs.style import (
+    COLORS,
+    MARKERS,
+    UNCERTIFIED,
+    human,
+    limit_line,
+    log_ticks,
+    mark_uncertified,
+    spread_x,
+)
 
 NAME = "fig06"
-TITLE = "Tuned weight decay and epochs: scaling with parameters and its limit"
+TITLE = "Tuned regularisation: scaling with parameters and its limit"
 CAPTION = (
-    "Left: test loss against model size with weight decay and epochs tuned at every size (one "
-    "point a seed; hollow where the optimum lies on an edge of the grid), the fitted law "
-    "E + A / N^alpha with its extrapolation dashed, and its limit E with a 95 % interval; the "
-    "standard recipe for comparison. Beside each size: weight decay and epochs. Right, published: "
-    "3.43 + 0.05 / N^1.02, N in billions, on 200M tokens, and the standard recipe "
-    "(Kim et al. 2025, arXiv 2509.14786)."
+    "Left: test loss against model size with learning rate, weight decay and epochs tuned at "
+    "every size (beside it; one point a seed), the fitted law E + A / N^alpha with its "
+    "extrapolation dashed, and its limit E with a 95 % interval; the standard recipe, learning "
+    f"rate and epochs tuned, for comparison. {UNCERTIFIED} Right, published: 3.43 + 0.05 / N^1.02, "
+    "N in billions, on 200M tokens, and the standard recipe (Kim et al. 2025, arXiv 2509.14786)."
 )
 
 
@@ -32,16 +40,25 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )
     standard = story.standard_best.groupby(n)["test_loss"].mean()
     ax.plot(standard.index, standard, color=COLORS[1], marker=MARKERS[1], label="standard recipe")
+    mark_uncertified(
+        ax, standard.index.tolist(), standard.tolist(),
+        [found.tuned for _, found in sorted(story.standard_certificates.items())],
+        color=COLORS[1], marker=MARKERS[1],
+    )  # fmt: skip
     for width, rows in best.groupby("width"):
         tuned = story.regularized.tuned[int(str(width))]
         ax.plot(
             rows[n], rows["test_loss"], MARKERS[0], color=COLORS[0],
-            fillstyle="full" if tuned.certified else "none",
             label="tuned, one point a seed" if width == best["width"].min() else None,
         )  # fmt: skip
-        weight_decay, n_epochs = tuned.point
+        mark_uncertified(
+            ax, rows[n].tolist(), rows["test_loss"].tolist(), [tuned] * len(rows),
+            color=COLORS[0], marker=MARKERS[0],
+        )  # fmt: skip
+        learning_rate, weight_decay, n_epochs = tuned.point
         ax.annotate(
-            f"wd {weight_decay:g}\n{n_epochs} ep", (rows[n].iloc[0], rows["test_loss"].max()),
+            f"lr {learning_rate:g}\nwd {weight_decay:g}\n{n_epochs:g} ep",
+            (rows[n].iloc[0], rows["test_loss"].max()),
             textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8, color=COLORS[0],
         )  # fmt: skip
     inside = spread_x(best[n].min(), best[n].max())
@@ -67,7 +84,16 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     published.xaxis.set_major_formatter(lambda value, _: human(value))
     published.set(xlabel="parameters", title="published: 200M tokens")
     published.legend()
-    columns = ["width", n, "weight_decay", "n_epochs", "seed", "validation_loss", "test_loss"]
-    ours = best[columns].assign(series="tuned", law=fit.predict(best[[n]])["mean"].to_numpy())
-    theirs = story.standard_best[columns].assign(series="standard")
-    return figure, pd.concat([ours, theirs], ignore_index=True)
+    columns = [
+        "width", n, "learning_rate", "weight_decay", "n_epochs", "seed", "validation_loss",
+        "test_loss",
+    ]  # fmt: skip
+    law = fit.predict(best[[n]])["mean"].to_numpy()
+    tuned_of = {"tuned": story.regularized.certificates, "standard": story.standard_certificates}
+    tables = [
+        table[columns].assign(
+            series=series, certified=[tuned_of[series][w].tuned.certified for w in table["width"]]
+        )
+        for series, table in (("tuned", best.assign(law=law)), ("standard", story.standard_best))
+    ]
+    return figure, pd.concat(tables, ignore_index=True)

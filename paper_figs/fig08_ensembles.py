@@ -10,16 +10,24 @@ from matplotlib.figure import Figure
 from experiments import talk
 from experiments.limits import member_curve
 from experiments.story import Story
-from paper_figs.style import COLORS, MARKERS, human, limit_line, spread_x
+from paper_figs.style import (
+    COLORS,
+    MARKERS,
+    UNCERTIFIED,
+    human,
+    limit_line,
+    mark_uncertified,
+    spread_x,
+)
 
 NAME = "fig08"
 TITLE = "Ensembles against one ever larger model, at equal total size"
 CAPTION = (
     "Left: test loss against total parameters N x K for ensembles of K members (logits averaged, "
     "means over subsets of the members), one line a member size, members tuned for the ensemble; "
-    "dotted: fitted E + A / K^gamma. The tuned single models and their law's limit for comparison. "
-    "Right, published: members of 300M, 3.34 + 0.25 / K, against 3.43 + 0.05 / N^1.02 "
-    "(Kim et al. 2025, arXiv 2509.14786)."
+    "dotted: fitted E + A / K^gamma. The tuned single models and their law's limit for "
+    f"comparison. {UNCERTIFIED} Right, published: members of 300M, 3.34 + 0.25 / K, against 3.43 + "
+    "0.05 / N^1.02 (Kim et al. 2025, arXiv 2509.14786)."
 )
 
 
@@ -30,7 +38,12 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         1, 2, figsize=(9.2, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
     )
     single = story.regularized.best.groupby(n)["test_loss"].mean()
-    ax.plot(single.index, single, color="black", marker="x", label="one tuned model")
+    ax.plot(single.index, single, color="black", marker="o", label="one tuned model")
+    mark_uncertified(
+        ax, single.index.tolist(), single.tolist(),
+        [found for _, found in sorted(story.regularized.tuned.items())],
+        color="black", marker="o",
+    )  # fmt: skip
     tables = []
     for i, (width, fit) in enumerate(story.laws.ensembles.items()):
         table = member_curve(story.ensembles.curves, width)
@@ -40,10 +53,17 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             size * table["n_members"], table["test_loss"], color=COLORS[i], marker=MARKERS[i],
             label=f"members of {human(size)}: limit {limit}",
         )  # fmt: skip
+        tuned = story.ensembles.tuned[width]
+        mark_uncertified(
+            ax, (size * table["n_members"]).tolist(), table["test_loss"].tolist(),
+            [tuned] * len(table), color=COLORS[i], marker=MARKERS[i],
+        )  # fmt: skip
         members = spread_x(1, 100)
         curve = fit.predict(pd.DataFrame({"n_members": members}))["mean"]
         ax.plot(size * members, curve, color=COLORS[i], linestyle=":", linewidth=1.2)
-        tables.append(table.assign(width=width, n_params_non_embedding=size))
+        tables.append(
+            table.assign(width=width, n_params_non_embedding=size, certified=tuned.certified)
+        )
     limit_line(ax, story.laws.single_limit, color="black", label="limit of one model")
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(lambda value, _: human(value))

@@ -7,16 +7,18 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
+from experiments.certificates import AXIS_LABELS
 from experiments.story import Story
 from paper_figs.style import COLORS, MARKERS, human
 
 NAME = "fig09"
 TITLE = "Hyperparameters against the size of the ensemble"
 CAPTION = (
-    "Test loss against the number of members (logits averaged, means over subsets) with the weight "
-    "decay and epochs tuned for one model, those of the heuristic (twice the epochs, half the "
-    "decay) and those tuned for the ensemble, one panel a member size. Where two choices fall on "
-    "the same cell, one line stands for both."
+    "Test loss against the number of members (logits averaged, means over subsets) with the "
+    "learning rate, weight decay and epochs tuned for one model, those of the heuristic (twice "
+    "the epochs, half the decay) and those tuned for the ensemble, one panel a member size. Where "
+    "two choices fall on the same cell, one line stands for both. The legend says which tuned "
+    "cells are not certified."
 )
 CHOICES = ("single", "heuristic", "ensemble")
 
@@ -25,7 +27,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw one panel a size, one line a way to choose hyperparameters."""
     curves = story.ensembles.curves
     curves = curves[(curves["average"] == "logit") & curves["chosen_for"].isin(CHOICES)]
-    keys = ["width", "n_params_non_embedding", "chosen_for", "weight_decay", "n_epochs"]
+    keys = ["width", "n_params_non_embedding", "chosen_for", *AXIS_LABELS]
     table = curves.groupby([*keys, "n_members"])["test_loss"].mean().reset_index()
     widths = sorted(table["width"].unique())
     n_columns = min(len(widths), 2)
@@ -43,15 +45,20 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             of_width, x="n_members", y="test_loss", hue="chosen_for", style="chosen_for",
             dashes=False, markeredgecolor="none", ax=ax, **encoding,
         )  # fmt: skip
-        cells = of_width.groupby("chosen_for")[["weight_decay", "n_epochs"]].first()
+        cells = of_width.groupby("chosen_for")[list(AXIS_LABELS)].first()
+        tuned = {"single": story.regularized.tuned, "ensemble": story.ensembles.tuned}
         handles, choices = ax.get_legend_handles_labels()
         labels = [
-            f"{choice}: wd {cells.weight_decay[choice]:g}, {cells.n_epochs[choice]:g} epochs"
+            f"{choice}: lr {cells.learning_rate[choice]:g}, wd {cells.weight_decay[choice]:g}, "
+            f"{cells.n_epochs[choice]:g} epochs"
+            + (" (not certified)" if choice in tuned and not tuned[choice][width].certified else "")
             for choice in choices
         ]
         ax.legend(handles, labels, fontsize=7.5)
         ax.set(title=f"N = {human(of_width['n_params_non_embedding'].iloc[0])}")
         ax.set(xlabel="", ylabel="", xticks=sorted(table["n_members"].unique()))
+    for ax in axes.flat[len(widths) :]:
+        ax.set_visible(False)
     for ax in axes[-1]:
         ax.set_xlabel("members K")
     for ax in axes[:, 0]:

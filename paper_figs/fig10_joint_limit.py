@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments import talk
 from experiments.story import Story
-from paper_figs.style import COLORS, MARKERS, limit_line, log_ticks
+from paper_figs.style import COLORS, MARKERS, UNCERTIFIED, limit_line, log_ticks, mark_uncertified
 
 NAME = "fig10"
 TITLE = "Members to infinity and parameters to infinity: the joint limit"
@@ -17,8 +17,9 @@ CAPTION = (
     "Left: test loss of the best standard recipe, the tuned single model, ensembles of 1 to K "
     "members tuned at every size (grey, larger K darker) and the fitted limit of infinitely many "
     "members, against the size of a member; the joint limit with its 95 % interval, or the "
-    "statement that these runs do not identify it. Right, published: limits of infinitely many "
-    "members at 200M tokens and the joint limit 3.17 (Kim et al. 2025, arXiv 2509.14786)."
+    f"statement that these runs do not identify it. {UNCERTIFIED} Right, published: limits of "
+    "infinitely many members at 200M tokens and the joint limit 3.17 (Kim et al. 2025, arXiv "
+    "2509.14786)."
 )
 
 
@@ -33,6 +34,15 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     single = story.regularized.best.groupby(n)["test_loss"].mean()
     ax.plot(standard.index, standard, color=COLORS[1], marker=MARKERS[1], label="standard")
     ax.plot(single.index, single, color=COLORS[0], marker=MARKERS[0], label="tuned single model")
+    for means, certificates, i in (
+        (standard, story.standard_certificates, 1),
+        (single, story.regularized.certificates, 0),
+    ):
+        mark_uncertified(
+            ax, means.index.tolist(), means.tolist(),
+            [found.tuned for _, found in sorted(certificates.items())],
+            color=COLORS[i], marker=MARKERS[i],
+        )  # fmt: skip
     table = laws.ensemble_table
     largest = table["n_members"].max()
     for n_members, rows in table.groupby("n_members"):
@@ -50,6 +60,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), color=COLORS[3],
         marker=MARKERS[2], capsize=2, label="K to infinity",
     )  # fmt: skip
+    members = [story.ensembles.tuned[width] for width in laws.ensembles]
+    mark_uncertified(ax, sizes, values.tolist(), members, color=COLORS[3], marker=MARKERS[2])
     limit_line(ax, laws.joint_limit, color=COLORS[2], label="joint limit")
     log_ticks(ax, sizes)
     ax.set(

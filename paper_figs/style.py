@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.intervals import Estimate
+from experiments.tune import Tuned
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -29,6 +30,10 @@ STYLE = {
     "text.usetex": False,
     "svg.fonttype": "none",
 }
+
+
+UNCERTIFIED = "Hollow: hyperparameters that are not certified (on an edge of the grid, say)."
+"""What every caption of a figure with tuned points says of `mark_uncertified`."""
 
 
 def human(count: float) -> str:
@@ -68,3 +73,20 @@ def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
     # The data set the scale: a wide interval runs off the page rather than flattening them.
     margin = 0.2 * (top - bottom)
     ax.set_ylim(min(bottom, limit.value - margin), max(top, limit.value + margin))
+
+
+def mark_uncertified(
+    ax: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    tuned: Sequence[Tuned],
+    *,
+    color: str,
+    marker: str,
+) -> None:
+    """Make the points hollow whose hyperparameters are not certified; one optimum a point."""
+    hollow = [i for i, found in enumerate(tuned) if not found.certified]
+    ax.plot(
+        [x[i] for i in hollow], [y[i] for i in hollow], linestyle="none", marker=marker,
+        markeredgecolor=color, markerfacecolor="white", zorder=4, label="_uncertified",
+    )  # fmt: skip

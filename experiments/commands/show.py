@@ -17,7 +17,7 @@ MOST_RUNS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """Print the runs of a store: losses averaged over seeds, and what is not done and why."""
+    """Print the runs of a store: losses averaged over seeds, tuned points, what is not done."""
 
     runs: Annotated[Path, tyro.conf.Positional] = Path("runs/quick")
     """A folder of runs."""
@@ -54,14 +54,16 @@ class Show:
 
 
 def _print_tables(root: Path, runs: pd.DataFrame) -> None:
+    from experiments.certificates import load_certificates
     from experiments.overview import imported_table, summary, unfinished_lines
     from experiments.rows import OURS
-    from experiments.tables import cells_table, print_table
+    from experiments.tables import cells_table, print_certificates, print_table
 
     print(f"{root}: {summary(runs)}")
     finished = runs[(runs["source"] == OURS) & runs["status"].isin(["done", "diverged"])]
     if not finished.empty:
         print_table(cells_table(finished), title="means over seeds, nats per token")
+    print_certificates(load_certificates(root))
     unfinished = unfinished_lines(runs)
     if unfinished:
         print("not done: steps trained of steps wanted, and why")

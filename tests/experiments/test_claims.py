@@ -7,12 +7,28 @@ import pandas as pd
 import pytest
 
 from experiments import claims_part1
+from experiments.grid import Grid
 from experiments.intervals import Estimate
 from experiments.tune import Tuned
 
 
 def estimate(value, half=0.02, n=5):
     return Estimate(value=value, low=value - half, high=value + half, n=n)
+
+
+def tuned_at(decay, n_epochs, *, certified=True):
+    """A search that has seen its neighbours, or one whose optimum lies on an edge."""
+    axes = {
+        "learning_rate": (0.01,),
+        "weight_decay": (decay / 2, decay, decay * 2),
+        "n_epochs": (n_epochs // 2, n_epochs, n_epochs * 2)[: 3 if certified else 2],
+    }
+    grid, point = Grid(axes=axes), (0.01, decay, n_epochs)
+    looks = {point: 4.0} | dict.fromkeys(grid.neighbors(point), 5.0)
+    values = {p: (loss, loss + 0.01) for p, loss in looks.items()}
+    tuned = Tuned(grid=grid, n_look=1, path=(point,), looks=looks, values=values)
+    assert tuned.certified == certified
+    return tuned
 
 
 UNIDENTIFIED = Estimate(value=0.0, low=-np.inf, high=np.inf, n=5)
@@ -37,7 +53,7 @@ def standard_story(test, **options):
     means = runs.groupby(["width", "n_epochs"])["validation_loss"].mean()
     best = dict(means.groupby("width").idxmin().to_list())
     chosen = runs[[best[row.width] == row.n_epochs for row in runs.itertuples()]]
-    return SimpleNamespace(standard=runs, standard_best=chosen)
+    return SimpleNamespace(standard=runs, standard_best=chosen, standard_epochs=best)
 
 
 HURTS = {(16, 8): 4.5, (16, 32): 4.9, (64, 8): 4.4, (64, 32): 5.6}
@@ -85,7 +101,7 @@ def limits_story(*, single, joint=JOINT, ensembles=(3.95, 3.9, 3.85), nested=Non
         joint=SimpleNamespace(members_first=3.8, params_first=3.8),
         nested_gap=nested or estimate(0.0, 0.01),
     )  # fmt: skip
-    tuned = {w: Tuned(point=(1.6, 32), values={}, certified=True, edges=()) for w in limits}
+    tuned = {w: tuned_at(1.6, 32) for w in limits}
     story = standard_story({(16, 8): 4.7, (32, 8): 4.5})
     return SimpleNamespace(
         laws=laws, ensembles=SimpleNamespace(tuned=tuned), standard_best=story.standard_best
@@ -132,12 +148,7 @@ def test_order_of_limits(nested, expected):
 
 
 def tuned_decays(*decays, certified=True):
-    tuned = {
-        16 * 2**i: Tuned(
-            point=(decay, 16), values={}, certified=certified, edges=() if certified else ("x",)
-        )
-        for i, decay in enumerate(decays)
-    }
+    tuned = {16 * 2**i: tuned_at(decay, 16, certified=certified) for i, decay in enumerate(decays)}
     return SimpleNamespace(
         regularized=SimpleNamespace(tuned=tuned), world=SimpleNamespace(n_seeds=3)
     )

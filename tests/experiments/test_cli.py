@@ -20,6 +20,7 @@ def test_version_and_help():
     for command in (
         "reproduce",
         "run",
+        "tune",
         "show",
         "import",
         "claims",
@@ -37,6 +38,7 @@ def test_version_and_help():
         (["reproduce", "--world", "huge"], "world must be one of tiny, quick; not 'huge'"),
         (["reproduce", "--corpus", "nonsense"], "nonsense"),
         (["claims", "--corpus", "files:/nowhere/at/all"], "/nowhere/at/all"),
+        (["tune", "--widths", "15"], "width must be"),
         (["figures", "fig99"], "figure must be one of"),
         (["show", "/nowhere/at/all"], "holds no runs"),
     ],
@@ -72,7 +74,27 @@ def test_run_and_show_print_the_cells(tmp_path, capsys):
     table = tmp_path / "runs.csv"
     assert main(["show", str(tmp_path / "tiny"), "--csv", str(table)]) == 0
     frame = pd.read_csv(table)
-    assert len(frame) == 3 * 3 * 2
+    at_the_rule = frame[frame["learning_rate"] == 0.01]
+    assert len(at_the_rule) == 3 * 3 * 2  # widths, epochs, seeds
+    assert len(frame) > len(at_the_rule)  # the learning rate was tuned from there
     assert frame["test_loss"].between(1, 10).all()
     specs = [json.loads(p.read_text()) for p in (tmp_path / "tiny").glob("*/spec.json")]
     assert {spec["optimizer"]["weight_decay"] for spec in specs} == {0.1}
+
+
+def test_tune_prints_optima_margins_and_what_they_cost(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ["tune", "--world", "tiny", "--widths", "8", "--runs", str(tmp_path)]
+    assert main(arguments) == 0
+    table = capsys.readouterr().out
+    assert "loss ± s.e." in table
+    assert "decay +" in table
+    assert max(map(len, table.splitlines())) <= 80
+    assert main([*arguments, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert f"{found['loss']:.3f} ± {found['stderr']:.3f}" in table
+    assert f"{found['n_runs']} runs" in table
+    assert found["certified"] == (not found["flaws"])
+    assert found["n_runs"] == len(list(tmp_path.glob("tiny/*/result.json")))
+    assert main(["show", str(tmp_path / "tiny")]) == 0
+    assert table in capsys.readouterr().out

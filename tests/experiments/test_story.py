@@ -47,7 +47,7 @@ def test_tuned_decay_beats_the_standard_recipe_at_every_size(story):
     for width in story.world.widths:
         tuned = mean_loss(story.regularized.best, width=width)
         assert tuned < mean_loss(story.standard_best, width=width)
-        assert story.regularized.tuned[width].point[0] > story.world.standard_decay
+        assert story.regularized.tuned[width].best["weight_decay"] > story.world.standard_decay
 
 
 def test_every_member_lowers_the_loss_and_the_limit_is_below_all(story):
