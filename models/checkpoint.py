@@ -6,10 +6,12 @@ run is an orbax checkpoint, written beside the old one and renamed into place.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,7 +35,7 @@ def _names(params: Params) -> list[str]:
 def save_params(path: Path, model: ModelConfig, params: Params) -> None:
     """Write weights to a safetensors file, whole or not at all."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.to_pure_dict(params))]
-    metadata = {"model": json.dumps(vars(model), sort_keys=True)}
+    metadata = {"model": json.dumps(dataclasses.asdict(model), sort_keys=True)}
     beside = path.with_suffix(f".{os.getpid()}.tmp")
     beside.write_bytes(save(dict(zip(_names(params), leaves, strict=True)), metadata))
     os.replace(beside, path)
@@ -45,18 +47,37 @@ def load_params(path: Path, model: ModelConfig) -> Params:
     Raises:
         CheckpointError: the file is missing, damaged, or of another architecture (says how).
     """
-    abstract = jax.eval_shape(lambda: init_params(model, 0))
+    found, params = load_model(path)
+    if found != model:
+        differing = [k for k, v in vars(model).items() if getattr(found, k) != v]
+        said = ", ".join(f"{k} {getattr(found, k)} not {getattr(model, k)}" for k in differing)
+        raise CheckpointError(f"{path} holds another architecture: {said}")
+    return params
+
+
+def load_model(path: Path) -> tuple[ModelConfig, Params]:
+    """Read an architecture with its weights.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
     try:
         with safe_open(str(path), framework="numpy") as file:
-            found = json.loads(file.metadata()["model"])
-            if found != vars(model):
-                differing = [k for k, v in vars(model).items() if found.get(k) != v]
-                said = ", ".join(f"{k} {found.get(k)} not {vars(model)[k]}" for k in differing)
-                raise CheckpointError(f"{path} holds another architecture: {said}")
-            leaves = [file.get_tensor(name) for name in _names(abstract)]
-    except (OSError, KeyError, SafetensorError, json.JSONDecodeError) as error:
+            model = ModelConfig.from_dict(json.loads(file.metadata()["model"]))
+            abstract = jax.eval_shape(lambda: init_params(model, 0))
+            stored = set(file.keys())
+            leaves = [_tensor(file, name, stored, model) for name in _names(abstract)]
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read as weights: {error}") from error
-    return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+    return model, jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+
+
+def _tensor(file: Any, name: str, stored: set[str], model: ModelConfig) -> np.ndarray:
+    """Read one array; files written before blocks were stacked hold a matrix for each layer."""
+    if name in stored or not name.startswith("blocks."):
+        return file.get_tensor(name)
+    inner = name.removeprefix("blocks.")
+    return np.stack([file.get_tensor(f"blocks.{i}.{inner}") for i in range(model.n_layers)])
 
 
 def save_state(folder: Path, state: TrainState) -> None:

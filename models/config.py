@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 DataOrder = Literal["reshuffled", "fixed"]
+OptimizerName = Literal["adamw", "muon"]
+Decayed = Literal["matrices", "hidden", "all"]
+Schedule = Literal["cosine", "wsd"]
+Precision = Literal["float32", "bfloat16"]
+WeightAverage = Literal["none", "ema", "snapshots"]
+
+
+_LATER = {"since": 2}
+"""Marks a setting that runs of schema 1 did not have; its default is what they did."""
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -13,9 +23,62 @@ def _require(condition: bool, name: str, value: object, allowed: str) -> None:
         raise ValueError(f"{name} must be {allowed}; not {value!r}")
 
 
+def _require_sizes(settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        _require(isinstance(value, int) and value >= 1, name, value, "a whole number >= 1")
+
+
+def _require_choice(settings: object, name: str, choices: Any) -> None:
+    allowed = get_args(choices)
+    _require(getattr(settings, name) in allowed, name, getattr(settings, name), f"one of {allowed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeScaling:
+    """Llama 3's stretch of the rotary frequencies beyond the context it was first trained on.
+
+    Wavelengths below `original_context / high_frequency` stay, those above
+    `original_context / low_frequency` grow by `factor`, the ones between are interpolated
+    (Grattafiori et al. 2024, arXiv 2407.21783).
+    """
+
+    factor: float
+    low_frequency: float
+    high_frequency: float
+    original_context: int
+
+    def __post_init__(self) -> None:
+        _require_sizes(self, "original_context")
+        _require(self.factor >= 1, "factor", self.factor, ">= 1")
+        _require(
+            0 < self.low_frequency < self.high_frequency,
+            "low_frequency",
+            self.low_frequency,
+            f"between 0 and high_frequency {self.high_frequency}",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Shape of a Llama-style decoder: RMSNorm, rotary attention, SwiGLU, no biases.
+
+    Attributes:
+        vocab_size: token ids the model knows.
+        width: channels of the residual stream.
+        n_layers: blocks.
+        n_heads: query heads.
+        mlp_width: hidden channels of the SwiGLU layer.
+        context: most positions the model looks at.
+        tied_embeddings: the output head is the transposed embedding.
+        n_kv_heads: heads of keys and values, each shared by n_heads / n_kv_heads query heads
+            (Ainslie et al. 2023); by default as many as query heads.
+        rope_base: base of the rotary frequencies.
+        rope_scaling: stretch of these frequencies to a longer context, as Llama 3 has it.
+        norm_epsilon: added to the mean square in every norm.
+        attend_across_documents: let a position look at documents before its own in the window;
+            False confines attention to the document (packing with a mask).
+        end_of_text_id: the token that ends a document.
 
     Raises:
         ValueError: a size below 1, an odd head width, or a width that the heads do not divide.
@@ -28,13 +91,41 @@ class ModelConfig:
     mlp_width: int
     context: int
     tied_embeddings: bool = False
+    n_kv_heads: int | None = field(default=None, metadata=_LATER)
+    rope_base: float = field(default=10_000.0, metadata=_LATER)
+    rope_scaling: RopeScaling | None = field(default=None, metadata=_LATER)
+    norm_epsilon: float = field(default=1e-6, metadata=_LATER)
+    attend_across_documents: bool = field(default=True, metadata=_LATER)
+    end_of_text_id: int = field(default=0, metadata=_LATER)
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "width", "n_layers", "n_heads", "mlp_width", "context"):
-            value = getattr(self, name)
-            _require(isinstance(value, int) and value >= 1, name, value, "a whole number >= 1")
+        _require_sizes(
+            self, "vocab_size", "width", "n_layers", "n_heads", "mlp_width", "context", "kv_heads"
+        )
         _require(self.width % self.n_heads == 0, "n_heads", self.n_heads, "a divisor of width")
         _require(self.head_width % 2 == 0, "width / n_heads", self.head_width, "even (rotary)")
+        _require(
+            self.n_heads % self.kv_heads == 0, "n_kv_heads", self.n_kv_heads, "a divisor of n_heads"
+        )
+        for name in ("rope_base", "norm_epsilon"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
+        _require(
+            0 <= self.end_of_text_id < self.vocab_size,
+            "end_of_text_id",
+            self.end_of_text_id,
+            f"in [0, {self.vocab_size})",
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Read what `dataclasses.asdict` wrote; settings left out take their default.
+
+        Raises:
+            TypeError: a setting is missing or unknown.
+            ValueError: a value is not allowed.
+        """
+        scaling = values.get("rope_scaling")
+        return cls(**{**values, "rope_scaling": RopeScaling(**scaling) if scaling else None})
 
     @classmethod
     def from_width(
@@ -64,9 +155,15 @@ class ModelConfig:
         return self.width // self.n_heads
 
     @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.n_heads if self.n_kv_heads is None else self.n_kv_heads
+
+    @property
     def n_params_non_embedding(self) -> int:
         """Weights of the blocks and norms; the N of every law fitted here."""
-        block = 4 * self.width**2 + 3 * self.width * self.mlp_width + 2 * self.width
+        attention = 2 * self.width * self.head_width * (self.n_heads + self.kv_heads)
+        block = attention + 3 * self.width * self.mlp_width + 2 * self.width
         return self.n_layers * block + self.width
 
     @property
@@ -88,10 +185,24 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW with decoupled decay: each step takes `lr * weight_decay` off every matrix.
+    """The optimiser: AdamW, or Muon for the matrices of the blocks and AdamW for the rest.
 
-    Embeddings decay too, norm gains do not. The learning rate warms up linearly, then follows a
-    cosine to zero at the last step.
+    Decay is decoupled (Loshchilov and Hutter 2019): each step takes `lr * weight_decay` off every
+    decayed tensor, whatever its gradient. The learning rate warms up linearly and ends at zero.
+
+    Attributes:
+        learning_rate: peak of the schedule, of AdamW and Muon alike (Muon's update is scaled to
+            AdamW's root mean square, Liu et al. 2025, arXiv 2502.16982).
+        weight_decay: decay per step in units of the learning rate.
+        beta1: decay of AdamW's first moment, and of Muon's momentum.
+        beta2: decay of AdamW's second moment.
+        epsilon: added to the root of the second moment.
+        warmup_fraction: share of the steps in which the rate rises.
+        name: `adamw` or `muon`.
+        decayed: what decays: `matrices` (embedding and output head among them), `hidden` (the
+            matrices of the blocks only) or `all` (norm gains too).
+        schedule: `cosine`, or `wsd`: constant after the warm-up, then linear to zero.
+        cooldown_fraction: share of the steps in `wsd`'s fall to zero.
 
     Raises:
         ValueError: a rate, decay or coefficient outside its range.
@@ -103,6 +214,10 @@ class OptimizerConfig:
     beta2: float = 0.95
     epsilon: float = 1e-8
     warmup_fraction: float = 0.05
+    name: OptimizerName = field(default="adamw", metadata=_LATER)
+    decayed: Decayed = field(default="matrices", metadata=_LATER)
+    schedule: Schedule = field(default="cosine", metadata=_LATER)
+    cooldown_fraction: float = field(default=0.2, metadata=_LATER)
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "> 0")
@@ -111,11 +226,20 @@ class OptimizerConfig:
         for name in ("beta1", "beta2", "warmup_fraction"):
             value = getattr(self, name)
             _require(0 <= value < 1, name, value, "in [0, 1)")
+        _require_choice(self, "name", OptimizerName)
+        _require_choice(self, "decayed", Decayed)
+        _require_choice(self, "schedule", Schedule)
+        _require(
+            0 < self.cooldown_fraction <= 1 - self.warmup_fraction,
+            "cooldown_fraction",
+            self.cooldown_fraction,
+            "positive, and at most 1 - warmup_fraction",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How the unique tokens are read: how often, in which batches, in which order.
+    """How the unique tokens are read, and what is done to the weights beside the optimiser.
 
     Attributes:
         n_epochs: passes over the unique tokens.
@@ -124,16 +248,29 @@ class TrainConfig:
             first one, as in Kim et al. 2025 (arXiv 2509.14786).
         window_jitter: cut the token stream into windows at a new phase every epoch, so that a
             repeated text is never cut twice in the same places.
+        dropout: share of channels set to zero after the embedding, attention and SwiGLU layers.
+        precision: number format of the matrix products; weights and moments stay float32.
+        weight_average: what is scored and kept at the end: the last weights (`none`), their
+            exponential moving average (`ema`), or the mean of the weights at the ends of the last
+            `n_snapshots` epochs (`snapshots`).
+        ema_decay: decay per step of the moving average; younger ones are plain means.
+        n_snapshots: epochs whose last weights are averaged; all of them where there are fewer.
     """
 
     n_epochs: int
     batch_size: int = 8
     data_order: DataOrder = "reshuffled"
     window_jitter: bool = True
+    dropout: float = field(default=0.0, metadata=_LATER)
+    precision: Precision = field(default="float32", metadata=_LATER)
+    weight_average: WeightAverage = field(default="none", metadata=_LATER)
+    ema_decay: float = field(default=0.99, metadata=_LATER)
+    n_snapshots: int = field(default=4, metadata=_LATER)
 
     def __post_init__(self) -> None:
-        for name in ("n_epochs", "batch_size"):
-            value = getattr(self, name)
-            _require(isinstance(value, int) and value >= 1, name, value, "a whole number >= 1")
-        orders = ("reshuffled", "fixed")
-        _require(self.data_order in orders, "data_order", self.data_order, f"one of {orders}")
+        _require_sizes(self, "n_epochs", "batch_size", "n_snapshots")
+        _require_choice(self, "data_order", DataOrder)
+        _require_choice(self, "precision", Precision)
+        _require_choice(self, "weight_average", WeightAverage)
+        for name in ("dropout", "ema_decay"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")

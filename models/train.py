@@ -69,12 +69,19 @@ def learning_rate_at(step: jax.Array | int, hyper: Hyperparameters) -> jax.Array
     return hyper.learning_rate * jnp.where(step + 1 <= hyper.warmup_steps, warmup, cosine)
 
 
+def _is_matrix(params: Params) -> Params:
+    """Tell matrices from norm gains, which the stacking of blocks makes two-dimensional too."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: "gain" not in {getattr(key, "key", None) for key in path}, params
+    )
+
+
 def _adamw(hyper: Hyperparameters, learning_rate: Scalar) -> optax.GradientTransformation:
     return optax.chain(
         optax.scale_by_adam(hyper.beta1, hyper.beta2, hyper.epsilon),  # type: ignore[arg-type]
         optax.add_decayed_weights(
             hyper.weight_decay,  # type: ignore[arg-type]
-            mask=lambda params: jax.tree.map(lambda p: p.ndim >= 2, params),
+            mask=_is_matrix,
         ),
         optax.scale(-learning_rate),  # type: ignore[arg-type]
     )

@@ -1,20 +1,69 @@
 """A Llama-style decoder in flax nnx: RMSNorm, rotary attention, SwiGLU, no biases.
 
-Shapes in names: B sequences, T positions, N = B * T positions side by side, D width, H heads,
-K channels of a head, F hidden width of the SwiGLU layer, V vocabulary. Activations are kept flat
-as [N, D]: on a CPU this takes a quarter off the gradient's time.
+Shapes in names: B sequences, T positions, N = B * T positions side by side, S positions looked at,
+D width, H query heads, G heads of keys and values, K channels of a head, F hidden width of the
+SwiGLU layer, L layers, V vocabulary. Activations are kept flat as [N, D]: on a CPU this takes a
+quarter off the gradient's time. The weights of all blocks are stacked along a first axis L, so
+that a deep model compiles as one scanned block.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
+from models.attention import attend
 from models.config import ModelConfig
 
-ROPE_BASE = 10_000.0
 EMBEDDING_STD = 0.02
+
+UNROLLED_LAYERS = 4
+"""Models with at most this many blocks are compiled block by block: a scan costs them speed."""
+
+
+class Dropout(NamedTuple):
+    """Set a share `rate` of channels to zero, drawn from `key`, and scale up the others."""
+
+    key: jax.Array
+    rate: jax.Array | float
+
+    def __call__(self, x_ND: jax.Array, *place: int | jax.Array) -> jax.Array:
+        """Drop channels of [N, D]; a `place` in the network has its own draw."""
+        key = self.key
+        for index in place:
+            key = jax.random.fold_in(key, index)
+        kept = jax.random.bernoulli(key, 1 - self.rate, x_ND.shape)
+        return jnp.where(kept, x_ND / (1 - self.rate), 0).astype(x_ND.dtype)
+
+
+class Cache(NamedTuple):
+    """Keys and values of the positions read so far, and which of their tokens end a document."""
+
+    keys_LBSGK: jax.Array
+    values_LBSGK: jax.Array
+    ends_BS: jax.Array
+
+
+class Positions(NamedTuple):
+    """Where the T positions of each sequence stand, and which document they belong to.
+
+    `at_BT` may be [1, T], the same for all; `documents_BT` is None where it makes no difference.
+    """
+
+    at_BT: jax.Array
+    documents_BT: jax.Array | None
+
+
+class Past(NamedTuple):
+    """What one layer can look at: keys and values, and the document of each position."""
+
+    keys_BSGK: jax.Array
+    values_BSGK: jax.Array
+    documents_BS: jax.Array | None
 
 
 def _matrix(rngs: nnx.Rngs, n_in: int, n_out: int, scale: float = 1.0) -> nnx.Param:
@@ -25,55 +74,76 @@ def _matrix(rngs: nnx.Rngs, n_in: int, n_out: int, scale: float = 1.0) -> nnx.Pa
 class RMSNorm(nnx.Module):
     """Divide by the root mean square over channels, then scale each channel."""
 
-    def __init__(self, width: int) -> None:
-        self.gain = nnx.Param(jnp.ones(width))
+    def __init__(self, config: ModelConfig) -> None:
+        self.gain = nnx.Param(jnp.ones(config.width))
+        self.epsilon = config.norm_epsilon
 
     def __call__(self, x_ND: jax.Array) -> jax.Array:
-        """Normalise [N, D]."""
-        mean_square = jnp.mean(jnp.square(x_ND), axis=-1, keepdims=True)
-        return x_ND * jax.lax.rsqrt(mean_square + 1e-6) * self.gain[...]
+        """Normalise [N, D], in float32 whatever the precision of x."""
+        x32_ND = x_ND.astype(jnp.float32)
+        mean_square = jnp.mean(jnp.square(x32_ND), axis=-1, keepdims=True)
+        normed = x32_ND * jax.lax.rsqrt(mean_square + self.epsilon)
+        return (normed * self.gain[...]).astype(x_ND.dtype)
 
 
-def rotate(x_BTHK: jax.Array) -> jax.Array:
+def rope_frequencies(config: ModelConfig) -> np.ndarray:
+    """Angle per position [K / 2] of each pair of channels (Su et al. 2021), stretched if so set."""
+    half = config.head_width // 2
+    frequency = config.rope_base ** (-np.arange(half) / half)
+    scaling = config.rope_scaling
+    if scaling is None:
+        return frequency
+    turns = scaling.original_context * frequency / (2 * np.pi)
+    low, high = scaling.low_frequency, scaling.high_frequency
+    kept = np.clip((turns - low) / (high - low), 0, 1)
+    return frequency * (kept + (1 - kept) / scaling.factor)
+
+
+def rotate(x_BTHK: jax.Array, at_BT: jax.Array, frequency: np.ndarray) -> jax.Array:
     """Rotate pairs of channels by an angle that grows with position (Su et al. 2021)."""
-    n_positions, half = x_BTHK.shape[1], x_BTHK.shape[3] // 2
-    frequency = ROPE_BASE ** (-jnp.arange(half) / half)
-    angle = (jnp.arange(n_positions)[:, None] * frequency)[:, None, :]
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    first, second = x_BTHK[..., :half], x_BTHK[..., half:]
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-
-
-def causal_attention(q_BTHK: jax.Array, k_BTHK: jax.Array, v_BTHK: jax.Array) -> jax.Array:
-    """Mix the values of each position and those before it, by softmax of q.k / sqrt(K).
-
-    Accelerators have a fused kernel; on a CPU at these sizes the plain formula is a tenth faster
-    than the library's.
-    """
-    if jax.default_backend() != "cpu":
-        return jax.nn.dot_product_attention(q_BTHK, k_BTHK, v_BTHK, is_causal=True)
-    n_positions, head_width = q_BTHK.shape[1], q_BTHK.shape[3]
-    scores_BHTS = jnp.einsum("bthk,bshk->bhts", q_BTHK, k_BTHK) * head_width**-0.5
-    seen = jnp.tril(jnp.ones((n_positions, n_positions), bool))
-    weights_BHTS = jax.nn.softmax(jnp.where(seen, scores_BHTS, -jnp.inf), axis=-1)
-    return jnp.einsum("bhts,bshk->bthk", weights_BHTS, v_BTHK)
+    angle_BTHK = (at_BT[..., None] * jnp.asarray(frequency, jnp.float32))[:, :, None, :]
+    cos, sin = jnp.cos(angle_BTHK), jnp.sin(angle_BTHK)
+    first, second = jnp.split(x_BTHK, 2, axis=-1)
+    rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return rotated.astype(x_BTHK.dtype)
 
 
 class Attention(nnx.Module):
-    """Causal multi-head self-attention with rotary positions."""
+    """Causal multi-head self-attention with rotary positions and shared keys and values."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
-        self.n_heads, self.head_width = config.n_heads, config.head_width
-        self.context = config.context
-        self.qkv = _matrix(rngs, config.width, 3 * config.width)
+        self.config = config
+        n_out = config.head_width * (config.n_heads + 2 * config.kv_heads)
+        self.qkv = _matrix(rngs, config.width, n_out)
         self.out = _matrix(rngs, config.width, config.width, (2 * config.n_layers) ** -0.5)
 
-    def __call__(self, x_ND: jax.Array, n_positions: int) -> jax.Array:
-        """Let each of `n_positions` positions of a sequence look at itself and those before."""
-        qkv = (x_ND @ self.qkv[...]).reshape(-1, n_positions, 3, self.n_heads, self.head_width)
-        q_BTHK, k_BTHK, v_BTHK = rotate(qkv[:, :, 0]), rotate(qkv[:, :, 1]), qkv[:, :, 2]
-        y_BTHK = causal_attention(q_BTHK, k_BTHK, v_BTHK)
+    def project(self, x_ND: jax.Array, at_BT: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return queries [B, T, H, K], keys and values [B, T, G, K], rotated to positions at_BT."""
+        heads, groups = self.config.n_heads, self.config.kv_heads
+        qkv = x_ND @ self.qkv[...]
+        qkv = qkv.reshape(-1, at_BT.shape[1], heads + 2 * groups, self.config.head_width)
+        q_BTHK, k_BTGK, v_BTGK = jnp.split(qkv, [heads, heads + groups], axis=2)
+        frequency = rope_frequencies(self.config)
+        return rotate(q_BTHK, at_BT, frequency), rotate(k_BTGK, at_BT, frequency), v_BTGK
+
+    def __call__(self, x_ND: jax.Array, positions: Positions) -> jax.Array:
+        """Let each position of a sequence look at itself and those before."""
+        q_BTHK, k_BTGK, v_BTGK = self.project(x_ND, positions.at_BT)
+        y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, documents_BT=positions.documents_BT)
         return y_BTHK.reshape(x_ND.shape) @ self.out[...]
+
+    def extend(self, x_ND: jax.Array, positions: Positions, past: Past) -> tuple[jax.Array, Past]:
+        """The same for positions that follow a past, which takes them in."""
+        q_BTHK, k_BTGK, v_BTGK = self.project(x_ND, positions.at_BT)
+        rows = jnp.arange(len(positions.at_BT))[:, None]
+        keys = past.keys_BSGK.at[rows, positions.at_BT].set(k_BTGK)
+        values = past.values_BSGK.at[rows, positions.at_BT].set(v_BTGK)
+        seen_BTS = jnp.arange(keys.shape[1]) <= positions.at_BT[..., None]
+        if positions.documents_BT is not None and past.documents_BS is not None:
+            seen_BTS &= past.documents_BS[:, None, :] == positions.documents_BT[..., None]
+        y_BTHK = attend(q_BTHK, keys, values, seen_BTS=seen_BTS)
+        y_ND = y_BTHK.reshape(x_ND.shape) @ self.out[...]
+        return y_ND, past._replace(keys_BSGK=keys, values_BSGK=values)
 
 
 class SwiGLU(nnx.Module):
@@ -94,13 +164,30 @@ class Block(nnx.Module):
     """Attention and SwiGLU, each behind a norm and a residual connection."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
-        self.attention_norm, self.mlp_norm = RMSNorm(config.width), RMSNorm(config.width)
+        self.attention_norm, self.mlp_norm = RMSNorm(config), RMSNorm(config)
         self.attention, self.mlp = Attention(config, rngs), SwiGLU(config, rngs)
 
-    def __call__(self, x_ND: jax.Array, n_positions: int) -> jax.Array:
-        """Add attention over sequences of `n_positions`, then the SwiGLU layer, to [N, D]."""
-        x_ND = x_ND + self.attention(self.attention_norm(x_ND), n_positions)
-        return x_ND + self.mlp(self.mlp_norm(x_ND))
+    def __call__(
+        self, x_ND: jax.Array, positions: Positions, layer: int | jax.Array, drop: Dropout | None
+    ) -> jax.Array:
+        """Add attention, then the SwiGLU layer, to [N, D]."""
+        mixed_ND = self.attention(self.attention_norm(x_ND), positions)
+        x_ND = x_ND + (drop(mixed_ND, layer, 0) if drop else mixed_ND)
+        changed_ND = self.mlp(self.mlp_norm(x_ND))
+        return x_ND + (drop(changed_ND, layer, 1) if drop else changed_ND)
+
+    def extend(self, x_ND: jax.Array, positions: Positions, past: Past) -> tuple[jax.Array, Past]:
+        """The same for positions that follow a past, which takes them in."""
+        mixed_ND, past = self.attention.extend(self.attention_norm(x_ND), positions, past)
+        x_ND = x_ND + mixed_ND
+        return x_ND + self.mlp(self.mlp_norm(x_ND)), past
+
+
+def _stacked(blocks: list[Block]) -> Block:
+    """Put blocks of one shape into one whose weights have a leading axis of layers."""
+    definition = nnx.split(blocks[0])[0]
+    states = [nnx.split(block)[1] for block in blocks]
+    return nnx.merge(definition, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
 
 
 class Transformer(nnx.Module):
@@ -110,31 +197,117 @@ class Transformer(nnx.Module):
         self.config = config
         shape = (config.vocab_size, config.width)
         self.embedding = nnx.Param(jax.random.normal(rngs.params(), shape) * EMBEDDING_STD)
-        self.blocks = nnx.List([Block(config, rngs) for _ in range(config.n_layers)])
-        self.norm = RMSNorm(config.width)
+        self.blocks = _stacked([Block(config, rngs) for _ in range(config.n_layers)])
+        self.norm = RMSNorm(config)
         if not config.tied_embeddings:
             self.head = _matrix(rngs, config.width, config.vocab_size)
 
-    def __call__(self, ids_BT: jax.Array) -> jax.Array:
+    def __call__(
+        self, ids_BT: jax.Array, *, drop: Dropout | None = None, remat: bool = False
+    ) -> jax.Array:
         """Predict the token after each position.
 
         Args:
             ids_BT: token ids [sequences, positions], at most `config.context` positions.
+            drop: dropout to apply, in training.
+            remat: compute activations again in the backward pass instead of keeping them.
 
         Returns:
-            Logits [sequences, positions, vocab_size].
+            Logits [sequences, positions, vocab_size], float32.
 
         Raises:
             ValueError: more positions than the model's context.
         """
-        n_sequences, n_positions = ids_BT.shape
+        n_positions = ids_BT.shape[1]
         if n_positions > self.config.context:
             raise ValueError(
                 f"{n_positions} positions are more than the model's context {self.config.context}"
             )
+        positions = Positions(jnp.arange(n_positions)[None], self._documents(self._ends(ids_BT)))
+        definition, stacked = nnx.split(self.blocks)
+
+        def block(
+            x_ND: jax.Array, layer_and_weights: tuple[jax.Array, nnx.State]
+        ) -> tuple[jax.Array, None]:
+            layer, weights = layer_and_weights
+            return nnx.merge(definition, weights)(x_ND, positions, layer, drop), None
+
         x_ND = self.embedding[...][ids_BT.reshape(-1)]
-        for block in self.blocks:
-            x_ND = block(x_ND, n_positions)
-        x_ND = self.norm(x_ND)
+        x_ND = drop(x_ND, self.config.n_layers) if drop else x_ND
+        x_ND, _ = jax.lax.scan(
+            jax.checkpoint(block) if remat else block,
+            x_ND,
+            (jnp.arange(self.config.n_layers), stacked),
+            unroll=self._unroll,
+        )
+        return self._logits(x_ND).reshape(*ids_BT.shape, -1)
+
+    def empty_cache(self, n_sequences: int, n_positions: int | None = None) -> Cache:
+        """Return a cache for that many positions (default: the context) of each sequence."""
+        config = self.config
+        n_positions = config.context if n_positions is None else n_positions
+        shape = (
+            config.n_layers, n_sequences, n_positions, config.kv_heads, config.head_width
+        )  # fmt: skip
+        dtype = self.embedding[...].dtype
+        ends = jnp.zeros((n_sequences, n_positions), bool)
+        return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), ends)
+
+    def extend(
+        self, ids_BT: jax.Array, starts_B: jax.Array, cache: Cache
+    ) -> tuple[jax.Array, Cache]:
+        """Predict the token after each position, given what the cache holds of those before.
+
+        What a cache holds at or after a sequence's start is not looked at and is written over, so
+        prompts of unequal length may be padded at the right and continued from their own ends.
+
+        Args:
+            ids_BT: token ids [sequences, positions].
+            starts_B: position of the first of them, for each sequence.
+            cache: from `empty_cache` or an earlier call.
+
+        Returns:
+            Logits [sequences, positions, vocab_size] in float32, and the cache with the new
+            positions. Positions past the cache's end are not kept: the caller must not go there.
+        """
+        at_BT = starts_B[:, None] + jnp.arange(ids_BT.shape[1])
+        rows = jnp.arange(len(ids_BT))[:, None]
+        ends_BS = cache.ends_BS.at[rows, at_BT].set(self._ends(ids_BT))
+        documents_BS = self._documents(ends_BS)
+        documents_BT = None if documents_BS is None else documents_BS[rows, at_BT]
+        positions = Positions(at_BT, documents_BT)
+        definition, stacked = nnx.split(self.blocks)
+
+        def block(
+            x_ND: jax.Array, layer: tuple[jax.Array, jax.Array, nnx.State]
+        ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            keys, values, weights = layer
+            past = Past(keys, values, documents_BS)
+            x_ND, past = nnx.merge(definition, weights).extend(x_ND, positions, past)
+            return x_ND, (past.keys_BSGK, past.values_BSGK)
+
+        x_ND, (keys, values) = jax.lax.scan(
+            block,
+            self.embedding[...][ids_BT.reshape(-1)],
+            (cache.keys_LBSGK, cache.values_LBSGK, stacked),
+            unroll=self._unroll,
+        )
+        return self._logits(x_ND).reshape(*ids_BT.shape, -1), Cache(keys, values, ends_BS)
+
+    @property
+    def _unroll(self) -> int:
+        return self.config.n_layers if self.config.n_layers <= UNROLLED_LAYERS else 1
+
+    def _ends(self, ids_BT: jax.Array) -> jax.Array:
+        return ids_BT == self.config.end_of_text_id
+
+    def _documents(self, ends_BT: jax.Array) -> jax.Array | None:
+        """Number the documents in each window; an end-of-text token belongs to the one it ends."""
+        if self.config.attend_across_documents:
+            return None
+        return jnp.cumsum(ends_BT, axis=1) - ends_BT
+
+    def _logits(self, x_ND: jax.Array) -> jax.Array:
         head_DV = self.embedding[...].T if self.config.tied_embeddings else self.head[...]
-        return (x_ND @ head_DV).reshape(n_sequences, n_positions, -1)
+        x_ND = self.norm(x_ND)
+        return jnp.matmul(x_ND, head_DV, preferred_element_type=jnp.float32)

@@ -5,8 +5,8 @@ import pytest
 from flax import nnx
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.train import init_params, token_log_probs
-from models.transformer import Transformer, rotate
+from models.train import graph_of, init_params, token_log_probs
+from models.transformer import Attention, Positions, Transformer, rope_frequencies, rotate
 
 MODEL = ModelConfig.from_width(64, vocab_size=50, context=12)
 
@@ -49,28 +49,78 @@ def test_rotary_products_depend_on_distance_alone():
     rng = np.random.default_rng(1)
     query, key = rng.normal(size=(2, 8)).astype(np.float32)
     n = 10
-    rotated_q = np.asarray(rotate(jnp.tile(query, (1, n, 1, 1))))[0, :, 0]
-    rotated_k = np.asarray(rotate(jnp.tile(key, (1, n, 1, 1))))[0, :, 0]
+    at, frequency = jnp.arange(n)[None], 10_000.0 ** (-np.arange(4) / 4)
+    rotated_q = np.asarray(rotate(jnp.tile(query, (1, n, 1, 1)), at, frequency))[0, :, 0]
+    rotated_k = np.asarray(rotate(jnp.tile(key, (1, n, 1, 1)), at, frequency))[0, :, 0]
     products = rotated_q @ rotated_k.T
     for distance in range(n):
         along = np.diagonal(products, distance)
         np.testing.assert_allclose(along, along[0], atol=1e-5)
 
 
-def test_attention_equals_the_textbook_formula():
-    model = Transformer(MODEL, nnx.Rngs(3))
-    attention = model.blocks[0].attention
-    x_ND = np.random.default_rng(2).normal(size=(MODEL.context, MODEL.width)).astype(np.float32)
-    qkv = (x_ND @ np.asarray(attention.qkv[...])).reshape(MODEL.context, 3, MODEL.n_heads, -1)
-    expected = np.zeros((MODEL.context, MODEL.n_heads, MODEL.head_width))
-    for head in range(MODEL.n_heads):
-        q, k = (np.asarray(rotate(qkv[None, :, i]))[0, :, head] for i in range(2))
-        for i in range(MODEL.context):
-            scores = k[: i + 1] @ q[i] / np.sqrt(MODEL.head_width)
+@pytest.mark.parametrize("n_kv_heads", [None, 2, 1])
+@pytest.mark.parametrize("across", [True, False])
+def test_attention_equals_the_textbook_formula(n_kv_heads, across):
+    config = ModelConfig(
+        vocab_size=50, width=32, n_layers=1, n_heads=4, mlp_width=16, context=12,
+        n_kv_heads=n_kv_heads, attend_across_documents=across,
+    )  # fmt: skip
+    heads, groups, n = config.n_heads, config.kv_heads, config.context
+    attention = Attention(config, nnx.Rngs(3))
+    x_ND = np.random.default_rng(2).normal(size=(n, config.width)).astype(np.float32)
+    documents = np.repeat([0, 1, 2], [5, 3, 4])
+    at, frequency = jnp.arange(n)[None], rope_frequencies(config)
+    qkv = (x_ND @ np.asarray(attention.qkv[...])).reshape(n, heads + 2 * groups, -1)
+    rotated = np.asarray(rotate(qkv[None, :, : heads + groups], at, frequency))[0]
+    expected = np.zeros((n, heads, config.head_width))
+    for head in range(heads):
+        group = head // (heads // groups)
+        q, k, v = rotated[:, head], rotated[:, heads + group], qkv[:, heads + groups + group]
+        for i in range(n):
+            first = 0 if across else int(np.argmax(documents == documents[i]))
+            scores = k[first : i + 1] @ q[i] / np.sqrt(config.head_width)
             weights = np.exp(scores - scores.max())
-            expected[i, head] = weights / weights.sum() @ qkv[: i + 1, 2, head]
+            expected[i, head] = weights / weights.sum() @ v[first : i + 1]
     expected = expected.reshape(x_ND.shape) @ np.asarray(attention.out[...])
-    np.testing.assert_allclose(attention(x_ND, MODEL.context), expected, atol=1e-5)
+    positions = Positions(at, None if across else jnp.asarray(documents)[None])
+    np.testing.assert_allclose(attention(x_ND, positions), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_reading_on_from_a_cache_equals_reading_the_whole(across):
+    """Prompts of unequal length, padded at the right, each continued from its own end."""
+    config = ModelConfig(
+        vocab_size=50, width=32, n_layers=2, n_heads=4, mlp_width=16, context=12,
+        n_kv_heads=2, attend_across_documents=across,
+    )  # fmt: skip
+    model = Transformer(config, nnx.Rngs(0))
+    ids = np.random.default_rng(0).integers(1, 50, size=(3, 12))
+    ids[0, 3] = ids[1, 0] = ids[1, 6] = ids[2, 8] = config.end_of_text_id
+    whole = model(ids)
+    lengths = np.array([7, 4, 6])
+    prompts = np.where(np.arange(7) < lengths[:, None], ids[:, :7], 0)
+    logits, cache = model.extend(prompts, np.zeros(3, int), model.empty_cache(3))
+    for row, length in enumerate(lengths):
+        np.testing.assert_allclose(logits[row, :length], whole[row, :length], atol=1e-5)
+    rows = np.arange(3)
+    for step in range(5):
+        logits, cache = model.extend(ids[rows, lengths + step][:, None], lengths + step, cache)
+        np.testing.assert_allclose(logits[:, 0], whole[rows, lengths + step], atol=1e-5)
+
+
+def test_scanned_and_rematerialised_blocks_equal_unrolled_ones(monkeypatch):
+    config = ModelConfig.from_width(16, vocab_size=30, context=8, n_layers=3)
+    params, ids = init_params(config, 0), random_ids(2, 8) % 30
+
+    def loss(params, **options):
+        return nnx.merge(graph_of(config), params)(ids, **options).var()
+
+    expected = jax.value_and_grad(loss)(params)
+    monkeypatch.setattr("models.transformer.UNROLLED_LAYERS", 1)
+    for options in ({}, {"remat": True}):
+        found = jax.value_and_grad(lambda p, options=options: loss(p, **options))(params)
+        for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_predictions_are_normalised():

@@ -1,0 +1,77 @@
+"""Softmax attention, by the kernel that suits the device.
+
+Shapes in names: B sequences, T positions, S positions looked at, H query heads, G heads of keys
+and values, K channels of a head.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+FLASH_HEAD_WIDTHS = range(8, 129, 8)
+"""Head widths that cuDNN's fused kernel takes."""
+
+
+def attend(
+    q_BTHK: jax.Array,
+    k_BSGK: jax.Array,
+    v_BSGK: jax.Array,
+    *,
+    documents_BT: jax.Array | None = None,
+    seen_BTS: jax.Array | None = None,
+) -> jax.Array:
+    """Mix the values of the positions that each one sees, by softmax of q.k / sqrt(K).
+
+    Args:
+        q_BTHK: queries.
+        k_BSGK: keys; each head of them serves H / G query heads.
+        v_BSGK: values.
+        documents_BT: numbers of documents; a position then sees those of its own only.
+        seen_BTS: what each position sees; by default itself and those before (S = T).
+
+    Returns:
+        [B, T, H, K].
+    """
+    is_causal = seen_BTS is None
+    if documents_BT is not None:
+        seen_BTS = documents_BT[:, :, None] == documents_BT[:, None, :]
+    if jax.default_backend() == "cpu":
+        return _plain(q_BTHK, k_BSGK, v_BSGK, seen_BTS, is_causal)
+    return jax.nn.dot_product_attention(
+        q_BTHK,
+        k_BSGK,
+        v_BSGK,
+        mask=None if seen_BTS is None else seen_BTS[:, None],
+        is_causal=is_causal,
+        implementation=_kernel(q_BTHK, seen_BTS),
+    )
+
+
+def _kernel(q_BTHK: jax.Array, seen_BTS: jax.Array | None) -> str:
+    """Choose cuDNN's flash attention where it applies: half precision on an NVIDIA GPU, no mask.
+
+    (A mask becomes a bias there, whose gradient the kernel would compute for nothing.)
+    """
+    fits = q_BTHK.dtype == jnp.bfloat16 and q_BTHK.shape[-1] in FLASH_HEAD_WIDTHS
+    return "cudnn" if fits and seen_BTS is None and jax.default_backend() == "gpu" else "xla"
+
+
+def _plain(
+    q_BTHK: jax.Array,
+    k_BSGK: jax.Array,
+    v_BSGK: jax.Array,
+    seen_BTS: jax.Array | None,
+    is_causal: bool,
+) -> jax.Array:
+    """The plain formula: on a CPU, at small sizes, a tenth faster than the library's."""
+    n_queries, n_keys, n_shared = q_BTHK.shape[1], k_BSGK.shape[1], q_BTHK.shape[2]
+    n_shared //= k_BSGK.shape[2]
+    if n_shared > 1:
+        k_BSGK, v_BSGK = (jnp.repeat(x, n_shared, axis=2) for x in (k_BSGK, v_BSGK))
+    scores_BHTS = jnp.einsum("bthk,bshk->bhts", q_BTHK, k_BSGK) * q_BTHK.shape[3] ** -0.5
+    seen = jnp.tril(jnp.ones((n_queries, n_keys), bool)) if is_causal else True
+    if seen_BTS is not None:
+        seen = seen & seen_BTS[:, None]
+    weights_BHTS = jax.nn.softmax(jnp.where(seen, scores_BHTS, -jnp.inf), axis=-1)
+    return jnp.einsum("bhts,bshk->bthk", weights_BHTS, v_BSGK)
