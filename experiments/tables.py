@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from experiments.rows import SETTINGS
+
 if TYPE_CHECKING:
     from experiments.certificates import Certificate
     from experiments.claims import Claim
@@ -25,22 +27,31 @@ CELL = {
     "n_epochs": "epochs",
 }
 """Settings that tell cells apart, by column of `RunStore.frame`, and their short names."""
-LOSSES = {"train_loss": "train", "validation_loss": "validation", "test_loss": "test"}
+LOSSES = {"train_loss": "train", "validation_loss": "val", "test_loss": "test"}
 
 
 def cells_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Average runs over seeds: a row for each text, size and choice of hyperparameters.
+    """Average runs over seeds: a row for each text, size and choice of settings.
 
-    The text is named only where there are several, diverged runs only where there are any.
+    The text is named only where there are several, diverged runs only where there are any, and
+    settings beyond the usual ones only where runs differ in them that are equal otherwise.
     """
-    groups = runs.groupby(list(CELL), sort=True)
+    cell = CELL | {name: name for name in _other_settings(runs)}
+    groups = runs.groupby(list(cell), sort=True, dropna=False)
     table = groups[list(LOSSES)].mean().round(3).rename(columns=LOSSES)
     table["seeds"] = groups["seed"].nunique()
     table["diverged"] = groups["status"].agg(lambda status: int((status == "diverged").sum()))
-    table["seconds"] = groups["seconds"].mean().round(1)
-    table = table.reset_index().rename(columns=CELL)
+    table["s"] = groups["seconds"].mean().round(1)
+    table = table.reset_index().rename(columns=cell)
     same = [name for name in ("corpus", "D") if table[name].nunique() == 1]
     return table.drop(columns=[*same, *([] if table["diverged"].any() else ["diverged"])])
+
+
+def _other_settings(runs: pd.DataFrame) -> list[str]:
+    """Name the settings that tell apart runs of one cell: averaging over them would mislead."""
+    groups = runs.groupby(list(CELL), sort=False, dropna=False)
+    others = [name for name in SETTINGS if name in runs.columns and name not in CELL]
+    return [name for name in others if groups[name].nunique(dropna=False).max() > 1]
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:

@@ -89,15 +89,15 @@ def test_equal_settings_have_equal_ids_whole_or_real(sample):
 def test_a_setting_of_a_later_schema_counts_only_where_it_is_used(sample, monkeypatch):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Later(OptimizerConfig):
-        name: str = dataclasses.field(default="adamw", metadata={"since": 2})
+        flavour: str = dataclasses.field(default="plain", metadata={"since": 2})
 
     monkeypatch.setitem(spec_module.PARTS, "optimizer", Later)
     base = vars(sample.spec().optimizer)
     assert sample.spec(optimizer=Later(**base)).run_id == GOLDEN_ID
-    other = sample.spec(optimizer=Later(**base, name="muon"))
+    other = sample.spec(optimizer=Later(**base, flavour="sour"))
     assert other.run_id != GOLDEN_ID
     assert RunSpec.from_dict(json.loads(json.dumps(other.to_dict()))) == other
-    assert RunSpec.from_dict(SCHEMA_1).optimizer.name == "adamw"
+    assert RunSpec.from_dict(SCHEMA_1).optimizer.flavour == "plain"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,10 @@ def test_spec_round_trips(sample):
         ({"schema": 99}, "schema 99; readable are 1 to 2"),
         ({"schema": None}, "schema None; readable are 1 to 2"),
         ({"colour": "red"}, "a spec has no colour; it has data, model, optimizer"),
-        ({"model": {**SCHEMA_1["model"], "depth": 3}}, "ModelConfig has no depth; it has context"),
+        (
+            {"model": {**SCHEMA_1["model"], "depth": 3}},
+            "ModelConfig has no depth; it has .*context",
+        ),
         ({"train": {}}, "TrainConfig: .*n_epochs"),
         ({"data": 3}, "DataConfig must be an object of settings; not 3"),
         ({"model": {**SCHEMA_1["model"], "width": -1}}, "width must be a whole number >= 1"),
