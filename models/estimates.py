@@ -1,0 +1,71 @@
+"""Scores with their standard errors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean over items, as an estimate for all items of their kind.
+
+    Attributes:
+        value: the score.
+        stderr: its standard error; nan where one item or cluster leaves it unknown.
+        n: items scored.
+    """
+
+    value: float
+    stderr: float
+    n: int
+
+    def scaled(self, factor: float) -> Estimate:
+        """The same score in another unit."""
+        return Estimate(value=factor * self.value, stderr=factor * self.stderr, n=self.n)
+
+    def exponential(self) -> Estimate:
+        """The exponential of the score, to first order in the error: a perplexity of a loss."""
+        # Beyond the range of floats a perplexity is infinite, not an error.
+        value = math.exp(self.value) if self.value < 700 else math.inf
+        return Estimate(value=value, stderr=value * self.stderr, n=self.n)
+
+    def summary(self) -> str:
+        """Say the score with its standard error."""
+        return f"{self.value:.4g} ± {self.stderr:.2g} (n = {self.n:,})"
+
+
+def proportion(hits: ArrayLike) -> Estimate:
+    """Share of items that were right, with its binomial standard error."""
+    right = np.asarray(hits, bool)
+    p = float(right.mean())
+    return Estimate(value=p, stderr=math.sqrt(p * (1 - p) / len(right)), n=len(right))
+
+
+def mean(values: ArrayLike) -> Estimate:
+    """Mean of independent items."""
+    x = np.asarray(values, np.float64)
+    stderr = float(x.std(ddof=1)) / math.sqrt(len(x)) if len(x) > 1 else math.nan
+    return Estimate(value=float(x.mean()), stderr=stderr, n=len(x))
+
+
+def clustered_mean(totals: ArrayLike, sizes: ArrayLike) -> Estimate:
+    """Mean over all items of clusters that are independent of each other.
+
+    Items of one cluster may be correlated in any way: the linearised variance of a ratio of means
+    (Cochran, Sampling Techniques, 1977, eq. 6.13) sees only the clusters.
+
+    Args:
+        totals: sum of the items in each cluster [G].
+        sizes: number of items, or whatever the sum is divided by, in each cluster [G].
+    """
+    total, size = np.asarray(totals, np.float64), np.asarray(sizes, np.float64)
+    value, n_clusters = total.sum() / size.sum(), len(total)
+    stderr = math.nan
+    if n_clusters > 1:
+        spread = np.square(total - value * size).sum() * n_clusters / (n_clusters - 1)
+        stderr = float(np.sqrt(spread) / size.sum())
+    return Estimate(value=float(value), stderr=stderr, n=int(size.sum()))
