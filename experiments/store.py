@@ -159,8 +159,10 @@ class RunStore:
         afresh too, and the log says so.
         """
         from models.checkpoint import load_state
+        from models.train import Program
 
-        state = load_state(self.folder(spec) / "checkpoint", spec.model)
+        program = Program.of(spec.model, spec.optimizer, spec.train)
+        state = load_state(self.folder(spec) / "checkpoint", program)
         if state is None:
             n_steps = len(self.losses(spec))
             there = any(self.folder(spec).glob("checkpoint*"))

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from experiments.grid import Grid
-from experiments.memory import RUNTIME_BYTES, training_bytes
 from experiments.tune import Effort
 from models.config import ModelConfig
+from models.memory import RUNTIME_BYTES, training_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

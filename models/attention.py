@@ -6,6 +6,8 @@ and values, K channels of a head.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 
@@ -48,7 +50,7 @@ def attend(
     )
 
 
-def _kernel(q_BTHK: jax.Array, seen_BTS: jax.Array | None) -> str:
+def _kernel(q_BTHK: jax.Array, seen_BTS: jax.Array | None) -> Literal["cudnn", "xla"]:
     """Choose cuDNN's flash attention where it applies: half precision on an NVIDIA GPU, no mask.
 
     (A mask becomes a bias there, whose gradient the kernel would compute for nothing.)

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from models.config import ModelConfig
-from models.train import Params, TrainState, init_params, init_state
+from models.train import Params, Program, TrainState, init_params, init_state
 
 
 class CheckpointError(ValueError):
@@ -96,7 +96,7 @@ def save_state(folder: Path, state: TrainState) -> None:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def load_state(folder: Path, model: ModelConfig) -> TrainState | None:
+def load_state(folder: Path, program: Program) -> TrainState | None:
     """Read the state of an unfinished run, or None when there is none that can be read."""
     from orbax.checkpoint import PyTreeCheckpointer
 
@@ -104,7 +104,7 @@ def load_state(folder: Path, model: ModelConfig) -> TrainState | None:
     if not folder.is_dir() and not before.is_dir():
         return None
     folder = folder if folder.is_dir() else before
-    treedef = jax.tree.structure(jax.eval_shape(lambda: init_state(model, 0)))
+    treedef = jax.tree.structure(jax.eval_shape(lambda: init_state(program, 0)))
     try:
         leaves = PyTreeCheckpointer().restore(folder.absolute())
         return jax.tree.unflatten(treedef, [np.asarray(leaf) for leaf in leaves])

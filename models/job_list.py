@@ -1,7 +1,9 @@
 """Train a list of independent jobs on every device at once, longest first.
 
-One thread drives one device: it takes the next job, calls the compiled segment until the job is
-done, and reports what happened through a queue to the caller's thread, which alone writes files.
+On a CPU one thread drives one device: it takes the next job and calls the compiled segment until
+the job is done. On accelerators one thread drives them all, and jobs that compile alike train side
+by side (`models.slots`). Either reports what happened through a queue to the caller's thread, which
+alone writes files.
 """
 
 from __future__ import annotations
@@ -11,109 +13,23 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Literal
 
 import jax
 import numpy as np
 
-from models.batches import as_ring, steps_per_epoch, window_starts
-from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.evaluate import held_out_loss
-from models.train import (
-    SEGMENT_STEPS,
-    Hyperparameters,
-    Params,
-    TrainState,
-    init_state,
-    train_segment,
-)
+from models.batches import as_ring
+from models.jobs import Desk, Event, Failed, Finished, Job, Keep, Load, Segment, score
+from models.sharding import Mesh
+from models.slots import train_side_by_side
+from models.train import Execution, init_state, train_segment
 
+__all__ = ["Event", "Failed", "Finished", "Job", "Keep", "Layout", "Load", "Segment", "train_jobs"]
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
-    """One model to train.
-
-    Attributes:
-        id: the caller's name for it.
-        model: architecture.
-        optimizer: learning rate and decay.
-        train: epochs, batches, order.
-        seed: draws the weights and the order of the data.
-        tokens: the unique tokens [D] it may see.
-        held_out: windows [n_windows, context + 1] to score the trained model on, by name.
-    """
-
-    id: str
-    model: ModelConfig
-    optimizer: OptimizerConfig
-    train: TrainConfig
-    seed: int
-    tokens: np.ndarray
-    held_out: Mapping[str, np.ndarray]
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps in one pass over the unique tokens."""
-        return steps_per_epoch(
-            len(self.tokens), context=self.model.context, batch_size=self.train.batch_size
-        )
-
-    @property
-    def n_steps(self) -> int:
-        """Optimiser steps of the whole run."""
-        return self.train.n_epochs * self.steps_per_epoch
-
-    @property
-    def tokens_per_step(self) -> int:
-        """Tokens read in one step."""
-        return self.train.batch_size * self.model.context
-
-    @property
-    def flops(self) -> float:
-        """Training floating-point operations of the whole run."""
-        return self.n_steps * self.tokens_per_step * self.model.train_flops_per_token
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Segment:
-    """Steps `first_step` to `first_step + len(losses) - 1` of a job are done.
-
-    `seconds` have passed since the segment before, or since this call of `train_jobs` took the job.
-    """
-
-    job: Job
-    first_step: int
-    losses: np.ndarray
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Finished:
-    """A job has ended; `diverged` when its loss stopped being a number, with no scores then.
-
-    `seconds` are those of this call of `train_jobs`, from taking the job to its scores.
-    """
-
-    job: Job
-    params: Params
-    scores: Mapping[str, float]
-    diverged: bool
-    seconds: float
-    device: str
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Failed:
-    """A job has raised an error; the others go on."""
-
-    job: Job
-    error: Exception
-
-
-Event = Segment | Finished | Failed
-Load = Callable[[Job], TrainState | None]
-Keep = Callable[[Job, TrainState], None]
+Layout = Literal["one_a_device", "side_by_side"]
+"""One job on each device, or several on all of them: the fastest on CPUs, and on accelerators."""
 
 
 def train_jobs(
@@ -124,6 +40,10 @@ def train_jobs(
     keep: Keep = lambda job, state: None,
     keep_every: float = 30.0,
     devices: Sequence[jax.Device] | None = None,
+    layout: Layout | None = None,
+    execution: Execution | None = None,
+    mesh: Mesh | None = None,
+    n_members: int | None = None,
 ) -> None:
     """Train every job, most expensive first, and tell the caller what happens as it happens.
 
@@ -138,28 +58,52 @@ def train_jobs(
         keep: saves the state of an unfinished job; called from the devices' threads.
         keep_every: seconds between calls of `keep` for one job.
         devices: JAX devices to use (default: all).
+        layout: how jobs share the devices (default: by the kind of device).
+        execution: microbatches and rematerialisation, for all jobs.
+        mesh: how the devices are shared `side_by_side` (default: all of them among the members).
+        n_members: jobs to train `side_by_side` (default: as many as memory holds).
     """
     todo = sorted(jobs, key=lambda job: job.flops, reverse=True)
-    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    for job in todo:
-        waiting.put(job)
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-    stop = threading.Event()
+    desk = Desk(
+        report=events.put,
+        load=load,
+        keep=keep,
+        keep_every=keep_every,
+        stop=threading.Event(),
+        execution=execution or Execution(),
+    )
+    devices = list(devices or jax.local_devices())
+    if layout is None:
+        layout = "one_a_device" if devices[0].platform == "cpu" and mesh is None else "side_by_side"
+    if layout == "side_by_side":
+        tasks = [partial(train_side_by_side, todo, desk, devices, mesh=mesh, n_members=n_members)]
+    else:
+        waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        for job in todo:
+            waiting.put(job)
+        used = devices[: len(todo)]
+        tasks = [partial(_train_one_by_one, waiting, desk, device) for device in used]
+    _run_tasks(tasks, events, on_event, desk.stop)
 
-    def work(device: jax.Device) -> None:
-        while not stop.is_set():
-            try:
-                job = waiting.get_nowait()
-            except queue.Empty:
-                break
-            try:
-                _run(job, device, events.put, stop, load, keep, keep_every)
-            except Exception as error:
-                events.put(Failed(job=job, error=error))
+
+def _run_tasks(
+    tasks: Sequence[Callable[[], None]],
+    events: queue.SimpleQueue[Event | None],
+    on_event: Callable[[Event], None],
+    stop: threading.Event,
+) -> None:
+    """Run each task in a thread; hand their events to the caller in this one."""
+    errors: list[BaseException] = []
+
+    def work(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as error:
+            errors.append(error)
         events.put(None)
 
-    used = list(devices or jax.local_devices())[: len(todo)]
-    threads = [threading.Thread(target=work, args=(device,), daemon=True) for device in used]
+    threads = [threading.Thread(target=work, args=(task,), daemon=True) for task in tasks]
     with _interrupt_sets(stop):
         for thread in threads:
             thread.start()
@@ -179,6 +123,8 @@ def train_jobs(
                 event = events.get()
                 if event is not None:
                     on_event(event)
+    if errors:
+        raise errors[0]
 
 
 @contextlib.contextmanager
@@ -206,58 +152,42 @@ def _interrupt_sets(stop: threading.Event) -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _run(
-    job: Job,
-    device: jax.Device,
-    report: Callable[[Event], None],
-    stop: threading.Event,
-    load: Load,
-    keep: Keep,
-    keep_every: float,
-) -> None:
+def _train_one_by_one(waiting: queue.SimpleQueue[Job], desk: Desk, device: jax.Device) -> None:
+    while not desk.stop.is_set():
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            return
+        try:
+            _train(job, desk, device)
+        except Exception as error:
+            desk.report(Failed(job=job, error=error))
+
+
+def _train(job: Job, desk: Desk, device: jax.Device) -> None:
     """Train one job on one device, from its kept state if there is one."""
-    started = kept = last = time.monotonic()
-    first_state = load(job) or init_state(job.model, job.seed)
+    started = kept = time.monotonic()
+    program = job.program(desk.execution)
+    first_state = desk.load(job) or init_state(program, job.seed, job.first_params)
     ring = as_ring(job.tokens, context=job.model.context)
-    state, ring = jax.device_put((first_state, ring), device)
-    hyper = Hyperparameters.of(job.optimizer, job.n_steps)
+    # A copy even where it lies on the device already: the program reuses the buffers it is given.
+    state, ring = jax.tree.map(
+        lambda leaf: jax.device_put(leaf, device, may_alias=False), (first_state, ring)
+    )
+    hyper = job.hyperparameters
     step, diverged = int(state.step), False
     while step < job.n_steps and not diverged:
-        n_now = min(SEGMENT_STEPS, job.n_steps - step)
-        starts = np.zeros((SEGMENT_STEPS, job.train.batch_size), np.int32)
-        starts[:n_now] = window_starts(
-            len(job.tokens),
-            context=job.model.context,
-            train=job.train,
-            seed=job.seed,
-            first_step=step,
-            last_step=step + n_now,
-        )
-        state, losses = train_segment(job.model, state, ring, starts, np.int32(n_now), hyper)
+        starts, n_now = job.starts(step)
+        state, losses = train_segment(program, state, ring, starts, np.int32(n_now), hyper)
         losses = np.asarray(losses)[:n_now]
-        now = time.monotonic()
-        report(Segment(job=job, first_step=step, losses=losses, seconds=now - last))
-        last = now
+        desk.report(Segment(job=job, first_step=step, losses=losses))
         step, diverged = step + n_now, not np.isfinite(losses).all()
         if step < job.n_steps and not diverged:
-            if stop.is_set():
-                keep(job, state)
+            if desk.stop.is_set():
+                desk.keep(job, state)
                 return
-            if time.monotonic() - kept > keep_every:
-                keep(job, state)
+            if time.monotonic() - kept > desk.keep_every:
+                desk.keep(job, state)
                 kept = time.monotonic()
-    scores = {
-        name: held_out_loss(job.model, state.params, windows)
-        for name, windows in job.held_out.items()
-        if not diverged
-    }
-    report(
-        Finished(
-            job=job,
-            params=jax.device_get(state.params),
-            scores=scores,
-            diverged=diverged or not np.isfinite(list(scores.values())).all(),
-            seconds=time.monotonic() - started,
-            device=device.device_kind,
-        )
-    )
+    seconds = time.monotonic() - started
+    desk.report(score(job, state.result, diverged=diverged, seconds=seconds, device=device))

@@ -6,8 +6,9 @@ constants in it, so a grid of hyperparameters and all members of an ensemble sha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,76 +16,117 @@ import numpy as np
 import optax
 from flax import nnx
 
-from models.config import ModelConfig, OptimizerConfig
-from models.transformer import Transformer
+from models.config import (
+    Decayed,
+    ModelConfig,
+    OptimizerConfig,
+    OptimizerName,
+    Precision,
+    TrainConfig,
+)
+from models.optimizers import (
+    Hyperparameters,
+    Params,
+    Scalar,
+    average_weight_at,
+    learning_rate_at,
+    optimizer_of,
+)
+from models.transformer import Dropout, Transformer
 
-Params = Any
-"""An nnx.State of Param: a pytree of float32 arrays."""
-
-Scalar = jax.Array | np.float32
-"""A number that a program takes as an argument."""
+__all__ = [
+    "SEGMENT_STEPS",
+    "Execution",
+    "Hyperparameters",
+    "Params",
+    "Program",
+    "Scalar",
+    "TrainState",
+    "graph_of",
+    "init_params",
+    "init_state",
+    "learning_rate_at",
+    "mean_loss",
+    "token_log_probs",
+    "train_segment",
+    "train_step",
+]
 
 SEGMENT_STEPS = 128
 """Most steps in one call of the program: how often progress is seen and Ctrl-C is heard."""
 
 
-class TrainState(NamedTuple):
-    """All that training needs to go on exactly where it stopped."""
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a step is computed; the result is the same up to rounding.
 
-    params: Params
-    moments: optax.OptState
-    step: jax.Array
+    Attributes:
+        n_microbatches: parts of a batch whose gradients are computed one after another and added.
+        remat: compute activations again in the backward pass instead of keeping them.
+    """
+
+    n_microbatches: int = 1
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n_microbatches < 1:
+            raise ValueError(f"n_microbatches must be >= 1; not {self.n_microbatches}")
 
 
-class Hyperparameters(NamedTuple):
-    """The numbers of one job, as arrays, so that changing them compiles nothing."""
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """All that is a constant of the compiled code; jobs that share it compile once."""
 
-    learning_rate: Scalar
-    weight_decay: Scalar
-    beta1: Scalar
-    beta2: Scalar
-    epsilon: Scalar
-    warmup_steps: Scalar
-    n_steps: Scalar
+    model: ModelConfig
+    optimizer: OptimizerName = "adamw"
+    decayed: Decayed = "matrices"
+    has_dropout: bool = False
+    precision: Precision = "float32"
+    keeps_average: bool = False
+    execution: Execution = Execution()
 
     @classmethod
-    def of(cls, optimizer: OptimizerConfig, n_steps: int) -> Hyperparameters:
-        """Translate the settings for a run of `n_steps` steps."""
+    def of(
+        cls,
+        model: ModelConfig,
+        optimizer: OptimizerConfig,
+        train: TrainConfig,
+        execution: Execution | None = None,
+    ) -> Program:
+        """Return the program that trains such a run.
+
+        Raises:
+            ValueError: the microbatches do not divide the batch.
+        """
+        execution = execution or Execution()
+        if train.batch_size % execution.n_microbatches:
+            raise ValueError(
+                f"n_microbatches must divide the batch of {train.batch_size} sequences; "
+                f"not {execution.n_microbatches}"
+            )
         return cls(
-            learning_rate=np.float32(optimizer.learning_rate),
-            weight_decay=np.float32(optimizer.weight_decay),
-            beta1=np.float32(optimizer.beta1),
-            beta2=np.float32(optimizer.beta2),
-            epsilon=np.float32(optimizer.epsilon),
-            warmup_steps=np.float32(max(1.0, optimizer.warmup_fraction * n_steps)),
-            n_steps=np.float32(n_steps),
+            model=model,
+            optimizer=optimizer.name,
+            decayed=optimizer.decayed,
+            has_dropout=train.dropout > 0,
+            precision=train.precision,
+            keeps_average=train.weight_average != "none",
+            execution=execution,
         )
 
 
-def learning_rate_at(step: jax.Array | int, hyper: Hyperparameters) -> jax.Array:
-    """Warm up linearly, then follow half a cosine to zero after the last step."""
-    warmup = (step + 1) / hyper.warmup_steps
-    done = (step + 1 - hyper.warmup_steps) / jnp.maximum(hyper.n_steps - hyper.warmup_steps, 1)
-    cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(done, 0, 1)))
-    return hyper.learning_rate * jnp.where(step + 1 <= hyper.warmup_steps, warmup, cosine)
+class TrainState(NamedTuple):
+    """All that training needs to go on exactly where it stopped; `average` is None if not kept."""
 
+    params: Params
+    moments: optax.OptState
+    average: Params | None
+    step: jax.Array
 
-def _is_matrix(params: Params) -> Params:
-    """Tell matrices from norm gains, which the stacking of blocks makes two-dimensional too."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: "gain" not in {getattr(key, "key", None) for key in path}, params
-    )
-
-
-def _adamw(hyper: Hyperparameters, learning_rate: Scalar) -> optax.GradientTransformation:
-    return optax.chain(
-        optax.scale_by_adam(hyper.beta1, hyper.beta2, hyper.epsilon),  # type: ignore[arg-type]
-        optax.add_decayed_weights(
-            hyper.weight_decay,  # type: ignore[arg-type]
-            mask=_is_matrix,
-        ),
-        optax.scale(-learning_rate),  # type: ignore[arg-type]
-    )
+    @property
+    def result(self) -> Params:
+        """The weights to score and to keep."""
+        return self.params if self.average is None else self.average
 
 
 @cache
@@ -104,12 +146,13 @@ def _init_params(model: ModelConfig, key: jax.Array) -> Params:
     return nnx.split(Transformer(model, nnx.Rngs(params=key)), nnx.Param)[1]
 
 
-def init_state(model: ModelConfig, seed: int) -> TrainState:
-    """Start a run: drawn weights, zero moments, step zero."""
-    params = init_params(model, seed)
-    hyper = Hyperparameters(*(np.float32(0),) * len(Hyperparameters._fields))
-    moments = _adamw(hyper, np.float32(0)).init(params)  # type: ignore[arg-type]
-    return TrainState(params, moments, np.int32(0))  # type: ignore[arg-type]
+def init_state(program: Program, seed: int, params: Params | None = None) -> TrainState:
+    """Start a run: weights drawn from its seed unless given, zero moments, step zero."""
+    params = init_params(program.model, seed) if params is None else params
+    hyper = Hyperparameters(*(np.float32(0),) * len(Hyperparameters._fields))  # type: ignore[arg-type]
+    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, np.float32(0))
+    average = jax.tree.map(jnp.copy, params) if program.keeps_average else None
+    return TrainState(params, optimizer.init(params), average, jnp.int32(0))
 
 
 def token_log_probs(model: ModelConfig, params: Params, ids_BT: jax.Array) -> jax.Array:
@@ -117,28 +160,80 @@ def token_log_probs(model: ModelConfig, params: Params, ids_BT: jax.Array) -> ja
     return jax.nn.log_softmax(nnx.merge(graph_of(model), params)(ids_BT))
 
 
-def mean_loss(model: ModelConfig, params: Params, windows: jax.Array) -> jax.Array:
-    """Average the cross-entropy, in nats per token, over windows [sequences, context + 1]."""
+def mean_loss(
+    model: ModelConfig,
+    params: Params,
+    windows: jax.Array,
+    *,
+    precision: Precision = "float32",
+    drop: Dropout | None = None,
+    remat: bool = False,
+) -> jax.Array:
+    """Average the cross-entropy, in nats per token, over windows [sequences, context + 1].
+
+    Under `bfloat16` the matrix products take such operands; norms, softmax and loss are float32.
+    """
     inputs, targets = windows[:, :-1], windows[:, 1:]
-    log_probs = token_log_probs(model, params, inputs)
+    params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
+    logits = nnx.merge(graph_of(model), params)(inputs, drop=drop, remat=remat)
     # A one-hot product instead of a gather: its gradient is a product too, not a slow scatter.
-    gold = jnp.sum(log_probs * jax.nn.one_hot(targets, model.vocab_size), axis=-1)
-    return -jnp.mean(gold)
+    gold = jnp.sum(logits * jax.nn.one_hot(targets, model.vocab_size), axis=-1)
+    return jnp.mean(jax.nn.logsumexp(logits, axis=-1) - gold)
+
+
+def _loss_and_gradient(
+    program: Program, state: TrainState, windows: jax.Array, hyper: Hyperparameters
+) -> tuple[jax.Array, Params]:
+    """Average loss and gradient over the microbatches of one step."""
+    n_parts = program.execution.n_microbatches
+    key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
+
+    def part(index: jax.Array | int, windows: jax.Array) -> tuple[jax.Array, Params]:
+        drop = None
+        if program.has_dropout:
+            drop = Dropout(jax.random.fold_in(key, index), hyper.dropout)  # type: ignore[arg-type]
+        return jax.value_and_grad(
+            lambda params: mean_loss(
+                program.model,
+                params,
+                windows,
+                precision=program.precision,
+                drop=drop,
+                remat=program.execution.remat,
+            )
+        )(state.params)
+
+    if n_parts == 1:
+        return part(0, windows)
+    parts = windows.reshape(n_parts, -1, windows.shape[-1])
+    zero = (jnp.float32(0), jax.tree.map(jnp.zeros_like, state.params))
+    total, _ = jax.lax.scan(
+        lambda total, each: (jax.tree.map(jnp.add, total, part(*each)), None),
+        zero,
+        (jnp.arange(n_parts), parts),
+    )
+    loss, gradient = jax.tree.map(lambda leaf: leaf / n_parts, total)
+    return loss, gradient
 
 
 def train_step(
-    model: ModelConfig, state: TrainState, windows: jax.Array, hyper: Hyperparameters
+    program: Program, state: TrainState, windows: jax.Array, hyper: Hyperparameters
 ) -> tuple[TrainState, jax.Array]:
-    """Take one AdamW step on windows [batch, context + 1]; return the new state and the loss."""
-    loss, grads = jax.value_and_grad(lambda p: mean_loss(model, p, windows))(state.params)
-    optimizer = _adamw(hyper, learning_rate_at(state.step, hyper))
-    updates, moments = optimizer.update(grads, state.moments, state.params)
-    return TrainState(optax.apply_updates(state.params, updates), moments, state.step + 1), loss
+    """Take one step on windows [batch, context + 1]; return the new state and the loss."""
+    loss, gradient = _loss_and_gradient(program, state, windows, hyper)
+    learning_rate = learning_rate_at(state.step, hyper)
+    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, learning_rate)
+    updates, moments = optimizer.update(gradient, state.moments, state.params)
+    params = optax.apply_updates(state.params, updates)
+    average = state.average
+    if program.keeps_average:
+        share = average_weight_at(state.step, hyper)
+        average = jax.tree.map(lambda mean, new: mean + share * (new - mean), average, params)
+    return TrainState(params, moments, average, state.step + 1), loss
 
 
-@jax.jit(static_argnums=0, donate_argnums=1)
-def train_segment(
-    model: ModelConfig,
+def segment(
+    program: Program,
     state: TrainState,
     ring: jax.Array,
     starts: jax.Array,
@@ -148,8 +243,8 @@ def train_segment(
     """Run the first `n_steps` rows of `starts`.
 
     Args:
-        model: architecture; the only thing that compiles anew.
-        state: where training stands; its buffers are reused.
+        program: what compiles anew.
+        state: where training stands.
         ring: unique tokens with their wrapped beginning, as `batches.as_ring` makes them.
         starts: int32 [SEGMENT_STEPS, batch] first tokens of each step's windows.
         n_steps: rows to use, at most SEGMENT_STEPS.
@@ -158,12 +253,16 @@ def train_segment(
     Returns:
         The new state, and each step's loss [SEGMENT_STEPS] (zeros past `n_steps`).
     """
-    offsets = jnp.arange(model.context + 1)
+    offsets = jnp.arange(program.model.context + 1)
 
     def body(i: jax.Array, carry: tuple[TrainState, jax.Array]) -> tuple[TrainState, jax.Array]:
         state, losses = carry
         windows = ring[starts[i][:, None] + offsets].astype(jnp.int32)
-        state, loss = train_step(model, state, windows, hyper)
+        state, loss = train_step(program, state, windows, hyper)
         return state, losses.at[i].set(loss)
 
     return jax.lax.fori_loop(0, n_steps, body, (state, jnp.zeros(starts.shape[0])))
+
+
+train_segment = jax.jit(segment, static_argnums=0, donate_argnums=1)
+"""`segment`, compiled; the buffers of the state are reused."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import psutil
 
-from experiments.memory import RUNTIME_BYTES, training_bytes
 from experiments.spec import RunSpec
 from models.devices import accelerators, available_cores
+from models.memory import RUNTIME_BYTES, training_bytes
 
 
 class Slots:

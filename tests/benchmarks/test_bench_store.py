@@ -18,7 +18,7 @@ from experiments.spec import DataConfig, RunSpec
 from experiments.store import RunStore
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.job_list import Finished, Job, Segment
-from models.train import init_state
+from models.train import init_params
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1200)]
 
@@ -56,7 +56,7 @@ def make_job(spec: RunSpec) -> Job:
 
 @pytest.fixture(scope="module")
 def params():
-    return init_state(make_spec(0).model, 0).params
+    return init_params(make_spec(0).model, 0)
 
 
 def write_run(store: RunStore, spec: RunSpec, params) -> None:

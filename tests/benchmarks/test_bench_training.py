@@ -15,7 +15,7 @@ import pytest
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.devices import available_cores
 from models.job_list import Job, train_jobs
-from models.train import Hyperparameters, init_state, train_step
+from models.train import Hyperparameters, Program, init_state, train_step
 
 torch = pytest.importorskip("torch", reason="the peer is in the extra `bench`")
 
@@ -122,11 +122,12 @@ def one_at_a_time_rate(model: ModelConfig, n_steps: int) -> float:
     """The usual JAX loop: one model, a compiled step called from Python."""
     hyper = Hyperparameters.of(OptimizerConfig(learning_rate=1e-3, weight_decay=0.1), n_steps)
     starts = np.random.default_rng(1).integers(D - CONTEXT, size=(n_steps, BATCH, 1))
-    state = init_state(model, 0)
+    program = Program(model=model)
+    state = init_state(program, 0)
     begun = time.perf_counter()
     for step in range(n_steps):
         windows = TOKENS[starts[step] + np.arange(CONTEXT + 1)].astype(np.int32)
-        state, loss = jitted_step(model, state, windows, hyper)
+        state, loss = jitted_step(program, state, windows, hyper)
     loss.block_until_ready()
     return n_steps * BATCH * CONTEXT / (time.perf_counter() - begun)
 

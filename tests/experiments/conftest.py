@@ -9,7 +9,7 @@ import pytest
 from experiments.spec import DataConfig, RunSpec
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.job_list import Finished, Job, Segment
-from models.train import init_state
+from models.train import init_params
 
 
 class SampleRuns:
@@ -63,7 +63,7 @@ class SampleRuns:
 @cache
 def some_params():
     """Weights of the sample model, whatever the spec: drawing others takes seconds to compile."""
-    return init_state(SampleRuns.spec().model, 0).params
+    return init_params(SampleRuns.spec().model, 0)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from experiments.metrics import Line, append_line, losses_by_step, read_lines
 from experiments.spec import SCHEMA_VERSION
 from experiments.store import RunStore
 from models.config import OptimizerConfig
-from models.train import init_state
+from models.train import Program, init_state
 
 
 def files_of(store, spec):
@@ -307,7 +307,7 @@ def test_a_lost_checkpoint_starts_the_run_afresh_and_says_so(
     with caplog.at_level(logging.WARNING, logger="datawall"):
         assert store.kept_state(spec) is None
         store.append(spec, sample.segment(spec, np.ones(3)))
-        store.keep_state(spec, init_state(spec.model, 0))
+        store.keep_state(spec, init_state(Program(model=spec.model), 0))
         assert store.kept_state(spec) is not None
         assert not caplog.messages
         damage(store.folder(spec) / "checkpoint")

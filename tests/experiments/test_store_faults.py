@@ -11,7 +11,7 @@ import pytest
 
 from experiments.files import StoreError, storing, write_json
 from experiments.store import RunStore
-from models.train import init_state
+from models.train import Program, init_state
 
 
 def mount(folder, *options):
@@ -52,10 +52,10 @@ def test_a_full_disk_is_a_clear_error_and_the_store_goes_on_when_there_is_space(
     sample.train(store, done)
     store.begin(half)
     store.append(half, sample.segment(half, np.ones(10)))
-    store.keep_state(half, init_state(half.model, 0))
+    store.keep_state(half, init_state(Program(model=half.model), 0))
     before = contents(small_disk)
     filler = fill(small_disk)
-    more = init_state(half.model, 1)
+    more = init_state(Program(model=half.model), 1)
     for write in (
         lambda: append_all(store, sample, half),
         lambda: store.keep_state(half, more),
@@ -142,7 +142,7 @@ def test_a_read_only_store_is_read_and_says_why_it_is_not_written(read_only, sam
         lambda: store.begin(sample.spec(seed=2)),
         lambda: store.append(unfinished, sample.segment(unfinished, np.ones(2))),
         lambda: store.claim(unfinished),
-        lambda: store.keep_state(unfinished, init_state(unfinished.model, 0)),
+        lambda: store.keep_state(unfinished, init_state(Program(model=unfinished.model), 0)),
         lambda: store.finish(unfinished, sample.finished(unfinished)),
         lambda: store.fail(unfinished, "x"),
     ):

@@ -17,6 +17,8 @@ from models.job_list import Failed, Finished, Job, Segment, train_jobs
 from models.train import (
     SEGMENT_STEPS,
     Hyperparameters,
+    Program,
+    init_params,
     init_state,
     learning_rate_at,
     mean_loss,
@@ -25,6 +27,7 @@ from models.train import (
 )
 
 MODEL = ModelConfig.from_width(16, vocab_size=30, context=8)
+PROGRAM = Program(model=MODEL)
 ADAMW = OptimizerConfig(learning_rate=0.01, weight_decay=0.8)
 GOLDEN = (3.66506, 3.91879, 3.68317)
 
@@ -74,8 +77,8 @@ def test_learning_rate_equals_optax_schedule():
 def test_a_step_equals_optax_adamw():
     windows = evaluation_windows(markov_tokens(100), context=8)[:4]
     hyper = Hyperparameters.of(ADAMW, 200)
-    state = init_state(MODEL, 0)
-    stepped, loss = train_step(MODEL, state, windows, hyper)
+    state = init_state(PROGRAM, 0)
+    stepped, loss = train_step(PROGRAM, state, windows, hyper)
     grads = jax.grad(lambda p: mean_loss(MODEL, p, windows))(state.params)
     oracle = optax.adamw(
         float(learning_rate_at(0, hyper)), 0.9, 0.95, 1e-8, weight_decay=0.8,
@@ -91,10 +94,10 @@ def test_a_step_equals_optax_adamw():
 def test_decay_takes_lr_times_decay_off_matrices_and_leaves_gains_alone():
     """With and without decay, one step differs by lr * decay * weight: decoupled (AdamW)."""
     windows = evaluation_windows(markov_tokens(100), context=8)[:4]
-    state = init_state(MODEL, 0)
+    state = init_state(PROGRAM, 0)
     stepped = {
         decay: train_step(
-            MODEL, state, windows,
+            PROGRAM, state, windows,
             Hyperparameters.of(OptimizerConfig(learning_rate=0.01, weight_decay=decay), 200),
         )[0].params
         for decay in (0.0, 3.2)
@@ -116,7 +119,7 @@ def test_golden_first_steps():
     starts[:3] = np.arange(12).reshape(3, 4) * 8
     ring = as_ring(markov_tokens(4096), context=8).astype(np.int32)
     hyper = Hyperparameters.of(ADAMW, 200)
-    _, losses = train_segment(MODEL, init_state(MODEL, 0), ring, starts, np.int32(3), hyper)
+    _, losses = train_segment(PROGRAM, init_state(PROGRAM, 0), ring, starts, np.int32(3), hyper)
     assert float(losses[0]) == pytest.approx(np.log(30), abs=0.6)
     np.testing.assert_allclose(losses[:3], GOLDEN, atol=2e-4)
     assert not losses[3:].any()
@@ -196,10 +199,10 @@ def test_a_job_that_fails_is_reported_and_the_others_go_on():
 
 
 def test_states_and_weights_survive_the_disk(tmp_path):
-    state = init_state(MODEL, 3)
+    state = init_state(PROGRAM, 3)
     save_state(tmp_path / "checkpoint", state)
     save_state(tmp_path / "checkpoint", state)
-    found = load_state(tmp_path / "checkpoint", MODEL)
+    found = load_state(tmp_path / "checkpoint", PROGRAM)
     np.testing.assert_array_equal(weights(found), weights(state))
     assert jax.tree.structure(found) == jax.tree.structure(state)
     save_params(tmp_path / "params.safetensors", MODEL, state.params)
@@ -210,13 +213,13 @@ def test_states_and_weights_survive_the_disk(tmp_path):
 
 def test_unreadable_weights_say_what_is_wrong(tmp_path):
     path = tmp_path / "params.safetensors"
-    assert load_state(tmp_path / "checkpoint", MODEL) is None
+    assert load_state(tmp_path / "checkpoint", PROGRAM) is None
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_params(path, MODEL)
     path.write_bytes(b"\x00\x01garbage")
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_params(path, MODEL)
     wide = ModelConfig.from_width(32, vocab_size=30, context=8)
-    save_params(path, wide, init_state(wide, 0).params)
+    save_params(path, wide, init_params(wide, 0))
     with pytest.raises(CheckpointError, match="another architecture: width 32 not 16"):
         load_params(path, MODEL)

@@ -1,0 +1,167 @@
+"""One model to train, what happens to it, and the desk that hands it over and hears of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.batches import steps_per_epoch, window_starts
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.evaluate import held_out_loss
+from models.train import SEGMENT_STEPS, Execution, Hyperparameters, Params, Program, TrainState
+
+if TYPE_CHECKING:
+    import jax
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One model to train.
+
+    Attributes:
+        id: the caller's name for it.
+        model: architecture.
+        optimizer: learning rate and decay.
+        train: epochs, batches, order.
+        seed: draws the weights and the order of the data.
+        tokens: the unique tokens [D] it may see.
+        held_out: windows [n_windows, context + 1] to score the trained model on, by name.
+        first_params: weights to start from, of this architecture; by default the seed draws them.
+    """
+
+    id: str
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    train: TrainConfig
+    seed: int
+    tokens: np.ndarray
+    held_out: Mapping[str, np.ndarray]
+    first_params: Params | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the unique tokens."""
+        return steps_per_epoch(
+            len(self.tokens), context=self.model.context, batch_size=self.train.batch_size
+        )
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.train.n_epochs * self.steps_per_epoch
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens read in one step."""
+        return self.train.batch_size * self.model.context
+
+    def program(self, execution: Execution | None = None) -> Program:
+        """Return what has to be compiled to train it."""
+        return Program.of(self.model, self.optimizer, self.train, execution)
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """Its numbers, as arguments of the program."""
+        return Hyperparameters.of(self.optimizer, self.n_steps, train=self.train, seed=self.seed)
+
+    def starts(self, step: int) -> tuple[np.ndarray, int]:
+        """Return the windows of the segment that begins at `step`, and how many steps it has.
+
+        Returns:
+            int32 [SEGMENT_STEPS, batch], zeros past the job's end; the number of steps before it.
+        """
+        n_now = max(0, min(SEGMENT_STEPS, self.n_steps - step))
+        starts = np.zeros((SEGMENT_STEPS, self.train.batch_size), np.int32)
+        if n_now:
+            starts[:n_now] = window_starts(
+                len(self.tokens),
+                context=self.model.context,
+                train=self.train,
+                seed=self.seed,
+                first_step=step,
+                last_step=step + n_now,
+            )
+        return starts, n_now
+
+    @property
+    def flops(self) -> float:
+        """Training floating-point operations of the whole run."""
+        return self.n_steps * self.tokens_per_step * self.model.train_flops_per_token
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segment:
+    """Steps `first_step` to `first_step + len(losses) - 1` of a job are done.
+
+    `seconds` have passed since the segment before, or since this call of `train_jobs` took the job.
+    """
+
+    job: Job
+    first_step: int
+    losses: np.ndarray
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Finished:
+    """A job has ended; `diverged` when its loss stopped being a number, with no scores then.
+
+    `seconds` are those of this call of `train_jobs`, from taking the job to its scores.
+    """
+
+    job: Job
+    params: Params
+    scores: Mapping[str, float]
+    diverged: bool
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Failed:
+    """A job has raised an error; the others go on."""
+
+    job: Job
+    error: Exception
+
+
+Event = Segment | Finished | Failed
+Load = Callable[[Job], TrainState | None]
+Keep = Callable[[Job, TrainState], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """What those who train have in common: the caller's functions, and when to stop."""
+
+    report: Callable[[Event], None]
+    load: Load
+    keep: Keep
+    keep_every: float
+    stop: threading.Event
+    execution: Execution
+
+
+def score(
+    job: Job, params: Params, *, diverged: bool, seconds: float, device: jax.Device
+) -> Finished:
+    """Score a trained model on its held-out windows, unless it diverged."""
+    import jax
+
+    scores = {
+        name: held_out_loss(job.model, params, windows)
+        for name, windows in job.held_out.items()
+        if not diverged
+    }
+    return Finished(
+        job=job,
+        params=jax.device_get(params),
+        scores=scores,
+        diverged=diverged or not np.isfinite(list(scores.values())).all(),
+        seconds=seconds,
+        device=device.device_kind,
+    )
