@@ -166,7 +166,7 @@ def _train_one_by_one(waiting: queue.SimpleQueue[Job], desk: Desk, device: jax.D
 
 def _train(job: Job, desk: Desk, device: jax.Device) -> None:
     """Train one job on one device, from its kept state if there is one."""
-    started = kept = time.monotonic()
+    started = last = kept = time.monotonic()
     program = job.program(desk.execution)
     first_state = desk.load(job) or init_state(program, job.seed, job.first_params)
     ring = as_ring(job.tokens, context=job.model.context)
@@ -180,7 +180,9 @@ def _train(job: Job, desk: Desk, device: jax.Device) -> None:
         starts, n_now = job.starts(step)
         state, losses = train_segment(program, state, ring, starts, np.int32(n_now), hyper)
         losses = np.asarray(losses)[:n_now]
-        desk.report(Segment(job=job, first_step=step, losses=losses))
+        now = time.monotonic()
+        desk.report(Segment(job=job, first_step=step, losses=losses, seconds=now - last))
+        last = now
         step, diverged = step + n_now, not np.isfinite(losses).all()
         if step < job.n_steps and not diverged:
             if desk.stop.is_set():

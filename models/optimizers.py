@@ -127,7 +127,11 @@ def _with_muon(
             beta=hyper.beta1,  # type: ignore[arg-type]
             weight_dimension_numbers=dimensions,
         ),
-        contrib.scale_by_shape(weight_dimension_numbers=dimensions, consistent_rms=MUON_RMS),
+        optax.stateless(
+            lambda updates, _: jax.tree.map(
+                lambda leaf: leaf * MUON_RMS * max(leaf.shape[-2:]) ** 0.5, updates
+            )
+        ),
     )
     return optax.partition(
         {"muon": muon, "adam": adam},

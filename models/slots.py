@@ -110,6 +110,7 @@ class _Slot:
     job: Job | None = None
     step: int = 0
     started: float = 0.0
+    last: float = 0.0
     diverged: bool = False
 
 
@@ -207,7 +208,7 @@ class _Bench:
             state = self.begun[job.id]
             self.states = _replaced(self.states, np.int32(at), state)
             slot.job, slot.step, slot.diverged = job, int(state.step), False
-            slot.started = time.monotonic()
+            slot.started = slot.last = time.monotonic()
             return
 
     def _step(self) -> tuple[list[tuple[int, _Slot, int, int]], jax.Array]:
@@ -244,7 +245,11 @@ class _Bench:
                 continue
             own = all_losses[at, :n]
             slot.diverged = not np.isfinite(own).all()
-            self.desk.report(Segment(job=slot.job, first_step=first_step, losses=own))
+            now, last = time.monotonic(), slot.last
+            slot.last = now
+            self.desk.report(
+                Segment(job=slot.job, first_step=first_step, losses=own, seconds=now - last)
+            )
 
     def _finish(self) -> None:
         """Score the jobs that are done and free their slots."""
