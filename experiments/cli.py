@@ -55,6 +55,7 @@ def _parse(arguments: Sequence[str]) -> _Command:
     import tyro
 
     from experiments.commands.claims import Claims
+    from experiments.commands.export import Export
     from experiments.commands.figures import Figures
     from experiments.commands.fit import Fit
     from experiments.commands.graphsim import Graphsim
@@ -72,6 +73,7 @@ def _parse(arguments: Sequence[str]) -> _Command:
             "tune": Tune,
             "show": Show,
             "import": Import,
+            "export": Export,
             "claims": Claims,
             "figures": Figures,
             "fit": Fit,

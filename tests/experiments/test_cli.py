@@ -23,6 +23,7 @@ def test_version_and_help():
         "tune",
         "show",
         "import",
+        "export",
         "claims",
         "figures",
         "fit",
