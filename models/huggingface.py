@@ -189,6 +189,7 @@ def _tokenizer_config(model: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": end,
         "model_max_length": model.context,
+        "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
     }
 

@@ -53,6 +53,7 @@ def loaded_after(code: str) -> set[str]:
         ("import scaling", {"jax", "matplotlib"}),
         ("import graphsim", {"jax", "matplotlib"}),
         ("import models.corpora, models.tokens, models.config", {"jax", "matplotlib"}),
+        ("import models.huggingface", {"torch", "transformers", "matplotlib"}),
         (
             "import experiments.cli\n"
             "try: experiments.cli.main(['--help'])\n"

@@ -1,13 +1,17 @@
-"""Tiny models that read text byte by byte."""
+"""Tiny models that read text byte by byte, weights that cost nothing, a made-up language."""
 
+import jax
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from models.config import ModelConfig
 from models.language_model import Ensemble, LanguageModel
+from models.tokens import tokenize_corpus
 from models.train import init_params
 
 CONTEXT = 12
+SYLLABLES = ["ba", "do", "ki", "lu", "me", "no", "ra", "si", "tu", "vé", "\n", "東"]
 
 
 def make_byte_tokenizer() -> Tokenizer:
@@ -42,3 +46,27 @@ def three_models():
 def predictor(request, three_models):
     """One model, and an ensemble of three."""
     return three_models[0] if request.param == "model" else Ensemble(three_models)
+
+
+@pytest.fixture(scope="session")
+def draw_params():
+    """Draw weights of a size at which logits differ; norm gains differ from 1."""
+
+    def draw(model, seed=0):
+        rng = np.random.default_rng(seed)
+        shapes = jax.eval_shape(lambda: init_params(model, 0))
+        return jax.tree.map(lambda leaf: 0.5 * rng.standard_normal(leaf.shape, np.float32), shapes)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def made_up_tokens(tmp_path_factory):
+    """A corpus of 300 tokens."""
+    folder = tmp_path_factory.mktemp("made_up")
+    for i in range(40):
+        rng = np.random.default_rng(i)
+        words = ["".join(rng.choice(SYLLABLES, rng.integers(1, 5))) for _ in range(120)]
+        (folder / f"{i}.txt").write_text(" ".join(words), encoding="utf-8")
+    cache = tmp_path_factory.mktemp("cache")
+    return tokenize_corpus(f"files:{folder}", vocab_size=300, cache_dir=cache)
