@@ -14,8 +14,9 @@ from safetensors.numpy import load_file, save_file
 
 from models import huggingface
 from models.checkpoint import CheckpointError
-from models.config import ModelConfig, RopeScaling
+from models.config import ModelConfig, OptimizerConfig, RopeScaling, TrainConfig
 from models.huggingface import export_llama, import_llama
+from models.job_list import Finished, Job, train_jobs
 from models.llama_config import llama_config, model_config
 
 SMALL = {
@@ -324,3 +325,23 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path, draw_params, made_up_
             draw_params(lone, 0),
             made_up_tokens.tokenizer_path,
         )
+
+
+def test_training_goes_on_from_imported_weights(checkpoint):
+    """At next to no learning rate the weights stay those of the checkpoint."""
+    model, params, _ = import_llama(checkpoint)
+    job = Job(
+        id="on",
+        model=model,
+        optimizer=OptimizerConfig(learning_rate=1e-9, weight_decay=0.0),
+        train=TrainConfig(n_epochs=1, batch_size=2),
+        seed=0,
+        tokens=np.arange(128),
+        held_out={},
+        first_params=params,
+    )
+    events = []
+    train_jobs([job], events.append)
+    (done,) = (event for event in events if isinstance(event, Finished))
+    found, wanted = nnx.to_pure_dict(done.params), nnx.to_pure_dict(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, wanted)
