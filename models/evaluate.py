@@ -1,4 +1,8 @@
-"""Held-out loss of a trained model."""
+"""Held-out loss of an architecture with its weights, on windows of token ids.
+
+Texts and tasks, of one model or an ensemble, are scored by `perplexity`, `choices`, `minimal_pairs`
+and `lambada`.
+"""
 
 from __future__ import annotations
 

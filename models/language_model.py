@@ -108,14 +108,16 @@ class Predictor(ABC):
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _batches(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield int32 batches, filled up to a power of two, and how many of their rows count."""
+        """Yield int32 batches and how many of their rows count.
+
+        All batches have one shape, with a power of two of rows, so that few programs compile.
+        """
         of_one = 4 * rows.shape[1] * self.model.vocab_size * WORKING_COPIES
         most = min(BATCH_WINDOWS, max(1, DEFAULT_MEMORY // of_one))
-        most = 1 << (most.bit_length() - 1)
+        most = 1 << (min(most, 2 * len(rows) - 1).bit_length() - 1)
         for first in range(0, len(rows), most):
             batch = rows[first : first + most].astype(np.int32)
-            filled = 1 << (len(batch) - 1).bit_length()
-            yield np.pad(batch, ((0, filled - len(batch)), (0, 0))), len(batch)
+            yield np.pad(batch, ((0, most - len(batch)), (0, 0))), len(batch)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +126,7 @@ class LanguageModel(Predictor):
 
     Attributes:
         model: architecture.
-        params: its weights.
+        params: its weights, put on the default device.
         tokenizer: turns text into its token ids, if known.
 
     Raises:
@@ -136,6 +138,8 @@ class LanguageModel(Predictor):
     tokenizer: tokenizers.Tokenizer | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        # Once, not with every batch.
+        object.__setattr__(self, "params", jax.device_put(self.params))
         if self.tokenizer is not None:
             n_ids = self.tokenizer.get_vocab_size()
             if n_ids > self.model.vocab_size:
