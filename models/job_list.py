@@ -51,13 +51,16 @@ def train_jobs(
     the unfinished states to `keep`, so that the next call resumes them exactly, and reports what
     had been finished meanwhile before it goes on up.
 
+    A mesh may span several processes (`jax.distributed.initialize`): each then makes this call
+    with the same jobs, mesh and `devices=jax.devices()`, hears all events, and one writes files.
+
     Args:
         jobs: what to train, in any order.
         on_event: called in the caller's thread with each Segment, Finished or Failed.
         load: the kept state of a job, or None to start it afresh.
         keep: saves the state of an unfinished job; called from the devices' threads.
         keep_every: seconds between calls of `keep` for one job.
-        devices: JAX devices to use (default: all).
+        devices: JAX devices to use (default: all of this process).
         layout: how jobs share the devices (default: by the kind of device).
         execution: microbatches and rematerialisation, for all jobs.
         mesh: how the devices are shared `side_by_side` (default: all of them among the members).

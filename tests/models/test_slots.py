@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import socket
 import subprocess
 import sys
 
@@ -176,31 +177,33 @@ def test_the_estimate_of_memory_is_near_what_the_compiler_asks_for(remat):
     assert 0.6 < estimate / asked < 1.7, (estimate, asked)
 
 
-def test_eight_devices_equal_one():
-    """A mesh of 2 x 2 x 2 (members, batch, matrices) in a process of its own."""
-    script = """
-import json
-import numpy as np
-from models.devices import configure_host_devices
-configure_host_devices(8)
-from tests.models.test_slots import make_job, run
-from models.sharding import Mesh
-import jax
-jobs = [make_job("a", n_tokens=640), make_job("b", seed=1, n_tokens=640)]
-assert jax.device_count() == 8
-whole = {}
-for name, devices, mesh in (
-    ("one", jax.devices()[:1], None), ("eight", jax.devices(), Mesh(member=2, data=2, model=2))
-):
-    done, losses = run(jobs, layout="side_by_side", devices=devices, mesh=mesh)
-    whole[name] = [losses[job.id][:20].tolist() for job in jobs]
-print(json.dumps(whole))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    losses = json.loads(done.stdout.splitlines()[-1])
-    assert np.shape(losses["one"]) == (2, 20)
-    np.testing.assert_allclose(losses["eight"], losses["one"], atol=1e-4)
+def test_two_processes_of_four_devices_equal_one_device():
+    """A mesh of 2 x 2 x 2 (members, batch, matrices) that jax.distributed spans on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tests.models.distributed_worker"]
+    workers = [
+        subprocess.Popen(
+            [*command, str(process), "2", str(port)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for process in range(2)
+    ]  # fmt: skip
+    try:
+        out, errors = workers[0].communicate(timeout=240)
+        assert workers[0].returncode == 0, errors
+        assert workers[1].wait(timeout=60) == 0
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    together = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
+    jobs = [make_job("a", n_tokens=640), make_job("b", seed=1, n_tokens=640)]
+    done, losses = run(jobs, layout="one_a_device", devices=jax.local_devices()[:1])
+    for at, job in enumerate(jobs):
+        np.testing.assert_allclose(together["losses"][at], losses[job.id], atol=1e-4)
+        assert together["scores"][at] == pytest.approx(done[job.id].scores["validation"], abs=1e-4)
 
 
 def test_a_mesh_of_another_size_is_refused():
