@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORLD ?= quick
+# Further lock files to install, such as requirements-hf.lock: tests that need what they hold then run.
+EXTRA_LOCKS ?=
 
 .PHONY: reproduce test check benchmark lock clean
 
@@ -24,7 +26,7 @@ benchmark: .venv/installed  # the PyTorch peer is timed where torch is installed
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"datawall needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet $(foreach lock,requirements.lock $(EXTRA_LOCKS),--requirement $(lock))
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
