@@ -22,6 +22,7 @@ class SweepProgress:
         self._specs = {spec.run_id: spec for spec in specs}
         self._states: dict[str, str] = {}
         self._steps: dict[str, int] = {}
+        self._left: dict[str, int] = {}
         self._tokens = Speed()
         work = sum(spec.train_flops for spec in self._specs.values())
         self._shown = WorkProgress(title, n_jobs=len(self._specs), work=work)
@@ -52,18 +53,26 @@ class SweepProgress:
         if event.kind == "started":
             self._start(spec, event.step)
         elif event.kind in FINISHED:
-            # A run that diverged, or that was finished elsewhere, leaves steps that nobody takes.
-            self._shown.skip(_work(spec, spec.n_steps - self._steps.get(spec.run_id, 0)))
+            self._leave(spec)
             self._shown.finish_job()
+        elif event.kind == "failed":
+            self._leave(spec)
         self._shown.note = self._note()
         self._shown.show()
 
     def _start(self, spec: RunSpec, step: int) -> None:
+        self._shown.skip(-_work(spec, self._left.pop(spec.run_id, 0)))
         if spec.run_id in self._steps:
             self._move(spec, step)
         else:
             self._steps[spec.run_id] = step
             self._shown.skip(_work(spec, step))
+
+    def _leave(self, spec: RunSpec) -> None:
+        """Expect no more work of a run that has ended, wherever it has got to."""
+        n_left = spec.n_steps - self._steps.get(spec.run_id, 0) - self._left.get(spec.run_id, 0)
+        self._left[spec.run_id] = self._left.get(spec.run_id, 0) + n_left
+        self._shown.skip(_work(spec, n_left))
 
     def _move(self, spec: RunSpec, step: int) -> None:
         n_steps = step - self._steps.get(spec.run_id, 0)

@@ -17,6 +17,7 @@ from experiments.locks import LockLost, RunLock, RunLocked
 from experiments.spec import RunSpec
 from experiments.store import RunStore
 from experiments.text import held_out, unique_tokens
+from models.data_home import CorpusError
 from models.devices import keep_compiled_programs
 
 if TYPE_CHECKING:
@@ -90,25 +91,11 @@ def train_runs(
 
     crew = _Crew(specs, store, report, should_stop)
     try:
-        jobs = [_job(spec) for spec in specs]
+        jobs = [job for spec in specs if (job := crew.job_of(spec))]
         train_jobs(jobs, crew.on_event, load=crew.load, keep=crew.keep, keep_every=keep_every)
     finally:
         crew.release_all()
     return crew.outcomes
-
-
-def _job(spec: RunSpec) -> Job:
-    from models.job_list import Job
-
-    return Job(
-        id=spec.run_id,
-        model=spec.model,
-        optimizer=spec.optimizer,
-        train=spec.train,
-        seed=spec.seed,
-        tokens=unique_tokens(spec.data, spec.model.vocab_size),
-        held_out=held_out(spec.data, spec.model.vocab_size, spec.model.context),
-    )
 
 
 class _Crew:
@@ -126,6 +113,27 @@ class _Crew:
         self.outcomes: dict[str, Outcome] = {}
         self.locks: dict[str, RunLock] = {}
         self.stopping = False
+
+    def job_of(self, spec: RunSpec) -> Job | None:
+        """Find the text of a run; None where the run cannot be, and has failed."""
+        from models.job_list import Job
+
+        try:
+            return Job(
+                id=spec.run_id,
+                model=spec.model,
+                optimizer=spec.optimizer,
+                train=spec.train,
+                seed=spec.seed,
+                tokens=unique_tokens(spec.data, spec.model.vocab_size),
+                held_out=held_out(spec.data, spec.model.vocab_size, spec.model.context),
+            )
+        except CorpusError:
+            raise  # of this machine, not of this run
+        except ValueError as error:
+            self.store.begin(spec)
+            self._fail(spec.run_id, error)
+            return None
 
     def load(self, job: Job) -> TrainState | None:
         """Claim a run whose turn has come and return where it stands; in a device's thread."""

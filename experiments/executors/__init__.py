@@ -21,7 +21,13 @@ ExecutorName = Literal["threads", "local", "dask"]
 
 
 class Executor(Protocol):
-    """Something that trains runs; what it starts lives until its `with` block ends."""
+    """Something that trains runs; what it starts lives until its `with` block ends.
+
+    Attributes:
+        keep_every: seconds between saved states of a run.
+    """
+
+    keep_every: float
 
     def train(
         self, specs: Sequence[RunSpec], store: RunStore, report: Report

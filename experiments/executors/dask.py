@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker
@@ -69,7 +70,7 @@ class DaskExecutor:
         keep_every: float = KEEP_SECONDS,
     ) -> None:
         configure_host_devices()
-        self._keep_every = keep_every
+        self.keep_every = keep_every
         self._cluster: LocalCluster | None = None
         self._slots = Slots(n_workers) if scheduler is None else None
         self._client = _connect(scheduler) if scheduler is not None else None
@@ -85,7 +86,7 @@ class DaskExecutor:
         if self._slots is not None:
             self._scale(self._slots.useful_for(specs))
         assert self._client is not None
-        pool = _Workers(self._client, self._slots, store, self._keep_every)
+        pool = _Workers(self._client, self._slots, store, self.keep_every)
         try:
             return train_on(pool, specs, store, report)
         finally:
@@ -98,7 +99,7 @@ class DaskExecutor:
                 threads_per_worker=1,
                 memory_limit=None,
                 dashboard_address=None,
-                silence_logs=logging.ERROR,
+                silence_logs=logging.CRITICAL,
             )
             self._client = Client(self._cluster, set_as_default=False)
         elif n_workers > len(self._cluster.workers):
@@ -205,7 +206,8 @@ class _Workers:
 
     def _prepare(self, addresses: list[str]) -> None:
         answers = self._ask(
-            lambda: self._client.run(
+            partial(
+                self._client.run,
                 _prepare,
                 is_ours=self._slots is not None,
                 n_accelerators=self._slots.n_accelerators if self._slots else 0,
@@ -240,12 +242,18 @@ class _Workers:
 
     def stop(self) -> None:
         """Have all workers keep the states of their runs, and wait for it."""
-        if self._client.status != "running" or not self._tasks:
-            return
-        self._client.run(_stop, self._topic, workers=list(self._tasks), on_error="ignore")
         deadline = time.monotonic() + SECONDS_TO_STOP
-        while time.monotonic() < deadline and not all(t.done() for t in self._tasks.values()):
-            time.sleep(0.1)
+        with contextlib.suppress(SchedulerLost):
+            while time.monotonic() < deadline and (busy := self._busy()):
+                # Again and again: a worker that was told before it began has heard nothing.
+                self._ask(
+                    partial(self._client.run, _stop, self._topic, workers=busy, on_error="ignore")
+                )
+                time.sleep(0.1)
+
+    def _busy(self) -> list[str]:
+        there = self._ask(self._client.nthreads)
+        return [at for at, task in self._tasks.items() if at in there and not task.done()]
 
     def close(self) -> None:
         """Hear no more."""

@@ -38,6 +38,7 @@ SECONDS_TO_STOP = 120.0
 """A worker that has not kept its states by then is killed; a compilation may be under way."""
 SECONDS_TO_DIE = 10.0
 MOST_FAILED_STARTS = 3
+STOP = "stop"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -69,7 +70,7 @@ class LocalExecutor:
 
     def __init__(self, n_workers: int | None = None, *, keep_every: float = KEEP_SECONDS) -> None:
         configure_host_devices()
-        self._slots, self._keep_every = Slots(n_workers), keep_every
+        self._slots, self.keep_every = Slots(n_workers), keep_every
         self._members: list[_Member] = []
         self._names = map(str, itertools.count())
         self._n_failed_starts = 0
@@ -117,18 +118,18 @@ class LocalExecutor:
         member.is_busy = True
         # A worker that has just died is noticed by `wait`.
         with contextlib.suppress(OSError):
-            member.pipe.send((list(specs), self._root, self._keep_every))
+            member.pipe.send((list(specs), self._root, self.keep_every))
 
     def wait(self) -> Sequence[Message]:
         """Return what happened, after a second at the latest."""
         messages: list[Message] = []
         for member in self._ready():
             try:
-                message = self._read(member)
+                said = member.pipe.recv()
             except (EOFError, OSError):
                 messages.append(self._bury(member))
             else:
-                messages += [message] if message is not None else []
+                messages += self._understand(member, said)
         return messages
 
     def _ready(self) -> list[_Member]:
@@ -136,20 +137,18 @@ class LocalExecutor:
         ready = wait([member.pipe for member in self._members], timeout=1.0)
         return [member for member in self._members if member.pipe in ready]
 
-    def _read(self, member: _Member) -> Message | None:
-        message = member.pipe.recv()
-        if isinstance(message, _Raised):
-            member.is_busy = False
-            raise message.error
-        if isinstance(message, dict):
-            member.is_busy = False
-            return Ended(worker=member.name, outcomes=message)
-        if isinstance(message, RunEvent):
-            return message
-        platform, n_devices = message
+    def _understand(self, member: _Member, said: Any) -> list[Message]:
+        if isinstance(said, RunEvent):
+            return [said]
+        member.is_busy = False
+        if isinstance(said, _Raised):
+            raise said.error
+        if isinstance(said, dict):
+            return [Ended(worker=member.name, outcomes=said)]
+        platform, n_devices = said
         self._n_failed_starts = 0
         member.worker = Worker(name=member.name, platform=platform, n_devices=n_devices)
-        return None
+        return []
 
     def _bury(self, member: _Member) -> Lost:
         self._members.remove(member)
@@ -166,39 +165,44 @@ class LocalExecutor:
         return Lost(worker=member.name, why=why)
 
     def stop(self) -> None:
-        """Have all workers keep the states of their runs and end."""
+        """Have all workers keep the states of their runs, and wait for it."""
         for member in self._members:
-            with contextlib.suppress(OSError):
-                member.pipe.send(None)
+            if member.is_busy:
+                with contextlib.suppress(OSError):
+                    member.pipe.send(STOP)
         deadline = time.monotonic() + SECONDS_TO_STOP
-        while self._members and time.monotonic() < deadline:
-            for member in self._ready():
-                try:
-                    member.pipe.recv()
-                except (EOFError, OSError):
-                    self._bury(member)
-        self._kill()
-
-    def _kill(self) -> None:
-        for member in self._members:
-            member.process.kill()
-            member.process.join()
-            member.pipe.close()
-        self._members.clear()
+        while any(member.is_busy for member in self._members) and time.monotonic() < deadline:
+            with contextlib.suppress(Exception):  # one has been raised already
+                self.wait()
 
     def __enter__(self) -> LocalExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        for member in self._members:
+            member.pipe.close()
+        deadline = time.monotonic() + SECONDS_TO_DIE
+        for member in self._members:
+            member.process.join(max(0.0, deadline - time.monotonic()))
+            member.process.kill()
+            member.process.join()
+        self._members.clear()
 
 
 def _serve(pipe: Connection, variables: dict[str, str]) -> None:
-    """Train what comes through the pipe until told to stop, or until nobody is there."""
-    # Ctrl-C on a terminal reaches every process; this one waits for its parent's word.
+    """Be a worker until the other end of the pipe is closed."""
+    # Ctrl-C on a terminal reaches every process; this one waits for its parent's word. Outside the
+    # main thread nobody listens for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(variables)
     configure_host_devices(1)
+    working = threading.Thread(target=_work, args=(pipe,))
+    working.start()
+    working.join()
+
+
+def _work(pipe: Connection) -> None:
+    """Train what comes through the pipe."""
     sending = threading.Lock()
 
     def report(message: object) -> None:
@@ -209,6 +213,8 @@ def _serve(pipe: Connection, variables: dict[str, str]) -> None:
     with logging_to(report):
         report(_describe())
         while (order := _next_order(pipe)) is not None:
+            if order == STOP:  # what has ended meanwhile
+                continue
             specs, root, keep_every = order
             try:
                 outcomes = train_runs(

@@ -19,14 +19,14 @@ class ThreadExecutor:
     """
 
     def __init__(self, workers: int | None = None, *, keep_every: float = KEEP_SECONDS) -> None:
-        self._keep_every = keep_every
+        self.keep_every = keep_every
         configure_host_devices(workers)
 
     def train(
         self, specs: Sequence[RunSpec], store: RunStore, report: Report
     ) -> dict[str, Outcome]:
         """Train runs once and say how each ended."""
-        return train_runs(specs, store, report, keep_every=self._keep_every)
+        return train_runs(specs, store, report, keep_every=self.keep_every)
 
     def __enter__(self) -> ThreadExecutor:
         return self

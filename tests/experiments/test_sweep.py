@@ -1,10 +1,6 @@
 """Sweeps on real text: skipping, resuming, interrupting, failing."""
 
 import dataclasses
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -98,64 +94,6 @@ def test_a_failed_run_is_named_and_the_others_finish(lab, tmp_path, monkeypatch)
     monkeypatch.undo()
     assert run_sweep(specs, store) == 1
     assert store.failure(specs[1]) is None
-
-
-def test_ctrl_c_keeps_everything_and_the_rerun_equals_an_undisturbed_sweep(lab, tmp_path):
-    """A real SIGINT at several moments of a real sweep."""
-    script = (
-        "import sys; from pathlib import Path\n"
-        "from models.devices import configure_host_devices; configure_host_devices(2)\n"
-        "from experiments.story import open_lab\n"
-        "lab = open_lab('tiny', corpus=None, runs=Path(sys.argv[1]))\n"
-        "specs = [lab.spec(width=16, weight_decay=.1, n_epochs=64, seed=s) for s in range(4)]\n"
-        "lab.train(specs, title='victim')\n"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    for n_lines in (1, 6):
-        victim = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while victim.poll() is None:
-            metrics = [p.read_text() for p in tmp_path.glob("tiny/*/metrics.jsonl")]
-            if sum(text.count("first_step") for text in metrics) >= n_lines:
-                victim.send_signal(signal.SIGINT)
-                break
-            time.sleep(0.02)
-        assert victim.wait() != 0
-        assert list(tmp_path.glob("tiny/*/checkpoint"))
-    subprocess.run(command, check=True, capture_output=True)
-    store, whole = RunStore(tmp_path / "tiny"), RunStore(tmp_path / "whole")
-    specs = [lab.spec(width=16, weight_decay=0.1, n_epochs=64, seed=s) for s in range(4)]
-    run_sweep(specs, whole)
-    np.testing.assert_array_equal(scores(store, specs), scores(whole, specs))
-    for spec in specs:
-        np.testing.assert_array_equal(store.losses(spec), whole.losses(spec))
-
-
-def test_a_killed_process_loses_nothing_that_was_finished(lab, tmp_path):
-    """kill -9 in the middle of a real sweep, then the same sweep again."""
-    script = (
-        "import sys; from pathlib import Path\n"
-        "from models.devices import configure_host_devices; configure_host_devices(2)\n"
-        "from experiments.story import open_lab\n"
-        "lab = open_lab('tiny', corpus=None, runs=Path(sys.argv[1]))\n"
-        "specs = [lab.spec(width=8, weight_decay=.1, n_epochs=16, seed=s) for s in range(8)]\n"
-        "lab.train(specs, title='victim')\n"
-    )
-    command = [sys.executable, "-c", script, str(tmp_path)]
-    victim = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while len(list(tmp_path.glob("tiny/*/result.json"))) < 2 and victim.poll() is None:
-        time.sleep(0.02)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
-    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("tiny/*/result.json")}
-    assert 2 <= len(done) < 8
-    subprocess.run(command, check=True, capture_output=True)
-    assert len(list(tmp_path.glob("tiny/*/result.json"))) == 8
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in done.items())
-    store = RunStore(tmp_path / "tiny")
-    specs = [lab.spec(width=8, weight_decay=0.1, n_epochs=16, seed=s) for s in range(8)]
-    whole = RunStore(tmp_path / "whole")
-    run_sweep(specs, whole)
-    np.testing.assert_array_equal(scores(store, specs), scores(whole, specs))
 
 
 def test_ensemble_scores_are_kept_and_agree_with_the_single_losses(lab):
