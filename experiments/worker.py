@@ -75,7 +75,8 @@ def train_runs(
         specs: the runs, in any order.
         store: where they go.
         report: told what happens, from several threads.
-        should_stop: asked after every segment of training; a yes interrupts like Ctrl-C.
+        should_stop: asked at the start and after every segment of training; a yes interrupts like
+            Ctrl-C.
         keep_every: seconds between saved states of a run.
 
     Returns:
@@ -92,6 +93,8 @@ def train_runs(
     crew = _Crew(specs, store, report, should_stop)
     try:
         jobs = [job for spec in specs if (job := crew.job_of(spec))]
+        if should_stop():  # before anything is claimed
+            raise KeyboardInterrupt
         train_jobs(jobs, crew.on_event, load=crew.load, keep=crew.keep, keep_every=keep_every)
     finally:
         crew.release_all()

@@ -146,32 +146,39 @@ class Victim:
         self.interrupted.update(held)
         return held
 
+    def freeze(self) -> None:
+        """Stop all its processes, so that they go on holding what they hold."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
     def kill(self, *, all_at_once: bool) -> None:
         """kill -9 the sweep, alone or with all its workers."""
-        members = self.members()
-        for pid in members:
-            _signal(pid, signal.SIGSTOP)
-        self.interrupted.update(self.owners().keys())
-        for pid in members if all_at_once else {self.process.pid}:
+        for pid in self.members() if all_at_once else {self.process.pid}:
             _signal(pid, signal.SIGKILL)
-        for pid in members:
+        for pid in self.members():
             _signal(pid, signal.SIGCONT)
         self.process.wait()
-        self.gone()
+        self._has_ended()
 
     def interrupt(self) -> tuple[int, str, set[str]]:
         """Ctrl-C, as a terminal sends it: to every process.
 
         Return the status, what was said and the runs that were held.
         """
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        self.freeze()
         held = set(self.owners())
-        self.interrupted.update(held)
         os.killpg(self.process.pid, signal.SIGINT)
         os.killpg(self.process.pid, signal.SIGCONT)
         said = self.process.communicate(timeout=120)[1]
-        self.gone()
+        self._has_ended()
         return self.process.returncode, said, held
+
+    def _has_ended(self) -> None:
+        """Note that whatever has been begun and not finished was interrupted by the sweep's end."""
+        self.gone()
+        begun = {path.parent for path in self.root.glob("*/metrics.jsonl")}
+        self.interrupted.update(
+            folder.name for folder in begun if not (folder / "result.json").exists()
+        )
 
     def finish(self) -> int:
         """Let it end; return how many runs it trained."""
