@@ -136,7 +136,7 @@ def generate(
     n_positions = min(_power_of_two(longest + n_tokens - 1), model.context)
     n_prompt = min(_power_of_two(longest), n_positions)
     n_rows = _rows_of_batch(len(starts), n_prompt * model.vocab_size * len(pool))
-    models, params = _groups(pool)
+    models, params = stacked_members(pool)
     program = partial(_sample, models, how, n_positions)
     devices = jax.local_devices()
 
@@ -244,7 +244,7 @@ def _padded(prompts: list[np.ndarray], n_rows: int, n_prompt: int) -> tuple[np.n
     return ids_BP, lengths_B
 
 
-def _groups(pool: Sequence[Member]) -> tuple[tuple[ModelConfig, ...], tuple[Params, ...]]:
+def stacked_members(pool: Sequence[Member]) -> tuple[tuple[ModelConfig, ...], tuple[Params, ...]]:
     """Stack the weights of members of one shape, which are then run side by side."""
     models = tuple(dict.fromkeys(member.model for member in pool))
     loaded = [[member.load() for member in pool if member.model == model] for model in models]

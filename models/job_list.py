@@ -20,7 +20,6 @@ from typing import Literal
 import jax
 import numpy as np
 
-from models.batches import as_ring
 from models.jobs import Desk, Event, Failed, Finished, Job, Keep, Load, Segment, score
 from models.sharding import Mesh
 from models.slots import train_side_by_side
@@ -172,7 +171,7 @@ def _train(job: Job, desk: Desk, device: jax.Device) -> None:
     started = last = kept = time.monotonic()
     program = job.program(desk.execution)
     first_state = desk.load(job) or init_state(program, job.seed, job.first_params)
-    ring = as_ring(job.tokens, context=job.model.context)
+    ring = job.ring
     # A copy even where it lies on the device already: the program reuses the buffers it is given.
     state, ring = jax.tree.map(
         lambda leaf: jax.device_put(leaf, device, may_alias=False), (first_state, ring)

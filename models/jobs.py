@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.batches import steps_per_epoch, window_starts
+from models.batches import as_ring
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.evaluate import held_out_loss
+from models.mixing import mixed_ring, mixed_starts, mixed_steps_per_epoch, synthetic_per_batch
 from models.train import SEGMENT_STEPS, Execution, Hyperparameters, Params, Program, TrainState
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ class Job:
         tokens: the unique tokens [D] it may see.
         held_out: windows [n_windows, context + 1] to score the trained model on, by name.
         first_params: weights to start from, of this architecture; by default the seed draws them.
+        synthetic: windows [n_windows, context + 1] of sampled text to read as well, see
+            `generate.sample_windows`; an epoch is a pass over `tokens` still.
+        synthetic_share: their share of the windows of every batch, see `mixing`.
+
+    Raises:
+        ValueError: a share outside [0, 1], or one without synthetic windows.
     """
 
     id: str
@@ -41,12 +48,29 @@ class Job:
     tokens: np.ndarray
     held_out: Mapping[str, np.ndarray]
     first_params: Params | None = None
+    synthetic: np.ndarray | None = None
+    synthetic_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        synthetic_per_batch(self.train.batch_size, self.synthetic_share)
+        if self.synthetic_share and self.synthetic is None:
+            raise ValueError("a synthetic_share needs synthetic windows")
+
+    @property
+    def ring(self) -> np.ndarray:
+        """All text that its windows are cut from, real and synthetic."""
+        if self.synthetic is None:
+            return as_ring(self.tokens, context=self.model.context)
+        return mixed_ring(self.tokens, self.synthetic, context=self.model.context)
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one pass over the unique tokens."""
-        return steps_per_epoch(
-            len(self.tokens), context=self.model.context, batch_size=self.train.batch_size
+        return mixed_steps_per_epoch(
+            len(self.tokens),
+            context=self.model.context,
+            train=self.train,
+            share=self.synthetic_share,
         )
 
     @property
@@ -77,10 +101,12 @@ class Job:
         n_now = max(0, min(SEGMENT_STEPS, self.n_steps - step))
         starts = np.zeros((SEGMENT_STEPS, self.train.batch_size), np.int32)
         if n_now:
-            starts[:n_now] = window_starts(
+            starts[:n_now] = mixed_starts(
                 len(self.tokens),
+                0 if self.synthetic is None else len(self.synthetic),
                 context=self.model.context,
                 train=self.train,
+                share=self.synthetic_share,
                 seed=self.seed,
                 first_step=step,
                 last_step=step + n_now,

@@ -40,14 +40,14 @@ def synthetic_per_batch(batch_size: int, share: float) -> int:
     return round(share * batch_size)
 
 
-def mixed_steps(n_tokens: int, *, context: int, train: TrainConfig, share: float) -> int:
-    """Count the steps in which the real text is read `train.n_epochs` times.
+def mixed_steps_per_epoch(n_tokens: int, *, context: int, train: TrainConfig, share: float) -> int:
+    """Count the steps in which the real text is read once.
 
     With no real windows in a batch, the steps are those of the real text alone.
     """
     n_real = train.batch_size - synthetic_per_batch(train.batch_size, share)
     batch_size = n_real or train.batch_size
-    return train.n_epochs * steps_per_epoch(n_tokens, context=context, batch_size=batch_size)
+    return steps_per_epoch(n_tokens, context=context, batch_size=batch_size)
 
 
 def mixed_starts(

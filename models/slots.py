@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.batches import as_ring
 from models.jobs import Desk, Failed, Job, Segment, score
 from models.memory import free_bytes, members_that_fit, training_bytes
 from models.sharding import (
@@ -152,8 +151,9 @@ class _Bench:
         n_slots, n_shares = min(n_slots, len(waiting)), mesh.shape["member"]
         self.slots = [_Slot() for _ in range(n_shares * -(-n_slots // n_shares))]
         self.kept = time.monotonic()
-        n_ring = max(len(job.tokens) for job in waiting) + program.model.context + 1
-        self.rings = np.zeros((len(self.slots), n_ring), waiting[0].tokens.dtype)
+        shapes = {(len(ring), ring.dtype) for ring in (job.ring for job in waiting)}
+        n_ring = max(length for length, _ in shapes)
+        self.rings = np.zeros((len(self.slots), n_ring), np.result_type(*(d for _, d in shapes)))
         self._placed_rings: jax.Array | None = None
         stacked = jax.tree.map(
             lambda leaf: np.broadcast_to(np.asarray(leaf), (len(self.slots), *np.shape(leaf))),
@@ -202,7 +202,7 @@ class _Bench:
             except Exception as error:
                 self.desk.report(Failed(job=job, error=error))
                 continue
-            ring = as_ring(job.tokens, context=job.model.context)
+            ring = job.ring
             self.rings[at, : len(ring)] = ring
             self._placed_rings = None
             state = self.begun[job.id]

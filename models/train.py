@@ -42,6 +42,7 @@ __all__ = [
     "Program",
     "Scalar",
     "TrainState",
+    "apply_gradient",
     "graph_of",
     "init_params",
     "init_state",
@@ -221,6 +222,13 @@ def train_step(
 ) -> tuple[TrainState, jax.Array]:
     """Take one step on windows [batch, context + 1]; return the new state and the loss."""
     loss, gradient = _loss_and_gradient(program, state, windows, hyper)
+    return apply_gradient(program, state, gradient, hyper), loss
+
+
+def apply_gradient(
+    program: Program, state: TrainState, gradient: Params, hyper: Hyperparameters
+) -> TrainState:
+    """Let the optimiser, and the average of the weights, take one step."""
     learning_rate = learning_rate_at(state.step, hyper)
     optimizer = optimizer_of(program.optimizer, program.decayed, hyper, learning_rate)
     updates, moments = optimizer.update(gradient, state.moments, state.params)
@@ -229,7 +237,7 @@ def train_step(
     if program.keeps_average:
         share = average_weight_at(state.step, hyper)
         average = jax.tree.map(lambda mean, new: mean + share * (new - mean), average, params)
-    return TrainState(params, moments, average, state.step + 1), loss
+    return TrainState(params, moments, average, state.step + 1)
 
 
 def segment(

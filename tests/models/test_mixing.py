@@ -3,7 +3,7 @@ import pytest
 
 from models.batches import window_starts
 from models.config import TrainConfig
-from models.mixing import mixed_ring, mixed_starts, mixed_steps
+from models.mixing import mixed_ring, mixed_starts, mixed_steps_per_epoch
 
 CONTEXT, D, N_SYNTHETIC = 4, 43, 7
 TRAIN = TrainConfig(n_epochs=3, batch_size=4)
@@ -45,7 +45,7 @@ def test_real_windows_are_those_of_training_without_synthetic_ones():
         first_step=0, last_step=15,
     )  # fmt: skip
     np.testing.assert_array_equal(starts(0, 15, seed=5)[:, :2], alone)
-    assert mixed_steps(D, context=CONTEXT, train=TRAIN, share=0.5) == 15  # 3 epochs of 10 windows
+    assert mixed_steps_per_epoch(D, context=CONTEXT, train=TRAIN, share=0.5) == 5  # 10 windows
 
 
 def test_any_step_can_be_drawn_by_itself():
