@@ -74,9 +74,12 @@ class Certificate:
         """Say in a phrase whether the point is certified, with the ties, or why it is not."""
         tuned = self.tuned
         if tuned.flaws:
-            return "no: " + _labelled("; ".join(tuned.flaws))
-        n_ties = sum(near.verdict == "tie" for near in tuned.neighbors)
-        return f"yes, {n_ties} tie{'s' * (n_ties != 1)}" if n_ties else "yes"
+            phrase = "no: " + "; ".join(tuned.flaws)
+        else:
+            n_ties = sum(near.verdict == "tie" for near in tuned.neighbors)
+            phrase = f"yes, {n_ties} tie{'s' * (n_ties != 1)}" if n_ties else "yes"
+        widened = tuned.grid.widened(tuned.point)
+        return _labelled(f"{phrase}; widened {', '.join(widened)}" if widened else phrase)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; infinite losses (diverged) and unknown errors are null."""

@@ -163,11 +163,10 @@ def print_certificates(certificates: Sequence[Certificate]) -> None:
             margins_table(of_objective),
             title="neighbours' loss less the optimum's ± s.e., in 0.001 nats",
         )
-        flattery = [found.tuned.optimism for found in of_objective]
-        console.print(
-            "~ a tie: not told apart at 95 %; ! better by more than the noise.\n"
-            f"Selection flatters these losses by about {fmean(flattery):.3f} nats."
-        )
+        console.print("~ a tie: not told apart at 95 %; ! better by more than the noise.")
+        flattery = fmean(found.tuned.optimism for found in of_objective)
+        if math.isfinite(flattery):
+            console.print(f"Selection flatters these losses by about {flattery:.3f} nats.")
     runs: dict[str, float] = {}
     for found in certificates:
         runs |= found.runs

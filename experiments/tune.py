@@ -18,7 +18,8 @@ It pools all points near the optimum, having (points - 1) * (n - 1) degrees of f
 spread of three seeds at one point says little. The mean difference (margin) of two points has the
 standard error noise * sqrt(2 / n). A neighbour is **better (or worse) by more than the noise** when
 its margin lies below (above) zero by more than t standard errors, t being the 97.5 % quantile of
-Student's distribution for those degrees of freedom (2.2 or so); else it is a **tie**.
+Student's distribution for those degrees of freedom (2.2 or so), for each neighbour by itself; else
+it is a **tie**.
 
 **The certificate.** A point is certified when every neighbour along every axis has been run, none
 is better by more than the noise, the noise is known (two seeds or more), no seed of it diverged,

@@ -43,6 +43,9 @@ class World:
             optimum; at least 3, so that the estimate has an error.
         n_members: members trained in a tuned ensemble; at least 4, so that the law of K can be
             fitted without any one of them.
+
+    Raises:
+        ValueError: fewer than 3 tuning members.
     """
 
     name: str
@@ -65,6 +68,10 @@ class World:
     n_seeds: int
     n_tuning_members: int
     n_members: int
+
+    def __post_init__(self) -> None:
+        if self.n_tuning_members < 3:
+            raise ValueError(f"n_tuning_members must be 3 or more; not {self.n_tuning_members}")
 
     def model(self, width: int) -> ModelConfig:
         """Return the architecture of one rung of the ladder."""

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from experiments.claims import judge_claims
-from experiments.report import is_current, side_by_side, write_report
+from experiments.report import is_current, side_by_side, tuned_points, write_report
 from experiments.store import RunStore
 from experiments.story import tell
 
@@ -125,6 +125,65 @@ def test_each_figure_has_png_pdf_and_its_numbers(report):
         assert len(pd.read_csv(folder / f"{name}.csv")) > 0
     drawn = pd.read_csv(folder / "fig02.csv")
     assert drawn["n_seeds"].eq(2).all()
+
+
+def n_hollow(figure):
+    from matplotlib.colors import same_color
+
+    lines = [line for ax in figure.axes for line in ax.lines if line.get_label() == "_uncertified"]
+    assert all(same_color(line.get_markerfacecolor(), "white") for line in lines)
+    return sum(len(line.get_xdata()) for line in lines)
+
+
+def test_figures_show_what_is_not_certified(story):
+    """Every point of an optimum without certificate is hollow; K points a size in figure 8."""
+    import matplotlib.pyplot as plt
+
+    from paper_figs import figure_modules
+
+    doubtful = {
+        objective: sum(
+            not found.tuned.certified
+            for found in story.certificates
+            if found.objective == objective
+        )
+        for objective in ("standard", "single", "ensemble")
+    }
+    assert sum(doubtful.values()) > 0
+    k = story.world.n_members
+    expected = {
+        "fig03": doubtful["standard"],
+        "fig06": doubtful["standard"] + k * doubtful["single"],
+        "fig08": doubtful["single"] + k * doubtful["ensemble"],
+        "fig10": sum(doubtful.values()),
+    }
+    for module in figure_modules(expected):
+        figure, _ = module.draw(story)
+        assert n_hollow(figure) == expected[module.NAME], module.NAME
+        plt.close(figure)
+
+
+def test_the_legend_of_figure_9_says_what_is_not_certified(story):
+    import matplotlib.pyplot as plt
+
+    from paper_figs import fig09_ensemble_hyperparameters
+
+    tuned = {"single": story.regularized.tuned, "ensemble": story.ensembles.tuned}
+    figure, _ = fig09_ensemble_hyperparameters.draw(story)
+    for ax, width in zip(figure.axes, story.world.widths, strict=False):
+        for text in ax.get_legend().get_texts():
+            choice = text.get_text().split(":")[0]
+            if choice in tuned:
+                doubtful = not tuned[choice][width].certified
+                assert ("not certified" in text.get_text()) == doubtful
+    plt.close(figure)
+
+
+def test_the_report_lists_every_tuned_point(report, story):
+    page = (report[0] / "report.html").read_text(encoding="utf-8")
+    assert len(story.certificates) == 3 * len(story.world.widths)
+    for row in tuned_points(story):
+        assert all(f"<td>{value}</td>" in page for value in row.values())
 
 
 def test_plotted_numbers_are_the_runs_own(report, story):
