@@ -13,6 +13,8 @@ from experiments.report import is_current, side_by_side, tuned_points, write_rep
 from experiments.store import RunStore
 from experiments.story import tell
 
+# A world is trained before the first test: half a minute where cores are free, longer elsewhere.
+pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def runs_folder(tmp_path_factory):
