@@ -16,6 +16,7 @@ from experiments.story import tell
 # A world is trained before the first test: half a minute where cores are free, longer elsewhere.
 pytestmark = pytest.mark.timeout(900)
 
+
 @pytest.fixture(scope="module")
 def runs_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
