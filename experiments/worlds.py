@@ -28,8 +28,8 @@ class World:
         batch_size: windows in a step.
         standard_decay: the usual weight decay.
         standard_epochs: epochs tried by the standard recipe.
-        learning_rates: axis of every search. The defaults of the three axes are the grid of Kim et
-            al. 2025 (arXiv 2509.14786).
+        learning_rates: axis of every search; a single value is held fixed. The defaults of the
+            three axes are the grid of Kim et al. 2025 (arXiv 2509.14786).
         weight_decays: axis of the tuned recipes.
         epochs: axis of the tuned recipes.
         widest: the least and the greatest value to which a search may widen an axis, see `Grid`.
@@ -138,7 +138,7 @@ WORLDS: dict[str, World] = {
             n_unique_tokens=8_192,
             n_eval_tokens=4_096,
             standard_epochs=(2, 8, 32),
-            learning_rates=(2.5e-3, 1e-2, 4e-2),
+            learning_rates=(1e-2,),
             weight_decays=(0.4, 1.6, 6.4),
             epochs=(8, 16, 32),
             start=(1.6, 16),

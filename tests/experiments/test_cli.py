@@ -75,9 +75,7 @@ def test_run_and_show_print_the_cells(tmp_path, capsys):
     table = tmp_path / "runs.csv"
     assert main(["show", str(tmp_path / "tiny"), "--csv", str(table)]) == 0
     frame = pd.read_csv(table)
-    at_the_rule = frame[frame["learning_rate"] == 0.01]
-    assert len(at_the_rule) == 3 * 3 * 2  # widths, epochs, seeds
-    assert len(frame) > len(at_the_rule)  # the learning rate was tuned from there
+    assert len(frame) == 3 * 3 * 2
     assert frame["test_loss"].between(1, 10).all()
     specs = [json.loads(p.read_text()) for p in (tmp_path / "tiny").glob("*/spec.json")]
     assert {spec["optimizer"]["weight_decay"] for spec in specs} == {0.1}
