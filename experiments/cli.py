@@ -61,6 +61,7 @@ def _parse(arguments: Sequence[str]) -> _Command:
     from experiments.commands.graphsim import Graphsim
     from experiments.commands.import_runs import Import
     from experiments.commands.limit import Limit
+    from experiments.commands.plan import PlanCommand
     from experiments.commands.reproduce import Reproduce
     from experiments.commands.run import Run
     from experiments.commands.show import Show
@@ -78,6 +79,7 @@ def _parse(arguments: Sequence[str]) -> _Command:
             "figures": Figures,
             "fit": Fit,
             "limit": Limit,
+            "plan": PlanCommand,
             "graphsim": Graphsim,
         },
         prog="datawall",

@@ -86,8 +86,42 @@ def _learning_curves(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns=names)
 
 
+def _training_sets(frame: pd.DataFrame) -> pd.DataFrame:
+    """Language models since 2010: `year` as a decimal, `size` (words times 4/5), `flops`."""
+    day = pd.to_datetime(frame["date"])
+    year = day.dt.year + (day.dt.day_of_year - 1) / 365.25
+    found = pd.DataFrame(
+        {
+            "system": frame["system"],
+            "year": year,
+            "size": frame["dataset"] * 4 / 5,
+            "flops": frame["comp"],
+        }
+    )
+    return found[day >= "2010-01-01"].sort_values("year", ignore_index=True)
+
+
+def _infinite_compute(frame: pd.DataFrame) -> pd.DataFrame:
+    """Runs, asymptotes, tuned hyperparameters and benchmarks; `n_params` in units of one."""
+    size = pd.to_numeric(frame["params_B"], errors="coerce") * 1e9
+    names = {
+        "members_K": "n_members",
+        "seed_tokens": "n_unique_tokens",
+        "epochs": "n_epochs",
+        "lr": "learning_rate",
+    }
+    return frame.drop(columns="params_B").assign(n_params=size).rename(columns=names)
+
+
+def _entigraph(frame: pd.DataFrame) -> pd.DataFrame:
+    names = {"synthetic_tokens_millions": "n_million_tokens", "accuracy_pct": "accuracy"}
+    return frame.rename(columns=names)
+
+
 EPOCH_REPO = "epoch-research/analyzing-chinchilla"
 EPOCH_COMMIT = "92258837425e1b5f2851d624287f0120583a3d0e"
+STOCK_REPO = "epoch-research/data-stock"
+STOCK_COMMIT = "83da8edaa853f036f1bbd521df9e789335d64b3b"
 GEMSTONES_REPO = "mcleish7/gemstone-scaling-laws"
 GEMSTONES_COMMIT = "5f420478f6057b0cbb4d13405fb10ca64675bccb"
 
@@ -166,6 +200,33 @@ DATASETS: dict[str, Dataset] = {
             origin="github.com/IBM/ColPret @ 16f23bbe: aggregated_eval/revisiting_vision.csv",
             licence="Apache-2.0",
             prepare=_learning_curves,
+        ),
+        Dataset(
+            name="training_sets",
+            path="published/data_stock/data/dataset_sizes.csv",
+            sha256="e2d19e6be9d4b0a79acef394cb4f63108bd62f95cbf20fc7c5ccdd15f1ef5106",
+            url=f"{GITHUB}/{STOCK_REPO}/{STOCK_COMMIT}/data/dataset_sizes.csv",
+            origin=f"github.com/{STOCK_REPO} @ {STOCK_COMMIT}: data/dataset_sizes.csv",
+            licence="none stated",
+            prepare=_training_sets,
+        ),
+        Dataset(
+            name="infinite_compute",
+            path="published/infinite_compute_runs.csv",
+            sha256="e5953b6d9452cf2662103e4a21f6767781825df4db6b1a11eea6b5a5e7ea34cc",
+            url=None,
+            origin="arXiv 2509.14786 and github.com/marin-community/marin @ 0a3a1194",
+            licence="none stated",
+            prepare=_infinite_compute,
+        ),
+        Dataset(
+            name="entigraph",
+            path="published/entigraph_points.csv",
+            sha256="e58870bd1dcbc7af905e1d1115222d906823bebb5fb1af88cdf215c03d9464b4",
+            url=None,
+            origin="arXiv 2409.07431 and the notebooks of its public code @ d56a84e",
+            licence="none stated",
+            prepare=_entigraph,
         ),
     )
 }

@@ -90,6 +90,24 @@ PUBLISHED_FIGURES: dict[str, PublishedFigure] = {
     "multiplier_regularized": PublishedFigure(value=2.29, source=f"{KIM}: regularised asymptote"),
     "multiplier_ensembles": PublishedFigure(value=3.03, source=f"{KIM}: 300M ensembles"),
     "multiplier_joint": PublishedFigure(value=5.17, source=f"{KIM}: joint asymptote"),
+    "multiplier_single_1.4b": PublishedFigure(
+        value=2.09, source=f"{KIM}: one regularised model of 1.4B parameters"
+    ),
+    "multiplier_five_1.4b": PublishedFigure(
+        value=3.75, source=f"{KIM}: ensemble of five models of 1.4B parameters"
+    ),
+    "distilled_loss": PublishedFigure(
+        value=3.3635, source=f"{KIM} (code): 300M student of eight 300M members"
+    ),
+    "self_distilled_loss": PublishedFigure(
+        value=3.43243, source=f"{KIM} (code): 300M student of one 300M model"
+    ),
+    "member_loss": PublishedFigure(
+        value=3.71, source=f"{KIM}: one 300M model, tuned as a member of an ensemble"
+    ),
+    "eight_members_loss": PublishedFigure(
+        value=3.32, source=f"{KIM}: ensemble of eight 300M models, tuned as members"
+    ),
     "kaplan_exponent": PublishedFigure(
         value=0.8353, interval=(0.8235, 0.8460), source="Porian et al. 2024, arXiv 2406.19146"
     ),
@@ -110,3 +128,17 @@ MEMBER_LIMITS: dict[str, dict[float, float]] = {
 Read from the public code of Kim et al. 2025: marin-community/marin,
 experiments/data_efficiency/plotting.py (commit 0a3a119).
 """
+
+MEMBER_EPOCHS: dict[str, dict[float, int]] = {
+    "209M": {0.15: 32, 0.3: 32, 0.6: 16, 1.4: 16},
+    "419M": {0.15: 64, 0.3: 32, 0.6: 16, 1.4: 16},
+    "839M": {0.15: 128, 0.3: 32, 0.6: 32, 1.4: 16},
+    "1.68B": {0.15: 128, 0.3: 64, 0.6: 32, 1.4: 16},
+}
+"""Tokens -> parameters in billions -> epochs of a member; a single model takes half as many.
+
+From the same code: the members' heuristic is twice the epochs and half the decay of one model.
+"""
+
+PUBLISHED_TOKENS = 209_715_200
+"""What "200M tokens" stands for: 50 x 4096 x 1024, the smallest stock of Kim et al. 2025."""

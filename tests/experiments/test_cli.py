@@ -28,6 +28,7 @@ def test_version_and_help():
         "figures",
         "fit",
         "limit",
+        "plan",
         "graphsim",
     ):
         assert command in said
