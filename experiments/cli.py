@@ -54,6 +54,7 @@ class _Command(Protocol):
 def _parse(arguments: Sequence[str]) -> _Command:
     import tyro
 
+    from experiments.commands.augment import Augment
     from experiments.commands.claims import Claims
     from experiments.commands.export import Export
     from experiments.commands.figures import Figures
@@ -81,6 +82,7 @@ def _parse(arguments: Sequence[str]) -> _Command:
             "limit": Limit,
             "plan": PlanCommand,
             "graphsim": Graphsim,
+            "augment": Augment,
         },
         prog="datawall",
         description="How far can language modelling go when data runs out and compute does not?",

@@ -56,6 +56,21 @@ def window_starts(
     return np.concatenate(rows).astype(np.int32)
 
 
+def unscored(ids: np.ndarray) -> np.ndarray:
+    """Mark token ids as read but not predicted: as their complement ~id, which is negative.
+
+    Windows of a `jobs.Job` may hold such tokens: no loss is taken on them, the loss of a step is
+    the mean over the others of its batch. The text that is cut into windows so carries its own
+    mask through every order of reading.
+    """
+    return ~np.asarray(ids, np.int32)
+
+
+def has_unscored(ids: np.ndarray) -> bool:
+    """Tell whether some token is marked as `unscored`."""
+    return np.issubdtype(ids.dtype, np.signedinteger) and bool(np.min(ids, initial=0) < 0)
+
+
 def as_ring(tokens: np.ndarray, *, context: int) -> np.ndarray:
     """Append the first `context` + 1 tokens, so that every window of the ring is one slice."""
     return np.concatenate([tokens, tokens[: context + 1]])

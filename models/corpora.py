@@ -208,7 +208,7 @@ def _file_documents(argument: str) -> Iterator[Document]:
     base = root if root.is_dir() else root.parent
     for file in files:
         for label, name, data in unpack(str(file), read_bytes(file)):
-            text = _decoded(label, data)
+            text = decoded_text(label, data)
             id_ = Path(label).relative_to(base).as_posix()
             if name.lower().endswith(".jsonl"):
                 yield from _json_lines(label, id_, text)
@@ -216,7 +216,8 @@ def _file_documents(argument: str) -> Iterator[Document]:
                 yield Document(id=id_, text=text.replace("\r\n", "\n"))
 
 
-def _decoded(label: str, data: bytes) -> str:
+def decoded_text(label: str, data: bytes) -> str:
+    """Decode the bytes of a file as UTF-8 text; CorpusError naming it and the offset otherwise."""
     zero = data.find(0)
     if zero >= 0:
         raise CorpusError(f"{label} is binary, not text: byte 0x00 at offset {zero}")

@@ -161,6 +161,8 @@ def distill_soft(
         held_out={}, first_params=first_params, synthetic=synthetic,
         synthetic_share=synthetic_share,
     )  # fmt: skip
+    if job.has_unscored:
+        raise ValueError("a student learns from every token it reads; tokens hold unscored ones")
     models, params = stacked_members(pool)
     # A copy, because the program reuses the buffers it is given.
     state = jax.tree.map(jnp.copy, init_state(job.program(), seed, first_params))

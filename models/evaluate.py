@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from models.batches import has_unscored
 from models.config import ModelConfig
 from models.train import Params, token_log_probs
 
@@ -54,5 +55,8 @@ def gold_log_probs(model: ModelConfig, params: Params, windows: np.ndarray) -> n
 
 
 def held_out_loss(model: ModelConfig, params: Params, windows: np.ndarray) -> float:
-    """Return the cross-entropy on held-out windows, in nats per token."""
-    return -float(gold_log_probs(model, params, windows).mean(dtype=np.float64))
+    """Return the cross-entropy on held-out windows, in nats per token not `batches.unscored`."""
+    if not has_unscored(windows):
+        return -float(gold_log_probs(model, params, windows).mean(dtype=np.float64))
+    log_probs = gold_log_probs(model, params, np.where(windows < 0, ~windows, windows))
+    return -float(log_probs.mean(dtype=np.float64, where=windows[:, 1:] >= 0))

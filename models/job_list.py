@@ -8,18 +8,17 @@ alone writes files.
 
 from __future__ import annotations
 
-import contextlib
 import queue
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
 import jax
 import numpy as np
 
+from models.interrupts import interrupt_sets
 from models.jobs import Desk, Event, Failed, Finished, Job, Keep, Load, Segment, score
 from models.sharding import Mesh
 from models.slots import train_side_by_side
@@ -106,7 +105,7 @@ def _run_tasks(
         events.put(None)
 
     threads = [threading.Thread(target=work, args=(task,), daemon=True) for task in tasks]
-    with _interrupt_sets(stop):
+    with interrupt_sets(stop):
         for thread in threads:
             thread.start()
         n_working = len(threads)
@@ -127,31 +126,6 @@ def _run_tasks(
                     on_event(event)
     if errors:
         raise errors[0]
-
-
-@contextlib.contextmanager
-def _interrupt_sets(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C set `stop` instead of breaking in anywhere; raise KeyboardInterrupt at the end.
-
-    So an event that has been taken off the queue is always seen to its end. Outside the main
-    thread, where Python delivers no signals, nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    interrupts: list[int] = []
-
-    def on_interrupt(number: int, frame: object) -> None:
-        interrupts.append(number)
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt
 
 
 def _train_one_by_one(waiting: queue.SimpleQueue[Job], desk: Desk, device: jax.Device) -> None:

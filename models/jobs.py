@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.batches import as_ring
+from models.batches import as_ring, has_unscored
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.evaluate import held_out_loss
 from models.mixing import mixed_ring, mixed_starts, mixed_steps_per_epoch, synthetic_per_batch
@@ -29,7 +30,8 @@ class Job:
         optimizer: learning rate and decay.
         train: epochs, batches, order.
         seed: draws the weights and the order of the data.
-        tokens: the unique tokens [D] it may see.
+        tokens: the unique tokens [D] it may see; no loss is taken on those marked as
+            `batches.unscored`, here and in the windows.
         held_out: windows [n_windows, context + 1] to score the trained model on, by name.
         first_params: weights to start from, of this architecture; by default the seed draws them.
         synthetic: windows [n_windows, context + 1] of sampled text to read as well, see
@@ -63,6 +65,12 @@ class Job:
             return as_ring(self.tokens, context=self.model.context)
         return mixed_ring(self.tokens, self.synthetic, context=self.model.context)
 
+    @cached_property
+    def has_unscored(self) -> bool:
+        """Whether its text has tokens that are read but not predicted."""
+        texts = [self.tokens] if self.synthetic is None else [self.tokens, self.synthetic]
+        return any(map(has_unscored, texts))
+
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one pass over the unique tokens."""
@@ -85,7 +93,13 @@ class Job:
 
     def program(self, execution: Execution | None = None) -> Program:
         """Return what has to be compiled to train it."""
-        return Program.of(self.model, self.optimizer, self.train, execution)
+        return Program.of(
+            self.model,
+            self.optimizer,
+            self.train,
+            execution,
+            has_unscored=self.has_unscored,
+        )
 
     @property
     def hyperparameters(self) -> Hyperparameters:

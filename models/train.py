@@ -84,6 +84,7 @@ class Program:
     has_dropout: bool = False
     precision: Precision = "float32"
     keeps_average: bool = False
+    has_unscored: bool = False
     execution: Execution = Execution()
 
     @classmethod
@@ -93,8 +94,10 @@ class Program:
         optimizer: OptimizerConfig,
         train: TrainConfig,
         execution: Execution | None = None,
+        *,
+        has_unscored: bool = False,
     ) -> Program:
-        """Return the program that trains such a run.
+        """Return the program that trains such a run, on windows with `batches.unscored` tokens.
 
         Raises:
             ValueError: the microbatches do not divide the batch.
@@ -112,6 +115,7 @@ class Program:
             has_dropout=train.dropout > 0,
             precision=train.precision,
             keeps_average=train.weight_average != "none",
+            has_unscored=has_unscored,
             execution=execution,
         )
 
@@ -169,17 +173,24 @@ def mean_loss(
     precision: Precision = "float32",
     drop: Dropout | None = None,
     remat: bool = False,
+    n_scored: jax.Array | None = None,
 ) -> jax.Array:
     """Average the cross-entropy, in nats per token, over windows [sequences, context + 1].
 
     Under `bfloat16` the matrix products take such operands; norms, softmax and loss are float32.
+    Windows with `batches.unscored` tokens need `n_scored`, by which the sum over the other targets
+    is divided.
     """
-    inputs, targets = windows[:, :-1], windows[:, 1:]
+    ids = windows if n_scored is None else jnp.where(windows < 0, ~windows, windows)
+    inputs, targets = ids[:, :-1], ids[:, 1:]
     params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
     logits = nnx.merge(graph_of(model), params)(inputs, drop=drop, remat=remat)
     # A one-hot product instead of a gather: its gradient is a product too, not a slow scatter.
     gold = jnp.sum(logits * jax.nn.one_hot(targets, model.vocab_size), axis=-1)
-    return jnp.mean(jax.nn.logsumexp(logits, axis=-1) - gold)
+    losses_BT = jax.nn.logsumexp(logits, axis=-1) - gold
+    if n_scored is None:
+        return jnp.mean(losses_BT)
+    return jnp.sum(jnp.where(windows[:, 1:] < 0, 0, losses_BT)) / n_scored
 
 
 def _loss_and_gradient(
@@ -188,6 +199,10 @@ def _loss_and_gradient(
     """Average loss and gradient over the microbatches of one step."""
     n_parts = program.execution.n_microbatches
     key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
+    n_scored = None
+    if program.has_unscored:
+        # Of the whole batch, so that the mean over its parts is the mean over its tokens.
+        n_scored = jnp.maximum(jnp.sum(windows[:, 1:] >= 0), 1) / n_parts
 
     def part(index: jax.Array | int, windows: jax.Array) -> tuple[jax.Array, Params]:
         drop = None
@@ -201,6 +216,7 @@ def _loss_and_gradient(
                 precision=program.precision,
                 drop=drop,
                 remat=program.execution.remat,
+                n_scored=n_scored,
             )
         )(state.params)
 

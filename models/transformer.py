@@ -218,6 +218,18 @@ class Transformer(nnx.Module):
         Raises:
             ValueError: more positions than the model's context.
         """
+        return self._logits(self._states(ids_BT, drop, remat)).reshape(*ids_BT.shape, -1)
+
+    def hidden_states(self, ids_BT: jax.Array) -> jax.Array:
+        """Return what the output head reads: the normed state [B, T, width] of each position.
+
+        Raises:
+            ValueError: more positions than the model's context.
+        """
+        return self.norm(self._states(ids_BT, None, False)).reshape(*ids_BT.shape, -1)
+
+    def _states(self, ids_BT: jax.Array, drop: Dropout | None, remat: bool) -> jax.Array:
+        """Return the residual stream after the last block, [N, D]."""
         n_positions = ids_BT.shape[1]
         if n_positions > self.config.context:
             raise ValueError(
@@ -240,7 +252,7 @@ class Transformer(nnx.Module):
             (jnp.arange(self.config.n_layers), stacked),
             unroll=self._unroll,
         )
-        return self._logits(x_ND).reshape(*ids_BT.shape, -1)
+        return x_ND
 
     def empty_cache(self, n_sequences: int, n_positions: int | None = None) -> Cache:
         """Return a cache for that many positions (default: the context) of each sequence."""

@@ -1,0 +1,320 @@
+"""`datawall augment sbp`: learn how documents relate, and sample related ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import tokenizers
+
+    from models.augment.bootstrap import Chunks, RelatedPairs
+    from models.augment.embeddings import Embedder
+    from models.augment.output import OutputFolder
+    from models.augment.records import Record
+    from models.config import OptimizerConfig
+    from models.jobs import Job
+    from models.language_model import LanguageModel
+
+HELD_OUT_SHARE = 0.1
+"""Share of the documents by whose pairs a synthesizer is judged."""
+
+FEWEST_PAIRS = 8
+"""Held-out pairs below which nothing can be judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sbp:
+    """Train a synthesizer on pairs of related documents, and sample new ones from it."""
+
+    input: Annotated[Path, tyro.conf.Positional]
+    """A file or folder of texts: plain (packed or not), JSON lines or parquet with a "text"."""
+    out: Path
+    """Folder for texts.jsonl; the same command goes on there where it stopped."""
+    base: Path | None = None
+    """Folder of a trained model with its tokenizer to begin with (default: one is trained on the
+    input first)."""
+    width: int = 64
+    """Width of the base model that is trained."""
+    layers: int = 2
+    """Its layers."""
+    context: int = 256
+    """Its context, which holds a pair of documents."""
+    vocab: int = 512
+    """Its vocabulary."""
+    base_epochs: int = 16
+    """Epochs of its training."""
+    learning_rate: float = 4e-3
+    """Peak learning rate, of the base model; half of it for the synthesizer."""
+    weight_decay: float = 0.3
+    """Weight decay of both."""
+    batch: int = 8
+    """Sequences, or pairs, in a step."""
+    epochs: int = 4
+    """Epochs over the pairs."""
+    embedder: Literal["lsa", "hidden", "sentence-transformers"] = "lsa"
+    """What tells related documents: latent semantic analysis, hidden states of the base model, or
+    a model of the sentence-transformers library."""
+    embedder_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """Name or folder of the sentence-transformers model."""
+    alpha: float = 0.3
+    """Related documents have a cosine similarity above this."""
+    neighbors: int = 3
+    """Most related documents of a document."""
+    samples: int | None = None
+    """Texts to sample (default: as many as there are documents)."""
+    temperature: float = 1.0
+    """Of the sampling."""
+    seed: int = 0
+    """Draws weights, orders and texts."""
+    anyway: bool = False
+    """Sample even where documents tell nothing of their related ones."""
+    dry_run: bool = False
+    """Only say how many pairs there are and what training and sampling would take."""
+    quality: bool = True
+    """Measure repetition, duplicates, copying, relevance and novelty at the end."""
+
+    def run(self) -> int:
+        """Train what is not trained yet, judge it, sample, and say what the texts are like."""
+        from models.augment.output import OutputFolder
+
+        folder = OutputFolder(self.out)
+        state = self.out / ".augment" / self._fingerprint()
+        base = self._base(state / "base")
+        documents = self._documents(base)
+        pairs = self._pairs(documents, base)
+        n_samples = len(documents.ids) if self.samples is None else self.samples
+        if self.dry_run:
+            self._say_estimate(documents, pairs, base, n_samples)
+            return 0
+        job = self._job(documents, pairs, base)
+        synthesizer = _trained(job, base.tokenizer, state / "synthesizer")
+        if not self._is_worth_it(documents, pairs, base, synthesizer):
+            return 1
+        self._sample(documents, synthesizer, folder, n_samples)
+        if self.quality:
+            from experiments.commands.augment import say_quality
+
+            say_quality(self.input, folder)
+        return 0
+
+    def _fingerprint(self) -> str:
+        """Hash what changes the models; other settings share them."""
+        from models.corpora import corpus_fingerprint
+
+        keep = asdict(self)
+        for name in ("out", "samples", "temperature", "anyway", "dry_run", "quality"):
+            del keep[name]
+        keep["text"] = corpus_fingerprint(f"files:{self.input}")
+        return hashlib.sha256(json.dumps(keep, default=str).encode()).hexdigest()[:16]
+
+    def _base(self, path: Path) -> LanguageModel:
+        """Return the base model: the one given, one trained before, or a new one."""
+        from models.language_model import LanguageModel
+
+        if self.base is not None:
+            return LanguageModel.load(self.base)
+        if path.is_dir():
+            return LanguageModel.load(path)
+        import numpy as np
+
+        from models.augment.records import read_records
+        from models.config import ModelConfig, TrainConfig
+        from models.jobs import Job
+        from models.tokens import END_OF_TEXT_ID, tokenize_corpus
+
+        tokenizer = tokenize_corpus(f"files:{self.input}", vocab_size=self.vocab).tokenizer()
+        texts = (r.text for r in read_records(self.input) if not _is_held_out(r.id))
+        ids = [np.array([*tokenizer.encode(text).ids, END_OF_TEXT_ID], np.int32) for text in texts]
+        job = Job(
+            id="base model",
+            model=ModelConfig.from_width(
+                self.width, vocab_size=self.vocab, context=self.context, n_layers=self.layers
+            ),
+            optimizer=self._optimizer(self.learning_rate),
+            train=TrainConfig(n_epochs=self.base_epochs, batch_size=self.batch),
+            seed=self.seed,
+            tokens=np.concatenate(ids) if ids else np.zeros(0, np.int32),
+            held_out={},
+        )
+        return _trained(job, tokenizer, path)
+
+    def _optimizer(self, learning_rate: float) -> OptimizerConfig:
+        from models.config import OptimizerConfig
+
+        return OptimizerConfig(learning_rate=learning_rate, weight_decay=self.weight_decay)
+
+    def _documents(self, base: LanguageModel) -> Chunks:
+        from models.augment.bootstrap import tokenized_chunks
+        from models.augment.records import read_records
+
+        def on_empty(place: str) -> None:
+            print(f"left out, because it is blank: {place}", file=sys.stderr)
+
+        documents = tokenized_chunks(read_records(self.input, on_empty=on_empty), base)
+        if documents.n_cut:
+            print(
+                f"{documents.n_cut:,} documents are longer than a pair may be in a context of "
+                f"{base.model.context} tokens and are cut: {len(documents.ids):,} chunks",
+                file=sys.stderr,
+            )
+        return documents
+
+    def _pairs(self, documents: Chunks, base: LanguageModel) -> RelatedPairs:
+        from models.augment.bootstrap import related_pairs
+
+        pairs = related_pairs(
+            documents,
+            base,
+            self._embedder(documents, base),
+            alpha=self.alpha,
+            k=self.neighbors,
+            is_held_out=_is_held_out,
+        )
+        print(
+            f"{len(pairs.train):,} pairs to train on, {len(pairs.held_out):,} held out, of "
+            f"{len(documents.ids):,} documents",
+            file=sys.stderr,
+        )
+        return pairs
+
+    def _embedder(self, documents: Chunks, base: LanguageModel) -> Embedder:
+        from models.augment.embeddings import LSA, SentenceTransformer
+
+        if self.embedder == "sentence-transformers":
+            return SentenceTransformer(self.embedder_model)
+        if self.embedder == "hidden":
+            from models.augment.hidden_states import HiddenStates
+
+            return HiddenStates.fit(base, documents.texts(base))
+        return LSA.fit(documents.texts(base), seed=self.seed)
+
+    def _job(self, documents: Chunks, pairs: RelatedPairs, base: LanguageModel) -> Job:
+        from models.augment.synthesizer import synthesizer_job
+        from models.config import TrainConfig
+
+        return synthesizer_job(
+            documents.ids,
+            pairs.train,
+            model=base.model,
+            optimizer=self._optimizer(self.learning_rate / 2),
+            train=TrainConfig(n_epochs=self.epochs, batch_size=self.batch),
+            seed=self.seed,
+            first_params=base.params,
+        )
+
+    def _is_worth_it(
+        self,
+        documents: Chunks,
+        pairs: RelatedPairs,
+        base: LanguageModel,
+        synthesizer: LanguageModel,
+    ) -> bool:
+        """Say what d1 tells of d2 on held-out pairs; False where it tells nothing."""
+        from models.augment.synthesizer import pair_losses
+
+        if len(pairs.held_out) < FEWEST_PAIRS:
+            print("there are too few held-out pairs to judge the synthesizer by", file=sys.stderr)
+            return True
+        found = pair_losses(base, synthesizer, documents.ids, pairs.held_out, seed=self.seed)
+        n = found.n_tokens.sum()
+        print(
+            f"held-out pairs, nats per token: L(d2) {found.alone.sum() / n:.3f} of the base model; "
+            f"L(d2|d1) {found.given.sum() / n:.3f} of the synthesizer, "
+            f"{found.given_other.sum() / n:.3f} given another document\n"
+            f"d1 is worth {found.specific_gain:.3f} +- {found.specific_gain_stderr:.3f}"
+        )
+        is_go = found.specific_gain > 2 * found.specific_gain_stderr
+        if not is_go and not self.anyway:
+            print(
+                "no-go: documents tell nothing of their related ones that this model can use, so "
+                "sampled texts would be noise; --anyway samples regardless"
+            )
+        return is_go or self.anyway
+
+    def _sample(
+        self, documents: Chunks, synthesizer: LanguageModel, folder: OutputFolder, n_samples: int
+    ) -> None:
+        from experiments.progress import WorkProgress
+        from models.augment.bootstrap import sampled_records
+        from models.augment.output import write_outcomes
+
+        name = f"sbp-{self._fingerprint()}-{self.temperature:g}"
+        ids = {record.id for record in folder.records()}
+        first = 0
+        while f"{name}-{first}" in ids:
+            first += 1
+        n_left = max(0, n_samples - first)
+        with WorkProgress("samples", n_jobs=n_left, work=n_left) as progress:
+
+            def counted() -> Iterator[Record]:
+                for record in sampled_records(
+                    synthesizer,
+                    documents,
+                    n_samples,
+                    writer=f"synthesizer of {self.base or 'a base model trained on the input'}",
+                    name=name,
+                    seed=self.seed,
+                    temperature=self.temperature,
+                    first_sample=first,
+                ):
+                    progress.finish_job()
+                    progress.advance(1)
+                    yield record
+
+            written = write_outcomes(counted(), folder)
+        before = f", beside {written.n_before:,} from before" if written.n_before else ""
+        print(f"{written.n_new:,} new texts{before}: {folder.texts}")
+
+    def _say_estimate(
+        self, documents: Chunks, pairs: RelatedPairs, base: LanguageModel, n_samples: int
+    ) -> None:
+        job = self._job(documents, pairs, base)
+        print(
+            f"{len(pairs.train):,} pairs; training takes {job.n_steps:,} steps of "
+            f"{job.tokens_per_step:,} tokens ({job.flops:.2g} floating-point operations), sampling "
+            f"at most {n_samples * base.model.context // 2:,} tokens"
+        )
+
+
+def _is_held_out(source_id: str) -> bool:
+    """Tell whether a record is kept from training, by the hash of its id."""
+    return int(hashlib.sha256(source_id.encode()).hexdigest()[:8], 16) < HELD_OUT_SHARE * 2**32
+
+
+def _trained(job: Job, tokenizer: tokenizers.Tokenizer | None, path: Path) -> LanguageModel:
+    """Return the model trained before, else train it, with progress, and keep it."""
+    from experiments.progress import WorkProgress
+    from models.job_list import Event, Failed, Finished, Segment, train_jobs
+    from models.language_model import LanguageModel
+    from models.members import member_of
+
+    if path.is_dir():
+        return LanguageModel.load(path)
+    trained: list[LanguageModel] = []
+    with WorkProgress(f"training the {job.id}", n_jobs=1, work=job.n_steps) as progress:
+
+        def on_event(event: Event) -> None:
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Segment):
+                progress.note = f"loss {event.losses[-1]:.3f}"
+                progress.advance(len(event.losses))
+            if isinstance(event, Finished):
+                progress.finish_job()
+                trained.append(member_of(event, tokenizer))
+
+        train_jobs([job], on_event)
+    # Whole or not at all: a folder that is there is a model that is done.
+    beside = path.with_name(f"{path.name}.unfinished")
+    trained[0].save(beside)
+    beside.rename(path)
+    return trained[0]

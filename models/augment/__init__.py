@@ -1,0 +1,1 @@
+"""New data from old: rephrasing, EntiGraph, synthetic bootstrapped pre-training, their quality."""

@@ -1,0 +1,1 @@
+"""Writers of text behind one protocol: servers, transformers, our own models, templates."""

@@ -1,0 +1,221 @@
+"""Any server that speaks OpenAI's chat completions: OpenAI itself, vLLM, llama.cpp, Ollama, ...
+
+The official client (the extra `llm`) does the talking: it retries what may pass (429, 5xx,
+timeouts, lost connections) with exponential backoff, as long as the server says.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlparse
+
+from models.augment.backends.protocol import BackendError
+from models.augment.requests import Answer, Failure, Reply, Request
+
+MOST_FAILURES_IN_A_ROW = 8
+"""After as many requests without an answer the server is given up."""
+
+READINGS = 3
+"""Calls whose body cannot be read before the request fails."""
+
+BYTES_PER_TOKEN = 3
+"""UTF-8 bytes taken for a token where no tokenizer is known; English has about four."""
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAIBackend:
+    """A `Backend` that asks a server, several requests at a time.
+
+    Attributes:
+        model: the server's name of the model.
+        base_url: where the server's API begins (default: OpenAI's).
+        api_key_variable: environment variable that holds the key; a server on this machine needs
+            none.
+        concurrency: requests under way at a time.
+        requests_per_minute: most requests begun in a minute, retries not counted.
+        timeout: seconds to wait for an answer.
+        max_retries: further tries of a request.
+        context: tokens the model reads and writes at most; longer documents are cut.
+
+    Raises:
+        ValueError: a setting out of range.
+        BackendError: no client library, or no key in the variable.
+    """
+
+    model: str
+    base_url: str | None = None
+    api_key_variable: str = "OPENAI_API_KEY"
+    concurrency: int = 8
+    requests_per_minute: float | None = None
+    timeout: float = 120.0
+    max_retries: int = 8
+    context: int | None = 16_384
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1; not {self.concurrency}")
+        if self.requests_per_minute is not None and not self.requests_per_minute > 0:
+            raise ValueError(f"requests_per_minute must be > 0; not {self.requests_per_minute}")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout must be > 0 seconds; not {self.timeout}")
+
+    @property
+    def name(self) -> str:
+        """Server and model, without what is secret."""
+        host = urlparse(self.base_url).netloc.rpartition("@")[2] if self.base_url else "openai"
+        return f"{host}:{self.model}"
+
+    def count_tokens(self, text: str) -> int:
+        """Estimate tokens from bytes, rather too many than too few."""
+        return -(-len(text.encode()) // BYTES_PER_TOKEN)
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Answer requests as the server does, with few more taken than are under way.
+
+        Raises:
+            BackendError: a key or model that the server refuses, or too many failures in a row.
+        """
+        iterator = iter(requests)
+        pace = _Pace(self.requests_per_minute)
+        in_a_row = 0
+        error: BackendError | None = None
+        with ThreadPoolExecutor(self.concurrency) as threads:
+            running: set[Future[Answer]] = set()
+            while True:
+                while error is None and len(running) < self.concurrency:
+                    request = next(iterator, None)
+                    if request is None:
+                        break
+                    running.add(threads.submit(self._answer, request, pace))
+                if not running:
+                    break
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    try:
+                        answer = future.result()
+                    except BackendError as refused:
+                        error = refused  # what is under way is waited for: it is paid for
+                        continue
+                    failed = isinstance(answer.result, Failure)
+                    in_a_row = in_a_row + 1 if failed else 0
+                    if isinstance(answer.result, Failure) and in_a_row >= MOST_FAILURES_IN_A_ROW:
+                        error = error or BackendError(
+                            f"{self.name} has answered none of the last {in_a_row} requests; of "
+                            f"the last one: {answer.result.reason}"
+                        )
+                    yield answer
+        if error is not None:
+            raise error
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            import openai
+        except ImportError as error:
+            raise BackendError(
+                "this writer needs OpenAI's client library: pip install openai"
+            ) from error
+        key = os.environ.get(self.api_key_variable)
+        if not key:
+            if self.base_url is None or urlparse(self.base_url).hostname not in LOCAL_HOSTS:
+                raise BackendError(
+                    f"there is no API key: set the environment variable {self.api_key_variable}"
+                )
+            key = "none"
+        return openai.OpenAI(
+            api_key=key,
+            base_url=self.base_url,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+        )
+
+    def _answer(self, request: Request, pace: _Pace) -> Answer:
+        """Ask once, with retries; run in a thread."""
+        import openai
+
+        reason = ""
+        for _ in range(READINGS):
+            pace.wait()
+            try:
+                return Answer(request, self._asked(request))
+            except (
+                openai.AuthenticationError,
+                openai.PermissionDeniedError,
+                openai.NotFoundError,
+            ) as error:
+                raise BackendError(f"{self.name} refuses: {_said(error)}") from error
+            except openai.RateLimitError as error:
+                if error.code == "insufficient_quota":
+                    raise BackendError(f"{self.name} refuses: {_said(error)}") from error
+                return Answer(request, Failure(reason=f"rate limit: {_said(error)}"))
+            except openai.APITimeoutError:
+                reason = f"no answer within {self.timeout:g} s"
+                return Answer(request, Failure(reason=reason))
+            except openai.APIConnectionError as error:
+                return Answer(request, Failure(reason=f"no connection: {error.__cause__ or error}"))
+            except openai.APIStatusError as error:
+                return Answer(request, Failure(reason=_said(error)))
+            except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+                # The body is torn, or is no chat completion.
+                reason = f"the answer cannot be read: {error}"
+            except openai.OpenAIError as error:
+                reason = f"the answer cannot be read: {error}"
+        return Answer(request, Failure(reason=reason))
+
+    def _asked(self, request: Request) -> Reply:
+        # Elsewhere than at OpenAI the older name of the limit is the one that is understood.
+        limit = "max_completion_tokens" if self.base_url is None else "max_tokens"
+        completion = self._client.chat.completions.create(
+            model=self.model,
+            messages=[{"role": "user", "content": request.prompt}],
+            temperature=request.temperature,
+            seed=request.seed,
+            **{limit: request.n_tokens},
+        )
+        choice = completion.choices[0]
+        usage = completion.usage
+        refusal = getattr(choice.message, "refusal", None)
+        filtered = choice.finish_reason == "content_filter"
+        finish = "refusal" if refusal or filtered else "stop"
+        if choice.finish_reason == "length":
+            finish = "length"
+        return Reply(
+            text=refusal or choice.message.content or "",
+            finish=finish,
+            n_prompt_tokens=usage.prompt_tokens if usage else self.count_tokens(request.prompt),
+            n_reply_tokens=usage.completion_tokens if usage else 0,
+        )
+
+
+class _Pace:
+    """Lets threads begin requests no faster than so many a minute."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._interval = 0.0 if per_minute is None else 60.0 / per_minute
+        self._next = time.monotonic()
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Return when it is this thread's turn."""
+        if not self._interval:
+            return
+        with self._lock:
+            turn = max(self._next, time.monotonic())
+            self._next = turn + self._interval
+        time.sleep(max(0.0, turn - time.monotonic()))
+
+
+def _said(error: Any) -> str:
+    """Return what the server said of an error, in one line."""
+    body = error.body
+    message = body.get("message") if isinstance(body, dict) else None
+    return f"{error.status_code}: {' '.join(str(message or error.message).split())}"

@@ -1,0 +1,169 @@
+"""Texts as arrays of hashed words, and MinHash over their shingles: near-duplicates, fast.
+
+A word is what stands between white space, in lower case; a shingle is n words in a row. Words are
+hashed to 32 bits and texts are dropped once hashed, so that a corpus takes four bytes a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+
+SHINGLE_WORDS = 5
+N_HASHES = 128
+BATCH_WORDS = 2**20
+"""Words worked on at a time."""
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, eq=False)
+class HashedTexts:
+    """Texts as hashed words.
+
+    Attributes:
+        words: uint32 [n_words] of all texts, one after another.
+        starts: int64 [n_texts + 1] where each begins, and the end of the last.
+    """
+
+    words: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> HashedTexts:
+        """Hash texts as they come; none is kept."""
+        parts, lengths = [], [0]
+        for text in texts:
+            words = text.lower().encode(errors="replace").split()
+            parts.append(np.fromiter(map(crc32, words), np.uint32, len(words)))
+            lengths.append(len(words))
+        words = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
+        return cls(words, np.cumsum(lengths))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def n_words(self) -> int:
+        """Words of all texts together."""
+        return len(self.words)
+
+    def take(self, chosen: np.ndarray) -> HashedTexts:
+        """Return the chosen texts, in that order."""
+        lengths = np.diff(self.starts)[chosen]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        within = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
+        return HashedTexts(
+            self.words[np.repeat(self.starts[:-1][chosen], lengths) + within], starts
+        )
+
+    def shingles(self, n: int) -> Iterator[Shingles]:
+        """Yield the shingles of n words, a batch of texts at a time.
+
+        A text of fewer than n words is one shingle, an empty one has none.
+        """
+        first = 0
+        while first < len(self):
+            # At least one text, else as many as fit.
+            past = np.searchsorted(self.starts, self.starts[first] + BATCH_WORDS, side="right")
+            last = max(first + 1, int(past) - 1)
+            yield _shingles(self, first, last, n)
+            first = last
+
+
+@dataclass(frozen=True, eq=False)
+class Shingles:
+    """Shingles of the texts `first` to `first + n_texts - 1`.
+
+    Attributes:
+        hashes: uint64 [n_shingles].
+        owners: int64 [n_shingles] text of each, counted from `first`, rising.
+        first: position of the first text.
+        n_texts: texts of the batch.
+    """
+
+    hashes: np.ndarray
+    owners: np.ndarray
+    first: int
+    n_texts: int
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Average a value of each shingle over each text, float64 [n_texts]; 0 without shingles."""
+        sums = np.bincount(self.owners, values, self.n_texts)
+        return sums / np.maximum(np.bincount(self.owners, minlength=self.n_texts), 1)
+
+
+def _shingles(texts: HashedTexts, first: int, last: int, n: int) -> Shingles:
+    starts = texts.starts[first : last + 1]
+    words = texts.words[starts[0] : starts[-1]].astype(np.uint64)
+    starts = starts - starts[0]
+    lengths = np.diff(starts)
+    counts = np.where(lengths > 0, np.maximum(lengths - n + 1, 1), 0)
+    owners = np.repeat(np.arange(last - first), counts)
+    begins = np.repeat(starts[:-1] - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+    hashes = np.zeros(len(begins), np.uint64)
+    for offset in range(n):
+        at = begins + offset
+        # A text shorter than n words: its shingle is padded with zeros.
+        word = np.where(at < starts[1:][owners], words[np.minimum(at, len(words) - 1)], 0)
+        hashes = (hashes ^ (word + np.uint64(offset + 1))) * _MULTIPLIER
+        hashes ^= hashes >> np.uint64(32)
+    return Shingles(hashes, owners, first, last - first)
+
+
+def signatures(
+    texts: HashedTexts, *, n_words: int = SHINGLE_WORDS, n_hashes: int = N_HASHES, seed: int = 0
+) -> np.ndarray:
+    """Return MinHash signatures (Broder 1997): equal shares estimate Jaccard similarities.
+
+    Of each text's set of shingles, every one of `n_hashes` hash functions keeps the least value.
+
+    Returns:
+        uint32 [n_texts, n_hashes]; an empty text has the largest value throughout.
+    """
+    rng = np.random.default_rng(seed)
+    factors = rng.integers(2**63, size=n_hashes, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    found = np.full((len(texts), n_hashes), np.iinfo(np.uint32).max, np.uint32)
+    for batch in texts.shingles(n_words):
+        if not len(batch.hashes):
+            continue
+        begins = np.flatnonzero(np.diff(batch.owners, prepend=-1))
+        owners = batch.first + batch.owners[begins]
+        for i, factor in enumerate(factors):
+            # Multiply-shift: the upper half of an odd multiple.
+            values = ((batch.hashes * factor) >> np.uint64(32)).astype(np.uint32)
+            found[owners, i] = np.minimum.reduceat(values, begins)
+    return found
+
+
+def near_duplicates(
+    signatures: np.ndarray, *, jaccard: float = 0.8, rows_per_band: int = 8
+) -> np.ndarray:
+    """Tell which texts have a near-duplicate among the others, bool [n_texts].
+
+    Texts that agree in all rows of one band or more (locality-sensitive hashing) are compared by
+    their whole signatures: each with the text before it in its group, and with the group's first.
+    With 16 bands of 8 a pair of Jaccard similarity .8 is compared with probability .95, one of .9
+    with 1 - 1e-4.
+
+    Args:
+        signatures: uint32 [n_texts, n_hashes].
+        jaccard: least estimated similarity of near-duplicates.
+        rows_per_band: hashes that make up a band.
+    """
+    is_duplicate = np.zeros(len(signatures), bool)
+    for first in range(0, signatures.shape[1] - rows_per_band + 1, rows_per_band):
+        band = np.ascontiguousarray(signatures[:, first : first + rows_per_band])
+        keys = band.view([("", band.dtype)] * rows_per_band)[:, 0]
+        _, group = np.unique(keys, return_inverse=True)
+        order = np.argsort(group, kind="stable")
+        is_first = np.diff(group[order], prepend=-1) != 0
+        firsts = order[np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))]
+        for other in (firsts, np.roll(order, 1)):
+            left, right = order[~is_first], other[~is_first]
+            same = (signatures[left] == signatures[right]).mean(axis=1) >= jaccard
+            is_duplicate[left[same]] = is_duplicate[right[same]] = True
+    return is_duplicate

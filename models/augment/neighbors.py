@@ -1,0 +1,289 @@
+"""Related documents: the nearest ones by inner product of unit vectors, and pairs of them.
+
+The search is exact and runs in blocks, so that memory is bounded by the block; `approximate` has
+FAISS do it (the extra `faiss`) and measures what that loses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+QUERY_BLOCK, KEY_BLOCK = 2048, 8192
+FLOOR_KEYS = 1024
+"""Documents looked at first, to know which similarities need not be looked at any more."""
+
+
+class NoNeighborsError(ValueError):
+    """No document has a neighbour above alpha; the message shows how similar they are."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Neighbors:
+    """The nearest documents of each document, nearest first.
+
+    Attributes:
+        ids: int32 [n_documents, k] their positions, -1 where there is none.
+        similarities: float32 [n_documents, k] inner products, -inf where there is none.
+    """
+
+    ids: np.ndarray
+    similarities: np.ndarray
+
+
+def nearest_neighbors(vectors: np.ndarray, *, k: int, above: float = -np.inf) -> Neighbors:
+    """Find the k documents with the largest inner product to each document, itself left out.
+
+    Exact up to rounding. Every block of similarities serves its rows and, transposed, its columns;
+    of a block only those are sorted that beat what a document has already.
+
+    Args:
+        vectors: float32 [n_documents, n_dimensions], of unit length for cosine similarity.
+        k: neighbours wanted, fewer than there are documents.
+        above: only similarities greater than this count.
+
+    Raises:
+        ValueError: k out of range, or vectors that are not finite.
+    """
+    vectors = _checked(vectors, k)
+    n_documents = len(vectors)
+    best = _Best(n_documents, k, _floors(vectors, k, above))
+    for rows in _blocks(0, n_documents, QUERY_BLOCK):
+        for columns in _blocks(rows.start, n_documents, KEY_BLOCK):
+            scores = vectors[rows] @ vectors[columns].T
+            if columns.start == rows.start:
+                np.fill_diagonal(scores, -np.inf)
+            best.offer(rows, columns, scores, by_row=True)
+            # Of the square on the diagonal the rows have had all.
+            seen = max(0, rows.stop - columns.start)
+            rest = slice(columns.start + seen, columns.stop)
+            best.offer(rows, rest, scores[:, seen:], by_row=False)
+    return Neighbors(ids=best.ids, similarities=best.similarities)
+
+
+def find_pairs(
+    vectors: np.ndarray,
+    *,
+    alpha: float,
+    k: int = 3,
+    signatures: np.ndarray | None = None,
+    duplicate_above: float = 0.8,
+    neighbors: Neighbors | None = None,
+) -> np.ndarray:
+    """Pair each document d1 with those of its k nearest whose inner product is above alpha.
+
+    Args:
+        vectors: unit vectors [n_documents, n_dimensions].
+        alpha: least inner product, excluded.
+        k: most d2 for one d1.
+        signatures: MinHash signatures [n_documents, n_hashes] (`minhash.signatures`) by which pairs
+            of near-duplicates are left out; without them none is.
+        duplicate_above: estimated Jaccard similarity from which two documents are near-duplicates.
+        neighbors: found before (default: `nearest_neighbors`).
+
+    Returns:
+        int64 [n_pairs, 2] positions of d1 and d2, by d1 and then nearest first.
+
+    Raises:
+        NoNeighborsError: no pair is left.
+        ValueError: as `nearest_neighbors`.
+    """
+    found = neighbors or nearest_neighbors(vectors, k=k)
+    above = (found.ids >= 0) & (found.similarities > alpha)
+    first, rank = np.nonzero(above)
+    pairs = np.stack([first, found.ids[first, rank].astype(np.int64)], axis=1)
+    if not len(pairs):
+        raise NoNeighborsError(
+            f"no document has a neighbour with an inner product above alpha = {alpha:g}; "
+            f"nearest neighbours lie at\n{similarity_histogram(found.similarities[:, 0])}"
+        )
+    if signatures is None:
+        return pairs
+    jaccard = (signatures[pairs[:, 0]] == signatures[pairs[:, 1]]).mean(axis=1)
+    kept = pairs[jaccard < duplicate_above]
+    if not len(kept):
+        raise NoNeighborsError(
+            f"all {len(pairs):,} pairs above alpha = {alpha:g} are near-duplicates (estimated "
+            f"Jaccard similarity of {duplicate_above:g} or more); nearest neighbours lie at\n"
+            f"{similarity_histogram(found.similarities[:, 0])}"
+        )
+    return kept
+
+
+def similarity_histogram(similarities: np.ndarray, *, n_bins: int = 10, width: int = 40) -> str:
+    """Draw a histogram of similarities as lines of text."""
+    finite = similarities[np.isfinite(similarities)]
+    if not len(finite):
+        return "(no similarities)"
+    counts, edges = np.histogram(finite, bins=n_bins)
+    return "\n".join(
+        f"{low:6.3f} to {high:6.3f}  {count:>7,}  {'#' * -(-width * count // counts.max())}"
+        for low, high, count in zip(edges[:-1], edges[1:], counts.tolist(), strict=True)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Approximate:
+    """Neighbours found by an approximate index, and the share of true nearest ones among them.
+
+    Attributes:
+        neighbors: what was found.
+        recall_at_1: share of sampled documents whose exact nearest neighbour came first.
+        n_probe: cells of the index that each search looked into.
+        n_cells: cells of the index.
+    """
+
+    neighbors: Neighbors
+    recall_at_1: float
+    n_probe: int
+    n_cells: int
+
+
+def approximate_neighbors(
+    vectors: np.ndarray, *, k: int, recall: float = 0.95, n_measured: int = 1000, seed: int = 0
+) -> Approximate:
+    """Find neighbours with an inverted-file index of FAISS, searched as widely as recall needs.
+
+    The number of cells looked into is doubled until, on sampled documents, the exact nearest
+    neighbour comes first in at least `recall` of the cases (a neighbour as similar counts).
+
+    Args:
+        vectors: float32 [n_documents, n_dimensions].
+        k: neighbours wanted.
+        recall: share of exact nearest neighbours wanted.
+        n_measured: documents on which recall is measured.
+        seed: draws them.
+
+    Raises:
+        ValueError: FAISS is not installed, or as `nearest_neighbors`.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise ValueError(
+            "the approximate search needs the FAISS library: pip install faiss-cpu"
+        ) from error
+    vectors = _checked(vectors, k)
+    n_documents, n_dimensions = vectors.shape
+    n_cells = max(1, int(np.sqrt(n_documents)))
+    index = faiss.IndexIVFFlat(
+        faiss.IndexFlatIP(n_dimensions), n_dimensions, n_cells, faiss.METRIC_INNER_PRODUCT
+    )
+    index.cp.seed = seed
+    rng = np.random.default_rng(seed)
+    n_training = min(n_documents, 64 * n_cells)
+    index.train(vectors[rng.choice(n_documents, n_training, replace=False)])
+    index.add(vectors)
+    asked = rng.choice(n_documents, min(n_measured, n_documents), replace=False)
+    exact = _best_similarities(vectors, asked)
+    index.nprobe = 1
+    while True:
+        _, similarities = _searched(index, vectors, asked, k)
+        found = float(np.mean(similarities[:, 0] >= exact - 1e-5))
+        if found >= recall or index.nprobe >= n_cells:
+            break
+        index.nprobe = min(2 * index.nprobe, n_cells)
+    ids, similarities = _searched(index, vectors, np.arange(n_documents), k)
+    return Approximate(
+        neighbors=Neighbors(ids=ids, similarities=similarities),
+        recall_at_1=found,
+        n_probe=index.nprobe,
+        n_cells=n_cells,
+    )
+
+
+def _searched(
+    index: Any, vectors: np.ndarray, asked: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Search for k neighbours of the documents asked, themselves left out."""
+    similarities, ids = index.search(vectors[asked], k + 1)
+    is_self = ids == asked[:, None]
+    # Where rounding pushed a document out of its own neighbours, the last one goes.
+    is_self[~is_self.any(axis=1), -1] = True
+    shape = (len(asked), k)
+    ids, similarities = ids[~is_self].reshape(shape), similarities[~is_self].reshape(shape)
+    return ids.astype(np.int32), np.where(ids < 0, -np.inf, similarities).astype(np.float32)
+
+
+def _best_similarities(vectors: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    best = []
+    for part in np.array_split(asked, max(1, len(asked) // 256)):
+        scores = vectors[part] @ vectors.T
+        scores[np.arange(len(part)), part] = -np.inf
+        best.append(scores.max(axis=1))
+    return np.concatenate(best)
+
+
+def _checked(vectors: np.ndarray, k: int) -> np.ndarray:
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    if not 1 <= k < len(vectors):
+        raise ValueError(f"k must lie between 1 and {len(vectors) - 1} (documents - 1); not {k}")
+    if not np.isfinite(vectors).all():
+        raise ValueError("vectors must be finite")
+    return vectors
+
+
+def _floors(vectors: np.ndarray, k: int, above: float) -> np.ndarray:
+    """Return, for each document, a similarity that its k-th neighbour is sure to reach."""
+    n_documents = len(vectors)
+    floors = np.full(n_documents, np.nextafter(np.float32(above), np.float32(np.inf)))
+    step = max(1, n_documents // max(FLOOR_KEYS, 8 * k))
+    keys = vectors[::step]
+    for rows in _blocks(0, n_documents, QUERY_BLOCK):
+        scores = vectors[rows] @ keys.T
+        # One more than k, because the document itself may be among them; a little less, because
+        # products in blocks of another shape are rounded differently.
+        if scores.shape[1] > k:
+            reached = np.partition(scores, -k - 1, axis=1)[:, -k - 1] - np.float32(1e-5)
+            floors[rows] = np.maximum(floors[rows], reached)
+    floors[~vectors.any(axis=1)] = np.inf  # a text without content is nobody's neighbour
+    return floors
+
+
+class _Best:
+    """The k best of each document so far, and the least similarity that would still enter."""
+
+    def __init__(self, n_documents: int, k: int, floors: np.ndarray) -> None:
+        self.k, self.floors = k, floors
+        self.ids = np.full((n_documents, k), -1, np.int32)
+        self.similarities = np.full((n_documents, k), -np.inf, np.float32)
+
+    def offer(self, rows: slice, columns: slice, scores: np.ndarray, *, by_row: bool) -> None:
+        """Take from scores [rows, columns] what is good enough for the rows, or the columns."""
+        floors = self.floors[rows][:, None] if by_row else self.floors[columns]
+        hits = _true_entries(scores >= floors)
+        if not len(hits[0]):
+            return
+        owners, others = (hits[0] + rows.start, hits[1] + columns.start)
+        if not by_row:
+            owners, others = others, owners
+        self._merge(owners, others, scores[hits])
+
+    def _merge(self, owners: np.ndarray, others: np.ndarray, similarities: np.ndarray) -> None:
+        touched = np.unique(owners)
+        owners = np.concatenate([np.repeat(touched, self.k), owners])
+        others = np.concatenate([self.ids[touched].ravel(), others])
+        similarities = np.concatenate([self.similarities[touched].ravel(), similarities])
+        # Nearest first; of equally near ones the first.
+        order = np.lexsort((others, -similarities, owners))
+        owners, others, similarities = owners[order], others[order], similarities[order]
+        starts = np.searchsorted(owners, touched)
+        kept = starts[:, None] + np.arange(self.k)
+        self.ids[touched], self.similarities[touched] = others[kept], similarities[kept]
+        # Who comes later has to be nearer, or copies of one text would all be sorted.
+        reached = np.nextafter(similarities[kept[:, -1]], np.float32(np.inf))
+        self.floors[touched] = np.maximum(self.floors[touched], reached)
+
+
+def _true_entries(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `np.nonzero` of a matrix that is nearly all False, faster."""
+    flat = np.flatnonzero(mask)
+    return flat // mask.shape[1], flat % mask.shape[1]
+
+
+def _blocks(first: int, last: int, size: int) -> Iterator[slice]:
+    for start in range(first, last, size):
+        yield slice(start, min(start + size, last))
