@@ -40,8 +40,8 @@ class HashedTexts:
             words = text.lower().encode(errors="replace").split()
             parts.append(np.fromiter(map(crc32, words), np.uint32, len(words)))
             lengths.append(len(words))
-        words = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
-        return cls(words, np.cumsum(lengths))
+        hashed = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
+        return cls(hashed, np.cumsum(lengths))
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -12,12 +12,11 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from urllib.parse import urlparse
 
 from models.augment.backends.protocol import BackendError
-from models.augment.requests import Answer, Failure, Reply, Request
+from models.augment.requests import Answer, Failure, Finish, Reply, Request
 
 MOST_FAILURES_IN_A_ROW = 8
 """After as many requests without an answer the server is given up."""
@@ -85,7 +84,7 @@ class OpenAIBackend:
             BackendError: a key or model that the server refuses, or too many failures in a row.
         """
         iterator = iter(requests)
-        pace = _Pace(self.requests_per_minute)
+        client, pace = self._client(), _Pace(self.requests_per_minute)
         in_a_row = 0
         error: BackendError | None = None
         with ThreadPoolExecutor(self.concurrency) as threads:
@@ -95,7 +94,7 @@ class OpenAIBackend:
                     request = next(iterator, None)
                     if request is None:
                         break
-                    running.add(threads.submit(self._answer, request, pace))
+                    running.add(threads.submit(self._answer, client, request, pace))
                 if not running:
                     break
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -116,7 +115,6 @@ class OpenAIBackend:
         if error is not None:
             raise error
 
-    @cached_property
     def _client(self) -> Any:
         try:
             import openai
@@ -138,7 +136,7 @@ class OpenAIBackend:
             max_retries=self.max_retries,
         )
 
-    def _answer(self, request: Request, pace: _Pace) -> Answer:
+    def _answer(self, client: Any, request: Request, pace: _Pace) -> Answer:
         """Ask once, with retries; run in a thread."""
         import openai
 
@@ -146,7 +144,7 @@ class OpenAIBackend:
         for _ in range(READINGS):
             pace.wait()
             try:
-                return Answer(request, self._asked(request))
+                return Answer(request, self._asked(client, request))
             except (
                 openai.AuthenticationError,
                 openai.PermissionDeniedError,
@@ -171,10 +169,10 @@ class OpenAIBackend:
                 reason = f"the answer cannot be read: {error}"
         return Answer(request, Failure(reason=reason))
 
-    def _asked(self, request: Request) -> Reply:
+    def _asked(self, client: Any, request: Request) -> Reply:
         # Elsewhere than at OpenAI the older name of the limit is the one that is understood.
         limit = "max_completion_tokens" if self.base_url is None else "max_tokens"
-        completion = self._client.chat.completions.create(
+        completion = client.chat.completions.create(
             model=self.model,
             messages=[{"role": "user", "content": request.prompt}],
             temperature=request.temperature,
@@ -184,10 +182,9 @@ class OpenAIBackend:
         choice = completion.choices[0]
         usage = completion.usage
         refusal = getattr(choice.message, "refusal", None)
-        filtered = choice.finish_reason == "content_filter"
-        finish = "refusal" if refusal or filtered else "stop"
-        if choice.finish_reason == "length":
-            finish = "length"
+        finish: Finish = "length" if choice.finish_reason == "length" else "stop"
+        if refusal or choice.finish_reason == "content_filter":
+            finish = "refusal"
         return Reply(
             text=refusal or choice.message.content or "",
             finish=finish,

@@ -128,7 +128,7 @@ class TransformersBackend:
             ) from error
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(self.model)
-            model = transformers.AutoModelForCausalLM.from_pretrained(self.model)
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(self.model)
         except (OSError, ValueError) as error:
             said = str(error).strip().splitlines()
             raise BackendError(

@@ -1,0 +1,24 @@
+import pytest
+
+from models.augment.requests import Request
+
+
+@pytest.fixture
+def server():
+    pytest.importorskip("openai")
+    from tests.models.augment.chat_server import chat_server
+
+    with chat_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def make_request():
+    def make(prompt="hello", **options):
+        settings = {
+            "method": "rephrase", "task": "easy", "prompt_version": "1", "source_id": "a",
+            "part": 0, "document": prompt, "seed": 0, "temperature": 1.0, "n_tokens": 8,
+        } | options  # fmt: skip
+        return Request(prompt=prompt, **settings)
+
+    return make
