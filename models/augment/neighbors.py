@@ -64,6 +64,31 @@ def nearest_neighbors(vectors: np.ndarray, *, k: int, above: float = -np.inf) ->
     return Neighbors(ids=best.ids, similarities=best.similarities)
 
 
+def nearest_among(queries: np.ndarray, keys: np.ndarray, *, k: int) -> Neighbors:
+    """Find the k of other documents (the keys) nearest to each query; exact, in blocks.
+
+    Args:
+        queries: float32 [n_queries, n_dimensions].
+        keys: float32 [n_keys, n_dimensions].
+        k: neighbours wanted, at most n_keys.
+
+    Raises:
+        ValueError: k out of range.
+    """
+    if not 1 <= k <= len(keys):
+        raise ValueError(f"k must lie between 1 and {len(keys)} (documents); not {k}")
+    ids = np.empty((len(queries), k), np.int32)
+    similarities = np.empty((len(queries), k), np.float32)
+    for rows in _blocks(0, len(queries), QUERY_BLOCK):
+        scores = queries[rows] @ keys.T
+        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        best = np.take_along_axis(
+            best, np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable"), 1
+        )
+        ids[rows], similarities[rows] = best, np.take_along_axis(scores, best, 1)
+    return Neighbors(ids=ids, similarities=similarities)
+
+
 def find_pairs(
     vectors: np.ndarray,
     *,

@@ -8,6 +8,7 @@ from models.augment.neighbors import (
     NoNeighborsError,
     approximate_neighbors,
     find_pairs,
+    nearest_among,
     nearest_neighbors,
     similarity_histogram,
 )
@@ -68,6 +69,16 @@ def test_only_what_lies_above_counts_and_copies_are_found(small_blocks):
     np.testing.assert_allclose(found.similarities, np.where(best > 0.6, best, -np.inf), atol=1e-6)
     assert (found.ids[7] == -1).all()
     assert ((found.ids[[3, 100, 249]] >= 100) | (found.ids[[3, 100, 249]] == 3)).all()
+
+
+def test_search_among_other_documents_equals_sorting(small_blocks):
+    queries, keys = clustered(80), clustered(200, seed=1)
+    found = nearest_among(queries, keys, k=5)
+    scores = queries @ keys.T
+    np.testing.assert_array_equal(found.ids, np.argsort(-scores, axis=1)[:, :5])
+    np.testing.assert_allclose(found.similarities, -np.sort(-scores, axis=1)[:, :5], rtol=1e-5)
+    with pytest.raises(ValueError, match="k must lie between 1 and 200"):
+        nearest_among(queries, keys, k=201)
 
 
 def test_pairs_share_a_topic_and_are_no_near_duplicates():

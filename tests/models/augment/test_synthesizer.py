@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 
+from models.augment.prototypes import prototype_scores
 from models.augment.synthesizer import (
     longest_document,
     pair_losses,
@@ -84,12 +85,17 @@ def test_parts_of_a_batch_and_layouts_train_alike():
     assert other.scores["pairs"] == pytest.approx(plain.scores["pairs"], rel=1e-4)
 
 
-def test_a_synthesizer_learns_what_the_first_document_tells():
-    documents = make_documents(200)
+@pytest.fixture(scope="module")
+def learned():
+    """A base model, and what it becomes when it continues on related documents."""
     base = LanguageModel(model=MODEL, params=init_params(MODEL, 0))
-    synthesizer = train_synthesizer(
-        base, documents, related(160), optimizer=ADAMW, train=TRAIN
-    )  # fmt: skip
+    documents = make_documents(200)
+    return base, train_synthesizer(base, documents, related(160), optimizer=ADAMW, train=TRAIN)
+
+
+def test_a_synthesizer_learns_what_the_first_document_tells(learned):
+    base, synthesizer = learned
+    documents = make_documents(200)
     found = pair_losses(base, synthesizer, documents, related(200)[160:196])
     # Once the concept is known: log 5 for each of four tokens, and nothing for the end. Without it
     # log 20; the model comes near to the former.
@@ -98,15 +104,47 @@ def test_a_synthesizer_learns_what_the_first_document_tells():
     assert found.specific_gain > 0.3
     assert found.specific_gain > 3 * found.specific_gain_stderr
     assert found.gain > found.specific_gain / 2
+
+
+def test_samples_are_of_their_sources_concept_and_can_be_gone_on_with(learned):
+    _, synthesizer = learned
+    documents = make_documents(200)
     samples = list(sample_related(synthesizer, documents, 40, seed=1))
     assert len(samples) == 40
     same = [set((s.ids - 1) // 5) == {s.source % N_CONCEPTS} for s in samples]
     assert np.mean(same) > 0.8
     assert np.mean([s.ended and len(s.ids) == 4 for s in samples]) > 0.8
-    # Samples from the tenth on are the same ones.
     rest = list(sample_related(synthesizer, documents, 40, seed=1, first_sample=10))
     assert [s.ids.tolist() for s in rest] == [s.ids.tolist() for s in samples[10:]]
     assert [s.source for s in rest] == [s.source for s in samples[10:]]
+
+
+def test_the_prototype_model_sums_over_prototypes(learned):
+    _, editor = learned
+    prototypes, texts = make_documents(12, seed=5), make_documents(4, seed=6)
+    everything = np.tile(np.arange(12), (4, 1))
+    whole = prototype_scores(editor, prototypes, texts, everything)
+    for i, text in enumerate(texts):
+        ids = np.array([[0, *prototype, 0, *text, 0] for prototype in prototypes])
+        each = editor.gold_log_probs(ids)[:, 5:].sum(axis=1, dtype=float)
+        expected = np.log(np.mean(np.exp(each)))
+        assert whole.log_probs[i] == pytest.approx(expected, rel=1e-4)
+    own = np.arange(12).reshape(3, N_CONCEPTS).T
+    near = prototype_scores(editor, prototypes, texts, own)
+    far = prototype_scores(editor, prototypes, texts, np.roll(own, 1, axis=0))
+    # A part of the sum bounds it; the concept's own prototypes are nearly all of it.
+    assert (near.log_probs <= whole.log_probs).all()
+    assert far.loss > near.loss + 0.1
+    assert near.loss < whole.loss + 0.1
+    assert whole.n_tokens.tolist() == [5] * 4
+    np.testing.assert_allclose(whole.posterior.sum(axis=1), 1)
+    assert (whole.effective_prototypes < 8).all()
+    ragged = np.where(np.arange(3) < 2, own, -1)
+    assert (prototype_scores(editor, prototypes, texts, ragged).log_probs < near.log_probs).all()
+    with pytest.raises(ValueError, match="text 2 has no neighbour"):
+        prototype_scores(editor, prototypes, texts, np.where(np.arange(4)[:, None] == 2, -1, own))
+    with pytest.raises(ValueError, match="text 0 of 9 tokens does not fit the context 13"):
+        prototype_scores(editor, prototypes, [np.ones(9, int)], own[:1])
 
 
 def test_what_cannot_be_trained_on_is_refused():
