@@ -106,10 +106,10 @@ class _Written:
 
             return TransformersBackend(model=self.model)
         if self.backend == "ours":
+            from experiments.finished import load_trained
             from models.augment.backends.ours import OurBackend
-            from models.language_model import LanguageModel
 
-            model = LanguageModel.load(self.model)
+            model = load_trained(Path(self.model))
             return OurBackend(language_model=model, name=f"ours:{Path(self.model).name}")
         from models.augment.backends.template import TemplateBackend
 

@@ -118,10 +118,11 @@ class Sbp:
 
     def _base(self, path: Path) -> LanguageModel:
         """Return the base model: the one given, one trained before, or a new one."""
+        from experiments.finished import load_trained
         from models.language_model import LanguageModel
 
         if self.base is not None:
-            return LanguageModel.load(self.base)
+            return load_trained(self.base)
         if path.is_dir():
             return LanguageModel.load(path)
         import numpy as np

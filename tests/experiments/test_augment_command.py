@@ -87,6 +87,9 @@ def test_what_the_user_gets_wrong_is_said_in_a_sentence(texts, tmp_path, capsys,
     status, error = said("rephrase", tmp_path / "nowhere")
     assert status == EXIT_BAD_INPUT
     assert "no such file or folder" in error
+    status, error = said("rephrase", texts, "--backend", "ours", "--model", tmp_path / "nowhere")
+    assert status != 0
+    assert "nowhere" in error
     (texts / "c.bin").write_bytes(b"\x00\x01")
     status, error = said("entigraph", texts)
     assert status == EXIT_BAD_INPUT

@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 
 from experiments.cli import main
+from experiments.finished import load_trained
 from experiments.store import RunStore
 from models.huggingface import import_llama
 from models.tokens import tokenize_corpus
@@ -50,6 +51,7 @@ def test_the_tokenizer_of_the_runs_text_goes_with_it(store, sample, tmp_path):
     assert main(["export", str(store.folder(spec)), "--to", str(out)]) == 0
     text = "the same theme"
     assert import_llama(out)[2].encode(text).ids == tokens.tokenizer().encode(text).ids
+    assert load_trained(store.folder(spec)).encode(text) == tokens.tokenizer().encode(text).ids
 
 
 def test_what_cannot_be_exported_is_said(store, sample, tmp_path, capsys):
