@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Written:
+class _Asking(ABC):
     """Settings of the methods that ask a writer for texts."""
 
     input: Annotated[Path, tyro.conf.Positional]
@@ -80,11 +81,13 @@ class _Written:
         self._write(backend, folder, n_calls=estimate.n_asked)
         return 0
 
+    @abstractmethod
     def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
-        raise NotImplementedError
+        """Apply the method."""
 
+    @abstractmethod
     def _tasks(self) -> tuple[str, ...]:
-        raise NotImplementedError
+        """Return the tasks whose prompts are used."""
 
     def _backend(self) -> Backend:
         if self.backend != "template" and not self.model:
@@ -200,7 +203,7 @@ def say_quality(source: Path, folder: OutputFolder) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rephrase(_Written):
+class Rephrase(_Asking):
     """Rephrase every document in several styles."""
 
     styles: tuple[Literal["easy", "medium", "hard", "qa"], ...] = ("easy", "medium", "hard", "qa")
@@ -229,7 +232,7 @@ class Rephrase(_Written):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entigraph(_Written):
+class Entigraph(_Asking):
     """Discuss every document from the angle of each pair of its entities."""
 
     max_entities: int = 30

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import tokenizers
 
@@ -29,6 +29,17 @@ HELD_OUT_SHARE = 0.1
 
 FEWEST_PAIRS = 8
 """Held-out pairs below which nothing can be judged."""
+
+BASE_SETTINGS = (
+    "base", "width", "layers", "context", "vocab", "base_epochs", "learning_rate", "weight_decay",
+    "batch", "seed",
+)  # fmt: skip
+"""What changes the base model."""
+
+MODEL_SETTINGS = (
+    *BASE_SETTINGS, "epochs", "embedder", "embedder_model", "alpha", "neighbors"
+)  # fmt: skip
+"""What changes the synthesizer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +98,8 @@ class Sbp:
         from models.augment.output import OutputFolder
 
         folder = OutputFolder(self.out)
-        state = self.out / ".augment" / self._fingerprint()
-        base = self._base(state / "base")
+        state = self.out / ".augment"
+        base = self._base(state / f"base-{self._fingerprint(BASE_SETTINGS)}")
         documents = self._documents(base)
         pairs = self._pairs(documents, base)
         n_samples = len(documents.ids) if self.samples is None else self.samples
@@ -96,7 +107,8 @@ class Sbp:
             self._say_estimate(documents, pairs, base, n_samples)
             return 0
         job = self._job(documents, pairs, base)
-        synthesizer = _trained(job, base.tokenizer, state / "synthesizer")
+        name = f"synthesizer-{self._fingerprint(MODEL_SETTINGS)}"
+        synthesizer = _trained(job, base.tokenizer, state / name)
         if not self._is_worth_it(documents, pairs, base, synthesizer):
             return 1
         self._sample(documents, synthesizer, folder, n_samples)
@@ -106,15 +118,13 @@ class Sbp:
             say_quality(self.input, folder)
         return 0
 
-    def _fingerprint(self) -> str:
-        """Hash what changes the models; other settings share them."""
+    def _fingerprint(self, names: Sequence[str]) -> str:
+        """Hash the text and the settings of these names."""
         from models.corpora import corpus_fingerprint
 
-        keep = asdict(self)
-        for name in ("out", "samples", "temperature", "anyway", "dry_run", "quality"):
-            del keep[name]
-        keep["text"] = corpus_fingerprint(f"files:{self.input}")
-        return hashlib.sha256(json.dumps(keep, default=str).encode()).hexdigest()[:16]
+        settings = {name: getattr(self, name) for name in names}
+        settings["text"] = corpus_fingerprint(f"files:{self.input}")
+        return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:16]
 
     def _base(self, path: Path) -> LanguageModel:
         """Return the base model: the one given, one trained before, or a new one."""
@@ -248,7 +258,7 @@ class Sbp:
         from models.augment.bootstrap import sampled_records
         from models.augment.output import write_outcomes
 
-        name = f"sbp-{self._fingerprint()}-{self.temperature:g}"
+        name = f"sbp-{self._fingerprint((*MODEL_SETTINGS, 'temperature'))}"
         ids = {record.id for record in folder.records()}
         first = 0
         while f"{name}-{first}" in ids:

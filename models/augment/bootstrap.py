@@ -94,8 +94,11 @@ def related_pairs(
         is_held_out: tells of a record's id whether its pairs are for judging.
 
     Raises:
+        ValueError: fewer than two documents.
         NoNeighborsError: no pair is left.
     """
+    if len(documents.ids) < 2:
+        raise ValueError("there must be two documents or more to be related")
     vectors = embedder.embed(documents.texts(base))
     hashed = HashedTexts.of(documents.texts(base))
     k = min(k, len(vectors) - 1)

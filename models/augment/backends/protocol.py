@@ -13,15 +13,17 @@ class BackendError(RuntimeError):
 
 
 class Backend(Protocol):
-    """A writer.
+    """A writer."""
 
-    Attributes:
-        name: writer and model, for the provenance of texts.
-        context: most tokens of a prompt and its answer together, None where there is no limit.
-    """
+    @property
+    def name(self) -> str:
+        """Writer and model, for the provenance of texts."""
+        ...
 
-    name: str
-    context: int | None
+    @property
+    def context(self) -> int | None:
+        """Most tokens of a prompt and its answer together, None where there is no limit."""
+        ...
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answer all requests, in any order, each as soon as it can be.
