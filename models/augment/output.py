@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.augment.lines import lock, whole_lines
 from models.augment.outcomes import Failed, Outcome
-from models.augment.records import Record, read_records, write_parquet
+from models.augment.records import Record, write_parquet
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,11 @@ class OutputFolder:
         return self.root / ".augment" / "failed.jsonl"
 
     def records(self) -> Iterator[Record]:
-        """Read the synthetic records."""
-        return read_records(self.texts) if self.texts.is_file() else iter(())
+        """Read the synthetic records; one that a killed run left unfinished is none."""
+        if self.texts.is_file():
+            with self.texts.open("rb") as texts:
+                for _, line in whole_lines(texts):
+                    yield Record(**json.loads(line))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,7 @@ def test_nothing_is_doubled_and_a_torn_line_is_written_again(tmp_path):
     assert write_outcomes([synthetic(1), synthetic(2), synthetic(1)], folder).n_new == 2
     whole = folder.texts.read_bytes()
     folder.texts.write_bytes(whole[:-9])
+    assert list(folder.records()) == [synthetic(1)]
     written = write_outcomes([synthetic(1), synthetic(2)], folder)
     assert (written.n_new, written.n_before) == (1, 1)
     assert folder.texts.read_bytes() == whole
