@@ -18,9 +18,10 @@ STANDARD = pd.DataFrame(
         "n_params": [150e6, 300e6, 600e6, 1.4e9],
         "loss": [3.83752, 3.78538, 3.74974, 3.76432],
         "n_epochs": [8, 8, 4, 4],
+        "learning_rate": [3e-3, 1e-3, 1e-3, 3e-4],
     }
 )
-"""Standard recipe, weight decay 0.1, best epochs and learning rate (authors' code)."""
+"""Standard recipe, weight decay 0.1, best epochs and learning rate (authors' code, talk)."""
 
 TUNED = pd.DataFrame(
     {
@@ -48,3 +49,17 @@ ENSEMBLE_LAW = PUBLISHED_LAWS["ensembles_300m"].params
 
 JOINT_LIMIT = PUBLISHED_FIGURES["joint_limit"].value
 STANDARD_BEST = PUBLISHED_FIGURES["standard_loss"].value
+
+DATED_TRAINING_SETS = pd.DataFrame(
+    [
+        ("GPT-3", 2020.49, 3.74e11),
+        ("FLAN", 2021.66, 1.87e12),
+        ("PaLM", 2022.26, 5.85e11),
+        ("Falcon 180B", 2023.75, 2.625e12),
+        ("DBRX", 2024.27, 12e12),
+        ("Llama 3", 2024.36, 15e12),
+    ],
+    columns=["system", "year", "tokens"],
+)
+"""Training sets that Villalobos et al. 2024 (arXiv 2211.04325, figure 1 and code) set beside the
+stock of text."""

@@ -1,7 +1,8 @@
 """The figures of the talk, one module each.
 
 A module defines `NAME`, `TITLE`, `CAPTION` and `draw(story) -> (figure, frame)`, where the frame
-holds the numbers that are plotted. `story` is an `experiments.story.Story`.
+holds the numbers that are plotted. `story` is an `experiments.story.Story`. Those of
+`paper_figs.published` draw published numbers alone, from no story.
 """
 
 from __future__ import annotations
@@ -20,9 +21,20 @@ SUFFIXES = ("png", "pdf", "csv")
 PNG_DPI = 160
 
 
-def _files() -> dict[str, str]:
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return {name.split("_")[0]: name for name in names if name.startswith("fig")}
+WITHOUT_RUNS = ("fig17", "fig18", "fig20")
+"""Figures of this package that need no story either, and are drawn with the published ones."""
+
+
+def _files(*, published: bool = False) -> dict[str, str]:
+    """Module names below this package, by figure, in the order of the talk."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    files = {name.split("_")[0]: name for name in names if name.startswith("fig")}
+    if published:
+        files = {name: files[name] for name in WITHOUT_RUNS}
+        folder = [str(Path(path) / "published") for path in __path__]
+        for module in pkgutil.iter_modules(folder):
+            files[module.name.split("_")[0]] = f"published.{module.name}"
+    return dict(sorted(files.items()))
 
 
 def figure_names() -> list[str]:
@@ -30,21 +42,24 @@ def figure_names() -> list[str]:
     return list(_files())
 
 
-def figure_modules(names: Iterable[str] = ()) -> list[ModuleType]:
-    """Import figures by name (all when none is named).
+def figure_modules(names: Iterable[str] = (), *, published: bool = False) -> list[ModuleType]:
+    """Import figures by name (all when none is named), from runs or from published numbers.
 
     Raises:
         ValueError: no figure of that name.
     """
-    files = _files()
+    files = _files(published=published)
     for name in names:
         if name not in files:
             raise ValueError(f"figure must be one of {', '.join(files)}; not {name!r}")
     return [importlib.import_module(f"{__name__}.{files[name]}") for name in names or files]
 
 
-def save(module: ModuleType, story: Story, folder: Path) -> list[Path]:
-    """Draw one figure and write it as PNG, PDF and CSV; return the paths."""
+def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
+    """Draw one figure and write it as PNG, PDF and CSV; return the paths.
+
+    Published figures need no story.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -96,6 +96,13 @@ PUBLISHED_FIGURES: dict[str, PublishedFigure] = {
     "multiplier_five_1.4b": PublishedFigure(
         value=3.75, source=f"{KIM}: ensemble of five models of 1.4B parameters"
     ),
+    "single_loss": PublishedFigure(value=3.57, source=f"{KIM}: one regularised 300M model"),
+    "synthetic_only_loss": PublishedFigure(
+        value=4.07, source=f"{KIM}: 300M student of one, on synthetic text alone"
+    ),
+    "synthetic_one_to_one_loss": PublishedFigure(
+        value=3.44, source=f"{KIM}: 300M student of one, real and synthetic text one to one"
+    ),
     "distilled_loss": PublishedFigure(
         value=3.3635, source=f"{KIM} (code): 300M student of eight 300M members"
     ),

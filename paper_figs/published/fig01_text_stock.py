@@ -1,0 +1,97 @@
+"""Figure 1, published: the stock of public text, and the training sets that use it up."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.talk import DATED_TRAINING_SETS
+from paper_figs.style import COLORS, MARKERS
+from scaling import load_dataset
+from scaling.text_stock import draw_demand, draw_stock, years_of_use
+
+NAME = "fig01"
+TITLE = "Training sets grow tenfold in three years; the stock of text does not"
+CAPTION = (
+    "Left: tokens of public text on the indexed web, what of it is worth training on, and that "
+    "with the gain from repeating it (medians; band: 95 % of the last), drawn here from the input "
+    "distributions of Villalobos et al. 2024 (arXiv 2211.04325); the largest training set, from "
+    "its size in 2024 and the growth refitted here to the training sets of language models since "
+    "2010 (dots; median and 95 % band); named models as in their figure. Right: the year in which "
+    "the two meet, over draws. Their own answer, with half of the draws following compute: median "
+    "2028, 80 % between 2026 and 2032."
+)
+_YEARS = np.arange(2020.0, 2036.0)
+_LOOKS = {"raw": ":", "good": "--", "effective": "-"}
+_LABELS = {"raw": "indexed web", "good": "of good quality", "effective": "with repetition"}
+
+
+def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+    """Draw stock and demand by year, and when they meet; the frame holds all in long form."""
+    figure, (ax, met) = plt.subplots(
+        1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
+    )
+    stock, demand = draw_stock(), draw_demand()
+    frames = [_models(ax)]
+    for name, rows in stock.quantiles(_YEARS).groupby("stock", sort=False):
+        label = f"stock: {_LABELS[str(name)]}"
+        ax.plot(
+            rows["year"], rows["median"], color=COLORS[0], linestyle=_LOOKS[str(name)], label=label
+        )
+        frames.append(_long(rows, str(name)))
+    ax.fill_between(rows["year"], rows["low"], rows["high"], color=COLORS[0], alpha=0.12, lw=0)
+    needed = demand.quantiles(_YEARS)
+    ax.plot(needed["year"], needed["median"], color=COLORS[1], label="largest training set")
+    ax.fill_between(
+        needed["year"], needed["low"], needed["high"], color=COLORS[1], alpha=0.12, lw=0
+    )
+    frames.append(_long(needed, "largest training set"))
+    ax.set(yscale="log", ylim=(1e9, 1e17), xlim=(2012, 2035), xlabel="year", ylabel="tokens")
+    ax.legend(loc="upper left")
+    years = years_of_use(stock, demand)
+    frames.append(_meeting(met, years))
+    return figure, pd.concat(frames, ignore_index=True)
+
+
+def _models(ax: Axes) -> pd.DataFrame:
+    """Training sets as dots, where their table is there, and those that the paper names."""
+    named = DATED_TRAINING_SETS
+    ax.plot(named["year"], named["tokens"], MARKERS[1], color=COLORS[1])
+    for row in named.itertuples():
+        ax.annotate(
+            row.system, (row.year, row.tokens), xytext=(5, -9 if row.system != "Llama 3" else 4),
+            textcoords="offset points", fontsize=7,
+        )  # fmt: skip
+    shown = named.rename(columns={"year": "x", "tokens": "y"}).assign(panel="named models")
+    try:
+        table = load_dataset("training_sets")
+    except OSError:  # not in the data folder, and no network: its growth is recorded
+        return shown
+    ax.plot(table["year"], table["size"], ".", color=COLORS[1], alpha=0.45, markersize=4)
+    dots = table.rename(columns={"year": "x", "size": "y"})[["system", "x", "y"]]
+    return pd.concat([shown, dots.assign(panel="training sets")])
+
+
+def _meeting(ax: Axes, years: np.ndarray) -> pd.DataFrame:
+    low, median, high = np.quantile(years, [0.025, 0.5, 0.975])
+    shown = years[np.isfinite(years) & (years < 2040)]
+    counts, edges = np.histogram(shown, bins=np.arange(2024, 2040.5, 0.5))
+    share = counts / len(years)
+    ax.stairs(share, edges, color=COLORS[4], fill=True, alpha=0.5)
+    ax.axvline(median, color=COLORS[6], label=f"median {median:.1f}")
+    for end in (low, high):
+        ax.axvline(end, color=COLORS[6], linestyle=":")
+    ax.plot([], [], color=COLORS[6], linestyle=":", label=f"95 %: {low:.1f} to {high:.1f}")
+    ax.set(xlabel="year in which the stock is used up", ylabel="share of draws per half year")
+    ax.legend(loc="upper right")
+    return pd.DataFrame({"panel": "year of use", "x": edges[:-1], "y": share})
+
+
+def _long(rows: pd.DataFrame, series: str) -> pd.DataFrame:
+    columns = {"year": "x", "median": "y"}
+    return rows.rename(columns=columns)[["x", "y", "low", "high"]].assign(
+        panel="by year", series=series
+    )

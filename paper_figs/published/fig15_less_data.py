@@ -1,0 +1,37 @@
+"""Figure 15, published: 10,000 times less data than other continued pre-training."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.talk_tables import DOMAIN_CORPORA, ENTIGRAPH_PAPER
+from paper_figs.style import COLORS, MARKERS, human
+
+NAME = "fig15"
+TITLE = "10,000 times less data than other continued pre-training"
+CAPTION = (
+    f"Published ({ENTIGRAPH_PAPER}, and the talk's table): unique tokens of studies that adapt a "
+    "language model to a domain by continued pre-training, ranges where several models were made, "
+    "and the 1.3M tokens of the EntiGraph setting. Beside each: how many times more than those."
+)
+
+
+def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+    """Draw one row a study on a logarithmic axis."""
+    table = DOMAIN_CORPORA.sort_values("high", ignore_index=True)
+    least = table["low"].min()
+    figure, ax = plt.subplots(figsize=(7.6, 3.8))
+    for row in table.itertuples():
+        ours = row.low == least
+        color, marker = (COLORS[1], MARKERS[1]) if ours else (COLORS[0], MARKERS[0])
+        ax.plot([row.low, row.high], [row.Index] * 2, color=color, marker=marker)
+        times = "" if ours else f", {row.low / least:,.0f}x"
+        ax.annotate(
+            f"{human(row.low)}{times}", (row.high, row.Index), xytext=(8, 0),
+            textcoords="offset points", va="center", fontsize=8.5,
+        )  # fmt: skip
+    ax.set_yticks(table.index, [f"{row.study} ({row.domain})" for row in table.itertuples()])
+    ax.set(xscale="log", xlim=(5e5, 2e13), xlabel="unique tokens")
+    return figure, table.assign(times_more=table["low"] / least)
