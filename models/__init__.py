@@ -1,1 +1,82 @@
-"""Everything that trains or samples: text, tokens, language models, ensembles."""
+"""Everything that trains or samples: text, tokens, language models, ensembles.
+
+The map::
+
+    load_corpus(name), tokenize_corpus(name, vocab_size=512)   text and its tokens
+    ModelConfig.from_width(64, ...), OptimizerConfig, TrainConfig   what to train, and how
+    train_members(tokens, tokenizer, ...)      models that differ by their seed, on all devices
+    LanguageModel, Ensemble                    what predicts; every evaluation takes one
+    data_home()                                where downloaded texts and benchmarks are
+    read_choices, read_minimal_pairs, read_lambada    benchmarks, from their usual files
+    evaluate_texts, evaluate_choices, evaluate_minimal_pairs, evaluate_lambada
+    fit_mixture_weights, fit_logit_weights     learned weights, certified
+    NgramModel                                 Kneser-Ney, the classical member
+    sample_teacher, distill_soft               distillation
+    import_llama, export_llama                 Hugging Face both ways
+
+Sampling is `models.generate.generate`; a sweep's jobs, meshes and checkpoints are in
+`models.job_list`, `models.sharding` and `models.checkpoint`.
+
+Names are loaded when first asked for, because jax and flax take seconds to import.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.choice_formats import read_choices as read_choices
+    from models.choices import evaluate_choices as evaluate_choices
+    from models.config import ModelConfig as ModelConfig
+    from models.config import OptimizerConfig as OptimizerConfig
+    from models.config import TrainConfig as TrainConfig
+    from models.corpora import load_corpus as load_corpus
+    from models.data_home import data_home as data_home
+    from models.distill import distill_soft as distill_soft
+    from models.distill import sample_teacher as sample_teacher
+    from models.huggingface import export_llama as export_llama
+    from models.huggingface import import_llama as import_llama
+    from models.lambada import evaluate_lambada as evaluate_lambada
+    from models.lambada import read_lambada as read_lambada
+    from models.language_model import Ensemble as Ensemble
+    from models.language_model import LanguageModel as LanguageModel
+    from models.logit_weights import fit_logit_weights as fit_logit_weights
+    from models.members import train_members as train_members
+    from models.minimal_pairs import evaluate_minimal_pairs as evaluate_minimal_pairs
+    from models.minimal_pairs import read_minimal_pairs as read_minimal_pairs
+    from models.mixture import fit_mixture_weights as fit_mixture_weights
+    from models.ngram import NgramModel as NgramModel
+    from models.perplexity import evaluate_texts as evaluate_texts
+    from models.tokens import draw_unique_tokens as draw_unique_tokens
+    from models.tokens import tokenize_corpus as tokenize_corpus
+
+_HOMES = {
+    "choice_formats": ["read_choices"],
+    "choices": ["evaluate_choices"],
+    "config": ["ModelConfig", "OptimizerConfig", "TrainConfig"],
+    "corpora": ["load_corpus"],
+    "data_home": ["data_home"],
+    "distill": ["distill_soft", "sample_teacher"],
+    "huggingface": ["export_llama", "import_llama"],
+    "lambada": ["evaluate_lambada", "read_lambada"],
+    "language_model": ["Ensemble", "LanguageModel"],
+    "logit_weights": ["fit_logit_weights"],
+    "members": ["train_members"],
+    "minimal_pairs": ["evaluate_minimal_pairs", "read_minimal_pairs"],
+    "mixture": ["fit_mixture_weights"],
+    "ngram": ["NgramModel"],
+    "perplexity": ["evaluate_texts"],
+    "tokens": ["draw_unique_tokens", "tokenize_corpus"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'models' has no attribute {name!r}")
+    return getattr(import_module(f"models.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -24,7 +24,7 @@ from models.config import ModelConfig
 from models.ensemble import Average, average_log_probs, member_weights
 from models.member_stream import Member, MemberLike, checked_members
 from models.train import Params, graph_of
-from models.transformer import Cache
+from models.transformer import NEVER, Cache
 
 BATCH_SAMPLES = 256
 """Most samples drawn together on one device."""
@@ -133,11 +133,11 @@ def generate(
     knobs = Knobs.of(model, n_tokens, temperature, top_k, top_p, stop_at_end)
     starts = _checked_prompts(model, n_samples, prompts, n_tokens)
     longest = max(map(len, starts))
-    n_positions = min(_power_of_two(longest + n_tokens - 1), model.context)
-    n_prompt = min(_power_of_two(longest), n_positions)
+    n_prompt = min(_power_of_two(longest), model.context)
+    n_slots = _power_of_two(n_prompt + n_tokens - 1)
     n_rows = _rows_of_batch(len(starts), n_prompt * model.vocab_size * len(pool))
     models, params = stacked_members(pool)
-    program = partial(_sample, models, how, n_positions)
+    program = partial(_sample, models, how, n_slots)
     devices = jax.local_devices()
 
     def draw(device: jax.Device, firsts: Sequence[int]) -> list[tuple[int, Any]]:
@@ -257,7 +257,8 @@ def extend_members(
     models: tuple[ModelConfig, ...],
     params: tuple[Params, ...],
     ids_BT: jax.Array,
-    starts_B: jax.Array,
+    at_BT: jax.Array,
+    slot: jax.Array | int,
     caches: tuple[Cache, ...],
 ) -> tuple[jax.Array, tuple[Cache, ...]]:
     """Let groups of stacked members read on, see `Transformer.extend`.
@@ -267,7 +268,7 @@ def extend_members(
     """
     read = [
         jax.vmap(
-            lambda p, c, model=model: nnx.merge(graph_of(model), p).extend(ids_BT, starts_B, c)
+            lambda p, c, model=model: nnx.merge(graph_of(model), p).extend(ids_BT, at_BT, slot, c)
         )(stacked, cache)
         for model, stacked, cache in zip(models, params, caches, strict=True)
     ]
@@ -275,12 +276,12 @@ def extend_members(
 
 
 def empty_caches(
-    models: tuple[ModelConfig, ...], params: tuple[Params, ...], n_samples: int, n_positions: int
+    models: tuple[ModelConfig, ...], params: tuple[Params, ...], n_samples: int, n_slots: int
 ) -> tuple[Cache, ...]:
     """Return an empty cache for every group of stacked members."""
     return tuple(
         jax.vmap(
-            lambda p, model=model: nnx.merge(graph_of(model), p).empty_cache(n_samples, n_positions)
+            lambda p, model=model: nnx.merge(graph_of(model), p).empty_cache(n_samples, n_slots)
         )(stacked)
         for model, stacked in zip(models, params, strict=True)
     )
@@ -323,7 +324,7 @@ class _Progress(NamedTuple):
 def _sample(
     models: tuple[ModelConfig, ...],
     how: Average,
-    n_positions: int,
+    n_slots: int,
     params: tuple[Params, ...],
     prompts_BP: jax.Array,
     lengths_B: jax.Array,
@@ -331,15 +332,17 @@ def _sample(
     first_sample: jax.Array,
     knobs: Knobs,
 ) -> tuple[jax.Array, jax.Array]:
-    """Read the prompts, then draw; return ids [B, n_positions] and lengths [B]."""
+    """Read the prompts, then draw; return ids [B, n_slots] and lengths [B]."""
     n_samples = len(prompts_BP)
     end = models[0].end_of_text_id
     samples = first_sample + jnp.arange(n_samples)
     keys_B = jax.vmap(partial(jax.random.fold_in, key))(samples)
-    caches = empty_caches(models, params, n_samples, n_positions)
-    logits, caches = extend_members(models, params, prompts_BP, jnp.zeros_like(lengths_B), caches)
+    at_BP = jnp.broadcast_to(jnp.arange(prompts_BP.shape[1]), prompts_BP.shape)
+    at_BP = jnp.where(at_BP < lengths_B[:, None], at_BP, NEVER)
+    caches = empty_caches(models, params, n_samples, n_slots)
+    logits, caches = extend_members(models, params, prompts_BP, at_BP, 0, caches)
     last = logits[:, jnp.arange(n_samples), lengths_B - 1]
-    nothing = jnp.full((n_samples, n_positions), end, jnp.int32)
+    nothing = jnp.full((n_samples, n_slots), end, jnp.int32)
     none = jnp.zeros(n_samples, jnp.int32)
     begun = _Progress(jnp.int32(0), last, caches, nothing, none, jnp.zeros(n_samples, bool))
 
@@ -351,8 +354,9 @@ def _sample(
         step_keys = jax.vmap(lambda k: jax.random.fold_in(k, at.step))(keys_B)
         token_B = next_token(log_probs_BV, step_keys, knobs).astype(jnp.int32)
         token_B = jnp.where(at.ended_B, end, token_B)
+        at_B, slot = lengths_B + at.step, prompts_BP.shape[1] + at.step
         logits, caches = extend_members(
-            models, params, token_B[:, None], lengths_B + at.step, at.caches
+            models, params, token_B[:, None], at_B[:, None], slot, at.caches
         )
         return _Progress(
             at.step + 1,

@@ -24,6 +24,7 @@ from safetensors.numpy import save
 from models.checkpoint import CheckpointError
 from models.config import ModelConfig
 from models.llama_config import llama_config, model_config
+from models.tokens import load_tokenizer
 from models.train import Params, init_params
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def export_llama(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is there already: give a new folder, or an empty one")
     if isinstance(tokenizer, str | Path):
-        tokenizer = _read_tokenizer(Path(tokenizer))
+        tokenizer = load_tokenizer(Path(tokenizer))
     files = {"config.json": llama_config(model), "generation_config.json": _generation(model)}
     if tokenizer is not None:
         files["tokenizer_config.json"] = _tokenizer_config(model, tokenizer)
@@ -107,6 +108,7 @@ def import_llama(
     Raises:
         CheckpointError: a file is missing or damaged, or the model is not exactly one of ours
             (says what differs).
+        ValueError: the tokenizer is damaged.
     """
     folder = Path(folder)
     model = _read_config(folder / "config.json", context)
@@ -119,7 +121,7 @@ def import_llama(
             with _reading(folder):
                 view[...] = files[name].get_tensor(name)
     path = folder / "tokenizer.json"
-    tokenizer = _read_tokenizer(path) if path.exists() else None
+    tokenizer = load_tokenizer(path) if path.exists() else None
     params = jax.tree.unflatten(jax.tree.structure(abstract), jax.tree.leaves(arrays))
     return model, params, tokenizer
 
@@ -219,17 +221,6 @@ def _read_object(path: Path) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise ValueError("it holds no JSON object")
         return values
-
-
-def _read_tokenizer(path: Path) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises no narrower one
-        raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
-    tokenizer.encode_special_tokens = True
-    return tokenizer
 
 
 @contextmanager

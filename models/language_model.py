@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models.checkpoint import CheckpointError, load_model, save_params
+from models.checkpoint import load_model, save_params
 from models.config import ModelConfig
 from models.ensemble import Average, member_weights
 from models.evaluate import BATCH_WINDOWS
@@ -25,6 +25,7 @@ from models.member_stream import (
     check_windows,
     checked_members,
 )
+from models.tokens import load_tokenizer
 from models.train import Params, token_log_probs
 
 if TYPE_CHECKING:
@@ -159,15 +160,15 @@ class LanguageModel(Predictor):
             tokenizer: used instead of the `tokenizer.json` beside the weights.
 
         Raises:
-            CheckpointError: weights or tokenizer are missing or damaged.
-            ValueError: the tokenizer has more ids than the model's vocabulary.
+            CheckpointError: weights are missing or damaged.
+            ValueError: the tokenizer is damaged or has more ids than the model's vocabulary.
         """
         path = Path(path)
         file = path / PARAMS_FILE if path.is_dir() else path
         model, params = load_model(file)
         beside = file.with_name(TOKENIZER_FILE)
         if tokenizer is None and beside.is_file():
-            tokenizer = _load_tokenizer(beside)
+            tokenizer = load_tokenizer(beside)
         return cls(model=model, params=params, tokenizer=tokenizer)
 
     def save(self, folder: Path | str) -> None:
@@ -255,14 +256,3 @@ def _add_logits(total: jax.Array, log_probs: jax.Array, weight: jax.Array) -> ja
 @jax.jit
 def _add_probabilities(total: jax.Array, log_probs: jax.Array, weight: jax.Array) -> jax.Array:
     return jnp.logaddexp(total, jnp.log(weight) + log_probs)
-
-
-def _load_tokenizer(path: Path) -> tokenizers.Tokenizer:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
-    tokenizer.encode_special_tokens = True  # in text they are text
-    return tokenizer

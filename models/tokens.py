@@ -51,7 +51,7 @@ class TokenizedCorpus:
 
     def tokenizer(self) -> "tokenizers.Tokenizer":
         """The tokenizer; the text "<|endoftext|>" is text to it, never the special token."""
-        return _load_tokenizer(self.tokenizer_path)
+        return load_tokenizer(self.tokenizer_path)
 
     def bytes_per_token(self, part: str) -> float:
         """UTF-8 bytes a token stands for on average in this part, end-of-text tokens included."""
@@ -93,6 +93,22 @@ def tokenize_corpus(
     if fingerprint is not None:
         _write_note(note, corpus)
     return _open(folder, name, corpus.sha256, vocab_size)
+
+
+def load_tokenizer(path: Path) -> "tokenizers.Tokenizer":
+    """Read a tokenizer; in text, the names of special tokens are text to it.
+
+    Raises:
+        ValueError: the file is missing or holds no tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{path} cannot be read as a tokenizer: {error}") from error
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 def draw_unique_tokens(tokens: TokenizedCorpus, n_unique: int, *, draw_seed: int = 0) -> np.ndarray:
@@ -154,14 +170,6 @@ def _train_tokenizer(documents: Iterable[Document], *, vocab_size: int) -> "toke
             f"vocab_size {vocab_size:,} is more than the training text supports: "
             f"{learned:,} tokens could be learned from it"
         )
-    return tokenizer
-
-
-def _load_tokenizer(path: Path) -> "tokenizers.Tokenizer":
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.encode_special_tokens = True
     return tokenizer
 
 

@@ -40,11 +40,20 @@ class Dropout(NamedTuple):
         return jnp.where(kept, x_ND / (1 - self.rate), 0).astype(x_ND.dtype)
 
 
+NEVER = np.iinfo(np.int32).max
+"""The position of what is not there: after all others, so that nobody looks at it."""
+
+
 class Cache(NamedTuple):
-    """Keys and values of the positions read so far, and which of their tokens end a document."""
+    """What has been read so far: S slots, each with the keys and values of one token a sequence.
+
+    `at_BS` is the token's position in its sequence, `NEVER` for padding and empty slots; `ends_BS`
+    says whether it ends a document.
+    """
 
     keys_LBSGK: jax.Array
     values_LBSGK: jax.Array
+    at_BS: jax.Array
     ends_BS: jax.Array
 
 
@@ -59,11 +68,20 @@ class Positions(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What one layer can look at: keys and values, and the document of each position."""
+    """The keys and values of all layers, which layer it is, and the first slot to be written."""
 
-    keys_BSGK: jax.Array
-    values_BSGK: jax.Array
-    documents_BS: jax.Array | None
+    keys_LBSGK: jax.Array
+    values_LBSGK: jax.Array
+    layer: jax.Array
+    slot: jax.Array
+
+    def written(self, k_BTGK: jax.Array, v_BTGK: jax.Array) -> Past:
+        """Write the keys and values of T tokens of this layer; in place where nobody else reads."""
+        start = (self.layer, 0, self.slot, 0, 0)
+        return self._replace(
+            keys_LBSGK=jax.lax.dynamic_update_slice(self.keys_LBSGK, k_BTGK[None], start),
+            values_LBSGK=jax.lax.dynamic_update_slice(self.values_LBSGK, v_BTGK[None], start),
+        )
 
 
 def _matrix(rngs: nnx.Rngs, n_in: int, n_out: int, scale: float = 1.0) -> nnx.Param:
@@ -132,18 +150,15 @@ class Attention(nnx.Module):
         y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, documents_BT=positions.documents_BT)
         return y_BTHK.reshape(x_ND.shape) @ self.out[...]
 
-    def extend(self, x_ND: jax.Array, positions: Positions, past: Past) -> tuple[jax.Array, Past]:
+    def extend(
+        self, x_ND: jax.Array, at_BT: jax.Array, seen_BTS: jax.Array, past: Past
+    ) -> tuple[jax.Array, Past]:
         """The same for positions that follow a past, which takes them in."""
-        q_BTHK, k_BTGK, v_BTGK = self.project(x_ND, positions.at_BT)
-        rows = jnp.arange(len(positions.at_BT))[:, None]
-        keys = past.keys_BSGK.at[rows, positions.at_BT].set(k_BTGK)
-        values = past.values_BSGK.at[rows, positions.at_BT].set(v_BTGK)
-        seen_BTS = jnp.arange(keys.shape[1]) <= positions.at_BT[..., None]
-        if positions.documents_BT is not None and past.documents_BS is not None:
-            seen_BTS &= past.documents_BS[:, None, :] == positions.documents_BT[..., None]
+        q_BTHK, k_BTGK, v_BTGK = self.project(x_ND, at_BT)
+        past = past.written(k_BTGK, v_BTGK)
+        keys, values = past.keys_LBSGK[past.layer], past.values_LBSGK[past.layer]
         y_BTHK = attend(q_BTHK, keys, values, seen_BTS=seen_BTS)
-        y_ND = y_BTHK.reshape(x_ND.shape) @ self.out[...]
-        return y_ND, past._replace(keys_BSGK=keys, values_BSGK=values)
+        return y_BTHK.reshape(x_ND.shape) @ self.out[...], past
 
 
 class SwiGLU(nnx.Module):
@@ -176,9 +191,11 @@ class Block(nnx.Module):
         changed_ND = self.mlp(self.mlp_norm(x_ND))
         return x_ND + (drop(changed_ND, layer, 1) if drop else changed_ND)
 
-    def extend(self, x_ND: jax.Array, positions: Positions, past: Past) -> tuple[jax.Array, Past]:
+    def extend(
+        self, x_ND: jax.Array, at_BT: jax.Array, seen_BTS: jax.Array, past: Past
+    ) -> tuple[jax.Array, Past]:
         """The same for positions that follow a past, which takes them in."""
-        mixed_ND, past = self.attention.extend(self.attention_norm(x_ND), positions, past)
+        mixed_ND, past = self.attention.extend(self.attention_norm(x_ND), at_BT, seen_BTS, past)
         x_ND = x_ND + mixed_ND
         return x_ND + self.mlp(self.mlp_norm(x_ND)), past
 
@@ -254,57 +271,65 @@ class Transformer(nnx.Module):
         )
         return x_ND
 
-    def empty_cache(self, n_sequences: int, n_positions: int | None = None) -> Cache:
-        """Return a cache for that many positions (default: the context) of each sequence."""
+    def empty_cache(self, n_sequences: int, n_slots: int | None = None) -> Cache:
+        """Return a cache for that many tokens (default: the context) of each sequence."""
         config = self.config
-        n_positions = config.context if n_positions is None else n_positions
-        shape = (
-            config.n_layers, n_sequences, n_positions, config.kv_heads, config.head_width
-        )  # fmt: skip
+        n_slots = config.context if n_slots is None else n_slots
+        shape = (config.n_layers, n_sequences, n_slots, config.kv_heads, config.head_width)
         dtype = self.embedding[...].dtype
-        ends = jnp.zeros((n_sequences, n_positions), bool)
-        return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), ends)
+        return Cache(
+            keys_LBSGK=jnp.zeros(shape, dtype),
+            values_LBSGK=jnp.zeros(shape, dtype),
+            at_BS=jnp.full((n_sequences, n_slots), NEVER),
+            ends_BS=jnp.zeros((n_sequences, n_slots), bool),
+        )
 
     def extend(
-        self, ids_BT: jax.Array, starts_B: jax.Array, cache: Cache
+        self, ids_BT: jax.Array, at_BT: jax.Array, slot: jax.Array | int, cache: Cache
     ) -> tuple[jax.Array, Cache]:
         """Predict the token after each position, given what the cache holds of those before.
 
-        What a cache holds at or after a sequence's start is not looked at and is written over, so
-        prompts of unequal length may be padded at the right and continued from their own ends.
+        All sequences write the same slots, wherever each of them stands, because that is one copy
+        of memory. Prompts of unequal length may therefore be padded at the right, their padding
+        being at `NEVER`, and be continued from their own ends in the slots after it.
 
         Args:
             ids_BT: token ids [sequences, positions].
-            starts_B: position of the first of them, for each sequence.
+            at_BT: the position of each in its sequence, or `NEVER` for padding.
+            slot: where in the cache the first of them goes; the others follow.
             cache: from `empty_cache` or an earlier call.
 
         Returns:
             Logits [sequences, positions, vocab_size] in float32, and the cache with the new
-            positions. Positions past the cache's end are not kept: the caller must not go there.
+            tokens. There must be slots for them: the caller must not go past the cache's end.
         """
-        at_BT = starts_B[:, None] + jnp.arange(ids_BT.shape[1])
-        rows = jnp.arange(len(ids_BT))[:, None]
-        ends_BS = cache.ends_BS.at[rows, at_BT].set(self._ends(ids_BT))
+        ends_BT = self._ends(ids_BT) & (at_BT != NEVER)
+        at_BS = jax.lax.dynamic_update_slice(cache.at_BS, at_BT, (0, slot))
+        ends_BS = jax.lax.dynamic_update_slice(cache.ends_BS, ends_BT, (0, slot))
+        seen_BTS = at_BS[:, None, :] <= at_BT[..., None]
         documents_BS = self._documents(ends_BS)
-        documents_BT = None if documents_BS is None else documents_BS[rows, at_BT]
-        positions = Positions(at_BT, documents_BT)
+        if documents_BS is not None:
+            n_read = ids_BT.shape[1]
+            documents_BT = jax.lax.dynamic_slice_in_dim(documents_BS, slot, n_read, axis=1)
+            seen_BTS &= documents_BS[:, None, :] == documents_BT[..., None]
         definition, stacked = nnx.split(self.blocks)
 
         def block(
-            x_ND: jax.Array, layer: tuple[jax.Array, jax.Array, nnx.State]
-        ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            keys, values, weights = layer
-            past = Past(keys, values, documents_BS)
-            x_ND, past = nnx.merge(definition, weights).extend(x_ND, positions, past)
-            return x_ND, (past.keys_BSGK, past.values_BSGK)
+            read: tuple[jax.Array, jax.Array, jax.Array], layer: tuple[jax.Array, nnx.State]
+        ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
+            x_ND, keys, values = read
+            index, weights = layer
+            past = Past(keys, values, index, jnp.int32(slot))
+            x_ND, past = nnx.merge(definition, weights).extend(x_ND, at_BT, seen_BTS, past)
+            return (x_ND, past.keys_LBSGK, past.values_LBSGK), None
 
-        x_ND, (keys, values) = jax.lax.scan(
+        (x_ND, keys, values), _ = jax.lax.scan(
             block,
-            self.embedding[...][ids_BT.reshape(-1)],
-            (cache.keys_LBSGK, cache.values_LBSGK, stacked),
+            (self.embedding[...][ids_BT.reshape(-1)], cache.keys_LBSGK, cache.values_LBSGK),
+            (jnp.arange(self.config.n_layers), stacked),
             unroll=self._unroll,
         )
-        return self._logits(x_ND).reshape(*ids_BT.shape, -1), Cache(keys, values, ends_BS)
+        return self._logits(x_ND).reshape(*ids_BT.shape, -1), Cache(keys, values, at_BS, ends_BS)
 
     @property
     def _unroll(self) -> int:

@@ -64,3 +64,20 @@ def loaded_after(code: str) -> set[str]:
 )
 def test_heavy_packages_load_only_when_needed(code, heavy):
     assert not loaded_after(code) & heavy
+
+
+def test_the_public_names_of_models_are_those_that_type_checkers_see():
+    import models
+
+    tree = ast.parse((HOUSE / "models" / "__init__.py").read_text(encoding="utf-8"))
+    declared = {
+        alias.asname
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("models.")
+        for alias in node.names
+    }
+    assert declared == set(models.__all__)
+    for name in models.__all__:
+        assert getattr(models, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = models.nothing

@@ -20,7 +20,7 @@ import pytest
 from experiments.store import RunStore
 from experiments.sweep import run_sweep
 from experiments.worker import KEEP_SECONDS
-from models.train import init_state
+from models.train import Program, init_state
 from tests.sweep_faults import Plan, Victim, contents, repeated
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
@@ -75,7 +75,7 @@ def test_time_taken_by_checkpoints(undisturbed, tmp_path):
     specs, store = undisturbed[0], RunStore(tmp_path)
     spec = max(specs, key=lambda spec: spec.model.n_params)
     store.begin(spec)
-    state = init_state(spec.model, 0)
+    state = init_state(Program.of(spec.model, spec.optimizer, spec.train), 0)
     seconds = []
     for _ in range(10):
         started = time.perf_counter()

@@ -265,7 +265,7 @@ def test_damaged_files_are_named(copy, tmp_path):
         import_llama(tmp_path / "nowhere")
     folder = copy()
     (folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"tokenizer.json cannot be read as a tokenizer"):
+    with pytest.raises(ValueError, match=r"tokenizer.json cannot be read as a tokenizer"):
         import_llama(folder)
     weights = folder / "model.safetensors"
     whole = weights.read_bytes()

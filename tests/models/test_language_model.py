@@ -50,7 +50,7 @@ def test_a_model_comes_back_from_its_folder(three_models, tmp_path):
     np.testing.assert_array_equal(found, expected)
     assert LanguageModel.load(tmp_path / "model" / "params.safetensors").model == MODEL
     (tmp_path / "model" / "tokenizer.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read as a tokenizer"):
+    with pytest.raises(ValueError, match=r"tokenizer\.json cannot be read as a tokenizer"):
         LanguageModel.load(tmp_path / "model")
     with pytest.raises(CheckpointError, match="cannot be read as weights"):
         LanguageModel.load(tmp_path)

@@ -6,7 +6,7 @@ from flax import nnx
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.train import graph_of, init_params, token_log_probs
-from models.transformer import Attention, Positions, Transformer, rope_frequencies, rotate
+from models.transformer import NEVER, Attention, Positions, Transformer, rope_frequencies, rotate
 
 MODEL = ModelConfig.from_width(64, vocab_size=50, context=12)
 
@@ -98,13 +98,15 @@ def test_reading_on_from_a_cache_equals_reading_the_whole(across):
     ids[0, 3] = ids[1, 0] = ids[1, 6] = ids[2, 8] = config.end_of_text_id
     whole = model(ids)
     lengths = np.array([7, 4, 6])
-    prompts = np.where(np.arange(7) < lengths[:, None], ids[:, :7], 0)
-    logits, cache = model.extend(prompts, np.zeros(3, int), model.empty_cache(3))
+    given = np.arange(7) < lengths[:, None]
+    prompts, at = np.where(given, ids[:, :7], 0), np.where(given, np.arange(7), NEVER)
+    logits, cache = model.extend(prompts, at, 0, model.empty_cache(3))
     for row, length in enumerate(lengths):
         np.testing.assert_allclose(logits[row, :length], whole[row, :length], atol=1e-5)
     rows = np.arange(3)
     for step in range(5):
-        logits, cache = model.extend(ids[rows, lengths + step][:, None], lengths + step, cache)
+        at = lengths + step
+        logits, cache = model.extend(ids[rows, at][:, None], at[:, None], 7 + step, cache)
         np.testing.assert_allclose(logits[:, 0], whole[rows, lengths + step], atol=1e-5)
 
 
