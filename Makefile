@@ -11,8 +11,9 @@ EXTRA_LOCKS ?=
 reproduce: .venv/installed
 	$(BIN)/datawall reproduce --world $(WORLD)
 
+# Most of the tests' time goes into compiling, which a process does on one core.
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/installed
 	$(BIN)/ruff check .

@@ -6,7 +6,6 @@ The map::
     ModelConfig.from_width(64, ...), OptimizerConfig, TrainConfig   what to train, and how
     train_members(tokens, tokenizer, ...)      models that differ by their seed, on all devices
     LanguageModel, Ensemble                    what predicts; every evaluation takes one
-    data_home()                                where downloaded texts and benchmarks are
     read_choices, read_minimal_pairs, read_lambada    benchmarks, from their usual files
     evaluate_texts, evaluate_choices, evaluate_minimal_pairs, evaluate_lambada
     fit_mixture_weights, fit_logit_weights     learned weights, certified
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from models.config import OptimizerConfig as OptimizerConfig
     from models.config import TrainConfig as TrainConfig
     from models.corpora import load_corpus as load_corpus
-    from models.data_home import data_home as data_home
     from models.distill import distill_soft as distill_soft
     from models.distill import sample_teacher as sample_teacher
     from models.huggingface import export_llama as export_llama
@@ -54,7 +52,6 @@ _HOMES = {
     "choices": ["evaluate_choices"],
     "config": ["ModelConfig", "OptimizerConfig", "TrainConfig"],
     "corpora": ["load_corpus"],
-    "data_home": ["data_home"],
     "distill": ["distill_soft", "sample_teacher"],
     "huggingface": ["export_llama", "import_llama"],
     "lambada": ["evaluate_lambada", "read_lambada"],

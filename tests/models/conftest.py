@@ -11,6 +11,16 @@ from models.tokens import tokenize_corpus
 from models.train import init_params
 
 CONTEXT = 12
+
+
+@pytest.fixture(scope="package", autouse=True)
+def compile_quickly():
+    """Most of what these tests cost is compiling programs that then run for milliseconds."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 SYLLABLES = ["ba", "do", "ki", "lu", "me", "no", "ra", "si", "tu", "vé", "\n", "東"]
 
 
