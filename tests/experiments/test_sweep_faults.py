@@ -67,8 +67,7 @@ def test_killed_workers_and_ctrl_c_lose_and_repeat_nothing(executor, n_kills, st
         assert victim.wait_until(lambda killed=killed: killed & set(victim.owners()))
     status, said, held = victim.interrupt()
     assert status != 0
-    assert "KeyboardInterrupt" in said
-    assert "Error" not in said
+    assert said.splitlines()[-1].startswith("KeyboardInterrupt"), said
 
     store = RunStore(victim.root)
     unfinished = [spec for spec in specs if not store.is_done(spec)]
