@@ -165,7 +165,8 @@ class RunStore:
         state = load_state(self.folder(spec) / "checkpoint", program)
         if state is None:
             n_steps = len(self.losses(spec))
-            there = any(self.folder(spec).glob("checkpoint*"))
+            kept = (self.folder(spec) / name for name in ("checkpoint", "checkpoint.before"))
+            there = any(folder.is_dir() for folder in kept)  # not what a first save left torn
             if there or n_steps:
                 why = "its checkpoint cannot be read" if there else "it has no checkpoint"
                 logger.warning(
