@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -33,18 +33,32 @@ LOSSES = {"train_loss": "train", "validation_loss": "val", "test_loss": "test"}
 def cells_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Average runs over seeds: a row for each text, size and choice of settings.
 
-    The text is named only where there are several, diverged runs only where there are any, and
-    settings beyond the usual ones only where runs differ in them that are equal otherwise.
+    The text is named only where there are several, diverged runs only where there are any. In
+    what else runs of one cell differ, `also` says of those that are not as most are.
     """
-    cell = CELL | {name: name for name in _other_settings(runs)}
+    others = _other_settings(runs)
+    cell = CELL | {name: name for name in others}
     groups = runs.groupby(list(cell), sort=True, dropna=False)
     table = groups[list(LOSSES)].mean().round(3).rename(columns=LOSSES)
     table["seeds"] = groups["seed"].nunique()
     table["diverged"] = groups["status"].agg(lambda status: int((status == "diverged").sum()))
     table["s"] = groups["seconds"].mean().round(1)
     table = table.reset_index().rename(columns=cell)
+    if others:
+        usual = {name: runs[name].mode(dropna=False).iloc[0] for name in others}
+        table["also"] = [_unusual(row, usual) for _, row in table[others].iterrows()]
     same = [name for name in ("corpus", "D") if table[name].nunique() == 1]
-    return table.drop(columns=[*same, *([] if table["diverged"].any() else ["diverged"])])
+    calm = [] if table["diverged"].any() else ["diverged"]
+    return table.drop(columns=[*same, *calm, *others])
+
+
+def _unusual(settings: pd.Series, usual: Mapping[str, object]) -> str:
+    """Name the settings that are not the usual ones."""
+    return ", ".join(
+        f"{name} {value}"
+        for name, value in settings.items()
+        if value != usual[str(name)] and not (pd.isna(value) and pd.isna(usual[str(name)]))
+    )
 
 
 def _other_settings(runs: pd.DataFrame) -> list[str]:

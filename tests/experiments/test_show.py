@@ -37,7 +37,7 @@ def test_cells_are_means_over_seeds_and_over_nothing_else(store, sample):
     train = dataclasses.replace(sample.spec().train, data_order="fixed")
     sample.train(store, sample.spec(seed=3, train=train))
     table = cells_table(store.frame())
-    assert table["data_order"].tolist() == ["reshuffled", "fixed", "reshuffled"]
+    assert table["also"].tolist() == ["", "data_order fixed", ""]
     assert table["val"].tolist() == [3.5, 6.0, 3.5]
 
 
