@@ -2,32 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from experiments.archive import Archive, NotShipped
 from experiments.executors import Executor
-from experiments.files import read_json, write_json
-from experiments.spec import RunSpec
+from experiments.records import ensemble_identity, keep_record
+from experiments.spec import RunSpec, SyntheticConfig, digest
 from experiments.store import RunStore
 from experiments.sweep import run_sweep
-from experiments.text import WorldText, held_out
+from experiments.text import TextFacts, WorldText, held_out
 from experiments.worlds import World
 from models.config import OptimizerConfig, TrainConfig
 
 ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
 
 
-class Lab:
-    """Plan, train and score the runs of one world."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-    def __init__(self, world: World, store: RunStore, executor: Executor | None = None) -> None:
+
+@dataclass(kw_only=True, eq=False)
+class Account:
+    """What has been asked of a lab so far.
+
+    Attributes:
+        runs: every run, by its id.
+        records: digest of every record, by kind and key.
+        n_trained: runs that were trained, rather than found.
+        labels: recipes that the runs asked for now are for.
+    """
+
+    runs: dict[str, RunSpec] = field(default_factory=dict)
+    records: dict[str, str] = field(default_factory=dict)
+    n_trained: int = 0
+    labels: tuple[str, ...] = ()
+
+
+class Lab:
+    """Plan, train and score the runs of one world.
+
+    Attributes:
+        world: its settings.
+        store: where runs and records are kept; an archive has all that it will ever have.
+        text: the tokens.
+        account: what has been asked for so far.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        store: RunStore | Archive,
+        executor: Executor | None = None,
+        *,
+        facts: TextFacts | None = None,
+        account: Account | None = None,
+    ) -> None:
         self.world, self.store, self.executor = world, store, executor
-        self.text = WorldText(world)
-        self.n_trained = 0
-        self._used: dict[str, RunSpec] = {}
+        self.text = WorldText(world, facts)
+        self.account = account or Account()
+
+    def within(self, world: World) -> Lab:
+        """Return a lab of another world on the same text, store and account."""
+        return Lab(world, self.store, self.executor, facts=self.text.facts, account=self.account)
+
+    @contextlib.contextmanager
+    def labeling(self, recipe: str) -> Iterator[None]:
+        """Have the runs that are asked for in this block carry the name of a recipe."""
+        before, self.account.labels = self.account.labels, (recipe,)
+        try:
+            yield
+        finally:
+            self.account.labels = before
 
     def spec(
         self,
@@ -37,13 +89,27 @@ class Lab:
         n_epochs: float,
         seed: int,
         learning_rate: float | None = None,
+        n_unique_tokens: int | None = None,
+        draw_seed: int | None = None,
+        init_from: str | None = None,
+        synthetic: SyntheticConfig | None = None,
     ) -> RunSpec:
-        """Return one run of the world: a size, a regularisation, a seed.
+        """Return one run of the world: a size, a regularisation, a seed, and what it reads.
 
-        Without a learning rate, that of the world's rule.
+        Args:
+            width: size dial of the model.
+            weight_decay: decay per step in units of the learning rate.
+            n_epochs: passes over the unique tokens.
+            seed: draws the weights and the order of the data.
+            learning_rate: peak (default: that of the world's rule).
+            n_unique_tokens: D (default: the world's).
+            draw_seed: which D tokens (default: the world's); a smaller draw is a prefix of a
+                larger one.
+            init_from: id of the run whose weights it starts from.
+            synthetic: text of other runs that it reads as well.
 
         Raises:
-            ValueError: `n_epochs` is not a whole number.
+            ValueError: `n_epochs` is not a whole number, or the text has fewer tokens.
         """
         if n_epochs != int(n_epochs):
             raise ValueError(f"n_epochs must be a whole number; not {n_epochs:g}")
@@ -51,26 +117,49 @@ class Lab:
             learning_rate = self.world.learning_rate(width)
         return RunSpec(
             model=self.world.model(width),
-            data=self.text.data(),
+            data=self.text.data(n_unique_tokens=n_unique_tokens, draw_seed=draw_seed),
             optimizer=OptimizerConfig(
                 learning_rate=float(learning_rate), weight_decay=float(weight_decay)
             ),
             train=TrainConfig(n_epochs=int(n_epochs), batch_size=self.world.batch_size),
             seed=int(seed),
+            init_from=init_from,
+            synthetic=synthetic,
         )
 
     def train(self, specs: Iterable[RunSpec], *, title: str) -> pd.DataFrame:
         """Train what is missing of these runs and return all of them, see `RunStore.frame`."""
-        wanted = {spec.run_id: spec for spec in specs}
-        self._used |= wanted
-        self.n_trained += run_sweep(
-            list(wanted.values()), self.store, executor=self.executor, title=title
-        )
+        wanted = {}
+        for spec in specs:
+            known = self.account.runs.get(spec.run_id, spec)
+            wanted[spec.run_id] = known.labeled(self.account.labels)
+        self.account.runs |= wanted
+        if isinstance(self.store, RunStore):
+            self.account.n_trained += run_sweep(
+                list(wanted.values()), self.store, executor=self.executor, title=title
+            )
         return self.store.frame(wanted.values())
 
     def used(self) -> pd.DataFrame:
         """Return every run that this lab has asked for so far."""
-        return self.store.frame(self._used.values())
+        return self.store.frame(self.account.runs.values())
+
+    def remember(self, kind: str, identity: Any, measure: Callable[[], Any]) -> Any:
+        """Return a record of the store, measuring it where it has not been measured yet.
+
+        Args:
+            kind: what is measured, such as "ensembles".
+            identity: everything that decides it, as JSON: a version, run ids, settings.
+            measure: measures it; returns JSON.
+        """
+        values = self.store.record(kind, identity)
+        if values is None:
+            if isinstance(self.store, Archive):
+                raise NotShipped(f"the shipped results of {self.world.name} lack {kind} asked for")
+            values = measure()
+            keep_record(self.store.root, kind, identity, values)
+        self.account.records[f"{kind}/{digest(identity)}"] = digest(values)
+        return values
 
     def ensembles(self, groups: Sequence[Sequence[RunSpec]]) -> list[pd.DataFrame]:
         """Score several ensembles of finished runs, one on each device at a time.
@@ -78,15 +167,22 @@ class Lab:
         Returns:
             A table for each group, see `ensemble`.
         """
+        return self.on_devices(self.ensemble, groups)
+
+    def on_devices(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Do independent work on finished runs, one item on each device at a time."""
+        if isinstance(self.store, Archive):  # all of it has been done
+            return [work(item) for item in items]
         import jax
 
-        def score(at: int) -> pd.DataFrame:
-            devices = jax.local_devices()
-            with jax.default_device(devices[at % len(devices)]):
-                return self.ensemble(groups[at])
+        devices = jax.local_devices()
 
-        with ThreadPoolExecutor(jax.local_device_count()) as pool:
-            return list(pool.map(score, range(len(groups))))
+        def on_device(at: int) -> Result:
+            with jax.default_device(devices[at % len(devices)]):
+                return work(items[at])
+
+        with ThreadPoolExecutor(len(devices)) as pool:
+            return list(pool.map(on_device, range(len(items))))
 
     def ensemble(self, specs: Sequence[RunSpec]) -> pd.DataFrame:
         """Score every subset of these finished runs; the scores are kept in the store.
@@ -96,11 +192,7 @@ class Lab:
             "0,2"), `n_members`, `average` ("logit" or "probability"), `validation_loss` and
             `test_loss` in nats per token.
         """
-        path = self.store.ensemble_path(specs)
-        rows = read_json(path)
-        if rows is None:
-            rows = self._score(specs)
-            write_json(path, rows)
+        rows = self.remember("ensembles", ensemble_identity(specs), lambda: self._score(specs))
         return pd.DataFrame(rows, columns=ENSEMBLE_COLUMNS)
 
     def _score(self, specs: Sequence[RunSpec]) -> list[dict[str, object]]:

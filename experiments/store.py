@@ -8,19 +8,19 @@
     RUN_ID/params.safetensors  weights of a finished one
     RUN_ID/result.json         renamed into place last: it is there when the run is done
 
-Scores of ensembles are kept beside the runs as ensembles/KEY.json, where KEY names their members;
-runs of others in imports/ (see `experiments.imports`), and all rows in index.json, a cache.
+Beside the runs are kept what was measured on them (see `experiments.records`), the text that they
+write (synthetic/), runs of others (imports/, see `experiments.imports`), and all rows in
+index.json, a cache.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
 import traceback
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,15 +35,13 @@ from experiments.index import read_index
 from experiments.locks import Locks, Owner, RunLock, RunLocked
 from experiments.metrics import Line, append_line, losses_by_step, read_lines
 from experiments.provenance import provenance
+from experiments.records import read_record
 from experiments.rows import OURS, Row, finite, frame_of, read_result, settings_row
 from experiments.spec import SCHEMA_VERSION, RunSpec
 
 if TYPE_CHECKING:
     from models.job_list import Finished, Segment
     from models.train import Params, TrainState
-
-SCORES_VERSION = 1
-"""Raise it when the scoring of ensembles changes, so that kept scores are not used again."""
 
 FINISHED_FILES = {"spec.json", "metrics.jsonl", "params.safetensors", "result.json"}
 
@@ -111,6 +109,11 @@ class RunStore:
         except RunLocked:
             return False
         return True
+
+    def spec(self, run_id: str) -> RunSpec | None:
+        """Return the settings of a run; None where there are none that this version can read."""
+        spec = _kept_spec(self.root / run_id / "spec.json")
+        return spec if spec is not None and spec.run_id == run_id else None
 
     def begin(self, spec: RunSpec) -> None:
         """Make the folder of a run that is about to start or go on, and add its labels."""
@@ -343,6 +346,10 @@ class RunStore:
         )
         return frame_of(rows)
 
+    def record(self, kind: str, identity: Any) -> Any | None:
+        """Return what was measured, see `experiments.records`; None where nothing has been."""
+        return read_record(self.root, kind, identity)
+
     def compact(self, path: Path | str) -> pd.DataFrame:
         """Write all finished runs to one parquet file, to be read by `read_compact`.
 
@@ -360,11 +367,6 @@ class RunStore:
             for run_id, source in zip(frame["run_id"], frame["source"], strict=True)
         ]
         return write_compact(Path(path), frame)
-
-    def ensemble_path(self, specs: Sequence[RunSpec]) -> Path:
-        """Return where the scores of an ensemble of these runs are kept."""
-        key = json.dumps([SCORES_VERSION, *(spec.run_id for spec in specs)])
-        return self.root / "ensembles" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
 def _kept_spec(path: Path) -> RunSpec | None:

@@ -8,19 +8,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from experiments import ensembles, regularized, standard
+from experiments import standard
+from experiments.archive import SHIPPED, Archive
 from experiments.certificates import Certificate
 from experiments.ensembles import Ensembles
 from experiments.executors import Executor
 from experiments.lab import Lab
 from experiments.limits import Laws, fit_laws
+from experiments.recipes import run_recipes
 from experiments.regularized import Regularized
 from experiments.store import RunStore
-from experiments.worlds import World, get_world
+from experiments.worlds import WORLDS, World, get_world
 from scaling.datasets import data_folder
+
+
+class NotTold(ValueError):
+    """A story was asked for a recipe that its world does not run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +38,54 @@ class Story:
         world: its settings.
         corpus_sha256: hash of the text.
         bytes_per_token: UTF-8 bytes of a test token, which turn nats per token into bits per byte.
-        standard: the standard recipe's runs for every number of epochs.
-        standard_certificates: its best learning rate and epochs at each width.
-        standard_best: its runs there.
-        regularized: the tuned single models.
-        ensembles: the tuned members.
+        results: what each recipe found, by its name; see `result`.
         runs: every run that the recipes asked for.
+        records: digest of everything that was measured on them.
         n_trained: how many of them were trained now rather than found.
     """
 
     world: World
     corpus_sha256: str
     bytes_per_token: float
-    standard: pd.DataFrame
-    standard_certificates: Mapping[int, Certificate]
-    standard_best: pd.DataFrame
-    regularized: Regularized
-    ensembles: Ensembles
+    results: Mapping[str, Any]
     runs: pd.DataFrame
+    records: Mapping[str, str]
     n_trained: int
+
+    def result(self, recipe: str) -> Any:
+        """Return what a recipe found, as its module's `run` returns it.
+
+        Raises:
+            NotTold: this story has not run it.
+        """
+        if recipe not in self.results:
+            raise NotTold(f"world {self.world.name} does not run the recipe {recipe}")
+        return self.results[recipe]
+
+    @property
+    def standard(self) -> pd.DataFrame:
+        """The standard recipe's runs for every number of epochs."""
+        return self.result("standard").sweep
+
+    @property
+    def standard_certificates(self) -> Mapping[int, Certificate]:
+        """The standard recipe's best learning rate and epochs at each width."""
+        return self.result("standard").certificates
+
+    @property
+    def standard_best(self) -> pd.DataFrame:
+        """The standard recipe's runs there."""
+        return self.result("standard").best
+
+    @property
+    def regularized(self) -> Regularized:
+        """The tuned single models."""
+        return self.result("regularized")
+
+    @property
+    def ensembles(self) -> Ensembles:
+        """The tuned members."""
+        return self.result("ensembles")
 
     @cached_property
     def laws(self) -> Laws:
@@ -79,7 +115,7 @@ class Story:
             self.world.name,
             str(data_folder().is_dir()),  # published points, where some figures need them
             self.runs[columns].sort_values("run_id").to_json(orient="values"),
-            self.ensembles.curves.to_json(orient="values"),
+            json.dumps(dict(self.records), sort_keys=True),
             *(path.read_text(encoding="utf-8") for path in _source_files()),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -104,36 +140,48 @@ def open_lab(
     runs: Path,
     executor: Executor | None = None,
     widths: tuple[int, ...] = (),
+    shipped: bool = False,
 ) -> Lab:
     """Open a world's text and store, to train in this process or where the executor does.
 
-    With widths, those are its model sizes.
+    With widths, those are its model sizes. With `shipped`, a world whose runs are not in the folder
+    is read from the results that come with the package, if there are any.
 
     Raises:
         ValueError: unknown world or corpus, too little text, too little memory, a width that no
             model can have.
     """
+    known = world_name in WORLDS and Archive.exists(SHIPPED, world_name)
+    if shipped and known and not (corpus or widths or (runs / world_name).exists()):
+        archive = Archive(SHIPPED, world_name)
+        return Lab(WORLDS[world_name], archive, facts=archive.facts)
     world = get_world(world_name, corpus=corpus, widths=widths)
     return Lab(world, RunStore(runs / world.name), executor)
 
 
 def tell(
-    world_name: str, *, corpus: str | None, runs: Path, executor: Executor | None = None
+    world_name: str,
+    *,
+    corpus: str | None,
+    runs: Path,
+    executor: Executor | None = None,
+    shipped: bool = False,
 ) -> Story:
-    """Train whatever is missing of a world's recipes and gather the results."""
-    lab = open_lab(world_name, corpus=corpus, runs=runs, executor=executor)
-    of_standard = standard.run(lab)
-    of_regularized = regularized.run(lab)
-    of_ensembles = ensembles.run(lab, of_regularized)
+    """Train whatever is missing of a world's recipes and gather the results; see `open_lab`."""
+    return tell_of(
+        open_lab(world_name, corpus=corpus, runs=runs, executor=executor, shipped=shipped)
+    )
+
+
+def tell_of(lab: Lab) -> Story:
+    """Gather the results of a lab's world, training whatever is missing."""
+    results = run_recipes(lab, lab.world.recipes)
     return Story(
         world=lab.world,
-        corpus_sha256=lab.text.tokens.corpus_sha256,
-        bytes_per_token=lab.text.tokens.bytes_per_token("test"),
-        standard=of_standard.sweep,
-        standard_certificates=of_standard.certificates,
-        standard_best=of_standard.best,
-        regularized=of_regularized,
-        ensembles=of_ensembles,
+        corpus_sha256=lab.text.facts.corpus_sha256,
+        bytes_per_token=lab.text.facts.bytes_per_token,
+        results=results,
         runs=lab.used(),
-        n_trained=lab.n_trained,
+        records=dict(lab.account.records),
+        n_trained=lab.account.n_trained,
     )
