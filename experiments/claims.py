@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -22,8 +23,10 @@ from experiments.story import NotTold, Story
 MODULES = (
     "claims_stock",
     "claims_part1",
+    "claims_members",
     "claims_data",
     "claims_distillation",
+    "claims_guides",
     "claims_part2",
 )
 """Where claims are registered."""
@@ -63,7 +66,9 @@ class Claim:
 
     @property
     def headline(self) -> str:
-        """The measurement in a line."""
+        """The measurement in a line, or why there is none."""
+        if math.isnan(self.value):
+            return f"{self.quantity}: {self.detail}"
         return (
             f"{self.quantity}: {self.value:.3g} [{self.low:.3g}, {self.high:.3g}]. {self.detail}"
         ).rstrip()

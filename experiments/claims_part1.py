@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from experiments import intervals, talk
+from experiments.claim_phrases import cell, uncertified
 from experiments.claims import claim, verdict
 from experiments.intervals import Estimate
-from experiments.limits import member_curve
-from experiments.objectives import limit_estimate
 from experiments.story import Story
-from experiments.tune import Tuned
 
 USUAL_DECAY = 0.1
 
@@ -116,7 +114,7 @@ def _p5(story: Story) -> dict:
     too_low = any(ratios[w] < 30 / 4 and tuned[w].certified for w in ratios)
     in_range = all(30 / 4 <= ratio <= 30 * 4 for ratio in values)
     points = ", ".join(
-        f"width {w}: {_cell(found)} epochs"
+        f"width {w}: {cell(found)} epochs"
         + ("" if found.certified else f" (not certified: {'; '.join(found.flaws)})")
         for w, found in sorted(tuned.items())
     )
@@ -197,7 +195,7 @@ def _p8(story: Story) -> dict:
         "verdict": verdict(supported=gap.is_positive, contradicted=gap.is_negative),
         "quantity": f"limit of one model minus limit of members of width {width} (nats)",
         "estimate": gap,
-        "detail": f"One model {single}; ensembles {every}.{_uncertified(story)}",
+        "detail": f"One model {single}; ensembles {every}.{uncertified(story.ensembles.tuned)}",
         "interval_of": "seeds and members",
     }
 
@@ -220,85 +218,12 @@ def _p9(story: Story) -> dict:
             high=max(e.high for e in exponents),
             n=min(e.n for e in exponents),
         ),
-        "detail": "By size: " + ", ".join(map(str, exponents)) + "." + _uncertified(story),
+        "detail": "By size: "
+        + ", ".join(map(str, exponents))
+        + "."
+        + uncertified(story.ensembles.tuned),
         "interval_of": "members, and the range over sizes",
     }
-
-
-@claim("P10", "The best hyperparameters change with K: members train longer, less regularised.")
-def _p10(story: Story) -> dict:
-    """Cell tuned for the limit of many members against cell tuned for one model. Supported
-    when at more than half of the sizes the members' cell has more epochs for its decay, and
-    the mean gain in the estimated limit of test loss is above zero with its interval;
-    contradicted when at more than half of the sizes it is the same cell or one with fewer
-    epochs for its decay; else inconclusive."""
-    single, members = story.regularized.tuned, story.ensembles.tuned
-    looser = {
-        width: _epochs_for_decay(found) > _epochs_for_decay(single[width])
-        for width, found in members.items()
-    }
-    cells = ", ".join(
-        f"width {w}: {_cell(single[w])} -> {_cell(found)}" for w, found in sorted(members.items())
-    )
-    gain = _gain_of_tuning(story)
-    share = float(np.mean(list(looser.values())))
-    return {
-        "verdict": verdict(supported=share > 0.5 and gain.is_positive, contradicted=share < 0.5),
-        "quantity": "gain in the limit from tuning members for it, mean over sizes (nats)",
-        "estimate": gain,
-        "detail": f"Decay x epochs, one model -> members: {cells}.{_uncertified(story)}",
-        "interval_of": "members",
-    }
-
-
-def _cell(found: Tuned) -> str:
-    """Write weight decay and epochs of an optimum."""
-    return f"{found.best['weight_decay']:g} x {found.best['n_epochs']:g}"
-
-
-def _epochs_for_decay(found: Tuned) -> float:
-    """Return epochs over weight decay, infinite without decay."""
-    decay = found.best["weight_decay"]
-    return found.best["n_epochs"] / decay if decay else float("inf")
-
-
-def _gain_of_tuning(story: Story) -> Estimate:
-    """Limit of members tuned singly minus that of members tuned together, mean over sizes."""
-    ensembles = story.ensembles
-    widths = sorted(ensembles.tuned)
-
-    def gain(width: int, left_out: int | None = None) -> float:
-        single, together = (
-            ensembles.at(width, found[width].point)
-            for found in (story.regularized.tuned, ensembles.tuned)
-        )
-        if left_out is not None:
-            single, together = (
-                curve[[str(left_out) not in members.split(",") for members in curve["members"]]]
-                for curve in (single, together)
-            )
-        return limit_estimate(single, "test_loss") - limit_estimate(together, "test_loss")
-
-    gains = [gain(width) for width in widths]
-    mean = float(np.mean(gains))
-    replicates = [
-        [
-            mean + (gain(width, member) - whole) / len(widths)
-            for member in range(story.world.n_members)
-        ]
-        for width, whole in zip(widths, gains, strict=True)
-    ]
-    return intervals.jackknife(mean, replicates)
-
-
-def _uncertified(story: Story) -> str:
-    """Say which sizes' members have an optimum without certificate, and why."""
-    doubtful = [
-        f"width {width} ({', '.join(found.flaws)})"
-        for width, found in sorted(story.ensembles.tuned.items())
-        if not found.certified
-    ]
-    return f" Members' optimum not certified: {'; '.join(doubtful)}." if doubtful else ""
 
 
 @claim("P11", "Members to infinity, then parameters to infinity, is lower still (3.17).")
@@ -318,7 +243,7 @@ def _p11(story: Story) -> dict:
         "estimate": gap,
         "detail": f"Joint limit {joint}; lowest ensemble limit {lowest:.3f}"
         + ("." if told_apart else ", from which these runs do not tell it.")
-        + _uncertified(story),
+        + uncertified(story.ensembles.tuned),
         "interval_of": "seeds and members",
     }
 
@@ -339,27 +264,4 @@ def _p12(story: Story) -> dict:
         "detail": f"Members first {joint.members_first:.3f}, parameters first "
         f"{joint.params_first:.3f} (zero: no asymptote), joint {story.laws.joint_limit}.",
         "interval_of": "members",
-    }
-
-
-@claim("N5", "Probabilities or logits? The talk averages logits.")
-def _n5(story: Story) -> dict:
-    """Whole tuned ensembles, equal weights: test loss of the logit average minus that of the
-    probability average, a value a size. Supported (logits no worse) when the interval over
-    sizes lies below 0.01 nats, contradicted when above 0.01, else inconclusive."""
-    gaps = []
-    for width in sorted(story.ensembles.tuned):
-        logit, probability = (
-            member_curve(story.ensembles.curves, width, average=how)["test_loss"].iloc[-1]
-            for how in ("logit", "probability")
-        )
-        gaps.append(float(logit - probability))
-    gap = intervals.mean_estimate(gaps)
-    by_size = ", ".join(f"{x:+.3f}" for x in gaps)
-    return {
-        "verdict": verdict(supported=gap.high < 0.01, contradicted=gap.low > 0.01),
-        "quantity": "logit minus probability average (nats)",
-        "estimate": gap,
-        "detail": f"By size: {by_size}.",
-        "interval_of": "sizes",
     }

@@ -59,14 +59,30 @@ def difference(
     level: float = 0.95,
 ) -> Estimate:
     """Welch's t interval of mean(first) - mean(second), samples independent."""
-    a, b = np.asarray(first, float), np.asarray(second, float)
-    value, n = float(a.mean() - b.mean()), min(len(a), len(b))
+    return contrast([first, second], [1, -1], level=level)
+
+
+def contrast(
+    groups: Sequence[Sequence[float] | np.ndarray],
+    coefficients: Sequence[float],
+    *,
+    level: float = 0.95,
+) -> Estimate:
+    """Interval of a sum of group means, each times its coefficient, samples independent.
+
+    Student's t with the degrees of freedom of Welch and Satterthwaite; unbounded where a group has
+    fewer than two samples.
+    """
+    samples = [np.asarray(group, float) for group in groups]
+    sizes = np.array([len(group) for group in samples])
+    weights = np.asarray(coefficients, float)
+    value, n = float(weights @ [group.mean() for group in samples]), int(sizes.min())
     if n < 2:
         return Estimate(value=value, low=-np.inf, high=np.inf, n=n)
-    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    spread = va**2 / (len(a) - 1) + vb**2 / (len(b) - 1)
-    df = (va + vb) ** 2 / spread if spread > 0 else n - 1
-    half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(va + vb)
+    variances = weights**2 * [group.var(ddof=1) for group in samples] / sizes
+    spread = float((variances**2 / (sizes - 1)).sum())
+    df = float(variances.sum()) ** 2 / spread if spread > 0 else n - 1
+    half = float(stats.t.ppf((1 + level) / 2, df) * np.sqrt(variances.sum()))
     return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 

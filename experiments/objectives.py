@@ -115,3 +115,26 @@ def limit_by_member(scores: pd.DataFrame, column: str = "validation_loss") -> li
         ]
     )
     return list(estimate + (n_members - 1) * (without.mean() - without))
+
+
+def loss_by_member(
+    scores: pd.DataFrame, n_members: int, column: str = "validation_loss"
+) -> list[float]:
+    """Split the mean loss of ensembles of `n_members` into a value for each member, as above.
+
+    Of the one ensemble of all members nothing is left without one of them: its values spread as
+    those of the next smaller size.
+    """
+    logit = scores[scores["average"] == "logit"]
+    n_all = int(logit["n_members"].max())
+    mean = float(logit.loc[logit["n_members"] == n_members, column].mean())
+    of_size = logit[logit["n_members"] == min(n_members, n_all - 1)]
+    if of_size.empty or not math.isfinite(mean):
+        return [mean] * n_all
+    without = np.array(
+        [
+            of_size.loc[[str(i) not in of.split(",") for of in of_size["members"]], column].mean()
+            for i in range(n_all)
+        ]
+    )
+    return list(mean + (n_all - 1) * (without.mean() - without))

@@ -32,10 +32,17 @@ RECIPES: dict[str, Recipe] = {
     "standard": Recipe("experiments.standard"),
     "regularized": Recipe("experiments.regularized"),
     "ensembles": Recipe("experiments.ensembles", needs=("regularized",)),
+    "member_counts": Recipe("experiments.member_counts", needs=("regularized", "ensembles")),
+    "learned_weights": Recipe("experiments.learned_weights", needs=("ensembles",)),
+    "diversity": Recipe("experiments.diversity", needs=("ensembles",)),
     "data_scaling": Recipe(
         "experiments.data_scaling", needs=("standard", "regularized", "ensembles")
     ),
     "distillation": Recipe("experiments.distillation", needs=("regularized", "ensembles")),
+    "ablations": Recipe("experiments.ablations", needs=("standard", "regularized")),
+    "learning_curves": Recipe("experiments.learning_curves", needs=("regularized",)),
+    "classical": Recipe("experiments.classical", needs=("standard", "regularized", "ensembles")),
+    "downstream": Recipe("experiments.downstream", needs=("standard", "regularized", "ensembles")),
 }
 """In the order of the talk; a recipe comes after those that it needs."""
 

@@ -142,7 +142,12 @@ class World:
         return RUNTIME_BYTES + available_cores() * training + scoring
 
 
-ALL_RECIPES = ("standard", "regularized", "ensembles", "data_scaling", "distillation")
+ALL_RECIPES = (
+    *("standard", "regularized", "ensembles"),
+    *("member_counts", "learned_weights", "diversity"),
+    *("data_scaling", "distillation"),
+    *("ablations", "learning_curves", "classical", "downstream"),
+)
 
 WORLDS: dict[str, World] = {
     world.name: world

@@ -255,6 +255,8 @@ class TrainConfig:
             `n_snapshots` epochs (`snapshots`).
         ema_decay: decay per step of the moving average; younger ones are plain means.
         n_snapshots: epochs whose last weights are averaged; all of them where there are fewer.
+        order_seed: draws the order of the data and the phases of the windows; by default the run's
+            own seed does, which draws the weights too.
     """
 
     n_epochs: int
@@ -266,9 +268,12 @@ class TrainConfig:
     weight_average: WeightAverage = field(default="none", metadata=_LATER)
     ema_decay: float = field(default=0.99, metadata=_LATER)
     n_snapshots: int = field(default=4, metadata=_LATER)
+    order_seed: int | None = field(default=None, metadata=_LATER)
 
     def __post_init__(self) -> None:
         _require_sizes(self, "n_epochs", "batch_size", "n_snapshots")
+        seeded = self.order_seed is None or self.order_seed >= 0
+        _require(seeded, "order_seed", self.order_seed, "a whole number >= 0, or None")
         _require_choice(self, "data_order", DataOrder)
         _require_choice(self, "precision", Precision)
         _require_choice(self, "weight_average", WeightAverage)

@@ -33,7 +33,7 @@ class Job:
         model: architecture.
         optimizer: learning rate and decay.
         train: epochs, batches, order.
-        seed: draws the weights and the order of the data.
+        seed: draws the weights, and the order of the data unless `train.order_seed` does.
         tokens: the unique tokens [D] it may see; no loss is taken on those marked as
             `batches.unscored`, here and in the windows.
         held_out: windows [n_windows, context + 1] to score the trained model on, by name.
@@ -128,13 +128,14 @@ class Job:
         n_now = max(0, min(SEGMENT_STEPS, self.n_steps - step))
         starts = np.zeros((SEGMENT_STEPS, self.train.batch_size), np.int32)
         if n_now:
+            order_seed = self.train.order_seed
             starts[:n_now] = mixed_starts(
                 len(self.tokens),
                 0 if self.synthetic is None else len(self.synthetic),
                 context=self.model.context,
                 train=self.train,
                 share=self.synthetic_share,
-                seed=self.seed,
+                seed=self.seed if order_seed is None else order_seed,
                 first_step=step,
                 last_step=step + n_now,
             )

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments import talk
+from experiments.equal_size import compare
 from experiments.limits import member_curve
 from experiments.story import Story
 from paper_figs.style import (
@@ -26,7 +27,8 @@ CAPTION = (
     "Left: test loss against total parameters N x K for ensembles of K members (logits averaged, "
     "means over subsets of the members), one line a member size, members tuned for the ensemble; "
     "dotted: fitted E + A / K^gamma. The tuned single models and their law's limit for "
-    f"comparison. {UNCERTIFIED} Right, published: members of 300M, 3.34 + 0.25 / K, against 3.43 + "
+    "comparison; stars: ensembles read at exactly the size of one model, with 95 % intervals. "
+    f"{UNCERTIFIED} Right, published: members of 300M, 3.34 + 0.25 / K, against 3.43 + "
     "0.05 / N^1.02 (Kim et al. 2025, arXiv 2509.14786)."
 )
 
@@ -64,6 +66,14 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         tables.append(
             table.assign(width=width, n_params_non_embedding=size, certified=tuned.certified)
         )
+    pairs = compare(story.regularized, story.ensembles, count=n)
+    for pair in pairs:
+        found = pair.ensemble
+        ax.errorbar(
+            single.index[story.world.widths.index(pair.large)], found.value,
+            yerr=[[found.value - found.low], [found.high - found.value]], marker="*", markersize=9,
+            color=COLORS[sorted(story.laws.ensembles).index(pair.small)], capsize=3, zorder=5,
+        )  # fmt: skip
     limit_line(ax, story.laws.single_limit, color="black", label="limit of one model")
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(lambda value, _: human(value))
@@ -85,4 +95,15 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     published.xaxis.set_major_formatter(lambda value, _: human(value))
     published.set(xlabel="total parameters N x K", title="published: 200M tokens")
     published.legend()
-    return figure, pd.concat(tables, ignore_index=True)
+    equal = pd.DataFrame(
+        [
+            {
+                "series": "equal size", "width": pair.small, "n_members": pair.n_members,
+                "test_loss": pair.ensemble.value, "low": pair.ensemble.low,
+                "high": pair.ensemble.high, "one_model": pair.one.value,
+            }
+            for pair in pairs
+        ]
+    )  # fmt: skip
+    curves = pd.concat(tables, ignore_index=True).assign(series="curve")
+    return figure, pd.concat([curves, equal], ignore_index=True)

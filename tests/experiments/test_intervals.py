@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.intervals import difference, jackknife, mean_estimate
+from experiments.intervals import contrast, difference, jackknife, mean_estimate
 
 
 def test_intervals_equal_scipy():
@@ -51,3 +51,18 @@ def test_difference_covers_the_truth(n):
         gap = difference(rng.normal(0.5, 1, n), rng.normal(0, 2, n))
         hits += gap.low < 0.5 < gap.high
     assert 0.93 < hits / 4000 < 0.975
+
+
+def test_a_contrast_of_four_groups_covers_the_truth():
+    """A difference of differences of five samples each: 95 % intervals, 2,000 of them."""
+    rng = np.random.default_rng(1)
+    hits = [
+        found.low < 1.0 < found.high
+        for draw in rng.normal([[3], [1], [2], [1]], [[0.5], [2], [1], [1]], size=(2000, 4, 5))
+        if (found := contrast(list(draw), [1, -1, -1, 1]))
+    ]
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_contrast_with_a_single_sample_is_unbounded():
+    assert not contrast([[1.0], [2.0, 3.0]], [1, -1]).is_bounded

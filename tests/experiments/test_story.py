@@ -262,3 +262,77 @@ def test_data_laws_and_students_come_from_the_runs(story):
     assert len(students) == (7 + 2) * story.world.distillation.n_seeds
     first = students[students["generation"] == 1].groupby("arm")["n_epochs"].first()
     assert first["real"] == first["soft"] == first["ensemble only"] == 4 * first["ensemble"]
+
+
+def test_learned_weights_are_best_where_they_were_learned(story):
+    table = story.result("learned_weights").table
+    losses = table.pivot_table(
+        index=["pool", "average"], columns="weighting", values="validation_loss"
+    )
+    logit, probability = losses.xs("logit", level=1), losses.xs("probability", level=1)
+    assert len(logit) == len(probability) == len(story.world.widths) + 1
+    rounding = 1e-5
+    assert (logit["learned"] <= logit["tempered"] + rounding).all()
+    assert (logit["tempered"] <= logit["equal"] + 1e-3).all()  # a parabola's vertex
+    assert (probability["learned"] <= probability["equal"] + rounding).all()
+
+
+def test_more_members_never_want_a_worse_point(story):
+    """One cell pool for every K: its best is no worse than where either search ended."""
+    counts = story.result("member_counts")
+    for width, by_count in counts.tuned.items():
+        assert list(by_count) == [1, 2, 3, np.inf]
+        losses = [found.loss for found in by_count.values()]
+        assert losses == sorted(losses, reverse=True)
+        assert by_count[np.inf].loss <= story.ensembles.tuned[width].loss + 1e-9
+
+
+def test_members_that_differ_in_one_thing_share_the_first(story):
+    found = story.result("diversity")
+    alone = {
+        source: scores.query("members == '0' and average == 'logit'")["test_loss"].iloc[0]
+        for source, scores in found.scores.items()
+    }
+    assert len(set(alone.values())) == 1
+    others = [
+        scores.query("members == '1' and average == 'logit'")["test_loss"].iloc[0]
+        for scores in found.scores.values()
+    ]
+    assert len(set(others)) == len(others)
+
+
+def test_the_ablations_leave_the_tuned_runs_as_they_are(story):
+    found = story.result("ablations")
+    ours = found.runs.query("reading == 'as here' and setting == 'tuned'")
+    best = story.regularized.best
+    of_width = best[(best["width"] == found.width) & best["seed"].isin(ours["seed"])]
+    assert ours["test_loss"].tolist() == of_width["test_loss"].tolist()
+
+
+def test_learning_curves_meet_as_the_training_set_grows(story):
+    curves = story.result("learning_curves")
+    means = curves.table.pivot_table(index="n_examples", columns="is_train", values="loss")
+    assert means[1.0].is_monotonic_increasing
+    gap = means[0.0] - means[1.0]
+    assert gap.is_monotonic_decreasing
+    tokens = curves.table["n_examples"] * curves.table["n_epochs"]
+    assert tokens.nunique() == 1  # trained equally far
+
+
+def test_a_mixture_of_all_beats_every_single_model(story):
+    found = story.result("classical")
+    assert found.models["weight"].sum() == pytest.approx(1)
+    assert found.models["kind"].iloc[0] == "classical"
+    assert found.windows["mixture"].mean() < found.models["test_loss"].min()
+
+
+def test_downstream_scores_every_curve_or_says_why_not(story):
+    found = story.result("downstream")
+    if found.missing:
+        assert "DATAWALL_DATA" in found.missing
+        return
+    n_widths = len(story.world.widths)
+    assert found.models["recipe"].value_counts().to_dict() == {
+        "standard": n_widths, "tuned": n_widths, "ensemble": 3 * n_widths,
+    }  # fmt: skip
+    assert found.models["pairs"].between(0.3, 0.7).all()

@@ -54,3 +54,23 @@ def test_evaluation_scores_each_token_once():
     windows = evaluation_windows(np.arange(100), context=CONTEXT)
     assert windows.shape == (12, CONTEXT + 1)
     assert windows[:, 1:].ravel().tolist() == list(range(1, 97))
+
+
+def test_the_order_of_the_data_may_have_a_seed_of_its_own():
+    """Same order with other weights, or the same weights with another order."""
+    from models.config import ModelConfig, OptimizerConfig
+    from models.jobs import Job
+
+    def starts(seed, order_seed):
+        job = Job(
+            id="", model=ModelConfig.from_width(8, vocab_size=300, context=CONTEXT),
+            optimizer=OptimizerConfig(learning_rate=0.01, weight_decay=0.1),
+            train=TrainConfig(n_epochs=2, batch_size=4, order_seed=order_seed), seed=seed,
+            tokens=np.zeros(256, int), held_out={},
+        )  # fmt: skip
+        return job.starts(0)[0].tolist()
+
+    assert starts(1, None) == starts(0, 1) == starts(1, 1)
+    assert starts(1, 0) == starts(0, None) != starts(1, None)
+    with pytest.raises(ValueError, match="order_seed must be a whole number >= 0, or None; not -1"):
+        TrainConfig(n_epochs=1, order_seed=-1)

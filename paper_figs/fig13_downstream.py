@@ -1,0 +1,102 @@
+"""Figure 13: downstream accuracy along the scaling curves."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import talk
+from experiments.downstream import Downstream
+from experiments.story import Story
+from paper_figs.style import COLORS, MARKERS, human, log_ticks
+
+NAME = "fig13"
+TITLE = "Downstream accuracy: is the order of losses the order of accuracies?"
+CAPTION = (
+    "Left: accuracy on minimal pairs of grammar (BLiMP, Warstadt et al. 2020) against test loss, "
+    "first seeds of the standard and tuned recipes and ensembles of tuned members, bars one "
+    "standard error over paradigms. Hollow: hyperparameters that are not certified. Middle: the "
+    "same against training compute of all members, with the frontier. Right, published: mean "
+    "accuracy on ARC-Easy, PIQA and SciQ against total parameters at 200M tokens (Kim et al. 2025, "
+    "arXiv 2509.14786, authors' code). Chance is 0.5 on pairs."
+)
+LOOKS = {"standard": 1, "tuned": 0, "ensemble": 2}
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Draw accuracy against loss and compute, and the published accuracies.
+
+    Raises:
+        FileNotFoundError: the evaluations are not on this machine.
+    """
+    found: Downstream = story.result("downstream")
+    if found.missing:
+        raise FileNotFoundError(f"figure {NAME} was not measured: {found.missing}")
+    tuned = {
+        "standard": {w: c.tuned for w, c in story.standard_certificates.items()},
+        "tuned": story.regularized.tuned,
+        "ensemble": story.ensembles.tuned,
+    }
+    models = found.models.assign(
+        certified=[tuned[row.recipe][row.width].certified for row in found.models.itertuples()]
+    )
+    figure, (by_loss, by_compute, published) = plt.subplots(1, 3, figsize=(11.5, 4.0))
+    for ax, x in ((by_loss, "test_loss"), (by_compute, "train_flops")):
+        _points(ax, models, x)
+    by_loss.invert_xaxis()
+    correlation = found.rank_correlation()
+    by_loss.set(
+        xlabel="test loss (nats per token), falling", ylabel="accuracy on minimal pairs",
+        title=f"rank correlation {correlation}",
+    )  # fmt: skip
+    by_loss.legend(fontsize=8, loc="lower left")
+    frontier = found.frontier()
+    by_compute.step(
+        frontier["train_flops"], frontier["pairs"], where="post", color="black", linewidth=1,
+        linestyle="--", zorder=0, label="frontier",
+    )  # fmt: skip
+    by_compute.set(xscale="log", xlabel="training FLOPs of all members", title="here")
+    by_compute.legend(handles=by_compute.lines[-1:], fontsize=8)
+    theirs = talk.DOWNSTREAM
+    for recipe, rows in theirs.groupby("recipe", sort=False):
+        if recipe == "ensemble":
+            for i, (size, of) in enumerate(rows.groupby("n_params")):
+                published.plot(
+                    of["n_params"] * of["n_members"], of["accuracy"], marker=MARKERS[2 + i],
+                    color=COLORS[2], label=f"members of {human(float(str(size)))}",
+                )  # fmt: skip
+        else:
+            i = LOOKS["standard" if recipe == "standard" else "tuned"]
+            published.plot(
+                rows["n_params"], rows["accuracy"], marker=MARKERS[i], color=COLORS[i],
+                label=str(recipe),
+            )  # fmt: skip
+    log_ticks(published, [150e6, 300e6, 600e6, 1.4e9, 7e9])
+    published.set(
+        xlabel="parameters of all members", ylabel="mean accuracy",
+        title="published: 200M tokens",
+    )  # fmt: skip
+    published.legend(fontsize=7.5)
+    shown = theirs.assign(panel="published")
+    return figure, pd.concat([models.assign(panel="here"), shown], ignore_index=True)
+
+
+def _points(ax: Axes, models: pd.DataFrame, x: str) -> None:
+    for recipe, rows in models.groupby("recipe", sort=False):
+        i = LOOKS[str(recipe)]
+        ax.errorbar(
+            rows[x], rows["pairs"], yerr=rows["pairs_stderr"], linestyle="none", marker=MARKERS[i],
+            color=COLORS[i], elinewidth=0.5, alpha=0.8, label=str(recipe),
+        )  # fmt: skip
+        hollow = rows[~rows["certified"]]
+        ax.plot(
+            hollow[x], hollow["pairs"], linestyle="none", marker=MARKERS[i],
+            markeredgecolor=COLORS[i], markerfacecolor="white", zorder=4, label="_uncertified",
+        )  # fmt: skip
+        for row in rows[rows["recipe"] == "ensemble"].itertuples():
+            ax.annotate(
+                f"K={row.n_members}", (getattr(row, x), row.pairs), xytext=(3, 3),
+                textcoords="offset points", fontsize=7, color=COLORS[i],
+            )  # fmt: skip
