@@ -27,7 +27,9 @@ MODULES = (
     "claims_data",
     "claims_distillation",
     "claims_guides",
+    "claims_continued",
     "claims_part2",
+    "claims_bootstrapped",
 )
 """Where claims are registered."""
 

@@ -16,8 +16,9 @@ from experiments.executors import Executor
 from experiments.records import ensemble_identity, keep_record
 from experiments.spec import RunSpec, SyntheticConfig, digest
 from experiments.store import RunStore
+from experiments.streams import text_of
 from experiments.sweep import run_sweep
-from experiments.text import TextFacts, WorldText, held_out
+from experiments.text import TextFacts, WorldText
 from experiments.worlds import World
 from models.config import OptimizerConfig, TrainConfig
 
@@ -200,7 +201,7 @@ class Lab:
 
         members = [(spec.model, self.store.params(spec)) for spec in specs]
         first = specs[0]
-        windows = held_out(first.data, first.model.vocab_size, first.model.context)
+        windows = text_of(first, self.store.root)[1]
         subsets = member_subsets(len(specs))
         losses = {part: subset_losses(members, windows[part], subsets) for part in windows}
         return [

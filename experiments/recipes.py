@@ -22,10 +22,12 @@ class Recipe:
     Attributes:
         module: the module with its `run`.
         needs: recipes whose results it is given.
+        part: of the talk: 1, using data better, or 2, making new data.
     """
 
     module: str
     needs: tuple[str, ...] = ()
+    part: int = 1
 
 
 RECIPES: dict[str, Recipe] = {
@@ -43,6 +45,9 @@ RECIPES: dict[str, Recipe] = {
     "learning_curves": Recipe("experiments.learning_curves", needs=("regularized",)),
     "classical": Recipe("experiments.classical", needs=("standard", "regularized", "ensembles")),
     "downstream": Recipe("experiments.downstream", needs=("standard", "regularized", "ensembles")),
+    "continued": Recipe("experiments.continued", part=2),
+    "entigraph": Recipe("experiments.entigraph", part=2),
+    "bootstrapped": Recipe("experiments.bootstrapped", part=2),
 }
 """In the order of the talk; a recipe comes after those that it needs."""
 

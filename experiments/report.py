@@ -89,7 +89,9 @@ def write_report(story: Story, out: Path) -> list[Claim]:
 
 
 def side_by_side(story: Story) -> list[dict[str, str]]:
-    """Set the talk's published values beside ours, row by row."""
+    """Set the talk's published values of Part 1 beside ours, row by row; none without its runs."""
+    if "ensembles" not in story.results:
+        return []
     laws, single = story.laws, story.laws.single
     second = sorted(laws.limits)[1]
     standard = story.standard_best.groupby("width")["test_loss"].mean().min()

@@ -19,7 +19,7 @@ from experiments.ensembles import Ensembles
 from experiments.executors import Executor
 from experiments.lab import Lab
 from experiments.limits import Laws, fit_laws
-from experiments.recipes import run_recipes
+from experiments.recipes import RECIPES, run_recipes
 from experiments.regularized import Regularized
 from experiments.store import RunStore
 from experiments.worlds import WORLDS, World, get_world
@@ -100,11 +100,11 @@ class Story:
     @property
     def certificates(self) -> list[Certificate]:
         """Every tuned point, by objective and size."""
-        of_recipes = (
-            self.standard_certificates,
-            self.regularized.certificates,
-            self.ensembles.certificates,
-        )
+        of_recipes = [
+            self.results[name].certificates
+            for name in ("standard", "regularized", "ensembles")
+            if name in self.results
+        ]
         return [found for by_width in of_recipes for _, found in sorted(by_width.items())]
 
     @cached_property
@@ -166,16 +166,20 @@ def tell(
     runs: Path,
     executor: Executor | None = None,
     shipped: bool = False,
+    part: int | None = None,
 ) -> Story:
-    """Train whatever is missing of a world's recipes and gather the results; see `open_lab`."""
-    return tell_of(
-        open_lab(world_name, corpus=corpus, runs=runs, executor=executor, shipped=shipped)
-    )
+    """Train whatever is missing of a world's recipes and gather the results; see `open_lab`.
+
+    With `part`, those of one part of the talk.
+    """
+    lab = open_lab(world_name, corpus=corpus, runs=runs, executor=executor, shipped=shipped)
+    return tell_of(lab, part=part)
 
 
-def tell_of(lab: Lab) -> Story:
-    """Gather the results of a lab's world, training whatever is missing."""
-    results = run_recipes(lab, lab.world.recipes)
+def tell_of(lab: Lab, *, part: int | None = None) -> Story:
+    """Gather the results of a lab's world, or of a part of it, training whatever is missing."""
+    names = [name for name in lab.world.recipes if part in (None, RECIPES[name].part)]
+    results = run_recipes(lab, names)
     return Story(
         world=lab.world,
         corpus_sha256=lab.text.facts.corpus_sha256,

@@ -17,7 +17,7 @@ from experiments.locks import LockLost, RunLock, RunLocked
 from experiments.parents import first_params, synthetic_windows
 from experiments.spec import RunSpec
 from experiments.store import RunStore
-from experiments.text import held_out, unique_tokens
+from experiments.streams import text_of
 from models.data_home import CorpusError
 from models.devices import keep_compiled_programs
 
@@ -127,14 +127,15 @@ class _Crew:
         from models.job_list import Job
 
         try:
+            tokens, held_out = text_of(spec, self.store.root)
             return Job(
                 id=spec.run_id,
                 model=spec.model,
                 optimizer=spec.optimizer,
                 train=spec.train,
                 seed=spec.seed,
-                tokens=unique_tokens(spec.data, spec.model.vocab_size),
-                held_out=held_out(spec.data, spec.model.vocab_size, spec.model.context),
+                tokens=tokens,
+                held_out=held_out,
                 synthetic=synthetic_windows(spec, self.store),
                 synthetic_share=spec.synthetic.share if spec.synthetic else 0.0,
             )

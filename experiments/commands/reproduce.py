@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from experiments.commands.world_options import WorldOptions
 
@@ -18,6 +19,8 @@ class Reproduce(WorldOptions):
 
     out: Path = Path("out")
     """Folder of the figures, tables and the report."""
+    part: Literal[1, 2] | None = None
+    """One part of the talk alone: 1, using data better, or 2, making new data."""
 
     def run(self) -> int:
         """Do it and name the report."""
@@ -28,7 +31,13 @@ class Reproduce(WorldOptions):
 
         started = time.monotonic()
         with self.open_executor() as executor:
-            story = tell(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
+            story = tell(
+                self.world,
+                corpus=self.corpus,
+                runs=self.runs,
+                executor=executor,
+                part=self.part,
+            )
         report = self.out / "report.html"
         console = Console(highlight=False, soft_wrap=True)
         if is_current(report, story):

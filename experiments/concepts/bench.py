@@ -1,0 +1,276 @@
+"""Plans, samples and scores the runs of the recipe `bootstrapped`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from experiments.concepts.pairs import mixed_stream, random_pairs, stream_of
+from experiments.concepts.plan import Arm, ConceptPlan
+from experiments.lab import Lab
+from experiments.spec import DataConfig, RunSpec
+from experiments.streams import Stream, kept_tokens, plan_stream
+from models.batches import evaluation_windows
+from models.config import OptimizerConfig, TrainConfig
+
+Writer = Literal["pairs", "random", "baseline", "scratch"]
+"""Who writes synthetic documents: a synthesiser of nearest or of random pairs, the baseline from
+nothing, or a synthesiser of nearest pairs that did not start from the baseline."""
+
+SYNTHETIC: dict[Arm, Writer] = {
+    "sbp": "pairs",
+    "random": "random",
+    "unconditional": "baseline",
+    "scratch": "scratch",
+}
+"""Arms that read synthetic documents, and who writes them."""
+
+STREAMS_VERSION = 1
+"""Raise it when what is written changes, so that streams of before are not read again."""
+
+REAL, VALIDATION, TEST, NEW = range(4)
+"""Parts of a world's documents: those trained on, two that are held out, the oracle's."""
+
+
+class Texts(NamedTuple):
+    """Documents of one world, int [n, length], each with its end-of-text token."""
+
+    real: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+class Bench:
+    """What is to be trained in each world of a plan, in one lab."""
+
+    def __init__(self, lab: Lab, plan: ConceptPlan) -> None:
+        self.lab, self.plan = lab, plan
+        self.decays: dict[str, float] = {}
+        self.synthesizer_rate = plan.synthesizer_rates[0]
+
+    @lru_cache(maxsize=8)  # noqa: B019 - a bench lives as long as its recipe
+    def texts(self, world: int) -> Texts:
+        """Write the documents of a world."""
+        plan, drawn = self.plan, self.plan.world(world)
+        held_out = (drawn.documents(plan.held_out_per_concept, part=p) for p in (VALIDATION, TEST))
+        return Texts(drawn.documents(plan.per_concept, part=REAL), *held_out)
+
+    def spec(
+        self,
+        arm: Arm,
+        world: int,
+        decay: float | None = None,
+        *,
+        member: int = 0,
+        width: int | None = None,
+    ) -> RunSpec:
+        """Return a run of an arm, by default with the decay chosen for it.
+
+        The synthesiser of a synthetic arm must be finished: the documents are sampled now.
+        """
+        data = self._arm_stream(arm, world, width)
+        decay = self.decays[arm] if decay is None else decay
+        return RunSpec(
+            model=self.plan.model(width),
+            data=data,
+            optimizer=OptimizerConfig(learning_rate=self.plan.learning_rate, weight_decay=decay),
+            train=TrainConfig(n_epochs=1, batch_size=self.plan.batch),
+            seed=member,
+        )
+
+    def _arm_stream(self, arm: Arm, world: int, width: int | None) -> DataConfig:
+        plan = self.plan
+        writer = SYNTHETIC.get(arm)
+        spec = self.writer_spec(writer, world, width) if writer else None
+        identity = [
+            "arm", arm == "oracle", plan.epochs, plan.share if writer else 0,
+            [spec.run_id, plan.temperature] if spec else None,
+        ]  # fmt: skip
+
+        def tokens() -> np.ndarray:
+            if arm == "oracle":
+                new = self.plan.world(world).documents(plan.epochs * plan.per_concept, part=NEW)
+                return stream_of(new, plan.n_tokens)
+            written = self.documents(writer, world, width) if writer else []
+            return mixed_stream(
+                self.texts(world).real, written, plan.n_tokens,
+                share=plan.share if writer else 0.0, seed=world,
+            )  # fmt: skip
+
+        texts = self.texts(world)
+        return self._stream(
+            f"concepts, {arm}, world {world}", identity, world,
+            lambda: Stream(
+                tokens=tokens(),
+                held_out={
+                    name: evaluation_windows(
+                        np.append(getattr(texts, name).ravel(), 0), context=plan.context
+                    )
+                    for name in ("validation", "test")
+                },
+            ),
+        )  # fmt: skip
+
+    def _stream(
+        self, label: str, identity: Sequence[Any], world: int, write: Callable[[], Stream]
+    ) -> DataConfig:
+        return plan_stream(self.lab, label, self._identity(world, identity), write)
+
+    def _identity(self, world: int, identity: Sequence[Any]) -> list[Any]:
+        plan = self.plan
+        drawn = asdict(plan.world(world).settings)
+        return [STREAMS_VERSION, drawn, plan.per_concept, plan.held_out_per_concept, *identity]
+
+    # --- who writes
+
+    def synthesizer(
+        self,
+        writer: Writer,
+        world: int,
+        width: int | None = None,
+        *,
+        learning_rate: float | None = None,
+    ) -> RunSpec:
+        """Return the training of a synthesiser, from the baseline of its world.
+
+        The scores of its run are L(d2 | d1) of held-out pairs.
+        """
+        from models.augment.synthesizer import pair_rows, pair_windows
+
+        plan, model = self.plan, self.plan.model(width)
+        kind = "random" if writer == "random" else "pairs"
+
+        def write() -> Stream:
+            texts = self.texts(world)
+            real = bare(texts.real)
+            pairs = self._pairs(world, random=kind == "random")
+            return Stream(
+                tokens=pair_rows(real, pairs, model=model).ravel(),
+                held_out={
+                    name: pair_windows(
+                        [*real, *bare(getattr(texts, name))],
+                        self.held_out_pairs(world, name),
+                        model=model,
+                    )
+                    for name in ("validation", "test")
+                },
+            )
+
+        data = self._stream(
+            f"concepts, {kind}, world {world}", ["pairs", kind, plan.n_neighbors], world, write
+        )
+        return RunSpec(
+            model=model,
+            data=data,
+            optimizer=OptimizerConfig(
+                learning_rate=learning_rate or self.synthesizer_rate,
+                weight_decay=plan.synthesizer_decay,
+            ),
+            train=TrainConfig(
+                n_epochs=plan.synthesizer_epochs, batch_size=plan.batch, window_jitter=False
+            ),
+            seed=0,
+            init_from=None if writer == "scratch" else self._baseline(world, width).run_id,
+        )
+
+    def choose_synthesizer_rate(self, worlds: Iterable[int]) -> None:
+        """Take the rate with the lowest L(d2 | d1) on held-out pairs of the tuning worlds."""
+        worlds = list(worlds)
+        tried = {
+            rate: [self.synthesizer("pairs", world, learning_rate=rate) for world in worlds]
+            for rate in self.plan.synthesizer_rates
+        }
+        frame = self.lab.train(
+            [spec for specs in tried.values() for spec in specs],
+            title="bootstrapped, tuning the synthesiser",
+        )
+        losses = frame.fillna({"validation_loss": np.inf}).groupby("learning_rate")
+        self.synthesizer_rate = float(losses["validation_loss"].mean().idxmin())
+
+    def _baseline(self, world: int, width: int | None = None) -> RunSpec:
+        return self.spec("baseline", world, width=width)
+
+    def writer_spec(self, writer: Writer, world: int, width: int | None = None) -> RunSpec:
+        """Return the run whose model writes."""
+        if writer == "baseline":
+            return self._baseline(world, width)
+        return self.synthesizer(writer, world, width)
+
+    def _pairs(self, world: int, *, random: bool) -> np.ndarray:
+        """Pair the real documents, int [n_pairs, 2] positions among them."""
+        from models.augment.embeddings import LSA
+        from models.augment.neighbors import find_pairs
+
+        drawn, real = self.plan.world(world), self.texts(world).real
+        if random:
+            return random_pairs(len(real), n_neighbors=self.plan.n_neighbors, seed=world)
+        texts = [drawn.text(document) for document in real]
+        return find_pairs(LSA.fit(texts).embed(texts), alpha=0.0, k=self.plan.n_neighbors)
+
+    def held_out_pairs(self, world: int, part: str) -> np.ndarray:
+        """Pair each held-out document with its nearest real one, which comes first."""
+        from models.augment.embeddings import LSA
+
+        drawn, texts = self.plan.world(world), self.texts(world)
+        real, held_out = (
+            [drawn.text(document) for document in documents]
+            for documents in (texts.real, getattr(texts, part))
+        )
+        lsa = LSA.fit(real)
+        nearest = np.argmax(lsa.embed(held_out) @ lsa.embed(real).T, axis=1)
+        return np.column_stack([nearest, len(real) + np.arange(len(held_out))])
+
+    def documents(self, writer: Writer, world: int, width: int | None = None) -> list[np.ndarray]:
+        """Sample the synthetic documents of a writer, each with its end-of-text token."""
+        return [part for part in self.written(writer, world, width)[1] if len(part) > 1]
+
+    def written(
+        self, writer: Writer, world: int, width: int | None = None
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return which real document each synthetic one was written from, and the documents."""
+        plan, spec = self.plan, self.writer_spec(writer, world, width)
+        length = self.texts(world).real.shape[1]
+        n_samples = -(-round(plan.share * plan.n_tokens) // length)
+        identity = self._identity(world, ["written", spec.run_id, plan.temperature, n_samples])
+        label = f"concepts, written by {writer}, world {world}"
+        tokens = kept_tokens(
+            self.lab, label, identity, lambda: self._sample(writer, spec, world, n_samples)
+        )
+        ends = np.flatnonzero(tokens < 0)
+        sources = ~tokens[ends]
+        documents = np.split(tokens, ends)[1:]
+        return sources, [np.append(document[1:], 0) for document in documents]
+
+    def _sample(self, writer: Writer, spec: RunSpec, world: int, n_samples: int) -> np.ndarray:
+        """Sample documents; each follows the position of its source, as its complement."""
+        from models.augment.synthesizer import sample_related
+        from models.generate import generate
+        from models.language_model import LanguageModel
+
+        real, params = self.texts(world).real, self.lab.store.params(spec)
+        n_tokens, temperature = real.shape[1], self.plan.temperature
+        if writer == "baseline":
+            drawn = generate(
+                [(spec.model, params)], n_tokens=n_tokens, n_samples=n_samples, seed=world,
+                temperature=temperature, stop_at_end=True,
+            )  # fmt: skip
+            found = [(0, ids[ids != 0]) for ids in drawn.texts()]
+        else:
+            synthesizer = LanguageModel(model=spec.model, params=params)
+            found = [
+                (sample.source, sample.ids)
+                for sample in sample_related(
+                    synthesizer, bare(real), n_samples, seed=world, n_tokens=n_tokens,
+                    temperature=temperature,
+                )
+            ]  # fmt: skip
+        return np.concatenate([np.append(~source, ids) for source, ids in found])
+
+
+def bare(documents: np.ndarray) -> list[np.ndarray]:
+    """Return documents [n, length] without their end-of-text tokens, as synthesisers take them."""
+    return list(documents[:, :-1])

@@ -1,0 +1,141 @@
+"""What is measured on finished models of concepts, and on what they write."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from experiments.concepts.bench import SYNTHETIC, Bench, bare
+from experiments.concepts.plan import Arm
+from experiments.spec import RunSpec
+
+MEASURES_VERSION = 1
+"""Raise it when a measurement changes, so that kept ones are not used again."""
+
+N_EXAMPLES = 3
+
+
+def first_mention_loss(bench: Bench, spec: RunSpec, world: int) -> float:
+    """Return the loss on values of concepts where a test document gives them first, in nats.
+
+    These must be known; what follows in a document can be copied from before.
+    """
+
+    def measure() -> float:
+        from models.evaluate import gold_log_probs
+
+        documents = bench.texts(world).test
+        ids = np.pad(documents, ((0, 0), (1, 0)))  # each follows an end-of-text token
+        log_probs = gold_log_probs(spec.model, bench.lab.store.params(spec), ids)
+        return -float(log_probs[bench.plan.world(world).first_mentions(documents)].mean())
+
+    return bench.lab.remember("first_mentions", [MEASURES_VERSION, spec.run_id, "test"], measure)
+
+
+def gate(bench: Bench, world: int) -> dict[str, Any]:
+    """Measure what a first document tells of the second, before anything is sampled.
+
+    Returns:
+        `world`; `alone`, `given` and `given_other`, the loss in nats per token of held-out second
+        documents by the baseline, by the synthesiser after its first document, and after another
+        pair's; see `models.augment.synthesizer.pair_losses`.
+    """
+    base, synthesizer = bench.writer_spec("baseline", world), bench.writer_spec("pairs", world)
+
+    def measure() -> dict[str, float]:
+        from models.augment.synthesizer import pair_losses
+        from models.language_model import LanguageModel
+
+        texts = bench.texts(world)
+        models = [
+            LanguageModel(model=spec.model, params=bench.lab.store.params(spec))
+            for spec in (base, synthesizer)
+        ]
+        found = pair_losses(
+            models[0], models[1], [*bare(texts.real), *bare(texts.validation)],
+            bench.held_out_pairs(world, "validation"), seed=world,
+        )  # fmt: skip
+        n_tokens = found.n_tokens.sum()
+        return {
+            name: float(getattr(found, name).sum() / n_tokens)
+            for name in ("alone", "given", "given_other")
+        }
+
+    identity = [MEASURES_VERSION, base.run_id, synthesizer.run_id]
+    return {"world": world, **bench.lab.remember("gates", identity, measure)}
+
+
+def quality(bench: Bench, world: int, width: int | None = None) -> list[dict[str, Any]]:
+    """Measure what a synthesiser of one width writes, and the real documents beside it.
+
+    Returns:
+        A row each for "real" and "synthetic" text: `world`, `width`, the shares of
+        `models.augment.quality.Quality`, and `disagreement`, the share of values that are not
+        those of the concept that the document names.
+    """
+    spec = bench.writer_spec("pairs", world, width)
+    drawn = bench.plan.world(world)
+
+    def measure() -> list[dict[str, Any]]:
+        from models.augment.embeddings import LSA
+        from models.augment.minhash import HashedTexts
+        from models.augment.quality import measure_quality
+
+        sources, written = bench.written("pairs", world, width)
+        real = bench.texts(world).real
+        real_texts, texts = ([drawn.text(ids) for ids in part] for part in (real, written))
+        lsa = LSA.fit(real_texts)
+        found = measure_quality(
+            HashedTexts.of(real_texts), HashedTexts.of(texts), sources=sources,
+            real_vectors=lsa.embed(real_texts), synthetic_vectors=lsa.embed(texts),
+            duplicates_among=len(real),
+        )  # fmt: skip
+        agreements = {"real": drawn.agreement(list(real)), "synthetic": drawn.agreement(written)}
+        return [
+            {"kind": kind, **asdict(found[kind]), "disagreement": 1 - agreements[kind]}
+            for kind in ("real", "synthetic")
+        ]
+
+    rows = bench.lab.remember("quality", [MEASURES_VERSION, spec.run_id], measure)
+    return [{"world": world, "width": spec.model.width, **row} for row in rows]
+
+
+def flops_of(bench: Bench, arm: Arm, world: int) -> float:
+    """Count the FLOPs of an arm end to end: training, and all that its documents cost.
+
+    Sampling reads each token once forward, a third of the FLOPs of training on it; choosing
+    hyperparameters is left out, it is the same for every arm.
+    """
+    spec = bench.spec(arm, world)
+    total = spec.train_flops
+    if arm in SYNTHETIC:
+        writer = bench.writer_spec(SYNTHETIC[arm], world)
+        total += writer.train_flops
+        if writer.init_from is not None:
+            total += bench.spec("baseline", world).train_flops
+        n_read = 2 * round(bench.plan.share * bench.plan.n_tokens)  # prompts are read as well
+        total += n_read * writer.model.train_flops_per_token / 3
+    return total
+
+
+def examples(bench: Bench, world: int) -> list[tuple[str, ...]]:
+    """Spell out real documents, each with two that the synthesiser wrote from it."""
+    spec = bench.writer_spec("pairs", world)
+
+    def spell() -> list[list[str]]:
+        drawn = bench.plan.world(world)
+        sources, written = bench.written("pairs", world)
+        found = []
+        for source in np.unique(sources):
+            places = np.flatnonzero(sources == source)[:2]
+            if len(places) == 2:
+                texts = [bench.texts(world).real[source], *(written[place] for place in places)]
+                found.append([drawn.text(text) for text in texts])
+            if len(found) == N_EXAMPLES:
+                break
+        return found
+
+    rows = bench.lab.remember("examples", [MEASURES_VERSION, spec.run_id], spell)
+    return [tuple(texts) for texts in rows]

@@ -1,0 +1,90 @@
+"""Sizes of the experiments on concepts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.concepts.world import ConceptSettings, ConceptWorld
+from models.config import ModelConfig
+
+TUNING_SEED = 1_000
+"""Seeds of the worlds on which hyperparameters are chosen; reported ones have smaller seeds."""
+
+Arm = Literal["baseline", "oracle", "sbp", "random", "unconditional", "scratch"]
+"""What a model reads: the real documents repeated; as many new ones; or, in part, documents written
+by a synthesiser of nearest pairs, of random pairs, by the baseline from nothing, or by a
+synthesiser of nearest pairs that starts from random weights."""
+
+USUAL_DECAY = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptPlan:
+    """What the recipe `bootstrapped` trains.
+
+    Attributes:
+        n_concepts: concepts of each world.
+        per_concept: real documents about each.
+        held_out_per_concept: documents about each that select, and as many that are reported.
+        width: of the model, as `ModelConfig.from_width` takes it.
+        small_width: of the smaller model at which quality is measured too.
+        epochs: passes over the real documents that fill the budget of training tokens.
+        batch: windows of two documents in a step.
+        learning_rate: of every model but synthesisers.
+        weight_decays: tried for each arm alike, on worlds of their own; the usual one among them.
+        synthesizer_rates: learning rates tried for the synthesiser, on those worlds.
+        synthesizer_decay: its weight decay.
+        n_neighbors: neighbours that each document is paired with.
+        synthesizer_epochs: passes of the synthesiser over the pairs.
+        share: synthetic part of the tokens.
+        temperature: of the sampling.
+        arms: what is compared.
+        n_worlds: worlds reported.
+        n_tuning_worlds: worlds for choosing.
+        n_members: models averaged in each world, for the ensembles of baseline and SBP.
+    """
+
+    n_concepts: int = 128
+    per_concept: int = 4
+    held_out_per_concept: int = 4
+    width: int = 64
+    small_width: int = 32
+    epochs: int = 16
+    batch: int = 8
+    learning_rate: float = 8e-3
+    weight_decays: tuple[float, ...] = (USUAL_DECAY, 0.4, 1.6)
+    synthesizer_rates: tuple[float, ...] = (4e-3, 8e-3)
+    synthesizer_decay: float = 0.3
+    n_neighbors: int = 3
+    synthesizer_epochs: int = 3
+    share: float = 0.5
+    temperature: float = 1.0
+    arms: tuple[Arm, ...] = ("baseline", "oracle", "sbp", "random", "unconditional")
+    n_worlds: int = 3
+    n_tuning_worlds: int = 1
+    n_members: int = 2
+
+    def world(self, seed: int) -> ConceptWorld:
+        """Return one world."""
+        return ConceptWorld(settings=ConceptSettings(n_concepts=self.n_concepts, seed=seed))
+
+    @property
+    def context(self) -> int:
+        """Tokens in a window: two documents, and what the synthesiser puts around them."""
+        return 2 * ConceptSettings().length + 2
+
+    @property
+    def n_real_tokens(self) -> int:
+        """Tokens of the real documents of a world."""
+        return self.n_concepts * self.per_concept * ConceptSettings().length
+
+    @property
+    def n_tokens(self) -> int:
+        """Training tokens of every arm."""
+        return self.epochs * self.n_real_tokens
+
+    def model(self, width: int | None = None) -> ModelConfig:
+        """Return the architecture, by default of the larger model."""
+        n_words = len(self.world(0).words)
+        return ModelConfig.from_width(width or self.width, vocab_size=n_words, context=self.context)

@@ -1,0 +1,72 @@
+"""Figure 20, here: accuracy on implied facts against the expectation of the graph process."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.entigraph import ceiling_fit, law_of
+from experiments.facts.answers import expected_coverage
+from experiments.facts.questions import CHANCE
+from experiments.story import Story
+from paper_figs.style import COLORS, MARKERS
+from scaling import fit_law
+
+NAME = "fig20b"
+TITLE = "Here: accuracy on implied facts follows the graph process from below"
+CAPTION = (
+    "Left: accuracy after continued training on EntiGraph's documents against the steps that wrote "
+    "them, a marker a graph; lines, the exact expectation of the process on that graph for who "
+    "knows a fact once it is stated and guesses the rest; dashed, with one ceiling fitted to each. "
+    "Right: a mixture of exponentials fitted to all graphs against synthetic tokens (non-negative "
+    "least squares), with the time scales of the fit; dotted, chance."
+)
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Draw points, expectations and the fitted mixture; the frame holds all of them."""
+    facts = story.result("entigraph")
+    rows = facts.answers[facts.answers["method"] == "entigraph"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), sharey=True)
+    frames = []
+    for i, (graph, points) in enumerate(rows.groupby("graph")):
+        author = facts.plan.settings(int(graph)).target()
+        first, last = points["n_steps"].min(), points["n_steps"].max()
+        steps = np.unique(np.geomspace(first / 2, 1.5 * last, 60).round())
+        expected = np.array([expected_coverage(author, int(step)) for step in steps])
+        ceiling, _ = ceiling_fit(points, "expected")
+        color = COLORS[i % len(COLORS)]
+        left.plot(
+            points["n_steps"], points["implicit"], MARKERS[i % len(MARKERS)], color=color,
+            label=f"graph {graph}, ceiling {ceiling:.2f}",
+        )  # fmt: skip
+        left.plot(steps, law_of(expected), color=color, linewidth=1)
+        left.plot(steps, law_of(expected, ceiling), color=color, linewidth=1, linestyle="--")
+        frames.append(_frame("measured", points["n_steps"], points["implicit"], graph))
+        frames.append(_frame("expected", steps, law_of(expected), graph))
+        frames.append(_frame("with ceiling", steps, law_of(expected, ceiling), graph))
+    frames.append(_draw_mixture(right, rows))
+    for ax, label in ((left, "steps of the process"), (right, "synthetic tokens")):
+        ax.axhline(CHANCE, color="#777777", linestyle=":", linewidth=0.9)
+        ax.set(xscale="log", xlabel=label, ylim=(0, 1.05))
+        ax.legend(loc="lower right")
+    left.set_ylabel("accuracy on implied facts")
+    return figure, pd.concat(frames, ignore_index=True)
+
+
+def _draw_mixture(ax: Axes, rows: pd.DataFrame) -> pd.DataFrame:
+    frame = pd.DataFrame({"time": rows["n_unique"], "loss": 1 - rows["implicit"]})
+    fit = fit_law(frame, "mixture_of_exponentials", x="time", y="loss", loss="squared")
+    x = np.geomspace(frame["time"].min(), frame["time"].max(), 100)
+    grid = pd.DataFrame({"time": x})
+    y = 1 - fit.predict(grid, method="sandwich")["mean"].to_numpy()
+    ax.plot(frame["time"], 1 - frame["loss"], MARKERS[0], color=COLORS[0], label="measured")
+    ax.plot(x, y, color=COLORS[1], label=f"mixture, plateau {1 - fit.params['E']:.2f}")
+    return _frame("mixture", x, y, -1)
+
+
+def _frame(series: str, x: object, y: object, graph: object) -> pd.DataFrame:
+    return pd.DataFrame({"series": series, "x": np.asarray(x), "y": np.asarray(y), "graph": graph})

@@ -1,0 +1,38 @@
+"""Figure 24: real documents, each beside two that were written from it."""
+
+from __future__ import annotations
+
+import textwrap
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.story import Story
+from paper_figs.style import COLORS
+
+NAME = "fig24"
+TITLE = "Real documents and what the synthesiser wrote from them"
+CAPTION = (
+    "Left, real documents of the world of concepts, the first that have two samples; "
+    "middle and right, two synthetic documents drawn from each. A sample should name the same "
+    "concept and give its values in sentences of its own."
+)
+COLUMNS = ("real", "synthetic 1", "synthetic 2")
+WRAP = 46
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Print the texts side by side; the frame holds them whole."""
+    frame = pd.DataFrame(story.result("bootstrapped").examples, columns=list(COLUMNS))
+    figure, ax = plt.subplots(figsize=(11, 0.6 + 1.5 * len(frame)))
+    ax.axis("off")
+    for x, (column, color) in enumerate(zip(COLUMNS, COLORS, strict=False)):
+        ax.text(x / 3, 1, column, color=color, weight="bold", va="bottom")
+        for row, text in enumerate(frame[column]):
+            ax.text(
+                x / 3, 1 - (row + 0.08) / max(len(frame), 1), textwrap.fill(text, WRAP), va="top",
+                fontsize=7.5, family="monospace",
+            )  # fmt: skip
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    return figure, frame
