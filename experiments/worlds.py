@@ -142,6 +142,7 @@ class World:
         return RUNTIME_BYTES + available_cores() * training + scoring
 
 
+MAIN_RECIPES = ("standard", "regularized", "ensembles", "data_scaling", "distillation")
 ALL_RECIPES = (
     *("standard", "regularized", "ensembles"),
     *("member_counts", "learned_weights", "diversity"),
@@ -187,7 +188,7 @@ WORLDS: dict[str, World] = {
         ),
         World(
             name="quick",
-            recipes=ALL_RECIPES,
+            recipes=MAIN_RECIPES,
             widths=(16, 32, 64, 128),
             n_unique_tokens=16_384,
             n_eval_tokens=16_384,
@@ -254,7 +255,7 @@ WORLDS: dict[str, World] = {
         ),
         World(
             name="h200",
-            recipes=ALL_RECIPES,
+            recipes=MAIN_RECIPES,
             corpus="novels",
             vocab_size=8_192,
             context=512,
