@@ -15,6 +15,7 @@ from experiments.commands.augment_sbp import Sbp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from experiments.notices import Notices
     from models.augment import entigraph, rephrase
     from models.augment.asking import Ask, Tally
     from models.augment.backends.protocol import Backend
@@ -118,17 +119,17 @@ class _Asking(ABC):
 
         return TemplateBackend()
 
-    def _chunks(self, backend: Backend, *, says: bool) -> Iterator[Chunk]:
+    def _chunks(self, backend: Backend, notices: Notices | None = None) -> Iterator[Chunk]:
         from models.augment.documents import chunks_for
         from models.augment.records import read_records
 
         def on_empty(place: str) -> None:
-            if says:
-                print(f"left out, because it is blank: {place}", file=sys.stderr)
+            if notices:
+                notices.say("blank, left out", place)
 
         def on_cut(record: Record, n_parts: int) -> None:
-            if says:
-                print(f"cut into {n_parts} chunks that fit: {record.id}", file=sys.stderr)
+            if notices:
+                notices.say("cut into chunks that fit", f"{record.id}, {n_parts} chunks")
 
         return chunks_for(
             read_records(self.input, on_empty=on_empty),
@@ -140,13 +141,15 @@ class _Asking(ABC):
         )
 
     def _estimated(self, backend: Backend, folder: OutputFolder) -> Tally:
+        from experiments.notices import Notices
         from models.augment.asking import Estimator
         from models.augment.backends.template import TemplateBackend
         from models.augment.ledger import Ledger
 
-        with Ledger(folder.calls, read_only=True) as ledger:
+        with Ledger(folder.calls, read_only=True) as ledger, Notices() as notices:
             estimator = Estimator(backend=backend, ledger=ledger, guess=TemplateBackend())
-            for _ in self._outcomes(self._chunks(backend, says=True), estimator, backend.name):
+            documents = self._chunks(backend, notices)
+            for _ in self._outcomes(documents, estimator, backend.name):
                 pass
         return estimator.tally
 
@@ -182,7 +185,7 @@ class _Asking(ABC):
                 progress.advance(1)
 
             asker = Asker(backend=backend, ledger=ledger, on_answer=on_answer)
-            documents = self._chunks(backend, says=False)
+            documents = self._chunks(backend)
             written = write_outcomes(self._outcomes(documents, asker, backend.name), folder)
             if self.parquet:
                 print(write_table(folder))

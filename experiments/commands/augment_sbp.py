@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from models.config import OptimizerConfig
     from models.jobs import Job
     from models.language_model import LanguageModel
-
-HELD_OUT_SHARE = 0.1
-"""Share of the documents by whose pairs a synthesizer is judged."""
 
 FEWEST_PAIRS = 8
 """Held-out pairs below which nothing can be judged."""
@@ -89,12 +87,14 @@ class Sbp:
     anyway: bool = False
     """Sample even where documents tell nothing of their related ones."""
     dry_run: bool = False
-    """Only say how many pairs there are and what training and sampling would take."""
+    """Only say how many pairs there are and what training and sampling would take; hidden states
+    are then those of an untrained model, unless there is one."""
     quality: bool = True
     """Measure repetition, duplicates, copying, relevance and novelty at the end."""
 
     def run(self) -> int:
         """Train what is not trained yet, judge it, sample, and say what the texts are like."""
+        from experiments.kept_models import trained_and_kept
         from models.augment.output import OutputFolder
 
         folder = OutputFolder(self.out)
@@ -103,12 +103,14 @@ class Sbp:
         documents = self._documents(base)
         pairs = self._pairs(documents, base)
         n_samples = len(documents.ids) if self.samples is None else self.samples
-        if self.dry_run:
-            self._say_estimate(documents, pairs, base, n_samples)
-            return 0
         job = self._job(documents, pairs, base)
+        if self.dry_run:
+            print(_cost(job))
+            n_tokens = n_samples * base.model.context // 2
+            print(f"sampling {n_samples:,} texts: about {n_tokens:,} tokens at most")
+            return 0
         name = f"synthesizer-{self._fingerprint(MODEL_SETTINGS)}"
-        synthesizer = _trained(job, base.tokenizer, state / name)
+        synthesizer = trained_and_kept(job, base.tokenizer, state / name)
         if not self._is_worth_it(documents, pairs, base, synthesizer):
             return 1
         self._sample(documents, synthesizer, folder, n_samples)
@@ -126,24 +128,18 @@ class Sbp:
         settings["text"] = corpus_fingerprint(f"files:{self.input}")
         return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:16]
 
-    def _base(self, path: Path) -> LanguageModel:
-        """Return the base model: the one given, one trained before, or a new one."""
-        from experiments.finished import load_trained
-        from models.language_model import LanguageModel
-
-        if self.base is not None:
-            return load_trained(self.base)
-        if path.is_dir():
-            return LanguageModel.load(path)
+    def _base_job(self) -> tuple[Job, tokenizers.Tokenizer]:
+        """Return what trains a base model on the records that are not held out."""
         import numpy as np
 
+        from experiments.kept_models import is_held_out
         from models.augment.records import read_records
         from models.config import ModelConfig, TrainConfig
         from models.jobs import Job
         from models.tokens import END_OF_TEXT_ID, tokenize_corpus
 
         tokenizer = tokenize_corpus(f"files:{self.input}", vocab_size=self.vocab).tokenizer()
-        texts = (r.text for r in read_records(self.input) if not _is_held_out(r.id))
+        texts = (r.text for r in read_records(self.input) if not is_held_out(r.id))
         ids = [np.array([*tokenizer.encode(text).ids, END_OF_TEXT_ID], np.int32) for text in texts]
         job = Job(
             id="base model",
@@ -156,7 +152,26 @@ class Sbp:
             tokens=np.concatenate(ids) if ids else np.zeros(0, np.int32),
             held_out={},
         )
-        return _trained(job, tokenizer, path)
+        return job, tokenizer
+
+    def _base(self, path: Path) -> LanguageModel:
+        """Return the base model: the one given, one trained before, or a new one."""
+        from experiments.finished import load_trained
+        from experiments.kept_models import trained_and_kept
+        from models.language_model import LanguageModel
+
+        if self.base is not None:
+            return load_trained(self.base)
+        if path.is_dir():
+            return LanguageModel.load(path)
+        job, tokenizer = self._base_job()
+        if not self.dry_run:
+            return trained_and_kept(job, tokenizer, path)
+        from models.train import init_params
+
+        print(_cost(job))
+        params = init_params(job.model, self.seed)
+        return LanguageModel(model=job.model, params=params, tokenizer=tokenizer)
 
     def _optimizer(self, learning_rate: float) -> OptimizerConfig:
         from models.config import OptimizerConfig
@@ -164,13 +179,13 @@ class Sbp:
         return OptimizerConfig(learning_rate=learning_rate, weight_decay=self.weight_decay)
 
     def _documents(self, base: LanguageModel) -> Chunks:
+        from experiments.notices import Notices
         from models.augment.bootstrap import tokenized_chunks
         from models.augment.records import read_records
 
-        def on_empty(place: str) -> None:
-            print(f"left out, because it is blank: {place}", file=sys.stderr)
-
-        documents = tokenized_chunks(read_records(self.input, on_empty=on_empty), base)
+        with Notices() as notices:
+            on_empty = partial(notices.say, "blank, left out")
+            documents = tokenized_chunks(read_records(self.input, on_empty=on_empty), base)
         if documents.n_cut:
             print(
                 f"{documents.n_cut:,} documents are longer than a pair may be in a context of "
@@ -180,6 +195,7 @@ class Sbp:
         return documents
 
     def _pairs(self, documents: Chunks, base: LanguageModel) -> RelatedPairs:
+        from experiments.kept_models import is_held_out
         from models.augment.bootstrap import related_pairs
 
         pairs = related_pairs(
@@ -188,7 +204,7 @@ class Sbp:
             self._embedder(documents, base),
             alpha=self.alpha,
             k=self.neighbors,
-            is_held_out=_is_held_out,
+            is_held_out=is_held_out,
         )
         print(
             f"{len(pairs.train):,} pairs to train on, {len(pairs.held_out):,} held out, of "
@@ -285,47 +301,9 @@ class Sbp:
         before = f", beside {written.n_before:,} from before" if written.n_before else ""
         print(f"{written.n_new:,} new texts{before}: {folder.texts}")
 
-    def _say_estimate(
-        self, documents: Chunks, pairs: RelatedPairs, base: LanguageModel, n_samples: int
-    ) -> None:
-        job = self._job(documents, pairs, base)
-        print(
-            f"{len(pairs.train):,} pairs; training takes {job.n_steps:,} steps of "
-            f"{job.tokens_per_step:,} tokens ({job.flops:.2g} floating-point operations), sampling "
-            f"at most {n_samples * base.model.context // 2:,} tokens"
-        )
 
-
-def _is_held_out(source_id: str) -> bool:
-    """Tell whether a record is kept from training, by the hash of its id."""
-    return int(hashlib.sha256(source_id.encode()).hexdigest()[:8], 16) < HELD_OUT_SHARE * 2**32
-
-
-def _trained(job: Job, tokenizer: tokenizers.Tokenizer | None, path: Path) -> LanguageModel:
-    """Return the model trained before, else train it, with progress, and keep it."""
-    from experiments.progress import WorkProgress
-    from models.job_list import Event, Failed, Finished, Segment, train_jobs
-    from models.language_model import LanguageModel
-    from models.members import member_of
-
-    if path.is_dir():
-        return LanguageModel.load(path)
-    trained: list[LanguageModel] = []
-    with WorkProgress(f"training the {job.id}", n_jobs=1, work=job.n_steps) as progress:
-
-        def on_event(event: Event) -> None:
-            if isinstance(event, Failed):
-                raise event.error
-            if isinstance(event, Segment):
-                progress.note = f"loss {event.losses[-1]:.3f}"
-                progress.advance(len(event.losses))
-            if isinstance(event, Finished):
-                progress.finish_job()
-                trained.append(member_of(event, tokenizer))
-
-        train_jobs([job], on_event)
-    # Whole or not at all: a folder that is there is a model that is done.
-    beside = path.with_name(f"{path.name}.unfinished")
-    trained[0].save(beside)
-    beside.rename(path)
-    return trained[0]
+def _cost(job: Job) -> str:
+    return (
+        f"training the {job.id}: {job.n_steps:,} steps of {job.tokens_per_step:,} tokens, "
+        f"{job.flops:.2g} floating-point operations"
+    )

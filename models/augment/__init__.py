@@ -8,7 +8,7 @@ Where things are:
     ledger, asking, output         every answer is paid for once and written down at once; resume
     rephrase, entigraph            methods that ask a writer: generators of records
     embeddings, hidden_states      documents as unit vectors
-    neighbors                      exact and approximate search; pairs of related documents
+    neighbors, approximate         exact search, FAISS; pairs of related documents
     synthesizer, bootstrap         learn p(d2 | d1), judge it, sample it; from texts to texts
     prototypes                     a corpus as a nonparametric language model
     minhash, quality, comparison   what synthetic texts are like, beside real ones

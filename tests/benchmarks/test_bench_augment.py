@@ -6,9 +6,10 @@ import time
 import numpy as np
 import pytest
 
+from models.augment.approximate import approximate_neighbors
 from models.augment.embeddings import LSA, normalized
 from models.augment.minhash import HashedTexts, near_duplicates, signatures
-from models.augment.neighbors import approximate_neighbors, nearest_neighbors
+from models.augment.neighbors import nearest_neighbors
 from models.augment.quality import measure_quality
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]

@@ -46,6 +46,19 @@ def lines(out):
     return (out / "texts.jsonl").read_text(encoding="utf-8").splitlines()
 
 
+def test_what_is_left_out_or_cut_is_said(texts, tmp_path, capsys):
+    for i in range(8):
+        (texts / f"blank{i}.txt").write_text("\n", encoding="utf-8")
+    (texts / "long.txt").write_text("One sentence of five words. " * 60, encoding="utf-8")
+    command = ["augment", "rephrase", str(texts), "--out", str(tmp_path / "out"), "--dry-run"]
+    assert main([*command, "--chunk-tokens", "100"]) == 0
+    error = capsys.readouterr().err
+    assert f"blank, left out: {texts / 'blank0.txt'}\n" in error
+    assert error.count("blank, left out") == 6
+    assert "blank, left out: 3 more" in error
+    assert "cut into chunks that fit: long.txt, 4 chunks" in error
+
+
 @pytest.mark.parametrize("method", ["entigraph", "rephrase"])
 def test_the_template_writer_needs_nothing_and_texts_can_be_trained_on(
     texts, tmp_path, capsys, method

@@ -59,7 +59,7 @@ def test_texts_are_sampled_judged_and_gone_on_with(texts, tmp_path, capsys, monk
     assert main([*command, "--anyway"]) == 0
     assert lines(out) == whole
     assert main([*command, "--dry-run"]) == 0
-    assert "training takes" in capsys.readouterr().out
+    assert "training the synthesizer: 48 steps of 256 tokens" in capsys.readouterr().out
     # The base model is there; other pairs are not.
     assert main([*command, "--alpha", "1.5"]) == EXIT_BAD_INPUT
     error = capsys.readouterr().err

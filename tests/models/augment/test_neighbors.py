@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from models.augment import neighbors as module
-from models.augment.embeddings import LSA, normalized
+from models.augment.approximate import approximate_neighbors
+from models.augment.embeddings import LSA, SentenceTransformer, normalized
 from models.augment.minhash import HashedTexts, signatures
 from models.augment.neighbors import (
     NoNeighborsError,
-    approximate_neighbors,
     find_pairs,
     nearest_among,
     nearest_neighbors,
@@ -125,3 +125,25 @@ def test_the_approximate_index_reaches_the_recall_it_measures():
     assert recall == pytest.approx(found.recall_at_1, abs=0.03)
     assert (found.neighbors.ids != np.arange(3000)[:, None]).all()
     assert found.n_probe < found.n_cells
+
+
+def test_a_pretrained_sentence_model_embeds(tmp_path):
+    """Weights drawn here, which the library puts a mean over the tokens on."""
+    pytest.importorskip("sentence_transformers")
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *" ".join(TOPICS.values()).split()]
+    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    tokenizer = transformers.BertTokenizerFast(str(tmp_path / "vocab.txt"))
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16,
+    )  # fmt: skip
+    model = transformers.BertModel(config).eval()
+    for part in (tokenizer, model):
+        part.save_pretrained(tmp_path / "bert")
+    texts = topic_texts(2)
+    vectors = SentenceTransformer(str(tmp_path / "bert")).embed(iter(texts))
+    with torch.no_grad():
+        states = [model(**tokenizer(t, return_tensors="pt")).last_hidden_state for t in texts]
+    expected = normalized(np.stack([state[0].mean(dim=0).numpy() for state in states]))
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
