@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-QUERY_BLOCK, KEY_BLOCK = 2048, 8192
+QUERY_BLOCK, KEY_BLOCK = 1024, 4096
+"""Documents compared at a time: the similarities stay in the cache until they are looked at."""
+
+SORTED_HITS = 2**18
+"""Similarities that may enter the nearest ones, sorted together."""
+
 FLOOR_KEYS = 1024
 """Documents looked at first, to know which similarities need not be looked at any more."""
 
@@ -49,17 +54,11 @@ def nearest_neighbors(vectors: np.ndarray, *, k: int, above: float = -np.inf) ->
     """
     vectors = checked_vectors(vectors, k)
     n_documents = len(vectors)
-    best = _Best(n_documents, k, _floors(vectors, k, above))
+    best = _Best(vectors, k, _floors(vectors, k, above))
     for rows in _blocks(0, n_documents, QUERY_BLOCK):
         for columns in _blocks(rows.start, n_documents, KEY_BLOCK):
-            scores = vectors[rows] @ vectors[columns].T
-            if columns.start == rows.start:
-                np.fill_diagonal(scores, -np.inf)
-            best.offer(rows, columns, scores, by_row=True)
-            # Of the square on the diagonal the rows have had all.
-            seen = max(0, rows.stop - columns.start)
-            rest = slice(columns.start + seen, columns.stop)
-            best.offer(rows, rest, scores[:, seen:], by_row=False)
+            best.look_at(rows, columns)
+    best.merge()
     return Neighbors(ids=best.ids, similarities=best.similarities)
 
 
@@ -177,31 +176,64 @@ def _floors(vectors: np.ndarray, k: int, above: float) -> np.ndarray:
 
 
 class _Best:
-    """The k best of each document so far, and the least similarity that would still enter."""
+    """The k best of each document so far, and the least similarity that would still enter.
 
-    def __init__(self, n_documents: int, k: int, floors: np.ndarray) -> None:
-        self.k, self.floors = k, floors
-        self.ids = np.full((n_documents, k), -1, np.int32)
-        self.similarities = np.full((n_documents, k), -np.inf, np.float32)
+    All blocks are computed in the same memory: fresh pages cost more than the arithmetic.
+    """
 
-    def offer(self, rows: slice, columns: slice, scores: np.ndarray, *, by_row: bool) -> None:
-        """Take from scores [rows, columns] what is good enough for the rows, or the columns."""
-        floors = self.floors[rows][:, None] if by_row else self.floors[columns]
-        hits = _true_entries(scores >= floors)
-        if not len(hits[0]):
-            return
-        owners, others = (hits[0] + rows.start, hits[1] + columns.start)
-        if not by_row:
-            owners, others = others, owners
-        self._merge(owners, others, scores[hits])
+    def __init__(self, vectors: np.ndarray, k: int, floors: np.ndarray) -> None:
+        self.vectors, self.k, self.floors = vectors, k, floors
+        self.ids = np.full((len(vectors), k), -1, np.int32)
+        self.similarities = np.full((len(vectors), k), -np.inf, np.float32)
+        size = min(QUERY_BLOCK, len(vectors)) * min(KEY_BLOCK, len(vectors))
+        self._scores = np.empty(size, np.float32)
+        self._mask = np.empty(-(-size // 8) * 8, bool)
+        self._kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._n_kept = 0
 
-    def _merge(self, owners: np.ndarray, others: np.ndarray, similarities: np.ndarray) -> None:
+    def look_at(self, rows: slice, columns: slice) -> None:
+        """Compare the documents of rows with those of columns, which begin no earlier."""
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        scores = self._scores[: shape[0] * shape[1]].reshape(shape)
+        np.matmul(self.vectors[rows], self.vectors[columns].T, out=scores)
+        if columns.start == rows.start:
+            np.fill_diagonal(scores, -np.inf)
+        row, column = self._hits(scores, self.floors[rows][:, None])
+        self._keep(rows.start + row, columns.start + column, scores[row, column])
+        # Of the square on the diagonal the rows have had all.
+        floors = self.floors[columns].copy()
+        floors[: max(0, rows.stop - columns.start)] = np.inf
+        row, column = self._hits(scores, floors)
+        self._keep(columns.start + column, rows.start + row, scores[row, column])
+
+    def _hits(self, scores: np.ndarray, floors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows and columns of the scores that reach the floors, which are few."""
+        size = scores.size
+        mask = self._mask[: -(-size // 8) * 8]
+        np.greater_equal(scores, floors, out=mask[:size].reshape(scores.shape))
+        mask[size:] = False
+        # Eight at a time: `nonzero` of bytes takes longer than computing them.
+        words = np.flatnonzero(mask.view(np.uint64) != 0)
+        near = (8 * words[:, None] + np.arange(8)).ravel()
+        return np.divmod(near[mask[near]], scores.shape[1])
+
+    def _keep(self, owners: np.ndarray, others: np.ndarray, similarities: np.ndarray) -> None:
+        """Put hits aside until there are enough of them to be sorted."""
+        self._kept.append((owners, others, similarities))
+        self._n_kept += len(owners)
+        if self._n_kept > SORTED_HITS:
+            self.merge()
+
+    def merge(self) -> None:
+        """Let the owners of the hits put aside take the best of them."""
+        owners, others, similarities = map(np.concatenate, zip(*self._kept, strict=True))
+        self._kept, self._n_kept = [], 0
         touched = np.unique(owners)
         owners = np.concatenate([np.repeat(touched, self.k), owners])
         others = np.concatenate([self.ids[touched].ravel(), others])
         similarities = np.concatenate([self.similarities[touched].ravel(), similarities])
         # Nearest first; of equally near ones the first.
-        order = np.lexsort((others, -similarities, owners))
+        order = np.lexsort((-similarities, owners))
         owners, others, similarities = owners[order], others[order], similarities[order]
         starts = np.searchsorted(owners, touched)
         kept = starts[:, None] + np.arange(self.k)
@@ -209,12 +241,6 @@ class _Best:
         # Who comes later has to be nearer, or copies of one text would all be sorted.
         reached = np.nextafter(similarities[kept[:, -1]], np.float32(np.inf))
         self.floors[touched] = np.maximum(self.floors[touched], reached)
-
-
-def _true_entries(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `np.nonzero` of a matrix that is nearly all False, faster."""
-    flat = np.flatnonzero(mask)
-    return flat // mask.shape[1], flat % mask.shape[1]
 
 
 def _blocks(first: int, last: int, size: int) -> Iterator[slice]:

@@ -244,5 +244,10 @@ def _paired(hashes: np.ndarray, places: np.ndarray) -> np.ndarray:
 def _is_in(values: np.ndarray, sorted_set: np.ndarray) -> np.ndarray:
     if not len(sorted_set):
         return np.zeros(len(values), bool)
-    at = np.searchsorted(sorted_set, values)
-    return sorted_set[np.minimum(at, len(sorted_set) - 1)] == values
+    # Asked in their order, so that a large set is read through once and not hopped about in.
+    order = np.argsort(values)
+    asked = values[order]
+    at = np.searchsorted(sorted_set, asked)
+    found = np.empty(len(values), bool)
+    found[order] = sorted_set[np.minimum(at, len(sorted_set) - 1)] == asked
+    return found
