@@ -73,7 +73,7 @@ class _Asking(ABC):
         """Estimate; unless that is all, write the texts and say what they are like."""
         from models.augment.output import OutputFolder
 
-        folder = OutputFolder(self.out)
+        folder = OutputFolder.beside(self.input, self.out)
         backend = self._backend()
         estimate = self._estimated(backend, folder)
         self._say_estimate(estimate, backend)

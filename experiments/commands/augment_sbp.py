@@ -97,7 +97,7 @@ class Sbp:
         from experiments.kept_models import trained_and_kept
         from models.augment.output import OutputFolder
 
-        folder = OutputFolder(self.out)
+        folder = OutputFolder.beside(self.input, self.out)
         state = self.out / ".augment"
         base = self._base(state / f"base-{self._fingerprint(BASE_SETTINGS)}")
         documents = self._documents(base)

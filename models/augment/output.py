@@ -22,6 +22,18 @@ class OutputFolder:
 
     root: Path
 
+    @classmethod
+    def beside(cls, source: Path, root: Path) -> OutputFolder:
+        """Return the folder for texts made from a source.
+
+        Raises:
+            ValueError: it lies in the source, so that the next run would read what this one wrote.
+        """
+        inside, outside = root.expanduser().resolve(), source.expanduser().resolve()
+        if outside == inside or outside in inside.parents:
+            raise ValueError(f"the output folder {root} must not lie in the input {source}")
+        return cls(root)
+
     @property
     def texts(self) -> Path:
         """Synthetic records, JSON lines."""

@@ -103,12 +103,53 @@ def test_what_the_user_gets_wrong_is_said_in_a_sentence(texts, tmp_path, capsys,
     status, error = said("rephrase", texts, "--backend", "ours", "--model", tmp_path / "nowhere")
     assert status != 0
     assert "nowhere" in error
+    for method in ("rephrase", "sbp"):
+        assert main(["augment", method, str(texts), "--out", str(texts / "new")]) == EXIT_BAD_INPUT
+        assert "must not lie in the input" in capsys.readouterr().err
     (texts / "c.bin").write_bytes(b"\x00\x01")
     status, error = said("entigraph", texts)
     assert status == EXIT_BAD_INPUT
     assert "c.bin is binary" in error
     with pytest.raises(SystemExit):
         main(["augment", "rephrase", str(texts), "--out", out, "--styles", "epic"])
+
+
+def save_ours(folder):
+    from models.config import ModelConfig
+    from models.language_model import LanguageModel
+    from models.train import init_params
+    from tests.models.augment.tiny import byte_tokenizer
+
+    model = ModelConfig.from_width(8, vocab_size=257, context=640, n_layers=1)
+    params = init_params(model, 0)
+    LanguageModel(model=model, params=params, tokenizer=byte_tokenizer()).save(folder)
+
+
+def save_hf(folder):
+    from tests.models.augment.tiny import save_tiny_llama
+
+    save_tiny_llama(folder, n_positions=640)
+
+
+@pytest.mark.parametrize(("backend", "save"), [("ours", save_ours), ("hf", save_hf)])
+def test_models_on_this_machine_write(texts, tmp_path, capsys, backend, save):
+    save(tmp_path / "model")
+    out = tmp_path / "out"
+    command = [
+        "augment", "rephrase", str(texts), "--out", str(out), "--backend", backend,
+        "--model", str(tmp_path / "model"), "--styles", "easy", "medium", "--tokens", "16",
+    ]  # fmt: skip
+    assert main(command) == 0
+    before = lines(out)
+    # An untrained model writes noise; what is only white space is a failure, and said to be.
+    n_failed = len((out / ".augment" / "failed.jsonl").read_text().splitlines())
+    assert len(before) + n_failed == 4
+    assert before
+    assert json.loads(before[0])["metadata"]["model"].endswith("model")
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "0 new texts" in capsys.readouterr().out
+    assert lines(out) == before
 
 
 def command_against(server, texts, out):

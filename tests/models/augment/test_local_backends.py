@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from models.augment.backends.ours import OurBackend
 from models.augment.backends.protocol import BackendError
@@ -15,15 +14,7 @@ from models.config import ModelConfig
 from models.generate import generate
 from models.language_model import LanguageModel
 from models.train import graph_of, init_params
-
-
-def byte_tokenizer() -> Tokenizer:
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {"<|endoftext|>": 0, **{symbol: i + 1 for i, symbol in enumerate(alphabet)}}
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer
+from tests.models.augment.tiny import byte_tokenizer, save_tiny_llama
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +51,7 @@ def test_our_model_continues_the_prompt(language_model, make_request):
 
 @pytest.fixture(scope="module")
 def tiny_llama(tmp_path_factory):
-    """A randomly initialised model of transformers with a byte tokenizer, in a folder."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=257, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
-        initializer_range=0.5,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("llama")
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=byte_tokenizer(), eos_token="<|endoftext|>"
-    ).save_pretrained(folder)
-    return folder
+    return save_tiny_llama(tmp_path_factory.mktemp("llama"), n_positions=64)
 
 
 def test_a_model_of_transformers_writes_as_alone_in_any_batch(tiny_llama, make_request):
