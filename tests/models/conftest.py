@@ -13,7 +13,7 @@ from models.train import init_params
 CONTEXT = 12
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def compile_quickly():
     """Most of what these tests cost is compiling programs that then run for milliseconds."""
     jax.config.update("jax_disable_most_optimizations", True)
