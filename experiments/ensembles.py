@@ -56,15 +56,15 @@ def heuristic_point(single: Point, grid: Grid) -> Point:
     return grid.nearest((learning_rate, weight_decay / 2, n_epochs * 2))
 
 
-def run(lab: Lab, single: Regularized) -> Ensembles:
+def run(lab: Lab, *, regularized: Regularized) -> Ensembles:
     """Tune the members at every size for the limit of many, then train the rest.
 
     Beside the tuned cells, those of the single models and of the heuristic are trained to
     `n_members` as well, for comparison.
     """
     world, grid = lab.world, lab.world.tuned_grid()
-    certificates = tune(lab, single.certificates)
-    singles = {width: found.point for width, found in single.tuned.items()}
+    certificates = tune(lab, regularized.certificates)
+    singles = {width: found.point for width, found in regularized.tuned.items()}
     heuristic = {width: heuristic_point(point, grid) for width, point in singles.items()}
     cells = {
         (width, point): [

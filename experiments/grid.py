@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 Point = tuple[float, ...]
 """One value for each axis, in the order of the grid's axes."""
@@ -44,8 +45,8 @@ class Grid:
             for name, values in self.axes.items()
         }
 
-    def named(self, point: Point) -> dict[str, float]:
-        """Return a point's values by axis."""
+    def named(self, point: Point) -> dict[str, Any]:
+        """Return a point's values (numbers) by axis, to be passed on as keyword arguments."""
         return dict(zip(self.axes, point, strict=True))
 
     def nearest(self, point: Point) -> Point:

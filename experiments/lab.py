@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from experiments.executors import Executor
-from experiments.files import read_json, write_json
-from experiments.spec import RunSpec
+from experiments.records import keep_record, read_record
+from experiments.spec import RunSpec, SyntheticConfig, digest
 from experiments.store import RunStore
 from experiments.sweep import run_sweep
 from experiments.text import WorldText, held_out
@@ -20,14 +22,37 @@ from models.config import OptimizerConfig, TrainConfig
 ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
 
 
+SCORES_VERSION = 1
+"""Raise it when the scoring of ensembles changes, so that kept scores are not used again."""
+
+
 class Lab:
-    """Plan, train and score the runs of one world."""
+    """Plan, train and score the runs of one world.
+
+    Attributes:
+        world: its settings.
+        store: where runs and records are kept.
+        text: the tokens.
+        n_trained: runs trained so far, rather than found.
+        records: digest of every record asked for so far, by kind and key.
+    """
 
     def __init__(self, world: World, store: RunStore, executor: Executor | None = None) -> None:
         self.world, self.store, self.executor = world, store, executor
         self.text = WorldText(world)
         self.n_trained = 0
+        self.records: dict[str, str] = {}
         self._used: dict[str, RunSpec] = {}
+        self._labels: tuple[str, ...] = ()
+
+    @contextlib.contextmanager
+    def labeling(self, recipe: str) -> Iterator[None]:
+        """Have the runs that are asked for in this block carry the name of a recipe."""
+        before, self._labels = self._labels, (recipe,)
+        try:
+            yield
+        finally:
+            self._labels = before
 
     def spec(
         self,
@@ -37,13 +62,26 @@ class Lab:
         n_epochs: float,
         seed: int,
         learning_rate: float | None = None,
+        n_unique_tokens: int | None = None,
+        draw_seed: int = 0,
+        init_from: str | None = None,
+        synthetic: SyntheticConfig | None = None,
     ) -> RunSpec:
-        """Return one run of the world: a size, a regularisation, a seed.
+        """Return one run of the world: a size, a regularisation, a seed, and what it reads.
 
-        Without a learning rate, that of the world's rule.
+        Args:
+            width: size dial of the model.
+            weight_decay: decay per step in units of the learning rate.
+            n_epochs: passes over the unique tokens.
+            seed: draws the weights and the order of the data.
+            learning_rate: peak (default: that of the world's rule).
+            n_unique_tokens: D (default: the world's).
+            draw_seed: which D tokens; a smaller draw is a prefix of a larger one.
+            init_from: id of the run whose weights it starts from.
+            synthetic: text of other runs that it reads as well.
 
         Raises:
-            ValueError: `n_epochs` is not a whole number.
+            ValueError: `n_epochs` is not a whole number, or the text has fewer tokens.
         """
         if n_epochs != int(n_epochs):
             raise ValueError(f"n_epochs must be a whole number; not {n_epochs:g}")
@@ -51,17 +89,19 @@ class Lab:
             learning_rate = self.world.learning_rate(width)
         return RunSpec(
             model=self.world.model(width),
-            data=self.text.data(),
+            data=self.text.data(n_unique_tokens=n_unique_tokens, draw_seed=draw_seed),
             optimizer=OptimizerConfig(
                 learning_rate=float(learning_rate), weight_decay=float(weight_decay)
             ),
             train=TrainConfig(n_epochs=int(n_epochs), batch_size=self.world.batch_size),
             seed=int(seed),
+            init_from=init_from,
+            synthetic=synthetic,
         )
 
     def train(self, specs: Iterable[RunSpec], *, title: str) -> pd.DataFrame:
         """Train what is missing of these runs and return all of them, see `RunStore.frame`."""
-        wanted = {spec.run_id: spec for spec in specs}
+        wanted = {spec.run_id: spec.labeled(self._labels) for spec in specs}
         self._used |= wanted
         self.n_trained += run_sweep(
             list(wanted.values()), self.store, executor=self.executor, title=title
@@ -71,6 +111,21 @@ class Lab:
     def used(self) -> pd.DataFrame:
         """Return every run that this lab has asked for so far."""
         return self.store.frame(self._used.values())
+
+    def remember(self, kind: str, identity: Any, measure: Callable[[], Any]) -> Any:
+        """Return a record of the store, measuring it where it has not been measured yet.
+
+        Args:
+            kind: what is measured, such as "ensembles".
+            identity: everything that decides it, as JSON: a version, run ids, settings.
+            measure: measures it; returns JSON.
+        """
+        values = read_record(self.store.root, kind, identity)
+        if values is None:
+            values = measure()
+            keep_record(self.store.root, kind, identity, values)
+        self.records[f"{kind}/{digest(identity)}"] = digest(values)
+        return values
 
     def ensembles(self, groups: Sequence[Sequence[RunSpec]]) -> list[pd.DataFrame]:
         """Score several ensembles of finished runs, one on each device at a time.
@@ -96,11 +151,8 @@ class Lab:
             "0,2"), `n_members`, `average` ("logit" or "probability"), `validation_loss` and
             `test_loss` in nats per token.
         """
-        path = self.store.ensemble_path(specs)
-        rows = read_json(path)
-        if rows is None:
-            rows = self._score(specs)
-            write_json(path, rows)
+        identity = [SCORES_VERSION, *(spec.run_id for spec in specs)]
+        rows = self.remember("ensembles", identity, lambda: self._score(specs))
         return pd.DataFrame(rows, columns=ENSEMBLE_COLUMNS)
 
     def _score(self, specs: Sequence[RunSpec]) -> list[dict[str, object]]:

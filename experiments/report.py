@@ -15,7 +15,7 @@ from experiments.claims import Claim, judge_claims
 from experiments.files import write_text
 from experiments.progress import WorkProgress
 from experiments.provenance import provenance
-from experiments.story import Story
+from experiments.story import NotTold, Story
 
 KEY_MARK = '<meta name="datawall-key" content="{key}">'
 
@@ -162,13 +162,13 @@ def _published_tuned() -> str:
 
 
 def _draw(module: ModuleType, story: Story, folder: Path) -> Drawn:
-    """Draw one figure; one whose published data is not on this machine is named as missing."""
+    """Draw one figure; one whose recipe or published data is not there is named as missing."""
     from paper_figs import save
 
     texts = {"name": module.NAME, "title": module.TITLE, "caption": module.CAPTION}
     try:
         paths = save(module, story, folder)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotTold) as error:
         return Drawn(**texts, missing=str(error))
     encoded = {path.suffix: base64.b64encode(path.read_bytes()).decode() for path in paths}
     return Drawn(**texts, png=encoded[".png"], csv=encoded[".csv"])

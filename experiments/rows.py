@@ -17,11 +17,13 @@ from experiments.spec import PARTS, SCHEMA_VERSION, RunSpec
 
 Row = dict[str, Any]
 
-PATHS = tuple(
-    f"{part}.{field.name}" for part, kind in PARTS.items() for field in dataclasses.fields(kind)
+PATHS = (
+    *(f"{part}.{field.name}" for part, kind in PARTS.items() for field in dataclasses.fields(kind)),
+    "init_from",
+    "synthetic",
 )
 RENAMED = {"data.sha256": "data_sha256", "optimizer.name": "optimizer"}
-SETTINGS = tuple(RENAMED.get(path, path.partition(".")[2]) for path in PATHS)
+SETTINGS = tuple(RENAMED.get(path, path.rpartition(".")[2]) for path in PATHS)
 """Every setting is a column of its own name, or of one that says whose it is."""
 settings_of = attrgetter(*PATHS)
 

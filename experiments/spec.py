@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args, get_type_hints
 
-from models.batches import steps_per_epoch
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.mixing import mixed_steps_per_epoch, synthetic_per_batch
 
-SCHEMA_VERSION = 2
-"""Of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`."""
+SCHEMA_VERSION = 3
+"""Of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`; 3 added
+`init_from` and `synthetic`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,49 @@ class DataConfig:
     n_unique_tokens: int
     draw_seed: int = 0
     n_eval_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticConfig:
+    """Text that other runs write, for a run to read beside its own.
+
+    Attributes:
+        teachers: ids of the finished runs that write it, in order.
+        pooled: each teacher writes its share by itself; otherwise all write one text together,
+            their logits averaged, as an ensemble does.
+        n_tokens: sampled tokens, rounded up to whole windows.
+        temperature: of the sampling.
+        seed: draws the tokens.
+        share: synthetic part of the windows of every batch, to the nearest whole window; 1 reads
+            no real text.
+
+    Raises:
+        ValueError: no teacher or one named twice, fewer than one token, a negative temperature,
+            a share outside (0, 1].
+    """
+
+    teachers: tuple[str, ...]
+    n_tokens: int
+    share: float
+    pooled: bool = False
+    temperature: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.teachers or len(set(self.teachers)) < len(self.teachers):
+            raise ValueError(f"teachers must be one run or more, each once; not {self.teachers}")
+        if self.n_tokens < 1:
+            raise ValueError(f"n_tokens must be a whole number >= 1; not {self.n_tokens!r}")
+        if not self.temperature >= 0:
+            raise ValueError(f"temperature must be >= 0; not {self.temperature!r}")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must lie in (0, 1]; not {self.share!r}")
+
+    @cached_property
+    def text_id(self) -> str:
+        """Name of the text: equal for all runs that read it, in whatever share."""
+        identity = {name: value for name, value in _identity(self).items() if name != "share"}
+        return digest(identity)
 
 
 PARTS: dict[str, type[Any]] = {
@@ -58,7 +102,13 @@ class RunSpec:
         optimizer: learning rate and decay.
         train: epochs, batches, order.
         seed: draws the weights and the order of the data.
+        init_from: id of the finished run whose weights training starts from, one of the same
+            architecture; by default the seed draws them.
+        synthetic: text of other runs to read as well; an epoch is a pass over the real text still.
         recipes: labels of the recipes that asked for the run; they identify nothing.
+
+    Raises:
+        ValueError: a share of synthetic text that is less than half a window of a batch.
     """
 
     model: ModelConfig
@@ -66,7 +116,16 @@ class RunSpec:
     optimizer: OptimizerConfig
     train: TrainConfig
     seed: int
+    init_from: str | None = None
+    synthetic: SyntheticConfig | None = None
     recipes: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        if self.synthetic and not synthetic_per_batch(self.train.batch_size, self.synthetic.share):
+            raise ValueError(
+                f"a synthetic share of {self.synthetic.share:g} is no window of a batch of "
+                f"{self.train.batch_size}"
+            )
 
     @cached_property
     def run_id(self) -> str:
@@ -82,16 +141,26 @@ class RunSpec:
         }
         # The hash of the tokens identifies the text; how it was named on this machine does not.
         del identity["data"]["corpus"]
-        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        if self.init_from is not None:
+            identity["init_from"] = self.init_from
+        if self.synthetic is not None:
+            identity["synthetic"] = _identity(self.synthetic)
+        return digest(identity)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids of the runs that must be finished before this one can begin."""
+        teachers = self.synthetic.teachers if self.synthetic else ()
+        return tuple(dict.fromkeys([*([self.init_from] if self.init_from else []), *teachers]))
 
     @property
     def n_steps(self) -> int:
         """Optimiser steps of the whole run."""
-        return self.train.n_epochs * steps_per_epoch(
+        return self.train.n_epochs * mixed_steps_per_epoch(
             self.data.n_unique_tokens,
             context=self.model.context,
-            batch_size=self.train.batch_size,
+            train=self.train,
+            share=self.synthetic.share if self.synthetic else 0.0,
         )
 
     @property
@@ -123,16 +192,25 @@ class RunSpec:
         schema = values.get("schema")
         if schema not in range(1, SCHEMA_VERSION + 1):
             raise ValueError(f"this spec has schema {schema!r}; readable are 1 to {SCHEMA_VERSION}")
-        known = {"schema", "seed", "recipes", *PARTS}
+        known = {"schema", "seed", "init_from", "synthetic", "recipes", *PARTS}
         _refuse_unknown("a spec", set(values) - known, known)
         missing = [name for name in (*PARTS, "seed") if name not in values]
         if missing:
             raise ValueError(f"this spec lacks {', '.join(missing)}")
+        synthetic = values.get("synthetic")
         return cls(
             **{part: _settings(kind, values[part]) for part, kind in PARTS.items()},
             seed=values["seed"],
+            init_from=values.get("init_from"),
+            synthetic=_settings(SyntheticConfig, synthetic) if synthetic else None,
             recipes=tuple(values.get("recipes", ())),
         )
+
+
+def digest(identity: Any) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of canonical JSON."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _identity(settings: Any) -> dict[str, Any]:

@@ -8,19 +8,19 @@
     RUN_ID/params.safetensors  weights of a finished one
     RUN_ID/result.json         renamed into place last: it is there when the run is done
 
-Scores of ensembles are kept beside the runs as ensembles/KEY.json, where KEY names their members;
-runs of others in imports/ (see `experiments.imports`), and all rows in index.json, a cache.
+Beside the runs are kept what was measured on them (see `experiments.records`), the text that they
+write (synthetic/), runs of others (imports/, see `experiments.imports`), and all rows in
+index.json, a cache.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
 import traceback
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +41,6 @@ from experiments.spec import SCHEMA_VERSION, RunSpec
 if TYPE_CHECKING:
     from models.job_list import Finished, Segment
     from models.train import Params, TrainState
-
-SCORES_VERSION = 1
-"""Raise it when the scoring of ensembles changes, so that kept scores are not used again."""
 
 FINISHED_FILES = {"spec.json", "metrics.jsonl", "params.safetensors", "result.json"}
 
@@ -111,6 +108,11 @@ class RunStore:
         except RunLocked:
             return False
         return True
+
+    def spec(self, run_id: str) -> RunSpec | None:
+        """Return the settings of a run; None where there are none that this version can read."""
+        spec = _kept_spec(self.root / run_id / "spec.json")
+        return spec if spec is not None and spec.run_id == run_id else None
 
     def begin(self, spec: RunSpec) -> None:
         """Make the folder of a run that is about to start or go on, and add its labels."""
@@ -360,11 +362,6 @@ class RunStore:
             for run_id, source in zip(frame["run_id"], frame["source"], strict=True)
         ]
         return write_compact(Path(path), frame)
-
-    def ensemble_path(self, specs: Sequence[RunSpec]) -> Path:
-        """Return where the scores of an ensemble of these runs are kept."""
-        key = json.dumps([SCORES_VERSION, *(spec.run_id for spec in specs)])
-        return self.root / "ensembles" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
 def _kept_spec(path: Path) -> RunSpec | None:

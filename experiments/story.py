@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from experiments import ensembles, regularized, standard
+from experiments import standard
 from experiments.certificates import Certificate
 from experiments.ensembles import Ensembles
 from experiments.executors import Executor
 from experiments.lab import Lab
 from experiments.limits import Laws, fit_laws
+from experiments.recipes import run_recipes
 from experiments.regularized import Regularized
 from experiments.store import RunStore
 from experiments.worlds import World, get_world
 from scaling.datasets import data_folder
+
+
+class NotTold(ValueError):
+    """A story was asked for a recipe that its world does not run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +37,54 @@ class Story:
         world: its settings.
         corpus_sha256: hash of the text.
         bytes_per_token: UTF-8 bytes of a test token, which turn nats per token into bits per byte.
-        standard: the standard recipe's runs for every number of epochs.
-        standard_certificates: its best learning rate and epochs at each width.
-        standard_best: its runs there.
-        regularized: the tuned single models.
-        ensembles: the tuned members.
+        results: what each recipe found, by its name; see `result`.
         runs: every run that the recipes asked for.
+        records: digest of everything that was measured on them.
         n_trained: how many of them were trained now rather than found.
     """
 
     world: World
     corpus_sha256: str
     bytes_per_token: float
-    standard: pd.DataFrame
-    standard_certificates: Mapping[int, Certificate]
-    standard_best: pd.DataFrame
-    regularized: Regularized
-    ensembles: Ensembles
+    results: Mapping[str, Any]
     runs: pd.DataFrame
+    records: Mapping[str, str]
     n_trained: int
+
+    def result(self, recipe: str) -> Any:
+        """Return what a recipe found, as its module's `run` returns it.
+
+        Raises:
+            NotTold: this story has not run it.
+        """
+        if recipe not in self.results:
+            raise NotTold(f"world {self.world.name} does not run the recipe {recipe}")
+        return self.results[recipe]
+
+    @property
+    def standard(self) -> pd.DataFrame:
+        """The standard recipe's runs for every number of epochs."""
+        return self.result("standard").sweep
+
+    @property
+    def standard_certificates(self) -> Mapping[int, Certificate]:
+        """The standard recipe's best learning rate and epochs at each width."""
+        return self.result("standard").certificates
+
+    @property
+    def standard_best(self) -> pd.DataFrame:
+        """The standard recipe's runs there."""
+        return self.result("standard").best
+
+    @property
+    def regularized(self) -> Regularized:
+        """The tuned single models."""
+        return self.result("regularized")
+
+    @property
+    def ensembles(self) -> Ensembles:
+        """The tuned members."""
+        return self.result("ensembles")
 
     @cached_property
     def laws(self) -> Laws:
@@ -79,7 +114,7 @@ class Story:
             self.world.name,
             str(data_folder().is_dir()),  # published points, where some figures need them
             self.runs[columns].sort_values("run_id").to_json(orient="values"),
-            self.ensembles.curves.to_json(orient="values"),
+            json.dumps(dict(self.records), sort_keys=True),
             *(path.read_text(encoding="utf-8") for path in _source_files()),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -118,22 +153,22 @@ def open_lab(
 
 
 def tell(
-    world_name: str, *, corpus: str | None, runs: Path, executor: Executor | None = None
+    world_name: str,
+    *,
+    corpus: str | None,
+    runs: Path,
+    executor: Executor | None = None,
+    recipes: Iterable[str] | None = None,
 ) -> Story:
-    """Train whatever is missing of a world's recipes and gather the results."""
+    """Train whatever is missing of a world's recipes (or of those named) and gather the results."""
     lab = open_lab(world_name, corpus=corpus, runs=runs, executor=executor)
-    of_standard = standard.run(lab)
-    of_regularized = regularized.run(lab)
-    of_ensembles = ensembles.run(lab, of_regularized)
+    results = run_recipes(lab, lab.world.recipes if recipes is None else recipes)
     return Story(
         world=lab.world,
         corpus_sha256=lab.text.tokens.corpus_sha256,
         bytes_per_token=lab.text.tokens.bytes_per_token("test"),
-        standard=of_standard.sweep,
-        standard_certificates=of_standard.certificates,
-        standard_best=of_standard.best,
-        regularized=of_regularized,
-        ensembles=of_ensembles,
+        results=results,
         runs=lab.used(),
+        records=dict(lab.records),
         n_trained=lab.n_trained,
     )

@@ -72,7 +72,17 @@ class WorldText:
                 )
 
     def data(self, *, n_unique_tokens: int | None = None, draw_seed: int = 0) -> DataConfig:
-        """Return the identity of one draw of unique tokens (default: the world's D)."""
+        """Return the identity of one draw of unique tokens (default: the world's D).
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        n_there = len(self.tokens.train)
+        if n_unique_tokens is not None and not 1 <= n_unique_tokens <= n_there:
+            raise ValueError(
+                f"n_unique_tokens must lie between 1 and the {n_there:,} of the train part of "
+                f"{self.world.corpus}; not {n_unique_tokens:,}"
+            )
         return DataConfig(
             corpus=self.world.corpus,
             sha256=self.tokens.sha256,

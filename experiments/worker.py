@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from experiments.files import StoreError
 from experiments.locks import LockLost, RunLock, RunLocked
+from experiments.parents import first_params, synthetic_windows
 from experiments.spec import RunSpec
 from experiments.store import RunStore
 from experiments.text import held_out, unique_tokens
@@ -118,7 +119,11 @@ class _Crew:
         self.stopping = False
 
     def job_of(self, spec: RunSpec) -> Job | None:
-        """Find the text of a run; None where the run cannot be, and has failed."""
+        """Find the text of a run, sampling what of it nobody has sampled yet.
+
+        Returns:
+            None where it cannot be, and the run has failed.
+        """
         from models.job_list import Job
 
         try:
@@ -130,6 +135,8 @@ class _Crew:
                 seed=spec.seed,
                 tokens=unique_tokens(spec.data, spec.model.vocab_size),
                 held_out=held_out(spec.data, spec.model.vocab_size, spec.model.context),
+                synthetic=synthetic_windows(spec, self.store),
+                synthetic_share=spec.synthetic.share if spec.synthetic else 0.0,
             )
         except CorpusError:
             raise  # of this machine, not of this run
@@ -146,6 +153,10 @@ class _Crew:
             raise _Found
         self.store.begin(spec)
         state = self.store.kept_state(spec)
+        if state is None and spec.init_from is not None:
+            from models.train import init_state
+
+            state = init_state(job.program(), spec.seed, first_params(spec, self.store))
         step = int(state.step) if state is not None else 0
         self.report(RunEvent(kind="started", run_id=job.id, step=step))
         return state

@@ -18,6 +18,7 @@ class World:
 
     Attributes:
         name: what `--world` calls it.
+        recipes: what it runs, see `experiments.recipes`.
         corpus: text, see `models.corpora.load_corpus`.
         vocab_size: entries of the byte-pair vocabulary.
         context: tokens in a window.
@@ -49,6 +50,7 @@ class World:
     """
 
     name: str
+    recipes: tuple[str, ...] = ("standard", "regularized", "ensembles")
     corpus: str = "stdlib"
     vocab_size: int = 512
     context: int = 64

@@ -25,7 +25,7 @@ class Figures(WorldOptions):
 
     def run(self) -> int:
         """Draw and name the files."""
-        from experiments.story import tell
+        from experiments.story import NotTold, tell
         from paper_figs import figure_modules, save
 
         if self.published:
@@ -36,7 +36,7 @@ class Figures(WorldOptions):
         for module in modules:
             try:
                 paths = save(module, story, self.out / "figures")
-            except FileNotFoundError as error:
+            except (FileNotFoundError, NotTold) as error:
                 if self.names:
                     raise
                 print(f"datawall: {error}", file=sys.stderr)

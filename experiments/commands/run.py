@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from experiments.commands.world_options import WorldOptions
+from experiments.recipes import RECIPES
+
+if TYPE_CHECKING:
+    RecipeName = str
+else:
+    RecipeName = Literal[tuple(RECIPES)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run(WorldOptions):
     """Train one recipe and those it builds on; finished runs are not trained again."""
 
-    recipe: Annotated[Literal["standard", "regularized", "ensembles"], tyro.conf.Positional]
+    recipe: Annotated[RecipeName, tyro.conf.Positional]
     """What to train."""
 
     def run(self) -> int:
         """Train, then print the losses by cell."""
-        from experiments import ensembles, regularized, standard
+        from experiments.recipes import run_recipes
         from experiments.story import open_lab
         from experiments.tables import cells_table, print_table
 
         with self.open_executor() as executor:
             lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
-            if self.recipe == "standard":
-                standard.run(lab)
-            else:
-                single = regularized.run(lab)
-                if self.recipe == "ensembles":
-                    ensembles.run(lab, single)
+            run_recipes(lab, [self.recipe])
         print_table(cells_table(lab.used()), title=f"{self.recipe}, world {lab.world.name}")
         return 0

@@ -181,4 +181,5 @@ class RunQueue:
 def _shape(spec: RunSpec) -> Hashable:
     """Return what decides which programs a run needs compiled."""
     data = spec.data
-    return spec.model, spec.train.batch_size, data.n_unique_tokens, data.n_eval_tokens
+    n_synthetic = spec.synthetic.n_tokens if spec.synthetic else 0
+    return spec.model, spec.train.batch_size, data.n_unique_tokens, n_synthetic, data.n_eval_tokens

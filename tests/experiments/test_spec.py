@@ -143,8 +143,8 @@ def test_spec_round_trips(sample):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 99}, "schema 99; readable are 1 to 2"),
-        ({"schema": None}, "schema None; readable are 1 to 2"),
+        ({"schema": 99}, "schema 99; readable are 1 to 3"),
+        ({"schema": None}, "schema None; readable are 1 to 3"),
         ({"colour": "red"}, "a spec has no colour; it has data, model, optimizer"),
         (
             {"model": {**SCHEMA_1["model"], "depth": 3}},

@@ -1,0 +1,35 @@
+"""What was measured on finished runs, kept beside them so that it is measured once.
+
+A record is JSON under KIND/KEY.json in the folder of a store, where KEY is the hash of everything
+that decides what is measured. Runs are named by their ids, so a record never goes stale.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments.files import read_json, storing, write_json
+from experiments.spec import digest
+
+
+def record_path(root: Path, kind: str, identity: Any) -> Path:
+    """Return where a record is kept.
+
+    Args:
+        root: folder of the store.
+        kind: what is measured, such as "ensembles"; a folder of that name.
+        identity: what decides it, as JSON: a version, run ids, settings.
+    """
+    return root / kind / f"{digest(identity)}.json"
+
+
+def read_record(root: Path, kind: str, identity: Any) -> Any | None:
+    """Return a record, or None where it has not been kept or is torn."""
+    return read_json(record_path(root, kind, identity))
+
+
+def keep_record(root: Path, kind: str, identity: Any, values: Any) -> None:
+    """Write a record, whole or not at all."""
+    with storing(root):
+        write_json(record_path(root, kind, identity), values)
