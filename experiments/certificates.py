@@ -50,9 +50,13 @@ class Certificate:
 
     @property
     def key(self) -> str:
-        """Name of the file: equal where only the tuned settings and the seed differ."""
+        """Name of the file: equal where only the optimum differs, the search being the same."""
         identity = self.spec.to_dict()
         del identity["data"]["corpus"], identity["seed"]
+        identity["grid"] = [
+            [[name, *values] for name, values in self.tuned.grid.values.items()],
+            self.tuned.n_look,
+        ]
         for part in ("optimizer", "train"):
             identity[part] = {k: v for k, v in identity[part].items() if k not in AXIS_LABELS}
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
@@ -204,4 +208,11 @@ def load_certificates(store: Path) -> list[Certificate]:
                 found.append(Certificate.from_dict(values))
             except (TypeError, KeyError, ValueError) as error:
                 raise ValueError(f"{path} is not a certificate of this version: {error}") from error
-    return sorted(found, key=lambda c: (OBJECTIVES.index(c.objective), c.spec.model.width))
+    return sorted(
+        found,
+        key=lambda c: (
+            OBJECTIVES.index(c.objective),
+            c.spec.data.n_unique_tokens,
+            c.spec.model.width,
+        ),
+    )

@@ -63,8 +63,10 @@ def _parse(arguments: Sequence[str]) -> _Command:
     from experiments.commands.import_runs import Import
     from experiments.commands.limit import Limit
     from experiments.commands.plan import PlanCommand
+    from experiments.commands.report import Report
     from experiments.commands.reproduce import Reproduce
     from experiments.commands.run import Run
+    from experiments.commands.ship import Ship
     from experiments.commands.show import Show
     from experiments.commands.tune import Tune
 
@@ -78,6 +80,8 @@ def _parse(arguments: Sequence[str]) -> _Command:
             "export": Export,
             "claims": Claims,
             "figures": Figures,
+            "report": Report,
+            "ship": Ship,
             "fit": Fit,
             "limit": Limit,
             "plan": PlanCommand,

@@ -63,7 +63,7 @@ def run(lab: Lab, *, regularized: Regularized) -> Ensembles:
     `n_members` as well, for comparison.
     """
     world, grid = lab.world, lab.world.tuned_grid()
-    certificates = tune(lab, regularized.certificates)
+    certificates = tune(lab, heuristic_starts(lab, regularized.certificates))
     singles = {width: found.point for width, found in regularized.tuned.items()}
     heuristic = {width: heuristic_point(point, grid) for width, point in singles.items()}
     cells = {
@@ -94,18 +94,23 @@ def run(lab: Lab, *, regularized: Regularized) -> Ensembles:
     )
 
 
-def tune(lab: Lab, single: Mapping[int, Certificate]) -> dict[int, Certificate]:
-    """Tune the members at every size, all in step, each from the heuristic.
+def heuristic_starts(lab: Lab, single: Mapping[int, Certificate]) -> dict[int, Point]:
+    """Return where the search for members begins at each width: at the heuristic."""
+    grid = lab.world.tuned_grid()
+    return {width: heuristic_point(found.tuned.point, grid) for width, found in single.items()}
+
+
+def tune(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
+    """Tune the members at every size, all in step.
 
     Compares `limit_estimate` on validation, from two members at first and from the world's
     `n_tuning_members` near the optimum.
     """
-    grid = lab.world.tuned_grid()
     return tune_sizes(
         lab,
         "ensemble",
-        {width: heuristic_point(found.tuned.point, grid) for width, found in single.items()},
-        grid=grid,
+        starts,
+        grid=lab.world.tuned_grid(),
         effort=lab.world.effort(n_look=N_LOOK, n_seeds=lab.world.n_tuning_members),
         score=lambda groups: [limit_by_member(scores) for scores in lab.ensembles(groups)],
     )

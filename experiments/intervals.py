@@ -81,6 +81,30 @@ def gap(first: Estimate, second: Estimate) -> Estimate:
     )
 
 
+def share_of(
+    before: Sequence[float] | np.ndarray,
+    after: Sequence[float] | np.ndarray,
+    target: float,
+    *,
+    level: float = 0.95,
+) -> Estimate:
+    """Share of the way from mean(before) to a given target that mean(after) has come.
+
+    share = (before - after) / (before - target); its variance by the delta method, samples
+    independent, with the degrees of freedom of the smaller sample. Unbounded where the target is
+    not told from the start, or with fewer than two samples.
+    """
+    a, b = np.asarray(before, float), np.asarray(after, float)
+    way, n = float(a.mean() - target), min(len(a), len(b))
+    value = float((a.mean() - b.mean()) / way) if way else float("nan")
+    if n < 2 or not mean_estimate(a - target, level=level).is_positive:
+        return Estimate(value=value, low=-np.inf, high=np.inf, n=n)
+    by_after = b.var(ddof=1) / len(b)
+    by_before = (1 - value) ** 2 * a.var(ddof=1) / len(a)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(by_after + by_before) / way
+    return Estimate(value=value, low=value - half, high=value + half, n=n)
+
+
 def jackknife(
     value: float, replicates: Sequence[Sequence[float]], *, level: float = 0.95
 ) -> Estimate:

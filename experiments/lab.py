@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from experiments.archive import Archive, NotShipped
 from experiments.executors import Executor
-from experiments.records import keep_record, read_record
+from experiments.records import keep_record
 from experiments.spec import RunSpec, SyntheticConfig, digest
 from experiments.store import RunStore
 from experiments.sweep import run_sweep
-from experiments.text import WorldText, held_out
+from experiments.text import TextFacts, WorldText, held_out
 from experiments.worlds import World
 from models.config import OptimizerConfig, TrainConfig
 
@@ -26,33 +28,58 @@ SCORES_VERSION = 1
 """Raise it when the scoring of ensembles changes, so that kept scores are not used again."""
 
 
+@dataclass(kw_only=True, eq=False)
+class Account:
+    """What has been asked of a lab so far.
+
+    Attributes:
+        runs: every run, by its id.
+        records: digest of every record, by kind and key.
+        n_trained: runs that were trained, rather than found.
+        labels: recipes that the runs asked for now are for.
+    """
+
+    runs: dict[str, RunSpec] = field(default_factory=dict)
+    records: dict[str, str] = field(default_factory=dict)
+    n_trained: int = 0
+    labels: tuple[str, ...] = ()
+
+
 class Lab:
     """Plan, train and score the runs of one world.
 
     Attributes:
         world: its settings.
-        store: where runs and records are kept.
+        store: where runs and records are kept; an archive has all that it will ever have.
         text: the tokens.
-        n_trained: runs trained so far, rather than found.
-        records: digest of every record asked for so far, by kind and key.
+        account: what has been asked for so far.
     """
 
-    def __init__(self, world: World, store: RunStore, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        store: RunStore | Archive,
+        executor: Executor | None = None,
+        *,
+        facts: TextFacts | None = None,
+        account: Account | None = None,
+    ) -> None:
         self.world, self.store, self.executor = world, store, executor
-        self.text = WorldText(world)
-        self.n_trained = 0
-        self.records: dict[str, str] = {}
-        self._used: dict[str, RunSpec] = {}
-        self._labels: tuple[str, ...] = ()
+        self.text = WorldText(world, facts)
+        self.account = account or Account()
+
+    def within(self, world: World) -> Lab:
+        """Return a lab of another world on the same text, store and account."""
+        return Lab(world, self.store, self.executor, facts=self.text.facts, account=self.account)
 
     @contextlib.contextmanager
     def labeling(self, recipe: str) -> Iterator[None]:
         """Have the runs that are asked for in this block carry the name of a recipe."""
-        before, self._labels = self._labels, (recipe,)
+        before, self.account.labels = self.account.labels, (recipe,)
         try:
             yield
         finally:
-            self._labels = before
+            self.account.labels = before
 
     def spec(
         self,
@@ -63,7 +90,7 @@ class Lab:
         seed: int,
         learning_rate: float | None = None,
         n_unique_tokens: int | None = None,
-        draw_seed: int = 0,
+        draw_seed: int | None = None,
         init_from: str | None = None,
         synthetic: SyntheticConfig | None = None,
     ) -> RunSpec:
@@ -76,7 +103,8 @@ class Lab:
             seed: draws the weights and the order of the data.
             learning_rate: peak (default: that of the world's rule).
             n_unique_tokens: D (default: the world's).
-            draw_seed: which D tokens; a smaller draw is a prefix of a larger one.
+            draw_seed: which D tokens (default: the world's); a smaller draw is a prefix of a
+                larger one.
             init_from: id of the run whose weights it starts from.
             synthetic: text of other runs that it reads as well.
 
@@ -101,16 +129,17 @@ class Lab:
 
     def train(self, specs: Iterable[RunSpec], *, title: str) -> pd.DataFrame:
         """Train what is missing of these runs and return all of them, see `RunStore.frame`."""
-        wanted = {spec.run_id: spec.labeled(self._labels) for spec in specs}
-        self._used |= wanted
-        self.n_trained += run_sweep(
-            list(wanted.values()), self.store, executor=self.executor, title=title
-        )
+        wanted = {spec.run_id: spec.labeled(self.account.labels) for spec in specs}
+        self.account.runs |= wanted
+        if isinstance(self.store, RunStore):
+            self.account.n_trained += run_sweep(
+                list(wanted.values()), self.store, executor=self.executor, title=title
+            )
         return self.store.frame(wanted.values())
 
     def used(self) -> pd.DataFrame:
         """Return every run that this lab has asked for so far."""
-        return self.store.frame(self._used.values())
+        return self.store.frame(self.account.runs.values())
 
     def remember(self, kind: str, identity: Any, measure: Callable[[], Any]) -> Any:
         """Return a record of the store, measuring it where it has not been measured yet.
@@ -120,11 +149,13 @@ class Lab:
             identity: everything that decides it, as JSON: a version, run ids, settings.
             measure: measures it; returns JSON.
         """
-        values = read_record(self.store.root, kind, identity)
+        values = self.store.record(kind, identity)
         if values is None:
+            if isinstance(self.store, Archive):
+                raise NotShipped(f"the shipped results of {self.world.name} lack {kind} asked for")
             values = measure()
             keep_record(self.store.root, kind, identity, values)
-        self.records[f"{kind}/{digest(identity)}"] = digest(values)
+        self.account.records[f"{kind}/{digest(identity)}"] = digest(values)
         return values
 
     def ensembles(self, groups: Sequence[Sequence[RunSpec]]) -> list[pd.DataFrame]:

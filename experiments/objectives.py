@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from experiments.archive import Archive
 from experiments.certificates import Certificate, Objective, save_certificate
 from experiments.grid import Grid, Point
 from experiments.lab import Lab
@@ -66,7 +67,8 @@ def tune_sizes(
             tuned=tuned,
             runs={run_id: float(flops[run_id]) for run_id in asked[width]},
         )
-        save_certificate(certificates[width], lab.store.root)
+        if not isinstance(lab.store, Archive):
+            save_certificate(certificates[width], lab.store.root)
     return certificates
 
 

@@ -32,6 +32,10 @@ RECIPES: dict[str, Recipe] = {
     "standard": Recipe("experiments.standard"),
     "regularized": Recipe("experiments.regularized"),
     "ensembles": Recipe("experiments.ensembles", needs=("regularized",)),
+    "data_scaling": Recipe(
+        "experiments.data_scaling", needs=("standard", "regularized", "ensembles")
+    ),
+    "distillation": Recipe("experiments.distillation", needs=("regularized", "ensembles")),
 }
 """In the order of the talk; a recipe comes after those that it needs."""
 

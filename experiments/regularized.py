@@ -45,15 +45,24 @@ def run(lab: Lab) -> Regularized:
     return Regularized(certificates=certificates, best=best)
 
 
-def tune(lab: Lab) -> dict[int, Certificate]:
-    """Tune the sizes: small ones first, each from where the last one ended, or all in step."""
+def tune(lab: Lab, starts: Mapping[int, Point] | None = None) -> dict[int, Certificate]:
+    """Tune the sizes: small ones first, each from where the last one ended, or all in step.
+
+    Args:
+        lab: the world.
+        starts: where to begin at each width, all then in step.
+    """
     world, widths = lab.world, sorted(lab.world.widths)
     certificates: dict[int, Certificate] = {}
-    for together in [(width,) for width in widths] if world.warm_start else [widths]:
+    in_turn = world.warm_start and starts is None
+    for together in [(width,) for width in widths] if in_turn else [widths]:
         certificates |= tune_sizes(
             lab,
             "single",
-            {width: start_of(world, width, certificates) for width in together},
+            {
+                width: starts[width] if starts else start_of(world, width, certificates)
+                for width in together
+            },
             grid=world.tuned_grid(),
             effort=world.effort(),
             score=single_losses(lab),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from experiments.certificates import Certificate
+from experiments.grid import Point
 from experiments.lab import Lab
 from experiments.objectives import single_losses, tune_sizes
 
@@ -40,17 +41,12 @@ def run(lab: Lab) -> Standard:
         ],
         title="standard recipe",
     )
-    starts = {
-        width: (world.learning_rate(width), world.standard_decay, n_epochs)
-        for width, n_epochs in best_epochs(sweep).items()
-    }
-    certificates = tune_sizes(
+    certificates = tune(
         lab,
-        "standard",
-        starts,
-        grid=world.standard_grid(),
-        effort=world.effort(),
-        score=single_losses(lab),
+        {
+            width: (world.learning_rate(width), world.standard_decay, n_epochs)
+            for width, n_epochs in best_epochs(sweep).items()
+        },
     )
     best = [
         lab.spec(width=width, seed=seed, **found.tuned.best)
@@ -59,6 +55,18 @@ def run(lab: Lab) -> Standard:
     ]
     return Standard(
         sweep=sweep, certificates=certificates, best=lab.train(best, title="standard recipe")
+    )
+
+
+def tune(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
+    """Tune learning rate and epochs at the usual weight decay, all sizes in step."""
+    return tune_sizes(
+        lab,
+        "standard",
+        starts,
+        grid=lab.world.standard_grid(),
+        effort=lab.world.effort(),
+        score=single_losses(lab),
     )
 
 

@@ -35,6 +35,7 @@ from experiments.index import read_index
 from experiments.locks import Locks, Owner, RunLock, RunLocked
 from experiments.metrics import Line, append_line, losses_by_step, read_lines
 from experiments.provenance import provenance
+from experiments.records import read_record
 from experiments.rows import OURS, Row, finite, frame_of, read_result, settings_row
 from experiments.spec import SCHEMA_VERSION, RunSpec
 
@@ -344,6 +345,10 @@ class RunStore:
             self.root, Path(path), columns, constants=constants, label=label, name=name
         )
         return frame_of(rows)
+
+    def record(self, kind: str, identity: Any) -> Any | None:
+        """Return what was measured, see `experiments.records`; None where nothing has been."""
+        return read_record(self.root, kind, identity)
 
     def compact(self, path: Path | str) -> pd.DataFrame:
         """Write all finished runs to one parquet file, to be read by `read_compact`.

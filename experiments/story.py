@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from experiments import standard
+from experiments.archive import SHIPPED, Archive
 from experiments.certificates import Certificate
 from experiments.ensembles import Ensembles
 from experiments.executors import Executor
@@ -21,7 +22,7 @@ from experiments.limits import Laws, fit_laws
 from experiments.recipes import run_recipes
 from experiments.regularized import Regularized
 from experiments.store import RunStore
-from experiments.worlds import World, get_world
+from experiments.worlds import WORLDS, World, get_world
 from scaling.datasets import data_folder
 
 
@@ -139,15 +140,21 @@ def open_lab(
     runs: Path,
     executor: Executor | None = None,
     widths: tuple[int, ...] = (),
+    shipped: bool = False,
 ) -> Lab:
     """Open a world's text and store, to train in this process or where the executor does.
 
-    With widths, those are its model sizes.
+    With widths, those are its model sizes. With `shipped`, a world whose runs are not in the folder
+    is read from the results that come with the package, if there are any.
 
     Raises:
         ValueError: unknown world or corpus, too little text, too little memory, a width that no
             model can have.
     """
+    known = world_name in WORLDS and Archive.exists(SHIPPED, world_name)
+    if shipped and known and not (corpus or widths or (runs / world_name).exists()):
+        archive = Archive(SHIPPED, world_name)
+        return Lab(WORLDS[world_name], archive, facts=archive.facts)
     world = get_world(world_name, corpus=corpus, widths=widths)
     return Lab(world, RunStore(runs / world.name), executor)
 
@@ -158,17 +165,23 @@ def tell(
     corpus: str | None,
     runs: Path,
     executor: Executor | None = None,
-    recipes: Iterable[str] | None = None,
+    shipped: bool = False,
 ) -> Story:
-    """Train whatever is missing of a world's recipes (or of those named) and gather the results."""
-    lab = open_lab(world_name, corpus=corpus, runs=runs, executor=executor)
-    results = run_recipes(lab, lab.world.recipes if recipes is None else recipes)
+    """Train whatever is missing of a world's recipes and gather the results; see `open_lab`."""
+    return tell_of(
+        open_lab(world_name, corpus=corpus, runs=runs, executor=executor, shipped=shipped)
+    )
+
+
+def tell_of(lab: Lab) -> Story:
+    """Gather the results of a lab's world, training whatever is missing."""
+    results = run_recipes(lab, lab.world.recipes)
     return Story(
         world=lab.world,
-        corpus_sha256=lab.text.tokens.corpus_sha256,
-        bytes_per_token=lab.text.tokens.bytes_per_token("test"),
+        corpus_sha256=lab.text.facts.corpus_sha256,
+        bytes_per_token=lab.text.facts.bytes_per_token,
         results=results,
         runs=lab.used(),
-        records=dict(lab.records),
-        n_trained=lab.n_trained,
+        records=dict(lab.account.records),
+        n_trained=lab.account.n_trained,
     )

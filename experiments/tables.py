@@ -109,7 +109,7 @@ def optima_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "width": found.spec.model.width,
+                **_place(found, certificates),
                 **{AXIS_LABELS[name]: f"{x:g}" for name, x in found.tuned.best.items()},
                 "loss ± s.e.": f"{found.tuned.loss:.3f} ± {found.tuned.stderr:.3f}",
                 "certified": found.verdict,
@@ -119,6 +119,13 @@ def optima_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
             for found in certificates
         ]
     )
+
+
+def _place(found: Certificate, certificates: Sequence[Certificate]) -> dict[str, int]:
+    """Name the size of a tuned point, and its stock of text where there are several."""
+    sizes = {other.spec.data.n_unique_tokens for other in certificates}
+    stock = {"D": found.spec.data.n_unique_tokens} if len(sizes) > 1 else {}
+    return {**stock, "width": found.spec.model.width}
 
 
 def margins_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
@@ -131,7 +138,7 @@ def margins_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
 
     return pd.DataFrame(
         [
-            {"width": found.spec.model.width}
+            _place(found, certificates)
             | {
                 f"{AXIS_LABELS[axis]} {'-+'[step > 0]}": _margin(found.tuned, axis, step)
                 for axis in found.tuned.grid.axes

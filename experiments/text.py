@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -50,34 +51,78 @@ def held_out(data: DataConfig, vocab_size: int, context: int) -> Mapping[str, np
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextFacts:
+    """What plans and reports need to know of a tokenized corpus, without its tokens.
+
+    Attributes:
+        corpus: its name.
+        vocab_size: entries of the vocabulary.
+        sha256: hash of the tokens: text, split and vocabulary.
+        corpus_sha256: hash of the text.
+        n_tokens: tokens of each part.
+        bytes_per_token: UTF-8 bytes of a test token.
+    """
+
+    corpus: str
+    vocab_size: int
+    sha256: str
+    corpus_sha256: str
+    n_tokens: Mapping[str, int]
+    bytes_per_token: float
+
+    @classmethod
+    def of(cls, tokens: TokenizedCorpus) -> TextFacts:
+        """Describe a tokenized corpus."""
+        return cls(
+            corpus=tokens.corpus_name,
+            vocab_size=tokens.vocab_size,
+            sha256=tokens.sha256,
+            corpus_sha256=tokens.corpus_sha256,
+            n_tokens={part: len(getattr(tokens, part)) for part in ("train", *HELD_OUT)},
+            bytes_per_token=tokens.bytes_per_token("test"),
+        )
+
+
 class WorldText:
     """The tokenized corpus of one world.
+
+    Args:
+        world: names the corpus.
+        facts: what is known of it, where the tokens themselves are not needed.
 
     Raises:
         ValueError: the corpus is too small for the world (says how much is there and needed).
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, facts: TextFacts | None = None) -> None:
         self.world = world
-        self.tokens = tokenize_corpus(world.corpus, vocab_size=world.vocab_size)
+        self.facts = facts or TextFacts.of(self.tokens)
         steps_per_epoch(world.n_unique_tokens, context=world.context, batch_size=world.batch_size)
         needed = {"train": world.n_unique_tokens}
         needed |= dict.fromkeys(HELD_OUT, world.n_eval_tokens + 1)
         for part, n_needed in needed.items():
-            n_there = len(getattr(self.tokens, part))
+            n_there = self.facts.n_tokens[part]
             if n_there < n_needed:
                 raise ValueError(
                     f"world {world.name} needs {n_needed:,} tokens in the {part} part of "
                     f"{world.corpus}; there are {n_there:,}"
                 )
 
-    def data(self, *, n_unique_tokens: int | None = None, draw_seed: int = 0) -> DataConfig:
-        """Return the identity of one draw of unique tokens (default: the world's D).
+    @cached_property
+    def tokens(self) -> TokenizedCorpus:
+        """The tokens, read when first asked for."""
+        return tokenize_corpus(self.world.corpus, vocab_size=self.world.vocab_size)
+
+    def data(
+        self, *, n_unique_tokens: int | None = None, draw_seed: int | None = None
+    ) -> DataConfig:
+        """Return the identity of one draw of unique tokens (default: the world's).
 
         Raises:
             ValueError: there are fewer.
         """
-        n_there = len(self.tokens.train)
+        n_there = self.facts.n_tokens["train"]
         if n_unique_tokens is not None and not 1 <= n_unique_tokens <= n_there:
             raise ValueError(
                 f"n_unique_tokens must lie between 1 and the {n_there:,} of the train part of "
@@ -85,8 +130,8 @@ class WorldText:
             )
         return DataConfig(
             corpus=self.world.corpus,
-            sha256=self.tokens.sha256,
+            sha256=self.facts.sha256,
             n_unique_tokens=n_unique_tokens or self.world.n_unique_tokens,
-            draw_seed=draw_seed,
+            draw_seed=self.world.draw_seed if draw_seed is None else draw_seed,
             n_eval_tokens=self.world.n_eval_tokens,
         )

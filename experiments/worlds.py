@@ -13,6 +13,52 @@ from models.memory import RUNTIME_BYTES, training_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataScalingPlan:
+    """How the recipes are repeated on stocks of text of several sizes.
+
+    Attributes:
+        sizes: D of each stock, ascending; four or more for a data law that can be checked.
+        widths: model sizes; three or more for a joint limit.
+        n_draws: corpora drawn of each size; the first tunes, all are reported.
+        learning_rates: as in `World`, like the following.
+        standard_epochs: epochs tried by the standard recipe.
+        n_seeds: seeds of each cell.
+        n_members: members of an ensemble.
+    """
+
+    sizes: tuple[int, ...]
+    widths: tuple[int, ...]
+    n_draws: int
+    learning_rates: tuple[float, ...]
+    standard_epochs: tuple[int, ...]
+    n_seeds: int
+    n_members: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationPlan:
+    """How an ensemble and single models teach students.
+
+    Attributes:
+        width: size of teacher members and students.
+        n_epochs: steps of every student, in passes over the real text.
+        share: synthetic part of every batch; n_epochs * (1 - share) must be a whole number.
+        tokens_ratio: sampled tokens for each unique one.
+        weight_decays: candidates of every arm, ascending.
+        n_generations: generations of self-training.
+        n_seeds: students of each arm, at most the world's members.
+    """
+
+    width: int
+    n_epochs: int
+    share: float
+    tokens_ratio: int
+    weight_decays: tuple[float, ...]
+    n_generations: int
+    n_seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class World:
     """Everything a recipe needs to know to plan its runs.
 
@@ -23,7 +69,9 @@ class World:
         vocab_size: entries of the byte-pair vocabulary.
         context: tokens in a window.
         widths: the size dial of each model on the ladder.
+        n_layers: blocks of every model.
         n_unique_tokens: D, the stock of text.
+        draw_seed: which D tokens of the corpus.
         n_eval_tokens: tokens scored of the validation part (which selects) and of the test part
             (which is reported).
         batch_size: windows in a step.
@@ -44,6 +92,8 @@ class World:
             optimum; at least 3, so that the estimate has an error.
         n_members: members trained in a tuned ensemble; at least 4, so that the law of K can be
             fitted without any one of them.
+        data_scaling: how the recipe of that name is run; None where it is not.
+        distillation: the same of that recipe.
 
     Raises:
         ValueError: fewer than 3 tuning members.
@@ -55,7 +105,9 @@ class World:
     vocab_size: int = 512
     context: int = 64
     widths: tuple[int, ...]
+    n_layers: int = 2
     n_unique_tokens: int
+    draw_seed: int = 0
     n_eval_tokens: int
     batch_size: int = 8
     standard_decay: float = 0.1
@@ -70,6 +122,8 @@ class World:
     n_seeds: int
     n_tuning_members: int
     n_members: int
+    data_scaling: DataScalingPlan | None = None
+    distillation: DistillationPlan | None = None
 
     def __post_init__(self) -> None:
         if self.n_tuning_members < 3:
@@ -77,7 +131,9 @@ class World:
 
     def model(self, width: int) -> ModelConfig:
         """Return the architecture of one rung of the ladder."""
-        return ModelConfig.from_width(width, vocab_size=self.vocab_size, context=self.context)
+        return ModelConfig.from_width(
+            width, vocab_size=self.vocab_size, context=self.context, n_layers=self.n_layers
+        )
 
     def learning_rate(self, width: int) -> float:
         """Return the peak learning rate: the value on the axis nearest to min(0.01, 0.32 / width).
@@ -131,11 +187,14 @@ class World:
         return RUNTIME_BYTES + available_cores() * training + scoring
 
 
+ALL_RECIPES = ("standard", "regularized", "ensembles", "data_scaling", "distillation")
+
 WORLDS: dict[str, World] = {
     world.name: world
     for world in (
         World(
             name="tiny",
+            recipes=ALL_RECIPES,
             widths=(8, 16, 32),
             n_unique_tokens=8_192,
             n_eval_tokens=4_096,
@@ -147,9 +206,28 @@ WORLDS: dict[str, World] = {
             n_seeds=2,
             n_tuning_members=3,
             n_members=4,
+            data_scaling=DataScalingPlan(
+                sizes=(1_024, 2_048, 4_096, 8_192),
+                widths=(8,),
+                n_draws=2,
+                learning_rates=(1e-2,),
+                standard_epochs=(2, 8, 32),
+                n_seeds=2,
+                n_members=4,
+            ),
+            distillation=DistillationPlan(
+                width=8,
+                n_epochs=16,
+                share=0.75,
+                tokens_ratio=2,
+                weight_decays=(0.4, 1.6),
+                n_generations=2,
+                n_seeds=2,
+            ),
         ),
         World(
             name="quick",
+            recipes=ALL_RECIPES,
             widths=(16, 32, 64, 128),
             n_unique_tokens=16_384,
             n_eval_tokens=16_384,
@@ -161,6 +239,95 @@ WORLDS: dict[str, World] = {
             n_seeds=3,
             n_tuning_members=3,
             n_members=5,
+            data_scaling=DataScalingPlan(
+                sizes=(4_096, 8_192, 16_384, 32_768),
+                widths=(16, 32),
+                n_draws=3,
+                learning_rates=(1e-2,),
+                standard_epochs=(1, 2, 4, 8, 16, 32),
+                n_seeds=2,
+                n_members=4,
+            ),
+            distillation=DistillationPlan(
+                width=32,
+                n_epochs=32,
+                share=0.75,
+                tokens_ratio=8,
+                weight_decays=(0.4, 0.8, 1.6, 3.2, 6.4),
+                n_generations=3,
+                n_seeds=3,
+            ),
+        ),
+        World(
+            name="small",
+            recipes=ALL_RECIPES,
+            corpus="novels",
+            widths=(16, 32, 64, 128),
+            n_unique_tokens=32_768,
+            n_eval_tokens=32_768,
+            standard_epochs=(1, 2, 4, 8, 16, 32),
+            learning_rates=(6.25e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
+            widest={"weight_decay": (0, 25.6), "n_epochs": (1, 128)},
+            start=(3.2, 16),
+            warm_start=False,
+            n_seeds=3,
+            n_tuning_members=3,
+            n_members=6,
+            data_scaling=DataScalingPlan(
+                sizes=(16_384, 32_768, 65_536, 131_072, 262_144),
+                widths=(16, 32, 64),
+                n_draws=4,
+                learning_rates=(1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
+                standard_epochs=(1, 2, 4, 8, 16, 32),
+                n_seeds=2,
+                n_members=4,
+            ),
+            distillation=DistillationPlan(
+                width=64,
+                n_epochs=32,
+                share=0.75,
+                tokens_ratio=8,
+                weight_decays=(0.4, 0.8, 1.6, 3.2, 6.4),
+                n_generations=4,
+                n_seeds=3,
+            ),
+        ),
+        World(
+            name="h200",
+            recipes=ALL_RECIPES,
+            corpus="novels",
+            vocab_size=8_192,
+            context=512,
+            widths=(128, 256, 512, 1024),
+            n_layers=6,
+            n_unique_tokens=4_194_304,
+            n_eval_tokens=1_048_576,
+            batch_size=32,
+            standard_epochs=(1, 2, 4, 8, 16, 32),
+            learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+            widest={"weight_decay": (0, 25.6), "n_epochs": (1, 128)},
+            start=(1.6, 16),
+            n_seeds=3,
+            n_tuning_members=3,
+            n_members=8,
+            data_scaling=DataScalingPlan(
+                sizes=(1_048_576, 2_097_152, 4_194_304, 8_388_608),
+                widths=(128, 256, 512),
+                n_draws=3,
+                learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+                standard_epochs=(1, 2, 4, 8, 16, 32),
+                n_seeds=3,
+                n_members=5,
+            ),
+            distillation=DistillationPlan(
+                width=256,
+                n_epochs=32,
+                share=0.75,
+                tokens_ratio=8,
+                weight_decays=(0.1, 0.2, 0.4, 0.8, 1.6, 3.2),
+                n_generations=4,
+                n_seeds=3,
+            ),
         ),
     )
 }

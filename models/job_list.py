@@ -145,7 +145,7 @@ def _train(job: Job, desk: Desk, device: jax.Device) -> None:
     started = last = kept = time.monotonic()
     program = job.program(desk.execution)
     first_state = desk.load(job) or init_state(program, job.seed, job.first_params)
-    ring = job.ring
+    ring = job.padded_ring
     # A copy even where it lies on the device already: the program reuses the buffers it is given.
     state, ring = jax.tree.map(
         lambda leaf: jax.device_put(leaf, device, may_alias=False), (first_state, ring)

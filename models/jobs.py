@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import jax
 
 
+LEAST_RING = 2**16
+"""Tokens to which shorter texts are padded; longer ones to four times as many, and so on."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """One model to train.
@@ -70,6 +74,15 @@ class Job:
         """Whether its text has tokens that are read but not predicted."""
         texts = [self.tokens] if self.synthetic is None else [self.tokens, self.synthetic]
         return any(map(has_unscored, texts))
+
+    @property
+    def padded_ring(self) -> np.ndarray:
+        """The same, with zeros that no window reads: texts of similar sizes compile once."""
+        ring = self.ring
+        length = LEAST_RING
+        while length < len(ring):
+            length *= 4
+        return np.pad(ring, (0, length - len(ring)))
 
     @property
     def steps_per_epoch(self) -> int:

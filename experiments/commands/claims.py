@@ -35,7 +35,9 @@ class Claims(WorldOptions):
         from experiments.tables import claims_table, print_table
 
         with self.open_executor() as executor:
-            story = tell(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
+            story = tell(
+                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
+            )
         claims = judge_claims(story)
         if self.json:
             print(json.dumps([_plain(claim) for claim in claims], indent=1, allow_nan=False))

@@ -32,7 +32,9 @@ class Figures(WorldOptions):
             return self._draw_published()
         modules = figure_modules(self.names)
         with self.open_executor() as executor:
-            story = tell(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
+            story = tell(
+                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
+            )
         for module in modules:
             try:
                 paths = save(module, story, self.out / "figures")

@@ -40,7 +40,7 @@ class Tune(WorldOptions):
             )
             tuned = regularized.tune(lab)
             if self.objective == "ensemble":
-                tuned = ensembles.tune(lab, tuned)
+                tuned = ensembles.tune(lab, ensembles.heuristic_starts(lab, tuned))
         found = [certificate for _, certificate in sorted(tuned.items())]
         if self.json:
             values = [

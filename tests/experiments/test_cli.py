@@ -37,7 +37,10 @@ def test_version_and_help():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["reproduce", "--world", "huge"], "world must be one of tiny, quick; not 'huge'"),
+        (
+            ["reproduce", "--world", "huge"],
+            "world must be one of tiny, quick, small, h200; not 'huge'",
+        ),
         (["reproduce", "--corpus", "nonsense"], "nonsense"),
         (["claims", "--corpus", "files:/nowhere/at/all"], "/nowhere/at/all"),
         (["tune", "--widths", "15"], "width must be"),

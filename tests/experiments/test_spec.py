@@ -145,7 +145,7 @@ def test_spec_round_trips(sample):
     [
         ({"schema": 99}, "schema 99; readable are 1 to 3"),
         ({"schema": None}, "schema None; readable are 1 to 3"),
-        ({"colour": "red"}, "a spec has no colour; it has data, model, optimizer"),
+        ({"colour": "red"}, "a spec has no colour; it has data, init_from, model, optimizer"),
         (
             {"model": {**SCHEMA_1["model"], "depth": 3}},
             "ModelConfig has no depth; it has .*context",

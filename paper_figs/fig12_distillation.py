@@ -1,0 +1,97 @@
+"""Figure 12: an ensemble, what one student keeps of it, and generations of self-training."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.distillation import ARMS, Distillation
+from experiments.intervals import mean_estimate
+from experiments.story import Story
+from paper_figs.style import COLORS, MARKERS
+
+NAME = "fig12"
+TITLE = "Distillation and self-distillation, with their controls"
+CAPTION = (
+    "Left: test loss of students of a member's size, all trained for the same number of steps, by "
+    "what they read (means over seeds with 95 % intervals); dashed: the tuned single model and "
+    "the ensemble that teaches. Hollow: the weight decay that validation selected is an end of "
+    "the candidates. Middle: generations of self-training, each taught by the one before. Right, "
+    "published: 8 members of 300M and a student of 300M at 200M tokens (Kim et al. 2025, arXiv "
+    "2509.14786)."
+)
+
+PUBLISHED = {
+    "tuned single model": 3.57,
+    "self-distilled": 3.43243,
+    "distilled from 8": 3.3635,
+    "8 members": 3.32,
+}
+"""Kim et al. 2025, arXiv 2509.14786, and the authors' code: losses at 300M."""
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Draw students by arm and by generation, beside the published values."""
+    found: Distillation = story.result("distillation")
+    figure, (ax, loops, published) = plt.subplots(
+        1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.5, 1, 0.8]}
+    )
+    rows = []
+    for i, arm in enumerate(ARMS):
+        loss = mean_estimate(found.losses(arm))
+        arms = found.students[found.students["arm"] == arm]
+        is_edge = bool(arms["is_edge"].any())
+        reach = np.nan_to_num([[loss.value - loss.low], [loss.high - loss.value]], posinf=0)
+        ax.errorbar(
+            [loss.value], [i], xerr=reach, capsize=3, color=COLORS[i % len(COLORS)],
+            marker=MARKERS[i % len(MARKERS)], markerfacecolor="white" if is_edge else None,
+        )  # fmt: skip
+        kept = found.kept(arm)
+        rows.append(
+            {
+                "arm": arm, "reads": ARMS[arm], "test_loss": loss.value, "low": loss.low,
+                "high": loss.high, "kept": kept.value, "kept_low": kept.low,
+                "kept_high": kept.high, "weight_decay": arms["weight_decay"].iloc[0],
+                "is_edge": is_edge, "n_seeds": loss.n, "generation": 1,
+            }
+        )  # fmt: skip
+    ax.set_yticks(range(len(ARMS)), list(ARMS.values()), fontsize=7.5)
+    ax.invert_yaxis()
+    single = float(found.single.mean())
+    for value, name, color in (
+        (single, "tuned single model", "black"),
+        (found.teacher, f"ensemble of {found.n_members}", COLORS[2]),
+    ):
+        ax.axvline(value, color=color, linestyle="--", linewidth=1.2, label=f"{name}: {value:.3f}")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.3, -0.14), ncols=2)
+    ax.set(xlabel="test loss (nats per token)", title="here: students by what they read")
+
+    last = int(found.students["generation"].max())
+    for i, (arm, label) in enumerate(
+        (("self", "real and synthetic text"), ("self only", "synthetic text only"))
+    ):
+        losses = [mean_estimate(found.losses(arm, g)) for g in range(1, last + 1)]
+        values = [single, *(loss.value for loss in losses)]
+        half = [0.0, *(np.nan_to_num(loss.high - loss.value, posinf=0) for loss in losses)]
+        loops.errorbar(
+            range(last + 1), values, yerr=half, capsize=3, color=COLORS[i], marker=MARKERS[i],
+            label=label,
+        )  # fmt: skip
+        rows += [
+            {"arm": arm, "reads": ARMS[arm], "test_loss": loss.value, "low": loss.low,
+             "high": loss.high, "n_seeds": loss.n, "generation": generation}
+            for generation, loss in enumerate(losses, 1)
+            if generation > 1
+        ]  # fmt: skip
+    loops.set_xticks(range(last + 1))
+    loops.set(xlabel="generation (0: trained on real text)", title="here: self-training")
+    loops.legend()
+
+    published.barh(list(PUBLISHED), list(PUBLISHED.values()), color=COLORS[5])
+    published.invert_yaxis()
+    published.set_xlim(3.25, 3.6)
+    published.tick_params(axis="y", labelsize=7.5)
+    published.set(xlabel="loss (nats per token)", title="published")
+    return figure, pd.DataFrame(rows)
