@@ -13,7 +13,7 @@ import pandas as pd
 
 from experiments.archive import Archive, NotShipped
 from experiments.executors import Executor
-from experiments.records import keep_record
+from experiments.records import ensemble_identity, keep_record
 from experiments.spec import RunSpec, SyntheticConfig, digest
 from experiments.store import RunStore
 from experiments.sweep import run_sweep
@@ -22,10 +22,6 @@ from experiments.worlds import World
 from models.config import OptimizerConfig, TrainConfig
 
 ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
-
-
-SCORES_VERSION = 1
-"""Raise it when the scoring of ensembles changes, so that kept scores are not used again."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -129,7 +125,10 @@ class Lab:
 
     def train(self, specs: Iterable[RunSpec], *, title: str) -> pd.DataFrame:
         """Train what is missing of these runs and return all of them, see `RunStore.frame`."""
-        wanted = {spec.run_id: spec.labeled(self.account.labels) for spec in specs}
+        wanted = {}
+        for spec in specs:
+            known = self.account.runs.get(spec.run_id, spec)
+            wanted[spec.run_id] = known.labeled(self.account.labels)
         self.account.runs |= wanted
         if isinstance(self.store, RunStore):
             self.account.n_trained += run_sweep(
@@ -182,8 +181,7 @@ class Lab:
             "0,2"), `n_members`, `average` ("logit" or "probability"), `validation_loss` and
             `test_loss` in nats per token.
         """
-        identity = [SCORES_VERSION, *(spec.run_id for spec in specs)]
-        rows = self.remember("ensembles", identity, lambda: self._score(specs))
+        rows = self.remember("ensembles", ensemble_identity(specs), lambda: self._score(specs))
         return pd.DataFrame(rows, columns=ENSEMBLE_COLUMNS)
 
     def _score(self, specs: Sequence[RunSpec]) -> list[dict[str, object]]:

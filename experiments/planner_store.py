@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from experiments.files import read_json
 from experiments.intervals import mean_estimate
 from experiments.planner import Option, Plan, Range, make_plan
 from experiments.quantities import human
+from experiments.records import ensemble_identity
 from experiments.rows import OURS, SETTINGS
 from experiments.store import RunStore
 from experiments.worlds import World
@@ -181,7 +181,7 @@ def _specs(store: RunStore, run_ids: Sequence[str]) -> list[RunSpec]:
 def _scores(store: RunStore, specs: list[RunSpec]) -> pd.DataFrame | None:
     """The kept scores of the largest ensemble of a cell's first seeds."""
     for n_members in range(len(specs), 1, -1):
-        rows = read_json(store.ensemble_path(specs[:n_members]))
+        rows = store.record("ensembles", ensemble_identity(specs[:n_members]))
         if rows is not None:
             return pd.DataFrame(rows)
     return None

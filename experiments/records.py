@@ -6,11 +6,20 @@ that decides what is measured. Runs are named by their ids, so a record never go
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.files import read_json, storing, write_json
-from experiments.spec import digest
+from experiments.spec import RunSpec, digest
+
+SCORES_VERSION = 1
+"""Raise it when the scoring of ensembles changes, so that kept scores are not used again."""
+
+
+def ensemble_identity(members: Sequence[RunSpec]) -> list[object]:
+    """Return what decides the scores of an ensemble; they are records of the kind "ensembles"."""
+    return [SCORES_VERSION, *(spec.run_id for spec in members)]
 
 
 def record_path(root: Path, kind: str, identity: Any) -> Path:

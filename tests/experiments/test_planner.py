@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
-from experiments.files import write_json
 from experiments.planner_laws import (
     PUBLISHED_TOKENS,
     loss_at,
@@ -21,6 +20,7 @@ from experiments.planner_laws import (
 )
 from experiments.planner_published import published_plan
 from experiments.planner_store import store_plan
+from experiments.records import ensemble_identity, keep_record
 from experiments.spec import RunSpec
 from experiments.store import RunStore
 from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES
@@ -191,7 +191,7 @@ def test_the_largest_scored_ensemble_is_a_recipe(tmp_path, sample):
         for members, n, loss in (("0", 1, 3.0), ("1", 1, 3.2), ("0,1", 2, 2.8))
         for how in ("logit", "probability")
     ]  # fmt: skip
-    write_json(store.ensemble_path(specs[:2]), scores)
+    keep_record(store.root, "ensembles", ensemble_identity(specs[:2]), scores)
     option = by_recipe(store_plan(tmp_path, 1024))["ensembles"]
     assert option.loss.value == pytest.approx(2.8)
     assert "2 of N" in option.note

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.archive import Archive, NotShipped, write_archive
 from experiments.claims import judge_claims
+from experiments.lab import Lab
+from experiments.recipes import RECIPES
 from experiments.report import is_current, side_by_side, tuned_points, write_report
 from experiments.store import RunStore
-from experiments.story import tell
+from experiments.story import open_lab, tell, tell_of
 
 # A world is trained before the first test: half a minute where cores are free, longer elsewhere.
 pytestmark = pytest.mark.timeout(900)
@@ -23,8 +26,13 @@ def runs_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def story(runs_folder):
-    return tell("tiny", corpus=None, runs=runs_folder)
+def lab(runs_folder):
+    return open_lab("tiny", corpus=None, runs=runs_folder)
+
+
+@pytest.fixture(scope="module")
+def story(lab):
+    return tell_of(lab)
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +223,42 @@ def test_a_run_is_explained_by_its_folder(story, runs_folder):
     assert result["provenance"]["packages"]["jax"]
     assert result["n_tokens_seen"] == row["n_epochs"] * story.world.n_unique_tokens
     assert result["tokens_per_second"] > 0
+
+
+def test_every_recipe_has_told_its_part_and_labelled_its_runs(story):
+    assert list(story.results) == [*story.world.recipes]
+    assert set(story.world.recipes) <= set(RECIPES)
+    labels = {label for labels in story.runs["recipes"] for label in labels.split(",")}
+    assert labels == set(story.world.recipes)
+
+
+def test_shipped_results_tell_the_same_story(lab, story, tmp_path, monkeypatch):
+    """Without text, weights or training: same figures' numbers, same claims."""
+    write_archive(lab, tmp_path)
+    archive = Archive(tmp_path, "tiny")
+    monkeypatch.setattr("experiments.text.tokenize_corpus", None)
+    other_lab = Lab(story.world, archive, facts=archive.facts)
+    other = tell_of(other_lab)
+    assert other.n_trained == 0
+    assert other.key == story.key
+    assert judge_claims(other) == judge_claims(story)
+    columns = ["run_id", "test_loss", "recipes", "git_revision", "packages"]
+    pd.testing.assert_frame_equal(other.runs[columns], story.runs[columns])
+    stranger = other_lab.spec(width=8, weight_decay=0.123, n_epochs=2, seed=0)
+    with pytest.raises(NotShipped, match="lack run"):
+        other_lab.train([stranger], title="not shipped")
+    with pytest.raises(NotShipped, match="weights"):
+        archive.params(stranger)
+
+
+def test_data_laws_and_students_come_from_the_runs(story):
+    scaling, distilled = story.result("data_scaling"), story.result("distillation")
+    assert scaling.sizes == list(story.world.data_scaling.sizes)
+    for size in scaling.sizes:
+        assert scaling.loss("ensemble", size).value < scaling.loss("regularized", size).value
+    losses = [scaling.loss("regularized", size).value for size in scaling.sizes]
+    assert losses == sorted(losses, reverse=True)
+    students = distilled.students
+    assert len(students) == (7 + 2) * story.world.distillation.n_seeds
+    first = students[students["generation"] == 1].groupby("arm")["n_epochs"].first()
+    assert first["real"] == first["soft"] == first["ensemble only"] == 4 * first["ensemble"]
