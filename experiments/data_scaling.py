@@ -23,9 +23,10 @@ from experiments.grid import Point
 from experiments.intervals import Estimate, jackknife, mean_estimate
 from experiments.lab import Lab
 from experiments.limits import LOSS, ROW_LOSS, K, N
+from experiments.plans import DataScalingPlan
 from experiments.regularized import Regularized
 from experiments.standard import Standard
-from experiments.worlds import DataScalingPlan, World
+from experiments.worlds import World
 from scaling import FitResult, data_efficiency, data_multiplier, fit_law
 from scaling.efficiency import DataEfficiency
 from scaling.fit import best_parameters

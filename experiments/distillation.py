@@ -21,10 +21,10 @@ from experiments.grid import Point
 from experiments.intervals import Estimate, difference, share_of
 from experiments.lab import Lab
 from experiments.limits import LOSS, member_curve
+from experiments.plans import DistillationPlan
 from experiments.regularized import Regularized
 from experiments.spec import RunSpec, SyntheticConfig
 from experiments.text import held_out, unique_tokens
-from experiments.worlds import DistillationPlan
 
 SOFT_VERSION = 1
 """Raise it when soft distillation changes, so that kept scores are not used again."""

@@ -1,4 +1,4 @@
-"""The quick story's direction on a world of half a minute, end to end."""
+"""The quick story's direction on a world of a minute, end to end."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ from experiments.report import is_current, side_by_side, tuned_points, write_rep
 from experiments.store import RunStore
 from experiments.story import open_lab, tell, tell_of
 
-# A world is trained before the first test: half a minute where cores are free, longer elsewhere.
+# A world is trained before the first test: a minute where cores are free, longer elsewhere.
 pytestmark = pytest.mark.timeout(900)
 
 
