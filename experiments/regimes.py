@@ -36,6 +36,30 @@ def gains(story: Story) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def optima(story: Story) -> pd.DataFrame:
+    """Lay out where the searches ended on every stock.
+
+    Returns:
+        A row a certificate: `objective` ("standard", "single" or "ensemble"), `n_unique_tokens`,
+        `width`, `n_per_token`, `learning_rate`, `weight_decay`, `n_epochs`, `certified`.
+    """
+    found: DataScaling = story.result("data_scaling")
+    return pd.DataFrame(
+        [
+            {
+                "objective": one.objective,
+                D: size,
+                "width": one.spec.model.width,
+                "n_per_token": one.spec.model.n_params_non_embedding / size,
+                **one.tuned.best,
+                "certified": one.tuned.certified,
+            }
+            for size in found.sizes
+            for one in found.certificates[size]
+        ]
+    )
+
+
 def slope(table: pd.DataFrame, step: str) -> Estimate:
     """Return the slope of a gain per tenfold N/D, with the interval of a straight line's."""
     fit = stats.linregress(np.log10(table["n_per_token"]), table[step])

@@ -1,4 +1,4 @@
-"""Where in N/D each recipe pays."""
+"""Where in N/D each recipe pays, and where its tuned epochs and weight decay lie."""
 
 from __future__ import annotations
 
@@ -8,29 +8,35 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.data_scaling import D
-from experiments.regimes import STEPS, gains
+from experiments.regimes import STEPS, gains, optima
 from experiments.story import Story
-from paper_figs.style import COLORS, MARKERS, human
+from paper_figs.style import COLORS, MARKERS, UNCERTIFIED, human
 
 NAME = "figN2"
 TITLE = "Where each recipe pays"
 CAPTION = (
-    "Gain in test loss against parameters a unique token, N/D: left, of tuned weight decay, epochs "
-    "and learning rate over the standard recipe at its best epochs; right, of an ensemble of "
-    "members tuned for it over the tuned single model of the same size. One point a size of model "
-    "and stock of text, 95 % intervals over draws of the corpus. Nothing like it is published."
+    "Above: gain in test loss against parameters a unique token, N/D: left, of tuned weight decay, "
+    "epochs and learning rate over the standard recipe at its best epochs; right, of an ensemble "
+    "of members tuned for it over the tuned single model of the same size. One point a size of "
+    "model and stock of text, 95 % intervals over draws of the corpus. Below: the epochs and the "
+    f"weight decay that each recipe is tuned to. {UNCERTIFIED} Nothing like it is published."
 )
 TITLES = {
-    "regularization": "tuned over standard",
-    "ensembles": "ensemble over tuned single model",
+    "regularization": "gain: tuned over standard",
+    "ensembles": "gain: ensemble over tuned single model",
+}
+LABELS = {
+    "standard": "standard recipe",
+    "single": "tuned single model",
+    "ensemble": "members of an ensemble",
 }
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw the gains against N/D."""
-    table = gains(story)
-    figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.2))
-    for ax, step in zip(panels, STEPS, strict=True):
+    """Draw gains and tuned settings against N/D."""
+    table, points = gains(story), optima(story)
+    figure, (above, below) = plt.subplots(2, 2, figsize=(9.2, 7.2), sharex=True)
+    for ax, step in zip(above, STEPS, strict=True):
         for i, (size, rows) in enumerate(table.groupby(D)):
             ends = [rows[step] - rows[f"{step}_low"], rows[f"{step}_high"] - rows[step]]
             reach = np.where(np.isfinite(ends), ends, 0)
@@ -39,8 +45,36 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
                 marker=MARKERS[i % 7], label=f"D = {human(float(str(size)))}",
             )  # fmt: skip
         ax.axhline(0, color="black", linewidth=0.8)
+        ax.set_title(TITLES[step])
+    above[0].set_ylabel("gain in test loss (nats per token)")
+    above[0].legend()
+    for ax, setting, objectives in (
+        (below[0], "n_epochs", ("standard", "single", "ensemble")),
+        (below[1], "weight_decay", ("single", "ensemble")),
+    ):
+        for objective in objectives:
+            i = list(LABELS).index(objective)
+            _draw_optima(ax, points[points["objective"] == objective], setting, objective, i)
         ax.set_xscale("log")
-        ax.set(xlabel="parameters a unique token, N/D", title=TITLES[step])
-    panels[0].set_ylabel("gain in test loss (nats per token)")
-    panels[0].legend()
-    return figure, table
+        ax.set_yscale("symlog" if (points[setting] == 0).any() else "log", base=2)
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.set_xlabel("parameters a unique token, N/D")
+    below[0].set(ylabel="epochs", title="tuned epochs")
+    below[1].set(ylabel="weight decay", title="tuned weight decay (standard: 0.1)")
+    below[0].legend()
+    chosen = points.rename(columns={"objective": "of"}).assign(what="optimum")
+    return figure, pd.concat([table.assign(what="gain"), chosen], ignore_index=True)
+
+
+def _draw_optima(ax: plt.Axes, rows: pd.DataFrame, setting: str, objective: str, i: int) -> None:
+    """Draw tuned values as points, a little apart so that ties can be seen; hollow uncertified."""
+    x = rows["n_per_token"] * (1 + 0.06 * (i - 1))
+    ax.plot(
+        x, rows[setting], linestyle="none", color=COLORS[i], marker=MARKERS[i],
+        label=LABELS[objective],
+    )  # fmt: skip
+    doubtful = ~rows["certified"].to_numpy(bool)
+    ax.plot(
+        x[doubtful], rows[setting][doubtful], linestyle="none", marker=MARKERS[i],
+        markeredgecolor=COLORS[i], markerfacecolor="white", label="_uncertified",
+    )  # fmt: skip
