@@ -9,7 +9,6 @@ validation loss of its first seed, and is then trained from every seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,30 +135,20 @@ class _School:
 
     def choose(self) -> dict[str, float]:
         """Return the weight decay of each arm that validation selects, by the first seed."""
-        found = {
-            (arm, decay): self._scores(arm, self._specs(arm, decay, seeds=[0]))
-            for arm, decay in self._train_first_seeds()
-        }
-        return {
-            arm: min(
-                self.plan.weight_decays,
-                key=lambda decay: found[arm, decay]["validation_loss"].fillna(np.inf).iloc[0],
-            )
+        decays = self.plan.weight_decays
+        first = {
+            arm: [spec for decay in decays for spec in self._specs(arm, decay, seeds=[0])]
             for arm in ARMS
         }
-
-    def _train_first_seeds(self) -> list[tuple[str, float]]:
-        candidates = [(arm, decay) for arm in ARMS for decay in self.plan.weight_decays]
         self.lab.train(
-            [
-                spec
-                for arm, decay in candidates
-                if arm != "soft"
-                for spec in self._specs(arm, decay, seeds=[0])
-            ],
+            [spec for arm, specs in first.items() if arm != "soft" for spec in specs],
             title="choosing the students' weight decay",
         )
-        return candidates
+        chosen = {}
+        for arm, specs in first.items():
+            losses = self._scores(arm, specs)["validation_loss"].fillna(np.inf)
+            chosen[arm] = decays[int(losses.to_numpy().argmin())]
+        return chosen
 
     def trained(
         self, arm: str, decay: float, *, generation: int, teachers: Sequence[str] | None
@@ -219,30 +208,21 @@ class _School:
         columns = ["run_id", "validation_loss", LOSS]
         if arm != "soft":
             return self.lab.train(specs, title=f"students: {ARMS[arm]}")[columns]
-        with ThreadPoolExecutor(self._n_devices()) as pool:
-            return pd.DataFrame(pool.map(self._soft, range(len(specs)), specs), columns=columns)
+        scores = self.lab.on_devices(self._soft, specs)
+        return pd.DataFrame(scores, columns=columns).astype(dict.fromkeys(columns[1:], float))
 
-    @staticmethod
-    def _n_devices() -> int:
-        import jax
-
-        return jax.local_device_count()
-
-    def _soft(self, at: int, spec: RunSpec) -> dict[str, Any]:
+    def _soft(self, spec: RunSpec) -> dict[str, Any]:
         """Score a student of the ensemble's predictions; the score is kept, not the student."""
         teachers = [member.run_id for member in self.members]
         identity = [SOFT_VERSION, spec.run_id, teachers]
-        scores = self.lab.remember("soft", identity, lambda: self._distill(at, spec))
+        scores = self.lab.remember("soft", identity, lambda: self._distill(spec))
         return {"run_id": "", **scores}
 
-    def _distill(self, at: int, spec: RunSpec) -> dict[str, float]:
-        import jax
-
+    def _distill(self, spec: RunSpec) -> dict[str, float | None]:
         from models.distill import distill_soft
         from models.evaluate import held_out_loss
 
-        devices = jax.local_devices()
-        with jax.default_device(devices[at % len(devices)]):
+        try:
             student = distill_soft(
                 spec.model,
                 [(member.model, self.lab.store.params(member)) for member in self.members],
@@ -251,8 +231,10 @@ class _School:
                 train=spec.train,
                 seed=spec.seed,
             )
-            windows = held_out(spec.data, spec.model.vocab_size, spec.model.context)
-            return {
-                f"{part}_loss": float(held_out_loss(spec.model, student.params, windows[part]))
-                for part in ("validation", "test")
-            }
+        except FloatingPointError:  # diverged, as a run may
+            return {"validation_loss": None, LOSS: None}
+        windows = held_out(spec.data, spec.model.vocab_size, spec.model.context)
+        return {
+            f"{part}_loss": float(held_out_loss(spec.model, student.params, windows[part]))
+            for part in ("validation", "test")
+        }

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,10 @@ from experiments.worlds import World
 from models.config import OptimizerConfig, TrainConfig
 
 ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -163,15 +167,22 @@ class Lab:
         Returns:
             A table for each group, see `ensemble`.
         """
+        return self.on_devices(self.ensemble, groups)
+
+    def on_devices(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Do independent work on finished runs, one item on each device at a time."""
+        if isinstance(self.store, Archive):  # all of it has been done
+            return [work(item) for item in items]
         import jax
 
-        def score(at: int) -> pd.DataFrame:
-            devices = jax.local_devices()
-            with jax.default_device(devices[at % len(devices)]):
-                return self.ensemble(groups[at])
+        devices = jax.local_devices()
 
-        with ThreadPoolExecutor(jax.local_device_count()) as pool:
-            return list(pool.map(score, range(len(groups))))
+        def on_device(at: int) -> Result:
+            with jax.default_device(devices[at % len(devices)]):
+                return work(items[at])
+
+        with ThreadPoolExecutor(len(devices)) as pool:
+            return list(pool.map(on_device, range(len(items))))
 
     def ensemble(self, specs: Sequence[RunSpec]) -> pd.DataFrame:
         """Score every subset of these finished runs; the scores are kept in the store.
