@@ -21,6 +21,8 @@ from experiments.lab import Lab
 from experiments.plans_part2 import part2_plan
 from experiments.spec import RunSpec
 
+IN_ENSEMBLES: tuple[Arm, ...] = ("baseline", "sbp")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrapped:
@@ -106,7 +108,7 @@ def run(lab: Lab) -> Bootstrapped:
     }
     groups = {
         (arm, world): [bench.spec(arm, world, member=i) for i in range(plan.n_members)]
-        for arm, world in product(("baseline", "sbp"), reported)
+        for arm, world in product(IN_ENSEMBLES, reported)
     }
     members = [spec for group in groups.values() for spec in group]
     lab.train([*tried.values(), *members], title="bootstrapped")

@@ -39,6 +39,7 @@ from models.batches import evaluation_windows
 from models.config import OptimizerConfig, TrainConfig
 
 METHODS: tuple[Method, ...] = ("raw", "paraphrase", "entigraph")
+IN_ENSEMBLES: tuple[Method, ...] = ("paraphrase", "entigraph")
 N_SCORED_TOKENS = 4_096
 """Tokens of fresh EntiGraph documents on which runs are scored besides the questions."""
 
@@ -72,7 +73,7 @@ class FactResults:
     """
 
     plan: FactPlan
-    learning_rates: Mapping[str, float]
+    learning_rates: Mapping[Method, float]
     tuning: pd.DataFrame
     answers: pd.DataFrame
     ensembles: pd.DataFrame
@@ -103,7 +104,7 @@ def run(lab: Lab) -> FactResults:
         (method, graph): [
             Cell(method, plan.ensemble_tokens, graph, member) for member in range(plan.n_members)
         ]
-        for method, graph in product(("paraphrase", "entigraph"), range(plan.n_graphs))
+        for method, graph in product(IN_ENSEMBLES, range(plan.n_graphs))
     }
     every = dict.fromkeys([*cells, *(cell for group in groups.values() for cell in group)])
     specs = {cell: bench.spec(cell, rates[cell.method]) for cell in every}

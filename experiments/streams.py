@@ -123,7 +123,7 @@ def keep_stream(root: Path, stream: Stream) -> None:
         return
     arrays = {name: _compact(ids) for name, ids in _arrays(stream).items()}
     with storing(root), replacing(path) as beside:
-        np.savez_compressed(beside, **arrays)
+        np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
 
 
 def read_stream(root: Path, data: DataConfig) -> Stream:

@@ -62,7 +62,7 @@ def be_the_victim(plan: Plan) -> None:
         executor.keep_every = plan.keep_every
         lab = plan.lab(executor)
         lab.train(plan.specs(lab), title=f"victim on {plan.executor}")
-        print(json.dumps(lab.n_trained))
+        print(json.dumps(lab.account.n_trained))
 
 
 @dataclass(kw_only=True)
