@@ -15,6 +15,7 @@ from experiments.recipes import RECIPES
 from experiments.report import is_current, side_by_side, tuned_points, write_report
 from experiments.store import RunStore
 from experiments.story import open_lab, tell, tell_of
+from experiments.worlds import MAIN_RECIPES
 
 # A world is trained before the first test: a minute where cores are free, longer elsewhere.
 pytestmark = pytest.mark.timeout(900)
@@ -229,7 +230,8 @@ def test_every_recipe_has_told_its_part_and_labelled_its_runs(story):
     assert list(story.results) == [*story.world.recipes]
     assert set(story.world.recipes) <= set(RECIPES)
     labels = {label for labels in story.runs["recipes"] for label in labels.split(",")}
-    assert labels == set(story.world.recipes)
+    assert labels <= set(story.world.recipes)
+    assert labels >= set(MAIN_RECIPES)  # some others score what these have trained
 
 
 def test_shipped_results_tell_the_same_story(lab, story, tmp_path, monkeypatch):

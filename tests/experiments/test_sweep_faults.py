@@ -66,10 +66,12 @@ def test_killed_workers_and_ctrl_c_lose_and_repeat_nothing(executor, n_kills, st
         assert killed
         assert victim.wait_until(lambda killed=killed: killed & set(victim.owners()))
     status, said, held = victim.interrupt()
-    assert status != 0
-    assert said.splitlines()[-1].startswith("KeyboardInterrupt"), said
-
     store = RunStore(victim.root)
+    if status == 0:  # on a busy machine a sweep may end while the kills are awaited
+        assert n_done(store, specs) == len(specs)
+    else:
+        assert said.splitlines()[-1].startswith("KeyboardInterrupt"), said
+
     unfinished = [spec for spec in specs if not store.is_done(spec)]
     assert not any(store.owner(spec) for spec in specs)
     for spec in unfinished:
