@@ -112,8 +112,7 @@ class DataScaling:
         logs = [self._log_multiplier(recipe, size, [d for d in draws if d != out]) for out in draws]
         value = self._log_multiplier(recipe, size, draws)
         if not np.isfinite([value, *logs]).all():
-            ends = (0.0, np.inf)
-            return Estimate(value=float(np.exp(value)), low=ends[0], high=ends[1], n=len(draws))
+            return Estimate(value=float(np.exp(value)), low=0.0, high=np.inf, n=len(draws))
         found = jackknife(value, [logs])
         low, at, high = np.exp([found.low, found.value, found.high]).tolist()
         return Estimate(value=at, low=low, high=high, n=found.n)
@@ -227,13 +226,15 @@ def _losses(labs: list[Lab], optima: Optima) -> pd.DataFrame:
             rows.append({"recipe": recipe, **place, **means})
         else:
             rows += [{**row, **place} for row in _ensemble_rows(curves[at, name, width])]
-    for at in range(len(labs)):
+    for at, lab in enumerate(labs):
         tables = {
             width: _member_means(table).assign(**{N: world.model(width).n_params_non_embedding})
             for (of, _, width), table in curves.items()
             if of == at
         }
-        rows += _joint_rows(tables, place={D: world.n_unique_tokens, "draw_seed": at})
+        rows += _joint_rows(
+            tables, place={D: world.n_unique_tokens, "draw_seed": lab.world.draw_seed}
+        )
     return pd.DataFrame(rows)
 
 

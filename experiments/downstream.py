@@ -9,7 +9,6 @@ folder, see `models.data_home`; without them nothing is scored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -125,17 +124,12 @@ def run(
     models = list(_models(lab, standard, regularized, ensembles))
     settings = [VERSION, PAIRS_PER_PARADIGM, ITEMS_PER_SET, PAIRS, sorted(CHOICES.values())]
 
-    def score(at: int) -> dict[str, Any]:
-        import jax
-
-        devices = jax.local_devices()
-        with jax.default_device(devices[at % len(devices)]):
-            specs = models[at].specs
-            identity = [settings, [spec.run_id for spec in specs]]
-            return lab.remember("downstream", identity, lambda: _score(lab, specs))
+    def score(model: Model) -> dict[str, Any]:
+        identity = [settings, [spec.run_id for spec in model.specs]]
+        return lab.remember("downstream", identity, lambda: _score(lab, model.specs))
 
     try:
-        found = _on_all_devices(score, len(models))
+        found = lab.on_devices(score, models)
     except CorpusError as error:
         return Downstream(
             models=pd.DataFrame(), paradigms=pd.DataFrame(), n_pairs=0, n_items=0,
@@ -228,13 +222,6 @@ def _tasks(folder: Path) -> tuple[list[MinimalPair], list[list[ChoiceItem]]]:
         )
     pairs = read_minimal_pairs(folder / PAIRS, per_paradigm=PAIRS_PER_PARADIGM)
     return pairs, [read_choices(folder / name)[:ITEMS_PER_SET] for name in CHOICES.values()]
-
-
-def _on_all_devices(score: Any, n: int) -> list[dict[str, Any]]:
-    import jax
-
-    with ThreadPoolExecutor(jax.local_device_count()) as pool:
-        return list(pool.map(score, range(n)))
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:

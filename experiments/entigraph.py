@@ -21,7 +21,7 @@ from experiments.facts.answers import (
     coverage,
     expected_coverage,
 )
-from experiments.facts.plan import TUNING_SEED, FactPlan
+from experiments.facts.plan import FactPlan
 from experiments.facts.questions import CHANCE
 from experiments.facts.streams import (
     STREAMS_VERSION,
@@ -42,9 +42,8 @@ METHODS: tuple[Method, ...] = ("raw", "paraphrase", "entigraph")
 IN_ENSEMBLES: tuple[Method, ...] = ("paraphrase", "entigraph")
 N_SCORED_TOKENS = 4_096
 """Tokens of fresh EntiGraph documents on which runs are scored besides the questions."""
-
-
 SCORED_SEEDS = (1_000_000, 1_000_001)
+"""They draw the documents of the validation and of the test part."""
 
 
 class Cell(NamedTuple):
@@ -98,18 +97,18 @@ def run(lab: Lab) -> FactResults:
         Cell(method, n_synthetic, graph)
         for method in METHODS
         for n_synthetic in plan.sizes(method)
-        for graph in range(plan.n_graphs)
+        for graph in plan.graphs
     ]
     groups = {
         (method, graph): [
             Cell(method, plan.ensemble_tokens, graph, member) for member in range(plan.n_members)
         ]
-        for method, graph in product(IN_ENSEMBLES, range(plan.n_graphs))
+        for method, graph in product(IN_ENSEMBLES, plan.graphs)
     }
     every = dict.fromkeys([*cells, *(cell for group in groups.values() for cell in group)])
     specs = {cell: bench.spec(cell, rates[cell.method]) for cell in every}
     lab.train(specs.values(), title="entigraph")
-    rows = [bench.before(graph) for graph in range(plan.n_graphs)]
+    rows = [bench.before(graph) for graph in plan.graphs]
     rows += [bench.row(cell, specs[cell]) for cell in cells]
     ensembles = [
         {"method": method, "graph": graph, "n_members": n}
@@ -136,7 +135,7 @@ def _tune(bench: _Bench) -> pd.DataFrame:
         for method, rate, graph in product(
             METHODS,
             plan.learning_rates,
-            range(TUNING_SEED, TUNING_SEED + plan.n_tuning_graphs),
+            plan.tuning_graphs,
         )
     }
     bench.lab.train(tried.values(), title="entigraph, tuning")

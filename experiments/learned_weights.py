@@ -93,7 +93,9 @@ def _scores(lab: Lab, specs: Sequence[RunSpec]) -> Iterator[dict[str, Any]]:
     learned = fit_logit_weights(members, windows["validation"]).weights
     around = learned.sum() * np.array([0.97, 1.0, 1.03])
     curve = np.polyfit(around, [loss("validation", x * equal) for x in around], 2)
-    tempered = -curve[1] / (2 * curve[0])  # the vertex: the loss is convex in the sum
+    # One Newton step on the sum, which the learned weights have nearly right: the loss is convex
+    # in it, and every evaluation runs all members over the validation part.
+    tempered = -curve[1] / (2 * curve[0])
     log_linear = {"equal": equal, "tempered": tempered * equal, "learned": learned}
     for how, weights in log_linear.items():
         yield _row("logit", how, weights, {part: loss(part, weights) for part in windows})

@@ -82,11 +82,6 @@ class Laws:
     ensemble_table: pd.DataFrame
     nested_gap: Estimate
 
-    @property
-    def joint_is_identified(self) -> bool:
-        """Tell whether the runs bound the joint limit from both sides."""
-        return self.joint_limit.is_bounded
-
 
 def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
     """Fit every law of Part 1 to the runs, test losses throughout."""

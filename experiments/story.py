@@ -177,8 +177,18 @@ def tell(
 
 
 def tell_of(lab: Lab, *, part: int | None = None) -> Story:
-    """Gather the results of a lab's world, or of a part of it, training whatever is missing."""
+    """Gather the results of a lab's world, or of a part of it, training whatever is missing.
+
+    Raises:
+        ValueError: the world runs no recipe of that part.
+    """
     names = [name for name in lab.world.recipes if part in (None, RECIPES[name].part)]
+    if not names:
+        of_part = ", ".join(name for name, recipe in RECIPES.items() if recipe.part == part)
+        raise ValueError(
+            f"world {lab.world.name} runs no recipe of part {part}; `datawall run` trains each of "
+            f"{of_part} by itself"
+        )
     results = run_recipes(lab, names)
     return Story(
         world=lab.world,

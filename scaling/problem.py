@@ -88,16 +88,11 @@ class Problem:
         """The same problem on another table."""
         return self._changed(table=table)
 
-    def pinning(self, pinned: Mapping[str, float]) -> Problem:
-        """The same problem with more parameters pinned."""
-        return self._changed(pinned={**self.pinned, **pinned})
-
     def _changed(
         self,
         *,
         table: Table | None = None,
         delta: float | None = None,
-        pinned: Mapping[str, float] | None = None,
         uncentred: Collection[str] | None = None,
     ) -> Problem:
         return Problem(
@@ -105,7 +100,7 @@ class Problem:
             table=self.table if table is None else table,
             loss=self.loss,
             delta=self.delta if delta is None else delta,
-            pinned=self.pinned if pinned is None else pinned,
+            pinned=self.pinned,
             uncentred=self.uncentred if uncentred is None else frozenset(uncentred),
         )
 

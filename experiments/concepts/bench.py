@@ -214,6 +214,7 @@ class Bench:
     def held_out_pairs(self, world: int, part: str) -> np.ndarray:
         """Pair each held-out document with its nearest real one, which comes first."""
         from models.augment.embeddings import LSA
+        from models.augment.neighbors import nearest_among
 
         drawn, texts = self.plan.world(world), self.texts(world)
         real, held_out = (
@@ -221,7 +222,7 @@ class Bench:
             for documents in (texts.real, getattr(texts, part))
         )
         lsa = LSA.fit(real)
-        nearest = np.argmax(lsa.embed(held_out) @ lsa.embed(real).T, axis=1)
+        nearest = nearest_among(lsa.embed(held_out), lsa.embed(real), k=1).ids[:, 0]
         return np.column_stack([nearest, len(real) + np.arange(len(held_out))])
 
     def documents(self, writer: Writer, world: int, width: int | None = None) -> list[np.ndarray]:

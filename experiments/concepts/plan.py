@@ -9,7 +9,7 @@ from experiments.concepts.world import ConceptSettings, ConceptWorld
 from models.config import ModelConfig
 
 TUNING_SEED = 1_000
-"""Seeds of the worlds on which hyperparameters are chosen; reported ones have smaller seeds."""
+"""Seed of the first world on which hyperparameters are chosen; reported ones have smaller seeds."""
 
 Arm = Literal["baseline", "oracle", "sbp", "random", "unconditional", "scratch"]
 """What a model reads: the real documents repeated; as many new ones; or, in part, documents written
@@ -53,7 +53,7 @@ class ConceptPlan:
     epochs: int = 16
     batch: int = 8
     learning_rate: float = 8e-3
-    weight_decays: tuple[float, ...] = (USUAL_DECAY, 0.4, 1.6)
+    weight_decays: tuple[float, ...] = (USUAL_DECAY, 0.4, 1.6, 6.4)
     synthesizer_rates: tuple[float, ...] = (4e-3, 8e-3)
     synthesizer_decay: float = 0.3
     n_neighbors: int = 3
