@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -22,14 +22,30 @@ KEY_MARK = '<meta name="datawall-key" content="{key}">'
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A figure as the page shows it; `missing` says why there is none."""
+    """A drawing as the page shows it; `missing` says why there is none."""
 
+    label: str
     name: str
     title: str
     caption: str
+    command: str
     png: str = ""
     csv: str = ""
     missing: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure of the talk: as published, from the runs of this world, or both, side by side."""
+
+    name: str
+    title: str
+    drawings: tuple[Drawn, ...]
+
+    @property
+    def n_drawn(self) -> int:
+        """Drawings that are there to be shown."""
+        return sum(not drawing.missing for drawing in self.drawings)
 
 
 def is_current(report: Path, story: Story) -> bool:
@@ -37,45 +53,49 @@ def is_current(report: Path, story: Story) -> bool:
 
     A figure or table that has been deleted beside it makes it stale.
     """
-    from paper_figs import SUFFIXES, figure_names
+    from paper_figs import SUFFIXES
 
     page = report.read_text(encoding="utf-8") if report.is_file() else ""
     if KEY_MARK.format(key=story.key) not in page:
         return False
     beside = [report.parent / "claims.csv"]
-    for name in figure_names():
-        if f'data-missing="{name}"' not in page:
-            beside += [report.parent / "figures" / f"{name}.{suffix}" for suffix in SUFFIXES]
+    for folder, modules in _modules().items():
+        for module in modules:
+            if f'data-missing="{folder}/{module.NAME}"' not in page:
+                stem = report.parent / folder / module.NAME
+                beside += [stem.with_suffix(f".{suffix}") for suffix in SUFFIXES]
     return all(path.is_file() for path in beside)
 
 
 def write_report(story: Story, out: Path) -> list[Claim]:
-    """Draw every figure, test every claim and write `report.html`, `claims.csv` and `figures/`.
+    """Draw every figure, test every claim and write the page and what it shows into a folder.
+
+    Beside `report.html` lie `claims.csv`, `figures/` (from this world's runs) and `published/`.
 
     Returns:
         The claims, in the order of the talk.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from paper_figs import figure_modules
-
-    modules = figure_modules()
-    with WorkProgress("figures and claims", n_jobs=len(modules) + 1, work=len(modules) + 1) as bar:
+    modules = _modules()
+    n_jobs = 1 + sum(map(len, modules.values()))
+    drawings = []
+    with WorkProgress("figures and claims", n_jobs=n_jobs, work=n_jobs) as bar:
         claims = judge_claims(story)
         bar.advance(1)
         bar.finish_job()
-        figures = []
-        for module in modules:
-            figures.append(_draw(module, story, out / "figures"))
-            bar.advance(1)
-            bar.finish_job()
+        for folder in modules:
+            for module in modules[folder]:
+                drawings.append(_draw(module, story, out, folder))
+                bar.advance(1)
+                bar.finish_job()
     environment = Environment(
         loader=PackageLoader("experiments"), autoescape=True, undefined=StrictUndefined
     )
     page = environment.get_template("report.html").render(
         key_mark=KEY_MARK.format(key=story.key),
         story=story,
-        figures=figures,
+        figures=_pair(drawings),
         claims=claims,
         counts=pd.Series([claim.verdict for claim in claims]).value_counts().to_dict(),
         side_by_side=side_by_side(story),
@@ -163,17 +183,49 @@ def _published_tuned() -> str:
     )
 
 
-def _draw(module: ModuleType, story: Story, folder: Path) -> Drawn:
-    """Draw one figure; one whose recipe or published data is not there is named as missing."""
-    from paper_figs import save
+def _modules() -> dict[str, list[ModuleType]]:
+    """Return the modules that draw, by the folder they draw into."""
+    from paper_figs import WITHOUT_RUNS, figure_modules
 
-    texts = {"name": module.NAME, "title": module.TITLE, "caption": module.CAPTION}
+    published = figure_modules(published=True)
+    return {
+        "published": [module for module in published if module.NAME not in WITHOUT_RUNS],
+        "figures": figure_modules(),
+    }
+
+
+def _draw(module: ModuleType, story: Story, out: Path, folder: str) -> Drawn:
+    """Draw one figure; one whose recipe or published data is not there is named as missing."""
+    from paper_figs import WITHOUT_RUNS, save
+
+    if folder == "published":
+        label, option = "published", "--published"
+    else:
+        label, option = "here", f"--world {story.world.name}"
+    drawn = Drawn(
+        label="" if module.NAME in WITHOUT_RUNS else label,
+        name=f"{folder}/{module.NAME}",
+        title=module.TITLE,
+        caption=module.CAPTION,
+        command=f"datawall figures {module.NAME} {option}",
+    )
     try:
-        paths = save(module, story, folder)
-    except (FileNotFoundError, NotTold) as error:
-        return Drawn(**texts, missing=str(error))
+        paths = save(module, story, out / folder)
+    except (OSError, NotTold) as error:
+        return replace(drawn, missing=str(error))
     encoded = {path.suffix: base64.b64encode(path.read_bytes()).decode() for path in paths}
-    return Drawn(**texts, png=encoded[".png"], csv=encoded[".csv"])
+    return replace(drawn, png=encoded[".png"], csv=encoded[".csv"])
+
+
+def _pair(drawings: list[Drawn]) -> list[Figure]:
+    """Set what was published beside what was drawn here, in the order of the talk."""
+    by_name: dict[str, list[Drawn]] = {}
+    for drawing in drawings:
+        by_name.setdefault(drawing.name.split("/")[1], []).append(drawing)
+    return [
+        Figure(name=name, title=pair[-1].title, drawings=tuple(pair))
+        for name, pair in sorted(by_name.items())
+    ]
 
 
 def _facts(story: Story) -> dict[str, str]:

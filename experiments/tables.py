@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from experiments.rows import SETTINGS
+from experiments.streams import PREFIX as STREAM_PREFIX
 
 if TYPE_CHECKING:
     from experiments.certificates import Certificate
@@ -27,15 +28,21 @@ CELL = {
     "n_epochs": "epochs",
 }
 """Settings that tell cells apart, by column of `RunStore.frame`, and their short names."""
+HASHES = ("data_sha256", "init_from")
 LOSSES = {"train_loss": "train", "validation_loss": "val", "test_loss": "test"}
 
 
 def cells_table(runs: pd.DataFrame) -> pd.DataFrame:
     """Average runs over seeds: a row for each text, size and choice of settings.
 
-    The text is named only where there are several, diverged runs only where there are any. In
-    what else runs of one cell differ, `also` says of those that are not as most are.
+    The text is named only where there are several, diverged runs only where there are any. Where
+    runs of one cell differ in something else, `also` says so of those that are not as most are.
+    Hashes are cut to their first eight digits, and texts that recipes wrote go by their labels.
     """
+    runs = runs.assign(
+        corpus=runs["corpus"].str.removeprefix(STREAM_PREFIX),
+        **{name: runs[name].str[:8] for name in HASHES if name in runs.columns},
+    )
     others = _other_settings(runs)
     cell = CELL | {name: name for name in others}
     groups = runs.groupby(list(cell), sort=True, dropna=False)
@@ -46,7 +53,9 @@ def cells_table(runs: pd.DataFrame) -> pd.DataFrame:
     table = table.reset_index().rename(columns=cell)
     if others:
         usual = {name: runs[name].mode(dropna=False).iloc[0] for name in others}
+        alone = ~table.duplicated(list(CELL.values()), keep=False)
         table["also"] = [_unusual(row, usual) for _, row in table[others].iterrows()]
+        table.loc[alone, "also"] = ""
     same = [name for name in ("corpus", "D") if table[name].nunique() == 1]
     calm = [] if table["diverged"].any() else ["diverged"]
     return table.drop(columns=[*same, *calm, *others])

@@ -143,11 +143,13 @@ class World:
 
 
 MAIN_RECIPES = ("standard", "regularized", "ensembles", "data_scaling", "distillation")
+PART_2_RECIPES = ("continued", "entigraph", "bootstrapped")
 ALL_RECIPES = (
     *("standard", "regularized", "ensembles"),
     *("member_counts", "learned_weights", "diversity"),
     *("data_scaling", "distillation"),
     *("ablations", "learning_curves", "classical", "downstream"),
+    *PART_2_RECIPES,
 )
 
 WORLDS: dict[str, World] = {
@@ -188,9 +190,9 @@ WORLDS: dict[str, World] = {
         ),
         World(
             name="quick",
-            recipes=MAIN_RECIPES,
-            widths=(16, 32, 64, 128),
-            n_unique_tokens=16_384,
+            recipes=(*MAIN_RECIPES, *PART_2_RECIPES),
+            widths=(12, 24, 48, 96),
+            n_unique_tokens=8_192,
             n_eval_tokens=16_384,
             standard_epochs=(1, 2, 4, 8, 16, 32),
             learning_rates=(6.25e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
@@ -202,7 +204,7 @@ WORLDS: dict[str, World] = {
             n_members=5,
             data_scaling=DataScalingPlan(
                 sizes=(4_096, 8_192, 16_384, 32_768),
-                widths=(16, 32),
+                widths=(12, 24),
                 n_draws=3,
                 learning_rates=(1e-2,),
                 standard_epochs=(1, 2, 4, 8, 16, 32),
@@ -210,7 +212,7 @@ WORLDS: dict[str, World] = {
                 n_members=4,
             ),
             distillation=DistillationPlan(
-                width=32,
+                width=24,
                 n_epochs=32,
                 share=0.75,
                 tokens_ratio=4,

@@ -14,7 +14,7 @@ from experiments.story import Story
 from paper_figs.style import COLORS
 
 NAME = "fig07"
-TITLE = "A mixture of classical and neural models beats each"
+TITLE = "Classical and neural models, alone and mixed"
 CAPTION = (
     "Left: test perplexity of a Kneser-Ney n-gram model and of single neural models of every size "
     "and recipe (standard, tuned, and tuned as ensemble members), all trained on the same unique "

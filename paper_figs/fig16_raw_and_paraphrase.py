@@ -13,7 +13,7 @@ from experiments.story import Story
 from paper_figs.style import COLORS, MARKERS, log_ticks
 
 NAME = "fig16"
-TITLE = "The source teaches little; paraphrases teach what is stated; EntiGraph what is implied"
+TITLE = "What the source, its paraphrases and EntiGraph teach"
 CAPTION = (
     "Closed-book accuracy after continued training on a world of facts, four choices of one kind "
     "each, means and 95 % intervals over graphs. Left: facts that the source states; middle: those "

@@ -16,7 +16,7 @@ from paper_figs.style import COLORS, MARKERS
 from scaling import fit_law
 
 NAME = "fig20b"
-TITLE = "Here: accuracy on implied facts follows the graph process from below"
+TITLE = "Accuracy on implied facts here, beside the graph process"
 CAPTION = (
     "Left: accuracy after continued training on EntiGraph's documents against the steps that wrote "
     "them, a marker a graph; lines, the exact expectation of the process on that graph for who "

@@ -121,11 +121,26 @@ def test_report_is_self_contained_and_complete(report, story):
         assert claim.id in page
     for row in side_by_side(story):
         assert row["quantity"] in page
-    images = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(images) == len(list((out / "figures").glob("*.png"))) >= 10
-    assert all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
+    images = {
+        base64.b64decode(image)
+        for image in re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    }
+    drawn = [path for folder in ("figures", "published") for path in (out / folder).glob("*.png")]
+    assert images == {path.read_bytes() for path in drawn}
+    assert len(images) == len(drawn) >= 10
     table = pd.read_csv(out / "claims.csv")
     assert table["id"].tolist() == [claim.id for claim in claims]
+
+
+def test_what_was_published_stands_before_what_was_drawn_here(report):
+    page = (report[0] / "report.html").read_text(encoding="utf-8")
+    figures = dict(re.findall(r'<figure id="(\w+)">(.*?)</figure>', page, re.DOTALL))
+    assert list(figures) == sorted(figures)
+    assert re.findall(r'class="label">(\w+)<', figures["fig06"]) == ["published", "here"]
+    assert "datawall figures fig06 --published" in figures["fig06"]
+    assert "datawall figures fig06 --world tiny" in figures["fig06"]
+    assert re.findall(r'class="label">(\w+)<', figures["fig17"]) == []  # a schematic
+    assert re.findall(r'class="label">(\w+)<', figures["fig01"]) == ["published"]
 
 
 def test_each_figure_has_png_pdf_and_its_numbers(report):
