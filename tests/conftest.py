@@ -1,4 +1,4 @@
-"""Set-up for every test: two host devices, and caches that vanish."""
+"""Set-up for every test: two host devices, quick compiling, and a cache that vanishes."""
 
 import atexit
 import os
@@ -7,8 +7,13 @@ import tempfile
 
 from models.devices import configure_host_devices
 
-CACHE = tempfile.mkdtemp(prefix="datawall-test-")
-atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
-os.environ["DATAWALL_CACHE"] = CACHE
+# The processes that pytest-xdist starts inherit the cache: what one has read or compiled is
+# there for all.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    CACHE = tempfile.mkdtemp(prefix="datawall-test-")
+    atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+    os.environ["DATAWALL_CACHE"] = CACHE
+# Most of what these tests cost is compiling programs that then run for milliseconds.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Before jax starts anywhere: two devices even on one core, so that parallel paths are tested.
 configure_host_devices(2)

@@ -13,15 +13,6 @@ from models.train import init_params
 CONTEXT = 12
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    """Most of what these tests cost is compiling programs that then run for milliseconds."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()  # other tests compare programs to the last bit with those of new processes
-
-
 SYLLABLES = ["ba", "do", "ki", "lu", "me", "no", "ra", "si", "tu", "vé", "\n", "東"]
 
 
