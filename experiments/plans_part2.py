@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.concepts.plan import ConceptPlan
+from experiments.concepts.plan import USUAL_DECAY, ConceptPlan
 from experiments.continued_plan import ContinuedPlan
 from experiments.facts.plan import FactPlan
 
@@ -63,7 +63,16 @@ PLANS = {
             n_worlds=2,
         ),
     ),
-    "quick": Part2Plan(continued=ContinuedPlan(), facts=FactPlan(), concepts=ConceptPlan()),
+    "quick": Part2Plan(
+        continued=ContinuedPlan(),
+        facts=FactPlan(learning_rates=(4e-3, 8e-3)),
+        concepts=ConceptPlan(
+            n_concepts=64,
+            epochs=12,
+            weight_decays=(USUAL_DECAY, 0.4, 1.6),
+            arms=("baseline", "oracle", "sbp", "random"),
+        ),
+    ),
     "small": Part2Plan(
         continued=ContinuedPlan(
             learning_rates=(5e-4, 1e-3, 2e-3, 4e-3, 8e-3), epochs=(1, 2, 4, 8, 16, 32), n_draws=5
