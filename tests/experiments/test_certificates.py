@@ -139,7 +139,7 @@ def test_diverged_and_unknown_survive_the_journey(found, tmp_path):
 
 def test_the_rule_of_the_world_carries_the_learning_rate_from_size_to_size(found):
     quick = WORLDS["quick"]
-    assert start_of(quick, 16, {}) == (1e-2, 3.2, 16)
+    assert start_of(quick, 16, {}) == (1e-2, *quick.start)
     smaller = {32: dataclasses.replace(found, tuned=at((2e-2, 6.4, 8)))}
     # The rule halves the rate from width 32 to 64.
     assert start_of(quick, 64, smaller) == (1e-2, 6.4, 8)
