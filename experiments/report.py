@@ -15,6 +15,7 @@ from experiments.claims import Claim, judge_claims
 from experiments.files import write_text
 from experiments.progress import WorkProgress
 from experiments.provenance import provenance
+from experiments.side_by_side import side_by_side
 from experiments.story import NotTold, Story
 
 KEY_MARK = '<meta name="datawall-key" content="{key}">'
@@ -98,7 +99,7 @@ def write_report(story: Story, out: Path) -> list[Claim]:
         figures=_pair(drawings),
         claims=claims,
         counts=pd.Series([claim.verdict for claim in claims]).value_counts().to_dict(),
-        side_by_side=side_by_side(story),
+        side_by_side=side_by_side(story, claims),
         tuned=tuned_points(story),
         published_tuned=_published_tuned(),
         facts=_facts(story),
@@ -106,50 +107,6 @@ def write_report(story: Story, out: Path) -> list[Claim]:
     write_text(out / "claims.csv", pd.DataFrame(map(asdict, claims)).to_csv(index=False))
     write_text(out / "report.html", page)
     return claims
-
-
-def side_by_side(story: Story) -> list[dict[str, str]]:
-    """Set the talk's published values of Part 1 beside ours, row by row; none without its runs."""
-    if "ensembles" not in story.results:
-        return []
-    laws, single = story.laws, story.laws.single
-    second = sorted(laws.limits)[1]
-    standard = story.standard_best.groupby("width")["test_loss"].mean().min()
-    first = talk.REGULARIZED_LAW
-    published_decay = ", ".join(f"{decay:g}" for decay in talk.TUNED["weight_decay"])
-    our_decay = ", ".join(
-        f"{tuned.best['weight_decay']:g}" for _, tuned in sorted(story.regularized.tuned.items())
-    )
-    rows = [
-        ("Best loss of the standard recipe", f"{talk.STANDARD_BEST}", f"{standard:.3f}"),
-        ("Tuned weight decay, by size", published_decay, our_decay),
-        (
-            "Law of tuned single models",
-            f"{first['E']} + {first['A']} / (N/1e9)^{first['alpha']}",
-            f"{single.params['E']:.3f} + {single.params['A']:.3g} / N^{single.params['alpha']:.2f}",
-        ),
-        (
-            "Limit of one ever larger model",
-            f"{first['E']} (no interval given)",
-            str(laws.single_limit),
-        ),
-        (
-            "Limit of infinitely many small members",
-            f"{talk.ENSEMBLE_LAW['E']} (second of four sizes)",
-            f"{laws.limits[second]} (second of {len(laws.limits)} sizes)",
-        ),
-        (
-            "Exponent of 1/K",
-            f"{talk.ENSEMBLE_LAW['alpha']}",
-            f"{laws.exponents[second]}",
-        ),
-        (
-            "Joint limit",
-            f"{talk.JOINT_LIMIT}",
-            str(laws.joint_limit),
-        ),
-    ]
-    return [{"quantity": q, "published": p, "here": h} for q, p, h in rows]
 
 
 def tuned_points(story: Story) -> list[dict[str, str]]:

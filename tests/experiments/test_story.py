@@ -7,12 +7,14 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import escape
 
 from experiments.archive import Archive, NotShipped, write_archive
 from experiments.claims import judge_claims
 from experiments.lab import Lab
 from experiments.recipes import RECIPES
-from experiments.report import is_current, side_by_side, tuned_points, write_report
+from experiments.report import is_current, tuned_points, write_report
+from experiments.side_by_side import side_by_side
 from experiments.store import RunStore
 from experiments.story import open_lab, tell, tell_of
 from experiments.worlds import MAIN_RECIPES
@@ -119,8 +121,8 @@ def test_report_is_self_contained_and_complete(report, story):
     assert "@import" not in page
     for claim in claims:
         assert claim.id in page
-    for row in side_by_side(story):
-        assert row["quantity"] in page
+    for row in side_by_side(story, claims):
+        assert escape(row["quantity"]) in page
     images = {
         base64.b64decode(image)
         for image in re.findall(r'src="data:image/png;base64,([^"]+)"', page)
