@@ -64,7 +64,7 @@ def cells_table(runs: pd.DataFrame) -> pd.DataFrame:
 def _unusual(settings: pd.Series, usual: Mapping[str, object]) -> str:
     """Name the settings that are not the usual ones."""
     return ", ".join(
-        f"{name} {value}"
+        f"{str(name).removesuffix('_seed')} {value}"
         for name, value in settings.items()
         if value != usual[str(name)] and not (pd.isna(value) and pd.isna(usual[str(name)]))
     )
@@ -99,16 +99,26 @@ def print_table(frame: pd.DataFrame, *, title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
     table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        show_edge=False,
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
+        padding=(0, 1, 0, 0) if console.width > 80 else 0,
     )  # fmt: skip
     for column in frame.columns:
         numeric = pd.api.types.is_numeric_dtype(frame[column])
-        table.add_column(str(column), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            str(column), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+        )
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in row))
-    Console().print(table)
+        table.add_row(*map(_cell, row))
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    """Spell out a value; a column that a row does not have is empty."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:g}"
+    return str(value)
 
 
 def optima_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
