@@ -31,7 +31,7 @@ class Plan:
     runs: str
     world: str = "tiny"
     widths: tuple[int, ...] = (8,)
-    n_epochs: int = 24
+    n_epochs: int = 48
     n_seeds: int = 6
     keep_every: float = 0.2
     scheduler: str | None = None

@@ -59,7 +59,8 @@ def test_weights_go_on_from_those_of_the_parent(lab, family):
 
 def test_an_epoch_is_a_pass_over_the_real_text(lab, family):
     student = family["student"]
-    per_epoch = mixed_steps_per_epoch(8192, context=64, train=student.train, share=0.75)
+    n_tokens = lab.world.n_unique_tokens
+    per_epoch = mixed_steps_per_epoch(n_tokens, context=64, train=student.train, share=0.75)
     assert student.n_steps == 2 * per_epoch == len(lab.store.losses(student))
     assert per_epoch == 4 * family["teacher"].n_steps // 2
     alone = dataclasses.replace(student.synthetic, share=1.0)
