@@ -1,7 +1,12 @@
 """The pages are true: their programs run and print what they say, and all of them can be built."""
 
 import dataclasses
+import importlib
+import logging
+import re
+import runpy
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -134,3 +139,64 @@ def test_the_commands_that_a_page_names_exist(page, capsys):
             with pytest.raises(SystemExit) as ended:
                 parse([arguments[0], "--help"])
             assert not ended.value.code, f"datawall {arguments[0]}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """All pages, built strictly; and what the build had to warn of."""
+    pytest.importorskip("material", reason="pip install 'datawall[docs]'")
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    folder = tmp_path_factory.mktemp("site")
+    warned = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = warned.append
+    logging.getLogger("mkdocs").addHandler(handler)
+    try:
+        build(load_config(str(HOUSE / "mkdocs.yml"), site_dir=str(folder), strict=True))
+    finally:
+        logging.getLogger("mkdocs").removeHandler(handler)
+    return folder, [record.getMessage() for record in warned]
+
+
+def test_the_pages_build_strictly_without_a_warning(site):
+    folder, warned = site
+    assert not warned
+    built = {path.relative_to(folder).with_suffix(".md") for path in folder.rglob("*.html")}
+    assert {page.relative_to(HOUSE / "docs") for page in PAGES[1:]} <= built
+    assert not list(folder.rglob("*.py"))
+
+
+def test_pages_ask_nothing_of_a_network_and_every_formula_is_drawn(site):
+    outside = re.compile(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"')
+    for path in site[0].rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert not outside.findall(text), path
+        assert "arithmatex" not in text, path
+        for formula in re.findall(r"<math.*?</math>", text, flags=re.S):
+            assert "\\" not in formula, (path, formula)
+            ElementTree.fromstring(formula)
+
+
+@pytest.mark.parametrize("package", ["scaling", "graphsim", "models"])
+def test_the_reference_has_every_public_name(package):
+    page = (HOUSE / "docs" / "reference" / f"{package}.md").read_text(encoding="utf-8")
+    there = {name.split(".")[-1] for name in re.findall(r"^::: (\S+)$", page, flags=re.M)}
+    assert set(importlib.import_module(package).__all__) <= there
+
+
+def test_the_picture_shows_the_published_numbers_of_the_code(tmp_path):
+    drawn = runpy.run_path(str(HOUSE / "docs" / "pictures" / "limits.py"))
+    drawn["draw"](tmp_path / "limits.svg")
+    texts = [
+        re.findall(r"<text[^>]*>([^<]*)", path.read_text(encoding="utf-8"))
+        for path in (tmp_path / "limits.svg", HOUSE / "docs" / "pictures" / "limits.svg")
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_a_wrong_page_is_noticed():
+    assert difference("4.1", "4.2")
+    assert not difference("limit 4...", "limit   4.2")
+    assert words_missing("width  loss\n 8  4.1", "width  lass") == ["width loss"]
