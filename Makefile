@@ -6,7 +6,7 @@ WORLD ?= quick
 # Further lock files to install, such as requirements-hf.lock: tests that need what they hold then run.
 EXTRA_LOCKS ?=
 
-.PHONY: reproduce test check benchmark lock clean
+.PHONY: reproduce test check benchmark docs lock clean
 
 reproduce: .venv/installed
 	$(BIN)/datawall reproduce --world $(WORLD)
@@ -23,6 +23,9 @@ check: .venv/installed
 benchmark: .venv/installed  # the PyTorch peer is timed where torch is installed: pip install torch
 	$(BIN)/pytest tests/benchmarks -m benchmark --benchmark-enable -s
 
+docs: .venv/installed  # the pages, into site/; reading them asks nothing of a network
+	$(BIN)/mkdocs build --strict
+
 # The stamp is made last, so an interrupted installation starts again.
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"datawall needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one with: make PYTHON=python3.12 ...")'
@@ -32,8 +35,8 @@ benchmark: .venv/installed  # the PyTorch peer is timed where torch is installed
 	touch $@
 
 lock:
-	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra test --extra docs --universal --python-version 3.11 \
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache
+	rm -rf .venv build site *.egg-info .mypy_cache .ruff_cache

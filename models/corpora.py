@@ -20,19 +20,12 @@ __all__ = [
     "Corpus",
     "CorpusError",
     "Document",
+    "Source",
     "Split",
     "corpus_fingerprint",
     "load_corpus",
     "split_documents",
 ]
-
-CORPORA = {
-    "stdlib": "docstrings of the standard library of the Python that runs (default, always there)",
-    "novels": "98 English novels, 1839-1930, 76 MB; read from $DATAWALL_DATA or downloaded",
-    "files:PATH": "a file or folder of UTF-8 text, .gz, .xz, .tar or .jsonl (field 'text')",
-    "hf:DATASET": "column 'text' of a Hugging Face dataset, OWNER/NAME[:CONFIG][@REVISION]; "
-    "needs the extra 'hf'",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +80,8 @@ def load_corpus(name: str) -> Corpus:
     Raises CorpusError where the name is unknown, or a text is missing, empty, binary, not UTF-8
     (naming file and byte offset) or without the field "text" (naming file and line).
     """
-    kind, argument = _parsed(name)
-    documents = tuple(document for document in _READERS[kind](argument) if document.text.strip())
+    source, argument = _parsed(name)
+    documents = tuple(document for document in source.read(argument) if document.text.strip())
     if not documents:
         raise CorpusError(f"the corpus {name!r} is empty: it holds no text")
     return Corpus(name=name, documents=documents, sha256=_documents_sha256(documents))
@@ -103,26 +96,33 @@ def corpus_fingerprint(name: str) -> str | None:
 
     Raises CorpusError as `load_corpus` does for an unknown name or missing files.
     """
-    kind, argument = _parsed(name)
-    if kind == "stdlib":
-        return _stat_fingerprint([sys.version], _stdlib_sources())
-    if kind == "files":
-        return _stat_fingerprint([], (file.resolve() for file in files_under(_path(argument))))
-    if kind == "novels":
-        return hashlib.sha256("".join(NOVELS_SHA256.values()).encode()).hexdigest()
-    return argument if _COMMIT.search(argument) else None
+    source, argument = _parsed(name)
+    return source.fingerprint(argument)
 
 
-_COMMIT = re.compile(r"@[0-9a-f]{40}$")
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the texts of one kind of name come from; one entry of `CORPORA`.
+
+    Attributes:
+        description: for people.
+        read: yields the documents; given what stands behind the colon of the name, if anything.
+        fingerprint: given the same, what `corpus_fingerprint` returns.
+    """
+
+    description: str
+    read: Callable[[str], Iterator[Document]]
+    fingerprint: Callable[[str], str | None]
 
 
-def _parsed(name: str) -> tuple[str, str]:
+def _parsed(name: str) -> tuple[Source, str]:
     kind, colon, argument = name.partition(":")
-    takes_argument = {known.partition(":")[0]: ":" in known for known in CORPORA}
-    if takes_argument.get(kind) != bool(colon) or bool(colon) != bool(argument):
-        allowed = ", ".join(repr(known) for known in CORPORA)
-        raise CorpusError(f"corpus must be one of {allowed}; not {name!r}")
-    return kind, argument
+    for known, source in CORPORA.items():
+        takes_argument = ":" in known
+        if kind == known.partition(":")[0] and bool(colon) == bool(argument) == takes_argument:
+            return source, argument
+    allowed = ", ".join(repr(known) for known in CORPORA)
+    raise CorpusError(f"corpus must be one of {allowed}; not {name!r}")
 
 
 def _documents_sha256(documents: Iterable[Document]) -> str:
@@ -271,12 +271,42 @@ def _hf_documents(argument: str) -> Iterator[Document]:
         yield Document(id=str(number), text=text or "")
 
 
-_READERS = {
-    "stdlib": _stdlib_documents,
-    "novels": _novel_documents,
-    "files": _file_documents,
-    "hf": _hf_documents,
+# --- all of them
+
+
+def _novels_fingerprint(_: str) -> str:
+    return hashlib.sha256("".join(NOVELS_SHA256.values()).encode()).hexdigest()
+
+
+_COMMIT = re.compile(r"@[0-9a-f]{40}$")
+
+CORPORA = {
+    "stdlib": Source(
+        description="docstrings of the standard library of the Python that runs (default, always "
+        "there)",
+        read=_stdlib_documents,
+        fingerprint=lambda _: _stat_fingerprint([sys.version], _stdlib_sources()),
+    ),
+    "novels": Source(
+        description="98 English novels, 1839-1930, 76 MB; read from $DATAWALL_DATA or downloaded",
+        read=_novel_documents,
+        fingerprint=_novels_fingerprint,
+    ),
+    "files:PATH": Source(
+        description="a file or folder of UTF-8 text, .gz, .xz, .tar or .jsonl (field 'text')",
+        read=_file_documents,
+        fingerprint=lambda argument: _stat_fingerprint(
+            [], (file.resolve() for file in files_under(_path(argument)))
+        ),
+    ),
+    "hf:DATASET": Source(
+        description="column 'text' of a Hugging Face dataset, OWNER/NAME[:CONFIG][@REVISION]; "
+        "needs the extra 'hf'",
+        read=_hf_documents,
+        fingerprint=lambda argument: argument if _COMMIT.search(argument) else None,
+    ),
 }
+"""The corpora by name; of a name with a colon, what follows it is the user's to say."""
 
 
 # --- split

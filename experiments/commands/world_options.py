@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from experiments.executors import ExecutorName
 
 if TYPE_CHECKING:
     from experiments.executors import Executor
@@ -20,7 +22,7 @@ class WorldOptions:
     """Text to train on instead of the world's: stdlib, novels, files:PATH or hf:DATASET."""
     runs: Path = Path("runs")
     """Folder of the trained runs, one subfolder a world."""
-    executor: Literal["threads", "local", "dask"] = "threads"
+    executor: ExecutorName = "threads"
     """Where runs are trained: in threads of this process, in local processes, or in Dask
     workers."""
     scheduler: str | None = None

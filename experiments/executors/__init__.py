@@ -9,13 +9,15 @@ The same sweep leaves the same store on each of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from experiments.spec import RunSpec
-from experiments.store import RunStore
-from experiments.worker import Outcome, Report
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from experiments.spec import RunSpec
+    from experiments.store import RunStore
+    from experiments.worker import Outcome, Report
 
 ExecutorName = Literal["threads", "local", "dask"]
 
@@ -81,4 +83,5 @@ def open_executor(
                 f"the executor dask needs Dask: pip install 'datawall[dask]' ({error})"
             ) from error
         return DaskExecutor(scheduler, workers)
-    raise ValueError(f"executor must be one of threads, local, dask; not {name!r}")
+    allowed = ", ".join(get_args(ExecutorName))
+    raise ValueError(f"executor must be one of {allowed}; not {name!r}")

@@ -1,0 +1,33 @@
+"""Write the map of a package into a page: its modules, each with the first line of its docstring.
+
+A line `{modules: scaling}` of a page becomes a table, so the map cannot fall behind the code.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+HOUSE = Path(__file__).parent.parent.parent
+WANTED = re.compile(r"^\{modules: (\w+)\}$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Fill in the maps of a page; MkDocs calls this before Markdown is read."""
+    return WANTED.sub(lambda found: _table(found[1]), markdown)
+
+
+def _table(package: str) -> str:
+    rows = [
+        f"| `{path.relative_to(HOUSE).as_posix()}` | {_first_line(path)} |"
+        for path in sorted((HOUSE / package).rglob("*.py"))
+        if path.name != "__init__.py"
+    ]
+    return "\n".join(["| file | what it holds |", "|---|---|", *rows])
+
+
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0].replace("|", r"\|")

@@ -1,0 +1,56 @@
+"""Draw `limits.svg`, the picture of the first page: published losses and limits at 200M tokens.
+
+python docs/pictures/limits.py docs/pictures/limits.svg
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from experiments import talk
+from paper_figs.style import COLORS, MARKERS, STYLE, human
+
+
+def draw(path: Path) -> None:
+    """Draw the picture into a file; the same numbers give the same file."""
+    sizes = np.geomspace(1.5e8, 1.4e9, 60)
+    law, members = talk.REGULARIZED_LAW, talk.ENSEMBLE_LIMITS
+    with plt.style.context({**STYLE, "svg.hashsalt": "datawall", "figure.figsize": (6.8, 3.8)}):
+        figure, ax = plt.subplots()
+        ax.plot(
+            talk.STANDARD["n_params"], talk.STANDARD["loss"], color=COLORS[1], marker=MARKERS[1],
+            label="standard recipe",
+        )  # fmt: skip
+        regularized = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
+        ax.plot(sizes, regularized, color=COLORS[0], label="regularised: 3.43 + 0.05 / N^1.02")
+        ax.plot(
+            members["n_params"], members["loss"], color=COLORS[2], marker=MARKERS[2],
+            label="infinitely many members of size N",
+        )  # fmt: skip
+        for value, color, name in (
+            (talk.STANDARD_BEST, COLORS[1], "best standard"),
+            (law["E"], COLORS[0], "limit, one model"),
+            (talk.ENSEMBLE_LAW["E"], COLORS[4], "limit, members of 300M"),
+            (talk.JOINT_LIMIT, COLORS[2], "joint limit"),
+        ):
+            ax.axhline(value, color=color, linestyle="--", linewidth=1)
+            ax.annotate(f"{name} {value}", (1.5e9, value), color=color, va="bottom", fontsize=8.5)
+        ax.set(xscale="log", xlim=(1.4e8, 4e9), ylim=(3.1, 3.95))
+        ax.set_xticks([1.5e8, 3e8, 6e8, 1.4e9], [human(n) for n in (1.5e8, 3e8, 6e8, 1.4e9)])
+        ax.minorticks_off()
+        ax.set(xlabel="parameters of a model, N", ylabel="loss, nats per token")
+        ax.legend(loc="upper right")
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]))
