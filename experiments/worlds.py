@@ -191,7 +191,7 @@ WORLDS: dict[str, World] = {
         World(
             name="quick",
             recipes=(*MAIN_RECIPES, *PART_2_RECIPES),
-            widths=(12, 20, 36, 64),
+            widths=(12, 20, 32, 48),
             n_unique_tokens=8_192,
             n_eval_tokens=8_192,
             standard_epochs=(1, 2, 4, 8, 16, 32),
@@ -203,7 +203,7 @@ WORLDS: dict[str, World] = {
             n_tuning_members=3,
             n_members=5,
             data_scaling=DataScalingPlan(
-                sizes=(2_048, 4_096, 8_192, 16_384),
+                sizes=(1_024, 2_048, 4_096, 8_192),
                 widths=(12, 20),
                 n_draws=3,
                 learning_rates=(1e-2,),
