@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from experiments.commands.readable import readable
+
 if TYPE_CHECKING:
     from experiments.executors import Executor
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class WorldOptions:
     """Which world, on which text, kept where, trained where."""
