@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from experiments.commands.readable import readable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from experiments.planner import Plan, Range
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class PlanCommand:
     """Say what a stock of unique tokens is worth under each recipe, and when it hits its wall."""
@@ -200,10 +203,6 @@ def _table(*columns: str) -> Table:
 
 def _shown(found: Range | None, form: str, unit: str = "") -> str:
     """Write a value with its ends as a cell; none where nothing is known."""
-    if found is None:
-        return "none"
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        return f"{found.value:{form}}{unit} \\[no bound]"
-    if found.low == found.high:
-        return f"{found.value:{form}}{unit}"
-    return f"{found.value:{form}}{unit} \\[{found.low:{form}}, {found.high:{form}}]"
+    from experiments.html import range_text
+
+    return range_text(found, form, unit).replace("[", r"\[")
