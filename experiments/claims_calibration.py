@@ -47,7 +47,9 @@ def _n1(story: Story) -> dict:
     rates = {name: coverage(judged.loc[judged["recipe"] == name, "covered"]) for name in RECIPES}
     at_fixed = limits(found)
     gaps = {
-        (name, side): _mean(at_fixed.loc[(at_fixed["limit"] == name) & at_fixed["identified"], side])
+        (name, side): _mean(
+            at_fixed.loc[(at_fixed["limit"] == name) & at_fixed["identified"], side]
+        )
         for name in JUDGED_LIMITS
         for side in BEYOND
     }
