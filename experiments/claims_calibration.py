@@ -45,7 +45,7 @@ def _n1(story: Story) -> dict:
     laws = data_laws(found)
     judged = laws[(laws["method"] == METHODS[0]) & laws["identified"]]
     rates = {name: coverage(judged.loc[judged["recipe"] == name, "covered"]) for name in RECIPES}
-    at_fixed = limits(found)
+    at_fixed, chosen = limits(found), found.tuning[found.tuning["chosen"]]
     gaps = {
         (name, side): _mean(
             at_fixed.loc[(at_fixed["limit"] == name) & at_fixed["identified"], side]
@@ -77,6 +77,8 @@ def _n1(story: Story) -> dict:
                     for name in JUDGED_LIMITS
                 ),
                 *(f"Impossible: {sentence}." for sentence in impossible),
+                f"{int(chosen['on_edge'].sum())} of {len(chosen)} chosen settings lie on an edge "
+                "of what was tried.",
             ]
         ),
         "interval_of": "languages",

@@ -161,6 +161,9 @@ def test_the_ladder_is_the_excess_over_the_floor(known):
     assert fitted["n_members"].max() == 4
 
 
+TUNING = pd.DataFrame({"chosen": [True, True, False], "on_edge": [True, False, False]})
+
+
 def fits_of(n_covered, *, n=6, n_identified=6):
     """Data laws of a recipe on n languages, of which the first few hold the truth."""
     rows = [
@@ -203,7 +206,7 @@ def limits_of(above_floor=0.02, below_brute=0.01, *, identified=True):
 def test_the_verdict_follows_the_rule(laws, at_fixed, expected, monkeypatch):
     monkeypatch.setattr(claims_calibration, "data_laws", lambda found: laws)
     monkeypatch.setattr(claims_calibration, "limits", lambda found: at_fixed)
-    claim = claims_calibration._n1(story_of(SimpleNamespace(plan=PLAN)))
+    claim = claims_calibration._n1(story_of(SimpleNamespace(plan=PLAN, tuning=TUNING)))
     assert claim.verdict == expected, claim
     judged = laws[(laws["recipe"] == "single") & (laws["method"] == "profile")]
     judged = judged[judged["identified"]]
@@ -211,6 +214,7 @@ def test_the_verdict_follows_the_rule(laws, at_fixed, expected, monkeypatch):
     if len(judged):
         assert claim.low <= claim.value <= claim.high
         assert claim.value == pytest.approx(judged["covered"].mean())
+    assert "1 of 2 chosen settings lie on an edge" in claim.detail
     impossible = at_fixed["identified"].all() and expected == "contradicted"
     assert ("Impossible: the joint limit lies" in claim.detail) == (
         impossible and judged["covered"].all()
