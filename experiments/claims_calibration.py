@@ -105,5 +105,8 @@ def _told(laws: pd.DataFrame, recipe: str) -> str:
         usable = rows[rows["identified"]]
         parts.append(f"{usable['covered'].sum()} of {len(usable)} identified ({method})")
     first = of[of["method"] == METHODS[0]]
-    error = mean_estimate(first["error"].to_numpy(float))
-    return f"{', '.join(parts)} hold it, of {len(first)} fits; error of the asymptote {error} nats"
+    error = _mean(first.loc[first["identified"], "error"])
+    return (
+        f"{', '.join(parts)} hold it, of {len(first)} fits; asymptote less entropy {error} nats "
+        "where identified"
+    )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments.calibration import Calibration
 from experiments.calibration_laws import (
@@ -34,9 +35,10 @@ CAPTION = (
     "law of each; dashed beyond the fitted points, where hollow ones check it. Upper right: the "
     "asymptote of every language's data law less the truth, with its 95 % interval (profile "
     "likelihood); hollow where the interval misses the truth, a cross where the fit says that it "
-    "is not identified. Lower left: loss at a fixed D less that of the Bayes-optimal predictor, "
-    "which no recipe goes below on average, means over Markov chains with 95 % intervals; hollow "
-    "points are brute force, beyond the sizes and members that limits are fitted to. Lower right: "
+    "is not identified, at the edge where it lies beyond. Lower left: loss at a fixed D less that "
+    "of the Bayes-optimal predictor, which no recipe goes below on average, means over Markov "
+    "chains with 95 % intervals; hollow points are brute force, beyond the sizes and members that "
+    "limits are fitted to. Lower right: "
     "the limits of every chain less the floor, and brute force (x). Nothing like it is published."
 )
 STYLES = {BAYES: 2, "single": 0, "ensemble": 3}
@@ -88,6 +90,8 @@ def _draw_curves(ax: Axes, rows: pd.DataFrame, laws: pd.DataFrame) -> None:
 
 def _draw_errors(ax: Axes, laws: pd.DataFrame) -> None:
     """Draw every asymptote less the truth; intervals beyond the axis are cut off."""
+    # Those that are not identified can be anywhere, and would flatten the rest.
+    reach = 1.6 * max([*laws.loc[laws["identified"], "error"].abs(), 0.02])
     place, ticks = 0, {}
     for kind, form in FORMS.items():
         for recipe in (*RECIPES, BAYES):
@@ -96,13 +100,13 @@ def _draw_errors(ax: Axes, laws: pd.DataFrame) -> None:
                 continue
             for row in of.itertuples():
                 _draw_end(
-                    ax, place, row.error, row.low - row.truth, row.high - row.truth,
+                    ax, place, np.clip(row.error, -0.97 * reach, 0.97 * reach),
+                    row.low - row.truth, row.high - row.truth,
                     i=STYLES[recipe], hollow=not row.covered, known=row.identified,
                 )  # fmt: skip
                 place += 1
             ticks[place - (len(of) + 1) / 2] = f"{form},\n{recipe}"
             place += 1
-    reach = 1.6 * max(laws["error"].abs().max(), 0.02)
     ax.set_xlim(-reach, reach)
     _finish(ax, ticks, place, "fitted asymptote less entropy (nats per token)", "data laws")
 
@@ -170,4 +174,5 @@ def _finish(ax: Axes, ticks: dict[float, str], n_rows: int, label: str, title: s
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(list(ticks), labels=list(ticks.values()))
     ax.set_ylim(n_rows - 0.5, -1)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.set(xlabel=label, title=title)
