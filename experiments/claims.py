@@ -32,6 +32,7 @@ MODULES = (
     "claims_continued",
     "claims_part2",
     "claims_bootstrapped",
+    "claims_calibration",
 )
 """Where claims are registered."""
 

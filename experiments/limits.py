@@ -7,7 +7,7 @@ member left out at a time (delete-one jackknife, members of different sizes inde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,12 +85,22 @@ class Laws:
 
 def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
     """Fit every law of Part 1 to the runs, test losses throughout."""
-    best, curves = regularized.best, ensembles.curves
+    return laws_of(regularized.best, ensembles.curves)
+
+
+def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
+    """Fit every law of Part 1 to tables of losses.
+
+    Args:
+        best: tuned single models, a row a seed: `width`, `n_params_non_embedding`, `test_loss`.
+        curves: as `Ensembles.curves`; members tuned for their ensemble are used.
+    """
     single = fit_law(best, "power", x=N, y=LOSS, n_boot=N_BOOT)
     n_seeds = int(best.groupby("width").size().min())
-    widths = sorted(ensembles.tuned)
+    tuned = curves.loc[curves["chosen_for"] == "ensemble", "width"]
+    widths = sorted({int(width) for width in tuned})
     tables = {width: member_curve(curves, width) for width in widths}
-    left_out = {width: _leave_one_out(curves, width) for width in widths}
+    left_out = leave_one_out(curves, widths)
     fits = {
         width: fit_law(table, "power", x=K, y=LOSS, loss=ROW_LOSS, n_boot=0)
         for width, table in tables.items()
@@ -130,7 +140,7 @@ def _unbounded(estimate: Estimate) -> Estimate:
     return replace(estimate, low=-np.inf, high=np.inf)
 
 
-def _without_each(
+def without_each(
     tables: Mapping[int, pd.DataFrame], left_out: Mapping[int, list[pd.DataFrame]]
 ) -> Iterator[list[pd.DataFrame]]:
     """Yield, for each width, the whole table without each of that width's members."""
@@ -150,7 +160,7 @@ def _joint_limit(
             best_parameters(table, "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS)["E"]
             for table in group
         ]
-        for group in _without_each(tables, left_out)
+        for group in without_each(tables, left_out)
     ]
     by_members = jackknife(joint.limit, replicates)
     low, high = joint.interval
@@ -169,23 +179,36 @@ def _nested_gap(
         return Estimate(value=float(value), low=-np.inf, high=np.inf, n=0)
     replicates = [
         [_nested(table, K, N) - _nested(table, N, K) for table in group]
-        for group in _without_each(tables, left_out)
+        for group in without_each(tables, left_out)
     ]
+    if not all(np.isfinite(group).all() for group in replicates):
+        return Estimate(value=float(value), low=-np.inf, high=np.inf, n=0)
     return jackknife(float(value), replicates)
 
 
 def _nested(table: pd.DataFrame, first: str, second: str) -> float:
-    """Return the limit along `first` at each value of `second`, then along `second`."""
+    """Return the limit along `first` at each value of `second`, then along `second`.
+
+    As in `scaling.joint_limit`, a limit at zero is no asymptote; NaN says that too few are left.
+    """
     rows = [
         (value, best_parameters(part, "power", x=first, y=LOSS, loss=ROW_LOSS)["E"])
         for value, part in table.groupby(second)
         if part[first].nunique() >= 3
     ]
     limits = pd.DataFrame(rows, columns=[second, "limit"])
+    limits = limits[limits["limit"] > 0]
+    if len(limits) < 3:
+        return float("nan")
     return best_parameters(limits, "power", x=second, y="limit", loss=ROW_LOSS)["E"]
 
 
-def _leave_one_out(curves: pd.DataFrame, width: int) -> list[pd.DataFrame]:
-    """Return the K-curve of a width without each of its members in turn."""
-    n_members = int(member_curve(curves, width)[K].max())
-    return [member_curve(curves, width, left_out=member) for member in range(n_members)]
+def leave_one_out(curves: pd.DataFrame, widths: Iterable[int]) -> dict[int, list[pd.DataFrame]]:
+    """Return the K-curve of each width without each of its members in turn."""
+    return {
+        width: [
+            member_curve(curves, width, left_out=member)
+            for member in range(int(member_curve(curves, width)[K].max()))
+        ]
+        for width in widths
+    }

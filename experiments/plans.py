@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from experiments.calibration_plan import CalibrationPlan
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataScalingPlan:
@@ -49,3 +51,61 @@ class DistillationPlan:
     weight_decays: tuple[float, ...]
     n_generations: int
     n_seeds: int
+
+
+CALIBRATION_PLANS = {
+    "tiny": CalibrationPlan(
+        n_layers=1,
+        n_eval_windows=256,
+        n_sources=2,
+        weight_decays=(0.4, 3.2),
+        reads=(32_768,),
+        n_seeds=2,
+        n_unique_tokens=512,
+        widths=(8, 12, 16),
+        brute_width=24,
+        brute_members=8,
+        data_width=16,
+        sizes=(256, 512, 1_024, 2_048),
+        brute_size=8_192,
+    ),
+    "quick": CalibrationPlan(
+        n_sources=3,
+        weight_decays=(0.2, 0.8, 3.2, 12.8),
+        reads=(65_536,),
+        n_seeds=2,
+        n_unique_tokens=1_024,
+        widths=(8, 12, 16),
+        brute_width=32,
+        brute_members=12,
+        data_width=32,
+        sizes=(1_024, 2_048, 4_096, 8_192),
+        brute_size=32_768,
+    ),
+    "small": CalibrationPlan(
+        n_sources=6,
+        weight_decays=(0.1, 0.4, 1.6, 6.4, 25.6),
+        reads=(65_536, 262_144),
+        n_unique_tokens=1_024,
+        widths=(8, 12, 16, 24, 32),
+        brute_width=64,
+        brute_members=16,
+        data_width=32,
+        sizes=(1_024, 2_048, 4_096, 8_192, 16_384),
+        brute_size=131_072,
+    ),
+}
+"""By the name of the world."""
+
+
+def calibration_plan(world: str) -> CalibrationPlan:
+    """Return the sizes of the recipe `calibration` in a world.
+
+    Raises:
+        ValueError: the world does not run it.
+    """
+    if world not in CALIBRATION_PLANS:
+        raise ValueError(
+            f"calibration runs in the worlds {', '.join(CALIBRATION_PLANS)}; not in {world!r}"
+        )
+    return CALIBRATION_PLANS[world]

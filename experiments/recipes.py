@@ -45,6 +45,7 @@ RECIPES: dict[str, Recipe] = {
     "learning_curves": Recipe("experiments.learning_curves", needs=("regularized",)),
     "classical": Recipe("experiments.classical", needs=("standard", "regularized", "ensembles")),
     "downstream": Recipe("experiments.downstream", needs=("standard", "regularized", "ensembles")),
+    "calibration": Recipe("experiments.calibration"),
     "continued": Recipe("experiments.continued", part=2),
     "entigraph": Recipe("experiments.entigraph", part=2),
     "bootstrapped": Recipe("experiments.bootstrapped", part=2),

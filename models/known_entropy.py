@@ -1,12 +1,17 @@
 """Languages whose entropy rate is known, to check whether a fitted asymptote can be believed.
 
 - `MarkovSource`: a Markov chain of any order; its entropy rate is a finite sum, exact.
-- `HiddenMarkovSource`: a hidden Markov model; its rate lies between two conditional entropies, with
-  and without knowledge of the first state (Cover and Thomas 2006, theorem 4.5.1), which the forward
-  algorithm estimates and whose gap closes exponentially.
+- `hidden_markov.HiddenMarkovSource`: a hidden Markov model; its rate lies between two bounds that
+  close exponentially.
 - `DirichletPrior`: a distribution over Markov chains. Given D tokens of a chain drawn from it, the
   posterior mean is the best predictor there is, on average over the prior: its loss is a floor for
   every recipe at that D.
+
+A model that is scored on windows has not seen what comes before them. What it can reach is the
+window entropy, the mean over positions of the entropy given the tokens of the window so far; it is
+the entropy rate of a chain of order 1, and above it where the past matters for longer. Every source
+predicts windows as well (`log_probs`), so that a model's loss can be compared with the truth's on
+the same tokens.
 
 Tokens are drawn so that common ones are common as words are (Zipf 1949). All losses in nats.
 """
@@ -18,22 +23,18 @@ from functools import cached_property
 
 import numpy as np
 
+from models.discrete import (
+    check_ids,
+    checked_windows,
+    digits,
+    entropies,
+    probabilities,
+    require_count,
+    zipf,
+)
+
 _TOLERANCE = 1e-12
 _MOST_STEPS = 100_000
-
-
-def zipf(vocab_size: int, exponent: float = 1.0) -> np.ndarray:
-    """Zipf's law: probabilities [vocab_size] that fall as rank to minus the exponent.
-
-    Raises:
-        ValueError: fewer than two tokens, or a negative exponent.
-    """
-    if vocab_size < 2:
-        raise ValueError(f"vocab_size must be at least 2; not {vocab_size!r}")
-    if not exponent >= 0:
-        raise ValueError(f"exponent must be at least 0; not {exponent!r}")
-    weights = np.arange(1, vocab_size + 1, dtype=float) ** -exponent
-    return weights / weights.sum()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,8 @@ class MarkovSource:
     transitions: np.ndarray
 
     def __post_init__(self) -> None:
-        table = _probabilities("transitions", self.transitions)
+        table = probabilities("transitions", self.transitions)
+        object.__setattr__(self, "transitions", table)  # lists are tables too
         n_contexts, vocab_size = table.shape
         if vocab_size**self.order != n_contexts:
             raise ValueError(
@@ -67,6 +69,8 @@ class MarkovSource:
     def order(self) -> int:
         """Tokens that the next one depends on."""
         n_contexts, vocab_size = self.transitions.shape
+        if vocab_size == 1:  # the states of a hidden chain may be a single one
+            return 1
         return max(1, round(np.log(n_contexts) / np.log(vocab_size)))
 
     @cached_property
@@ -101,8 +105,54 @@ class MarkovSource:
             terms = np.where(self.transitions > 0, self.transitions * np.log(predicted), 0.0)
         return float(-self.stationary @ terms.sum(axis=1))
 
+    def window_entropy(self, context: int) -> float:
+        """Mean entropy of the tokens 2 to `context` + 1 given those before them, exact.
+
+        Raises:
+            ValueError: `context` is less than 1.
+        """
+        require_count("context", context, least=1)
+        short = min(context, self.order - 1)
+        blocks = [entropies(self._blocks(n)[None])[0] for n in (1, short + 1)]
+        return float((blocks[1] - blocks[0] + (context - short) * self.entropy_rate) / context)
+
+    def log_probs(self, windows: np.ndarray) -> np.ndarray:
+        """Log-probability of each token given those before it in its window.
+
+        Args:
+            windows: token ids [n_windows, positions + 1].
+
+        Returns:
+            Array [n_windows, positions] in nats; the first token of a window is given.
+
+        Raises:
+            ValueError: windows of fewer than two tokens, or ids outside the vocabulary.
+        """
+        windows = checked_windows(windows, self.vocab_size)
+        found = np.empty((len(windows), windows.shape[1] - 1))
+        with np.errstate(divide="ignore"):
+            logs = np.log(self.transitions)
+            for at in range(found.shape[1]):
+                seen = windows[:, max(0, at + 1 - self.order) : at + 1]
+                before, token = digits(seen, self.vocab_size), windows[:, at + 1]
+                if at + 1 >= self.order:
+                    found[:, at] = logs[before, token]
+                else:
+                    both = self._blocks(at + 2).reshape(-1, self.vocab_size)
+                    found[:, at] = np.log(both[before, token] / both.sum(axis=1)[before])
+        return found
+
+    def _blocks(self, length: int) -> np.ndarray:
+        """How often each block of up to `order` tokens occurs, [vocab_size ** length]."""
+        return self.stationary.reshape(self.vocab_size**length, -1).sum(axis=1)
+
     def sample(self, n_tokens: int, *, seed: int) -> np.ndarray:
-        """Draw int32 [n_tokens] from the chain in its long run."""
+        """Draw int32 [n_tokens] from the chain in its long run.
+
+        Raises:
+            ValueError: fewer than no tokens.
+        """
+        require_count("n_tokens", n_tokens)
         rng = np.random.default_rng(seed)
         cumulative = np.cumsum(self.transitions, axis=1)
         cumulative[:, -1] = 1.0  # rounding must not leave a gap above the last token
@@ -125,6 +175,10 @@ class DirichletPrior:
         order: tokens that the next one depends on.
         concentration: how alike the rows are; small values give a chain of low entropy.
         exponent: of Zipf's law.
+
+    Raises:
+        ValueError: fewer than two tokens, an order below 1, a concentration that is not above 0,
+            or a negative exponent.
     """
 
     vocab_size: int
@@ -133,6 +187,7 @@ class DirichletPrior:
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
+        zipf(self.vocab_size, self.exponent)  # says what is wrong with either
         if self.order < 1:
             raise ValueError(f"order must be at least 1; not {self.order!r}")
         if not self.concentration > 0:
@@ -153,158 +208,55 @@ class DirichletPrior:
         """The Bayes-optimal prediction after `tokens`, [vocab_size ** order, vocab_size].
 
         Each row is (counts + pseudo-counts) / their sum, since the Dirichlet is conjugate.
+
+        Raises:
+            ValueError: ids outside the vocabulary, or more than one dimension.
         """
-        tokens = np.asarray(tokens, np.int64)
-        n_contexts = self.vocab_size**self.order
-        context = np.zeros(max(0, len(tokens) - self.order), np.int64)
-        for back in range(self.order, 0, -1):
-            context = context * self.vocab_size + tokens[self.order - back : len(tokens) - back]
-        counts = np.zeros((n_contexts, self.vocab_size))
-        np.add.at(counts, (context, tokens[self.order :]), 1.0)
-        weights = counts + self.pseudo_counts
+        weights = self._counts(tokens) + self.pseudo_counts
         return weights / weights.sum(axis=1, keepdims=True)
 
+    def log_probs(self, tokens: np.ndarray, windows: np.ndarray) -> np.ndarray:
+        """Log-probability of the tokens of windows, Bayes-optimal after `tokens`.
 
-@dataclass(frozen=True, kw_only=True)
-class RateBounds:
-    """An entropy rate between two bounds, each a mean over sampled sequences.
-
-    Attributes:
-        low: entropy of the last token given those before it and the first state.
-        high: the same without the first state.
-        stderr: standard error of either, the larger.
-    """
-
-    low: float
-    high: float
-    stderr: float
-
-    @property
-    def value(self) -> float:
-        """The middle."""
-        return 0.5 * (self.low + self.high)
-
-    @property
-    def error(self) -> float:
-        """Half the gap and two standard errors: how far the value may be off."""
-        return 0.5 * (self.high - self.low) + 2.0 * self.stderr
-
-
-@dataclass(frozen=True, eq=False)
-class HiddenMarkovSource:
-    """A hidden Markov model: states follow a chain, and each emits a token.
-
-    Attributes:
-        transitions: probabilities [n_states, n_states] of the next state.
-        emissions: probabilities [n_states, vocab_size] of the token of a state.
-
-    Raises:
-        ValueError: rows that are not probabilities, or numbers of states that differ.
-    """
-
-    transitions: np.ndarray
-    emissions: np.ndarray
-
-    def __post_init__(self) -> None:
-        states = _probabilities("transitions", self.transitions)
-        tokens = _probabilities("emissions", self.emissions)
-        if states.shape[0] != states.shape[1] or states.shape[0] != tokens.shape[0]:
-            raise ValueError(
-                f"transitions must be square with a row of emissions each; not {states.shape} and "
-                f"{tokens.shape}"
-            )
-
-    @classmethod
-    def draw(
-        cls,
-        n_states: int,
-        vocab_size: int,
-        *,
-        seed: int,
-        concentration: float = 1.0,
-        exponent: float = 1.0,
-    ) -> HiddenMarkovSource:
-        """Draw a model whose states prefer some successors and some Zipfian tokens."""
-        rng = np.random.default_rng(seed)
-        states = rng.dirichlet(np.full(n_states, concentration), size=n_states)
-        tokens = rng.dirichlet(
-            concentration * vocab_size * zipf(vocab_size, exponent), size=n_states
-        )
-        return cls(states, tokens)
-
-    @cached_property
-    def stationary(self) -> np.ndarray:
-        """How often each state occurs in the long run, [n_states]."""
-        return MarkovSource(self.transitions).stationary
-
-    def sample(self, n_tokens: int, *, seed: int) -> np.ndarray:
-        """Draw int32 [n_tokens] from the model in its long run."""
-        return self._sample(1, n_tokens, np.random.default_rng(seed))[1][0]
-
-    def entropy_rate(
-        self, *, n_tokens: int = 200, n_sequences: int = 2_000, seed: int = 0
-    ) -> RateBounds:
-        """Bound the entropy rate by the forward algorithm.
+        No predictor that has read `tokens` and the window so far does better on average over the
+        prior. As in `posterior_mean`, the transitions that have been seen are counted, here those
+        earlier in the window too; the little that the first token of a text says of the chain by
+        being common is not used.
 
         Args:
-            n_tokens: length of a sequence; the bounds are of its last token, whose entropy is
-                computed in full at each sequence rather than sampled.
-            n_sequences: sequences that are averaged over.
-            seed: of the sequences.
+            tokens: what has been read before, [D].
+            windows: token ids [n_windows, positions + 1], each read anew.
+
+        Returns:
+            Array [n_windows, positions + 1 - order] in nats: of the tokens with `order` others
+            before them, the only ones that have a closed form.
+
+        Raises:
+            ValueError: ids outside the vocabulary, or windows of no more than `order` tokens.
         """
-        rng = np.random.default_rng(seed)
-        first, tokens = self._sample(n_sequences, n_tokens - 1, rng)
-        known = np.eye(len(self.transitions))[first]
-        unknown = np.broadcast_to(self.stationary, known.shape)
-        low, high = (_entropies(self._predict(start, tokens)) for start in (known, unknown))
-        errors = [found.std(ddof=1) / np.sqrt(n_sequences) for found in (low, high)]
-        return RateBounds(low=float(low.mean()), high=float(high.mean()), stderr=float(max(errors)))
+        windows = checked_windows(windows, self.vocab_size, least=self.order + 1)
+        weights = self._counts(tokens) + self.pseudo_counts
+        spans = np.lib.stride_tricks.sliding_window_view(windows, self.order + 1, axis=1)
+        contexts, found = digits(spans[..., :-1], self.vocab_size), spans[..., -1]
+        # [n_windows, position, earlier position]: transitions from the same context before it.
+        earlier = np.tri(contexts.shape[1], k=-1, dtype=bool)
+        same = (contexts[:, :, None] == contexts[:, None]) & earlier
+        repeats = (same & (found[:, :, None] == found[:, None])).sum(axis=2)
+        numerators = weights[contexts, found] + repeats
+        return np.log(numerators / (weights.sum(axis=1)[contexts] + same.sum(axis=2)))
 
-    def _predict(self, belief: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        """Predict the next token [n, vocab_size] after tokens [n, length], by filtering.
+    def _counts(self, tokens: np.ndarray) -> np.ndarray:
+        """Transitions seen, [vocab_size ** order, vocab_size].
 
-        `belief` [n, n_states] is the distribution of the state that emits the first of them.
+        Raises:
+            ValueError: ids outside the vocabulary, or more than one dimension.
         """
-        for seen in tokens.T:
-            weights = belief * self.emissions[:, seen].T
-            belief = (weights / weights.sum(axis=1, keepdims=True)) @ self.transitions
-        return belief @ self.emissions
-
-    def _sample(
-        self, n_sequences: int, n_tokens: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the first states [n_sequences] and tokens int32 [n_sequences, n_tokens]."""
-        next_state, emitted = (
-            np.cumsum(rows, axis=1) for rows in (self.transitions, self.emissions)
-        )
-        first = rng.choice(len(self.transitions), size=n_sequences, p=self.stationary)
-        state, tokens = first, np.empty((n_sequences, n_tokens), np.int32)
-        for at in range(n_tokens):
-            tokens[:, at] = _choose(emitted[state], rng)
-            state = _choose(next_state[state], rng)
-        return first, tokens
-
-
-def _choose(cumulative: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw a column in each row of cumulative probabilities [n, k]."""
-    uniform = rng.random((len(cumulative), 1)) * cumulative[:, -1:]
-    return (uniform >= cumulative).sum(axis=1)
-
-
-def _entropies(probabilities: np.ndarray) -> np.ndarray:
-    """Entropy of each row, in nats."""
-    logs = np.log(np.where(probabilities > 0, probabilities, 1.0))
-    return -(probabilities * logs).sum(axis=1)
-
-
-def _probabilities(name: str, table: np.ndarray) -> np.ndarray:
-    """Check a table of probabilities.
-
-    Raises:
-        ValueError: it is none.
-    """
-    table = np.asarray(table, float)
-    good = table.ndim == 2 and bool(np.all(table >= 0))
-    if not (good and np.allclose(table.sum(axis=1), 1.0, atol=1e-9)):
-        raise ValueError(f"{name} must be rows of probabilities that each sum to 1")
-    return table
+        tokens = np.asarray(tokens)
+        if tokens.ndim != 1:
+            raise ValueError(f"tokens must be of one dimension; not of shape {tokens.shape}")
+        check_ids(tokens, self.vocab_size)
+        counts = np.zeros((self.vocab_size**self.order, self.vocab_size))
+        if len(tokens) > self.order:
+            spans = np.lib.stride_tricks.sliding_window_view(tokens, self.order + 1)
+            np.add.at(counts, (digits(spans[:, :-1], self.vocab_size), spans[:, -1]), 1.0)
+        return counts

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
-from models.known_entropy import DirichletPrior, HiddenMarkovSource, MarkovSource, zipf
+from models.discrete import zipf
+from models.hidden_markov import HiddenMarkovSource
+from models.known_entropy import DirichletPrior, MarkovSource
 
 
 def binary_entropy(p):
@@ -100,6 +104,127 @@ def test_bounds_close_in_and_hold_the_loss_of_a_long_sample():
     assert abs(np.mean(losses) - long.value) < spread + long.error
 
 
+def every_string(vocab_size, length):
+    return np.array(list(product(range(vocab_size), repeat=length)))
+
+
+def chain_probabilities(source, strings):
+    """Probability of each string under a Markov chain, by its definition."""
+    v, order = source.vocab_size, source.order
+    first = source.stationary.reshape((v,) * order)
+    rows = source.transitions.reshape((v,) * (order + 1))
+    found = []
+    for string in strings:
+        start = string[:order]
+        p = first[tuple(start)].sum()  # over what follows a string shorter than the order
+        for at in range(order, len(string)):
+            p *= rows[tuple(string[at - order : at + 1])]
+        found.append(p)
+    return np.array(found)
+
+
+def hidden_probabilities(source, strings):
+    """Probability of each string under a hidden Markov model, a sum over all paths of states."""
+    n = len(source.transitions)
+    found = np.zeros(len(strings))
+    for path in every_string(n, strings.shape[1]):
+        p = source.stationary[path[0]] * np.prod(source.transitions[path[:-1], path[1:]])
+        found += p * np.prod(source.emissions[path, strings], axis=1)
+    return found
+
+
+SMALL = {
+    "order 1": (DirichletPrior(vocab_size=3).draw(seed=2), chain_probabilities),
+    "order 2": (DirichletPrior(vocab_size=3, order=2).draw(seed=2), chain_probabilities),
+    "order 3": (DirichletPrior(vocab_size=2, order=3).draw(seed=4), chain_probabilities),
+    "hidden": (HiddenMarkovSource.draw(2, 3, seed=5, concentration=0.5), hidden_probabilities),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("context", [1, 2, 4])
+def test_windows_against_every_string(name, context):
+    """Predictions by the chain rule; the window entropy as a sum over all strings."""
+    source, probabilities = SMALL[name]
+    strings = every_string(source.vocab_size, context + 1)
+    joint = probabilities(source, strings)
+    assert joint.sum() == pytest.approx(1)
+    predicted = source.log_probs(strings)
+    assert predicted.shape == (len(strings), context)
+    first = np.bincount(strings[:, 0], joint)
+    assert np.exp(predicted.sum(axis=1)) * first[strings[:, 0]] == pytest.approx(joint)
+    entropy = -(joint @ predicted.mean(axis=1))
+    found = source.window_entropy(context)
+    if name == "hidden":
+        assert found.low == found.high
+        assert abs(found.value - entropy) < max(2 * found.error, 1e-12)
+    else:
+        assert found == pytest.approx(entropy)
+
+
+def test_a_longer_window_comes_nearer_to_the_rate():
+    second = DirichletPrior(vocab_size=3, order=2).draw(seed=1)
+    losses = [second.window_entropy(context) for context in (1, 2, 8, 512)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == pytest.approx(second.entropy_rate, abs=1e-3)
+    hidden = HiddenMarkovSource.draw(6, 12, seed=1, concentration=0.3)
+    rate = hidden.entropy_rate(n_tokens=60)
+    assert hidden.window_entropy(2).value > rate.value + rate.error
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_bayes_predictions_count_what_was_read_and_the_window_so_far(order):
+    """Against a posterior that is built anew for every token, by a loop over the transitions."""
+    prior = DirichletPrior(vocab_size=3, order=order, concentration=2.0)
+    source = prior.draw(seed=0)
+    read = source.sample(40, seed=1)
+    windows = source.sample(36, seed=2).reshape(4, 9)
+    found = prior.log_probs(read, windows)
+    assert found.shape == (4, 9 - order)
+    for window, predicted in zip(windows.tolist(), found, strict=True):
+        for at in range(order, len(window)):
+            counts = dict.fromkeys(range(3), 0.0) | dict(enumerate(prior.pseudo_counts))
+            for text in (read.tolist(), window[:at]):
+                for i in range(order, len(text)):
+                    if text[i - order : i] == window[at - order : at]:
+                        counts[text[i]] += 1
+            expected = np.log(counts[window[at]] / sum(counts.values()))
+            assert predicted[at - order] == pytest.approx(expected)
+
+
+def test_the_bayes_predictions_of_a_window_are_the_dirichlet_integral():
+    """The chance of a window averaged over chains from the prior, by drawing them."""
+    prior = DirichletPrior(vocab_size=2, concentration=2.0, exponent=0.5)
+    windows = every_string(2, 4)
+    found = np.exp(prior.log_probs(np.array([], int), windows).sum(axis=1))
+    rows = np.random.default_rng(0).dirichlet(prior.pseudo_counts, size=(40_000, 2))
+    drawn = rows[:, windows[:, :-1], windows[:, 1:]].prod(axis=2)
+    error = drawn.std(axis=0) / 200
+    assert np.all(np.abs(drawn.mean(axis=0) - found) < 4 * error)
+
+
+def test_the_bayes_floor_falls_to_the_window_entropy():
+    prior = DirichletPrior(vocab_size=6, concentration=4.0)
+    excess = {n: [] for n in (100, 400, 20_000)}
+    for seed in range(20):
+        source = prior.draw(seed=seed)
+        read = source.sample(20_000, seed=100 + seed)
+        windows = source.sample(17 * 200, seed=200 + seed).reshape(-1, 17)
+        truth = source.log_probs(windows)
+        for n in excess:
+            excess[n].append((truth - prior.log_probs(read[:n], windows)).mean())
+    means = [np.mean(values) for values in excess.values()]
+    assert means == sorted(means, reverse=True)
+    assert 0 < means[-1] < 2e-3
+
+
+def test_tables_may_be_lists_and_a_single_state_is_a_law():
+    source = MarkovSource([[0.9, 0.1], [0.4, 0.6]])
+    assert source.stationary == pytest.approx([0.8, 0.2])
+    law = HiddenMarkovSource([[1.0]], [[0.5, 0.25, 0.25]])
+    assert law.window_entropy(3).value == pytest.approx(1.5 * np.log(2))
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -108,6 +233,17 @@ def test_bounds_close_in_and_hold_the_loss_of_a_long_sample():
         (lambda: HiddenMarkovSource(np.eye(2), np.full((3, 2), 0.5)), "must be square"),
         (lambda: DirichletPrior(vocab_size=4, concentration=0.0), "concentration"),
         (lambda: zipf(1), "vocab_size"),
+        (lambda: DirichletPrior(vocab_size=1), "vocab_size"),
+        (lambda: DirichletPrior(vocab_size=2).posterior_mean([0, 2]), "ids must lie in 0 to 1"),
+        (lambda: DirichletPrior(vocab_size=2).posterior_mean([0, -1]), "ids must lie in 0 to 1"),
+        (lambda: DirichletPrior(vocab_size=2).posterior_mean([[0, 1]]), "one dimension"),
+        (lambda: DirichletPrior(vocab_size=2).log_probs([0, 1], [[0]]), "2 tokens or more"),
+        (lambda: MarkovSource(np.full((2, 2), 0.5)).log_probs([[0, 3]]), "ids must lie"),
+        (lambda: MarkovSource(np.full((2, 2), 0.5)).window_entropy(0), "context must be"),
+        (lambda: MarkovSource(np.full((2, 2), 0.5)).sample(-1, seed=0), "n_tokens must be"),
+        (lambda: HiddenMarkovSource.draw(0, 3, seed=0), "n_states"),
+        (lambda: HiddenMarkovSource.draw(2, 3, seed=0, concentration=0), "concentration"),
+        (lambda: HiddenMarkovSource.draw(2, 3, seed=0).entropy_rate(n_sequences=1), "n_sequences"),
         (lambda: MarkovSource(np.array([[0.0, 1.0], [1.0, 0.0]])), None),
     ],
 )

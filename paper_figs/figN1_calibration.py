@@ -1,0 +1,178 @@
+"""Fitted asymptotes and limits held against languages whose entropy is known."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from experiments.calibration import Calibration
+from experiments.calibration_laws import (
+    AVERAGE,
+    BAYES,
+    LIMITS,
+    METHODS,
+    RECIPES,
+    D,
+    data_laws,
+    data_rows,
+    ladder,
+    limits,
+)
+from experiments.limits import LOSS, K, N
+from experiments.story import Story
+from paper_figs.style import COLORS, MARKERS, log_ticks, spread_x
+
+NAME = "figN1"
+TITLE = "Can a fitted asymptote be believed?"
+CAPTION = (
+    "Models trained on languages of known entropy; every loss is in excess of what is known, in "
+    "nats per token. Upper left: loss less the entropy of the windows against D on the first "
+    "Markov chain, the Bayes-optimal predictor beside tuned models and ensembles, with the data "
+    "law of each; dashed beyond the fitted points, where hollow ones check it. Upper right: the "
+    "asymptote of every language's data law less the truth, with its 95 % interval (profile "
+    "likelihood); hollow where the interval misses the truth, a cross where the fit says that it "
+    "is not identified, at the edge where it lies beyond. Lower left: loss at a fixed D less that "
+    "of the Bayes-optimal predictor, which no recipe goes below on average, means over Markov "
+    "chains with 95 % intervals; hollow points are brute force, beyond the sizes and members that "
+    "limits are fitted to. Lower right: "
+    "the limits of every chain less the floor, and brute force (x). Nothing like it is published."
+)
+STYLES = {BAYES: 2, "single": 0, "ensemble": 3}
+FORMS = {"markov": "Markov", "hidden": "hidden Markov"}
+
+
+def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+    """Draw data laws, their asymptotes, the ladder at a fixed D and its limits."""
+    found: Calibration = story.result("calibration")
+    laws, rows, at_fixed, steps = data_laws(found), data_rows(found), limits(found), ladder(found)
+    figure, ((curves, errors), (sizes, ends)) = plt.subplots(2, 2, figsize=(10.2, 8.2))
+    _draw_curves(curves, rows, laws[laws["method"] == METHODS[0]])
+    _draw_errors(errors, laws[laws["method"] == METHODS[0]])
+    _draw_ladder(sizes, steps)
+    sizes.set_title(f"D = {found.plan.n_unique_tokens:,}, mean of {found.plan.n_sources} chains")
+    _draw_limits(ends, at_fixed)
+    tables = {"loss": rows, "data law": laws, "ladder": steps, "limit": at_fixed}
+    return figure, pd.concat(
+        [table.assign(what=what) for what, table in tables.items()], ignore_index=True
+    )
+
+
+def _draw_curves(ax: Axes, rows: pd.DataFrame, laws: pd.DataFrame) -> None:
+    """Draw losses of the first Markov chain in excess of its entropy, with their laws."""
+    rows = rows[(rows["kind"] == "markov") & (rows["source"] == 0)]
+    laws = laws[(laws["kind"] == "markov") & (laws["source"] == 0)].set_index("recipe")
+    last_fitted = rows.loc[rows["is_fitted"], D].max()
+    for recipe, i in STYLES.items():
+        of, law = rows[rows["recipe"] == recipe], laws.loc[recipe]
+        for is_fitted, part in of.groupby("is_fitted"):
+            ax.plot(
+                part[D], part[LOSS] - law["truth"], MARKERS[i], color=COLORS[i],
+                fillstyle="full" if is_fitted else "none", label=recipe if is_fitted else None,
+            )  # fmt: skip
+        for x, style in (
+            (spread_x(of[D].min(), last_fitted), "-"),
+            (spread_x(last_fitted, 4 * of[D].max()), "--"),
+        ):
+            y = law["E"] + law["A"] / x ** law["alpha"] - law["truth"]
+            ax.plot(x, y, style, color=COLORS[i], linewidth=1.2)
+    ax.axhline(0, color="black", linewidth=0.8)
+    log_ticks(ax, sorted(rows[D].unique()))
+    ax.set(
+        xlabel="unique tokens D", ylabel="loss less entropy (nats per token)",
+        title="data laws of the first chain",
+    )  # fmt: skip
+    ax.legend()
+
+
+def _draw_errors(ax: Axes, laws: pd.DataFrame) -> None:
+    """Draw every asymptote less the truth; intervals beyond the axis are cut off."""
+    # Those that are not identified can be anywhere, and would flatten the rest.
+    reach = 1.6 * max([*laws.loc[laws["identified"], "error"].abs(), 0.02])
+    place, ticks = 0, {}
+    for kind, form in FORMS.items():
+        for recipe in (*RECIPES, BAYES):
+            of = laws[(laws["kind"] == kind) & (laws["recipe"] == recipe)].sort_values("error")
+            if of.empty:
+                continue
+            for row in of.itertuples():
+                _draw_end(
+                    ax, place, np.clip(row.error, -0.97 * reach, 0.97 * reach),
+                    row.low - row.truth, row.high - row.truth,
+                    i=STYLES[recipe], hollow=not row.covered, known=row.identified,
+                )  # fmt: skip
+                place += 1
+            ticks[place - (len(of) + 1) / 2] = f"{form},\n{recipe}"
+            place += 1
+    ax.set_xlim(-reach, reach)
+    _finish(ax, ticks, place, "fitted asymptote less entropy (nats per token)", "data laws")
+
+
+def _draw_ladder(ax: Axes, steps: pd.DataFrame) -> None:
+    """Draw the excess over the floor against size: single models, and ensembles of each K."""
+    most = steps[K].max()
+    for average, n in (("single", 1), *((AVERAGE, n) for n in sorted(steps[K].unique()))):
+        of = steps[(steps["average"] == average) & (steps[K] == n)].sort_values(N)
+        single = average == "single"
+        color = COLORS[0] if single else str(0.8 - 0.7 * np.log2(n) / np.log2(most))
+        reach = np.abs([of["excess"] - of["low"], of["high"] - of["excess"]])
+        ax.errorbar(
+            of[N], of["excess"], yerr=np.where(np.isfinite(reach), reach, 0), color=color,
+            linewidth=1, capsize=2, label="tuned singly" if single else f"K = {n}",
+        )  # fmt: skip
+        for is_fitted, part in of.groupby("is_fitted"):
+            ax.plot(
+                part[N], part["excess"], MARKERS[0 if single else 1], color=color,
+                markerfacecolor=color if is_fitted else "white",
+            )  # fmt: skip
+    ax.axhline(0, color="black", linewidth=0.8)
+    log_ticks(ax, sorted(steps[N].unique()))
+    ax.set(
+        xlabel="non-embedding parameters of a member", ylabel="loss less Bayes floor (nats)",
+    )  # fmt: skip
+    ax.legend(ncols=2, fontsize=7.5)
+
+
+def _draw_limits(ax: Axes, at_fixed: pd.DataFrame) -> None:
+    """Draw every limit less the floor, and the brute force that checks it."""
+    place, ticks = 0, {}
+    for i, (name, label) in enumerate(LIMITS.items()):
+        of = at_fixed[at_fixed["limit"] == name].sort_values("above_floor")
+        for row in of.itertuples():
+            _draw_end(
+                ax, place, row.above_floor, row.low - row.floor, row.high - row.floor, i=i,
+                hollow=False, known=row.identified,
+            )  # fmt: skip
+            ax.plot(row.brute - row.floor, place, "x", color="black", markersize=5)
+            place += 1
+        ticks[place - (len(of) + 1) / 2] = label
+        place += 1
+    points = [at_fixed["above_floor"], at_fixed["brute"] - at_fixed["floor"]]
+    low = min(min(part.min() for part in points), 0.0)
+    high = max(part.max() for part in points)
+    ax.set_xlim(low - 0.3 * (high - low), high + 0.3 * (high - low))
+    _finish(ax, ticks, place, "limit less Bayes floor (nats per token)", "limits at the fixed D")
+
+
+def _draw_end(
+    ax: Axes, at: float, value: float, low: float, high: float, *, i: int, hollow: bool, known: bool
+) -> None:
+    """Draw one estimate with its interval; a cross without one where it is not identified."""
+    if not known:
+        ax.plot(value, at, "+", color=COLORS[i], markersize=7)
+        return
+    ax.plot([low, high], [at, at], color=COLORS[i], linewidth=1.2)
+    ax.plot(
+        value, at, MARKERS[i], color=COLORS[i], markerfacecolor="white" if hollow else COLORS[i]
+    )
+
+
+def _finish(ax: Axes, ticks: dict[float, str], n_rows: int, label: str, title: str) -> None:
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(list(ticks), labels=list(ticks.values()))
+    ax.set_ylim(n_rows - 0.5, -1)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.set(xlabel=label, title=title)
