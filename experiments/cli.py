@@ -1,21 +1,47 @@
 """The command `datawall`: one subcommand a file of `experiments.commands`.
 
-Only settings are imported here, so that `--help` answers at once; a command imports what it needs
-when it runs. Results go to stdout, progress and errors to stderr.
+The list of commands is written out here and the settings of one are imported only when it is asked
+for, so that `--help` answers at once; a command imports what it needs when it runs. Results go to
+stdout, progress and errors to stderr.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Protocol
 
 DEBUG_VARIABLE = "DATAWALL_DEBUG"
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+DESCRIPTION = "How far can language modelling go when data runs out and compute does not?"
+COMMANDS = {
+    "reproduce": ("reproduce:Reproduce", "Run the whole story of a world and write its report."),
+    "run": ("run:Run", "Train one recipe and those it builds on."),
+    "tune": ("tune:Tune", "Tune every size, with certificates of the optima."),
+    "show": ("show:Show", "Print the runs of a store."),
+    "import": (
+        "import_runs:Import",
+        "Put the runs of others beside ours, as wandb exports them.",
+    ),
+    "export": ("export:Export", "Write a finished run as a model of Hugging Face transformers."),
+    "claims": ("claims:Claims", "Print the talk's claims with verdicts (trains what is missing)."),
+    "figures": ("figures:Figures", "Draw the talk's figures (trains what is missing)."),
+    "report": ("report:Report", "Write the report of finished or shipped runs."),
+    "ship": ("ship:Ship", "Pack a world's results as compact files (trains what is missing)."),
+    "fit": ("fit:Fit", "Fit a scaling law to a table of runs."),
+    "limit": ("limit:Limit", "Find the joint limit of a table of ensembles."),
+    "plan": ("plan:PlanCommand", "Say what a stock of unique tokens is worth under each recipe."),
+    "graphsim": ("graphsim:Graphsim", "Simulate EntiGraph's random graph beside its laws."),
+    "augment": ("augment:Augment", "Make new texts from a folder of texts."),
+    "doctor": ("doctor:Doctor", "Say what this installation has and what is broken."),
+    "completion": ("completion:Completion", "Print a script for tab completion."),
+}
+"""Where the dataclass of each command is, below `experiments.commands`, and what it does."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments == ["--version"]:
+        from importlib import metadata
+
         print(f"datawall {metadata.version('datawall')}")
         return 0
     try:
@@ -47,51 +75,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BAD_INPUT if isinstance(error, ValueError) else EXIT_FAILED
 
 
-class _Command(Protocol):
-    def run(self) -> int: ...
+class Command(Protocol):
+    """What a command line is read into."""
+
+    def run(self) -> int:
+        """Do it and return the exit status."""
 
 
-def _parse(arguments: Sequence[str]) -> _Command:
+def _parse(arguments: Sequence[str]) -> Command:
+    """Read a command line; only the module of the command that is asked for is loaded."""
     import tyro
 
-    from experiments.commands.augment import Augment
-    from experiments.commands.claims import Claims
-    from experiments.commands.export import Export
-    from experiments.commands.figures import Figures
-    from experiments.commands.fit import Fit
-    from experiments.commands.graphsim import Graphsim
-    from experiments.commands.import_runs import Import
-    from experiments.commands.limit import Limit
-    from experiments.commands.plan import PlanCommand
-    from experiments.commands.report import Report
-    from experiments.commands.reproduce import Reproduce
-    from experiments.commands.run import Run
-    from experiments.commands.ship import Ship
-    from experiments.commands.show import Show
-    from experiments.commands.tune import Tune
-
+    asked = arguments[0] if arguments else ""
+    if asked in COMMANDS:
+        return tyro.cli(load_command(asked), prog=f"datawall {asked}", args=arguments[1:])
+    every = {name: _stand_in(name, said) for name, (_, said) in COMMANDS.items()}
     return tyro.extras.subcommand_cli_from_dict(
-        {
-            "reproduce": Reproduce,
-            "run": Run,
-            "tune": Tune,
-            "show": Show,
-            "import": Import,
-            "export": Export,
-            "claims": Claims,
-            "figures": Figures,
-            "report": Report,
-            "ship": Ship,
-            "fit": Fit,
-            "limit": Limit,
-            "plan": PlanCommand,
-            "graphsim": Graphsim,
-            "augment": Augment,
-        },
-        prog="datawall",
-        description="How far can language modelling go when data runs out and compute does not?",
-        args=list(arguments),
+        every, prog="datawall", description=DESCRIPTION, args=arguments
     )
+
+
+def load_command(name: str) -> type[Command]:
+    """Import the dataclass of a command."""
+    module, _, options = COMMANDS[name][0].partition(":")
+    return getattr(importlib.import_module(f"experiments.commands.{module}"), options)
+
+
+def _stand_in(name: str, said: str) -> type[Command]:
+    """Make an empty dataclass that bears a command's summary, for the list of commands."""
+    return dataclasses.make_dataclass(name, [], namespace={"__doc__": said})
 
 
 if __name__ == "__main__":

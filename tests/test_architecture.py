@@ -58,8 +58,15 @@ def loaded_after(code: str) -> set[str]:
             "import experiments.cli\n"
             "try: experiments.cli.main(['--help'])\n"
             "except SystemExit: pass",
-            {"jax", "flax", "matplotlib", "scipy", "pandas", "numba"},
+            {"jax", "flax", "matplotlib", "scipy", "pandas", "numba", "rich", "typeguard"},
         ),
+        (
+            "import experiments.cli\n"
+            "try: experiments.cli.main(['augment', 'sbp', '--help'])\n"
+            "except SystemExit: pass",
+            {"jax", "flax", "matplotlib", "scipy", "pandas", "numba", "experiments.commands.fit"},
+        ),
+        ("import experiments.cli\nexperiments.cli.main(['--version'])", {"tyro", "rich"}),
     ],
 )
 def test_heavy_packages_load_only_when_needed(code, heavy):

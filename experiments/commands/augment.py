@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from experiments.commands.augment_sbp import Sbp
+from experiments.commands.readable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from models.augment.records import Record
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class _Asking(ABC):
     """Settings of the methods that ask a writer for texts."""
@@ -205,6 +207,7 @@ def say_quality(source: Path, folder: OutputFolder) -> None:
     print(quality_table(compare(lambda: read_records(source), folder.records)))
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Rephrase(_Asking):
     """Rephrase every document in several styles."""
@@ -234,6 +237,7 @@ class Rephrase(_Asking):
         return rephrase.rephrase(documents, ask, self._settings(), writer=writer)
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Entigraph(_Asking):
     """Discuss every document from the angle of each pair of its entities."""
@@ -267,6 +271,7 @@ class Entigraph(_Asking):
         return entigraph.entigraph(documents, ask, self._settings(), writer=writer)
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Augment:
     """Make new texts from a folder of texts."""

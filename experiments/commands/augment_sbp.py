@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from experiments.commands.readable import readable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -40,6 +42,7 @@ MODEL_SETTINGS = (
 """What changes the synthesizer."""
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Sbp:
     """Train a synthesizer on pairs of related documents, and sample new ones from it."""

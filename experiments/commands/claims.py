@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from experiments.commands.readable import readable
 from experiments.commands.world_options import WorldOptions
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def _plain(claim: Claim) -> dict[str, object]:
     }
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Claims(WorldOptions):
     """Print each claim with its verdict, measured value and interval (trains what is missing)."""

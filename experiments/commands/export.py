@@ -8,7 +8,10 @@ from typing import Annotated
 
 import tyro
 
+from experiments.commands.readable import readable
 
+
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Export:
     """Write a finished run as a folder that Hugging Face transformers loads."""

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import tyro
 
+from experiments.commands.readable import readable
 from experiments.commands.world_options import WorldOptions
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Figures(WorldOptions):
     """Draw figures as PNG and PDF with the plotted numbers as CSV (trains what is missing)."""

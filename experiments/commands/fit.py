@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import tyro
 
 from experiments.commands.fit_options import FitOptions
+from experiments.commands.readable import readable
 
 if TYPE_CHECKING:
     from scaling import FitResult
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Fit(FitOptions):
     """Fit a scaling law to a table of runs and print parameters, intervals and warnings."""

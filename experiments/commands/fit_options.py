@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.commands.readable import readable
 
+
+@readable
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
     """How a table is fitted, and where the fit goes."""

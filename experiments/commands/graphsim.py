@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from experiments.commands.readable import readable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -17,6 +19,7 @@ SAMPLED_ABOVE = 20_000
 """Entities from which the expectation samples sources unless told otherwise."""
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Graphsim:
     """Compare simulation, exact expectation and both laws on one random graph (CSV and PNG)."""

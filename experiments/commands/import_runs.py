@@ -8,7 +8,10 @@ from typing import Annotated
 
 import tyro
 
+from experiments.commands.readable import readable
 
+
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Import:
     """Put the runs of a table, such as an export of wandb, beside ours.

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from experiments.commands.fit_options import FitOptions
+from experiments.commands.readable import readable
 
 if TYPE_CHECKING:
     from scaling import LimitResult
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Limit(FitOptions):
     """Joint limit of a table of ensembles, with the two nested orders beside it."""

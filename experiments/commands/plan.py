@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from experiments.commands.readable import readable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from experiments.planner import Plan, Range
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class PlanCommand:
     """Say what a stock of unique tokens is worth under each recipe, and when it hits its wall."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.commands.readable import readable
 from experiments.commands.world_options import WorldOptions
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Report(WorldOptions):
     """Write the report, from your own runs or else from those shipped with the package."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from experiments.commands.readable import readable
 from experiments.commands.world_options import WorldOptions
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Reproduce(WorldOptions):
     """Run the whole story of a world and write its report.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from experiments.commands.readable import readable
 from experiments.commands.world_options import WorldOptions
 from experiments.recipes import RECIPES
 
@@ -16,6 +17,7 @@ else:
     RecipeName = Literal[tuple(RECIPES)]
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Run(WorldOptions):
     """Train one recipe and those it builds on; finished runs are not trained again."""

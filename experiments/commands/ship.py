@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.commands.readable import readable
 from experiments.commands.world_options import WorldOptions
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Ship(WorldOptions):
     """Write runs, scores and their origin as compact files (trains what is missing)."""

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from experiments.commands.readable import readable
+
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_RUNS = 30
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Show:
     """Print the runs of a store: losses averaged over seeds, tuned points, what is not done."""

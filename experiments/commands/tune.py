@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from experiments.commands.readable import readable
 from experiments.commands.world_options import WorldOptions
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class Tune(WorldOptions):
     """Tune every size by coordinate descent; print the optima with their certificates.

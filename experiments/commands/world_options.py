@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from experiments.executors import ExecutorName
 
+from experiments.commands.readable import readable
+
 if TYPE_CHECKING:
     from experiments.executors import Executor
 
 
+@readable
 @dataclass(frozen=True, kw_only=True)
 class WorldOptions:
     """Which world, on which text, kept where, trained where."""

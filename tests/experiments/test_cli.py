@@ -1,12 +1,13 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
 
-from experiments.cli import main
+from experiments.cli import COMMANDS, load_command, main
 
 
 def run(*arguments, **options):
@@ -17,21 +18,45 @@ def run(*arguments, **options):
 def test_version_and_help():
     assert re.fullmatch(r"datawall \d+\.\d+\.\d+\n", run("--version").stdout)
     said = run("--help").stdout
-    for command in (
-        "reproduce",
-        "run",
-        "tune",
-        "show",
-        "import",
-        "export",
-        "claims",
-        "figures",
-        "fit",
-        "limit",
-        "plan",
-        "graphsim",
-    ):
+    for command in COMMANDS:
         assert command in said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_helps_without_None_or_torn_lines(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert load_command(name).__doc__
+    with pytest.raises(SystemExit) as done:
+        main([name, "--help"])
+    assert done.value.code == 0
+    said = capsys.readouterr().out
+    assert f"usage: datawall {name}" in said
+    assert "None" not in said
+    assert "--no-json" not in said
+
+
+def test_a_line_of_help_breaks_only_where_the_terminal_ends(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "in local processes, or in Dask workers." in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_completion_script_completes_commands_and_options(tmp_path):
+    script = tmp_path / "datawall.bash"
+    script.write_text(run("completion", "bash").stdout)
+
+    def completed(*words):
+        asked = (
+            f"source {script}; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
+            "$(complete -p datawall | sed -E 's/.*-F ([^ ]+).*/\\1/'); echo ${COMPREPLY[@]}"
+        )
+        done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True)
+        return done.stdout.split()
+
+    assert completed("datawall", "gra") == ["graphsim"]
+    assert completed("datawall", "graphsim", "--mean") == ["--mean-degree"]
 
 
 @pytest.mark.parametrize(
