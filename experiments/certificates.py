@@ -85,6 +85,11 @@ class Certificate:
         widened = tuned.grid.widened(tuned.point)
         return _labelled(f"{phrase}; widened {', '.join(widened)}" if widened else phrase)
 
+    def _repr_html_(self) -> str:
+        from experiments.html import certificates_html
+
+        return certificates_html([self])
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; infinite losses (diverged) and unknown errors are null."""
         tuned = self.tuned

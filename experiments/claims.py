@@ -77,6 +77,20 @@ class Claim:
             f"{self.quantity}: {self.value:.3g} [{self.low:.3g}, {self.high:.3g}]. {self.detail}"
         ).rstrip()
 
+    def _repr_html_(self) -> str:
+        from experiments.html import claim_html
+
+        return claim_html(self)
+
+
+class Claims(list[Claim]):
+    """Claims in the order of the talk, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        from experiments.html import claims_html
+
+        return claims_html(self)
+
 
 Test = Callable[[Story], Claim]
 _TESTS: dict[str, Test] = {}
@@ -108,7 +122,7 @@ def claim(id: str, statement: str) -> Callable[[Callable[[Story], dict]], Test]:
     return register
 
 
-def judge_claims(story: Story) -> list[Claim]:
+def judge_claims(story: Story) -> Claims:
     """Test every claim that the runs of a story can test, in the order of the talk.
 
     A claim on a recipe that the world does not run is left out.
@@ -119,7 +133,7 @@ def judge_claims(story: Story) -> list[Claim]:
     for test in _TESTS.values():
         with contextlib.suppress(NotTold):
             claims.append(test(story))
-    return sorted(claims, key=lambda claim: (_PARTS.index(claim.id[0]), int(claim.id[1:])))
+    return Claims(sorted(claims, key=lambda it: (_PARTS.index(it.id[0]), int(it.id[1:]))))
 
 
 def verdict(*, supported: bool, contradicted: bool) -> Verdict:

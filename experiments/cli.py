@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 DEBUG_VARIABLE = "DATAWALL_DEBUG"
@@ -89,7 +89,9 @@ def _parse(arguments: Sequence[str]) -> Command:
     asked = arguments[0] if arguments else ""
     if asked in COMMANDS:
         return tyro.cli(load_command(asked), prog=f"datawall {asked}", args=arguments[1:])
-    every = {name: _stand_in(name, said) for name, (_, said) in COMMANDS.items()}
+    every: dict[str, Callable[..., Command]] = {
+        name: _stand_in(name, said) for name, (_, said) in COMMANDS.items()
+    }
     return tyro.extras.subcommand_cli_from_dict(
         every, prog="datawall", description=DESCRIPTION, args=arguments
     )

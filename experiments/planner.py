@@ -109,6 +109,11 @@ class Plan:
     years: dict[str, Range]
     share: Range
 
+    def _repr_html_(self) -> str:
+        from experiments.html import plan_html
+
+        return plan_html(self)
+
 
 def make_plan(
     unique_tokens: float,

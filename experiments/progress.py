@@ -1,10 +1,12 @@
-"""Progress on stderr: bars on a terminal, a line every few seconds elsewhere."""
+"""Progress: a bar on a terminal or in a notebook, else a line on stderr every few seconds."""
 
 from __future__ import annotations
 
+import html
 import time
 from collections import deque
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +19,8 @@ from rich.progress import (
 )
 
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_CELLS = 0.25
+"""How often a notebook's bar is drawn anew: each time is a message to the browser."""
 SECONDS_OF_SPEED = 60.0
 """How far back the speed looks that time left is reckoned by."""
 
@@ -59,9 +63,13 @@ class WorkProgress:
         self.started = self.last_line = time.monotonic()
         self._done = Speed()
         self._bars: Progress | None = None
+        self._cell: _Cell | None = None
 
     def __enter__(self) -> WorkProgress:
-        if self.console.is_terminal:
+        if self.console.is_jupyter:
+            self._cell = _Cell()
+            self.show()
+        elif self.console.is_terminal:
             self._bars = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
@@ -95,7 +103,10 @@ class WorkProgress:
 
     def say(self, sentence: str) -> None:
         """Print a sentence that stays, above the bar where there is one."""
-        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        if self._cell is not None:
+            print(sentence)  # rich would send HTML, which prints with a space around each line
+        else:
+            self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     @property
     def work_done(self) -> float:
@@ -112,7 +123,12 @@ class WorkProgress:
         now = time.monotonic()
         speed = self._done.value()
         left = _clock((self.work - self.work_done) / speed) + " left" if speed else ""
-        if self._bars is not None:
+        if self._cell is not None:
+            if now - self.last_line > SECONDS_BETWEEN_CELLS or not self._cell.is_shown:
+                self.last_line = now
+                said = [f"{self.jobs_done}/{self.n_jobs}", *filter(None, (self.note, left))]
+                self._cell.show(f"{self.title}: {', '.join(said)}", self.share)
+        elif self._bars is not None:
             # The bar advances by work, so that it is right though jobs differ in cost.
             self._bars.update(
                 self._task,
@@ -133,9 +149,40 @@ class WorkProgress:
     ) -> None:
         if self._bars is not None:
             self._bars.stop()
-        if kind is None:
-            seconds = time.monotonic() - self.started
-            self.say(f"{self.title}: {self.jobs_done} done in {seconds:.0f} s")
+        seconds = time.monotonic() - self.started
+        done = f"{self.title}: {self.jobs_done} done in {seconds:.0f} s"
+        if self._cell is not None:
+            stopped = f"{self.title}: stopped at {self.jobs_done}/{self.n_jobs}"
+            self._cell.show(done if kind is None else stopped, None)
+        elif kind is None:
+            self.say(done)
+
+
+class _Cell:
+    """A bar in the output of a notebook's cell, drawn by the browser in the theme of the page.
+
+    IPython's display handles need no widgets, so that the bar is there in every notebook program
+    and its last state is kept with the notebook.
+    """
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a bar yet."""
+        return self._handle is not None
+
+    def show(self, sentence: str, share: float | None) -> None:
+        """Show a sentence, with a bar unless there is no share."""
+        from IPython.display import HTML, display
+
+        bar = "" if share is None else f'<progress value="{share:.4f}" max="1"></progress> '
+        shown = HTML(f"<div>{bar}{html.escape(sentence)}</div>")
+        if self._handle is None:
+            self._handle = display(shown, display_id=True)
+        else:
+            self._handle.update(shown)
 
 
 def _clock(seconds: float) -> str:

@@ -64,6 +64,11 @@ class RunStore:
         # A copy in another process takes locks of its own.
         return type(self), (self.root,)
 
+    def _repr_html_(self) -> str:
+        from experiments.html import store_html
+
+        return store_html(self)
+
     def folder(self, spec: RunSpec) -> Path:
         """Return the folder of a run, there or not."""
         return self.root / spec.run_id

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from graphsim._html import values_html
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -25,6 +27,16 @@ class GiantComponents:
     strong: NDArray[np.bool_]
     incoming: NDArray[np.bool_]
     outgoing: NDArray[np.bool_]
+
+    def _repr_html_(self) -> str:
+        sizes = {
+            "entities": len(self.strong),
+            "strong component": int(self.strong.sum()),
+            "reach it": int(self.incoming.sum()),
+            "reached from it": int(self.outgoing.sum()),
+            "reachable share": self.reachable_share,
+        }
+        return values_html("giant components", sizes)
 
     @property
     def reachable_share(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from graphsim._html import curve_html
 from graphsim.exact import accuracy_stream
 from graphsim.graph import EntityGraph
 from graphsim.laws import finite_law, limit_law, printed_law
@@ -39,6 +40,10 @@ class CurveTable:
         last = max(max_time * graph.n_pairs, 2)
         self.steps = np.unique(np.floor(np.geomspace(1, last, n_points)))
         self._columns: dict[str, NDArray[np.float64]] = {}
+
+    def _repr_html_(self) -> str:
+        frame = self.frame()
+        return curve_html("share of pairs known", {str(name): frame[name] for name in frame})
 
     def frame(self) -> pd.DataFrame:
         """Return steps t, s = t / (V (V - 1)) and the columns so far."""

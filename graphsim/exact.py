@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphsim._backend import SubtreeCounter
+from graphsim._html import curve_html
 from graphsim.checks import checked_ties, checked_times, require_memory
 from graphsim.graph import EntityGraph
 
@@ -41,6 +42,11 @@ class AccuracyCurve:
     stderr: Floats
     n_sources: int
     complete: bool = True
+
+    def _repr_html_(self) -> str:
+        title = f"expected accuracy from {self.n_sources:,} sources"
+        columns = {"steps": self.times, "accuracy": self.accuracy, "s.e.": self.stderr}
+        return curve_html(title if self.complete else f"{title} so far", columns)
 
 
 def expected_accuracy(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphsim import generators
+from graphsim._html import values_html
 from graphsim.checks import checked_entities
 from graphsim.components import GiantComponents, giant_components
 
@@ -35,6 +36,19 @@ class EntityGraph:
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     labels: tuple[Hashable, ...] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.n_entities:,} entities, {self.n_edges:,} edges"
+
+    def _repr_html_(self) -> str:
+        return values_html(
+            "graph of entities",
+            {
+                "entities": self.n_entities,
+                "edges": self.n_edges,
+                "mean degree": self.n_edges / self.n_entities,
+            },
+        )
 
     @classmethod
     def random(cls, n_entities: int, mean_degree: float, seed: int = 0) -> EntityGraph:

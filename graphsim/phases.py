@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import exp1
 
+from graphsim._html import values_html
 from graphsim.branching import extinction, taught_integral_from_zero
 from graphsim.checks import checked_entities, checked_mean_degree, warn_if_near_critical
 from graphsim.laws import finite_growth, reachable_density
@@ -46,6 +47,9 @@ class Phases:
     log_slope: float
     plateau_start: float
     plateau: float
+
+    def _repr_html_(self) -> str:
+        return values_html("phases of the accuracy, in steps for each ordered pair", asdict(self))
 
 
 def phases(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphsim._backend import kernels, tie_key
+from graphsim._html import curve_html
 from graphsim.checks import checked_ties, checked_times, require_memory
 from graphsim.exact import AccuracyCurve
 from graphsim.graph import EntityGraph
@@ -36,6 +37,10 @@ class Trajectory:
     accuracy: NDArray[np.float64]
     learned: NDArray[np.bool_]
     n_steps: int
+
+    def _repr_html_(self) -> str:
+        title = f"one run of {self.n_steps:,} steps on {len(self.learned):,} entities"
+        return curve_html(title, {"steps": self.times, "accuracy": self.accuracy})
 
 
 def simulate(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling import markup, report
 from scaling.covariance import known_covariance
 from scaling.profiles import student
 from scaling.result import FitResult
@@ -54,6 +55,16 @@ class Allocation:
             low, high = self.intervals[name]
             lines.append(f"  {name:9s} {getattr(self, name):.4g} [{low:.4g}, {high:.4g}]")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        found = [
+            (name, report.number(getattr(self, name)), report.span(self.intervals[name]))
+            for name in ("n_params", "n_tokens", "loss", "exponent")
+        ]
+        columns = ("", "optimum", f"{100 * self.level:g} % interval")
+        return markup.fragment(
+            f"Compute-optimal for {self.budget:.3g} FLOPs", tables=[markup.table(columns, found)]
+        )
 
 
 def allocate(
@@ -142,6 +153,24 @@ class PowerOfCompute:
     coefficient: float
     table: pd.DataFrame
     warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([self._sentence(), *(f"Warning: {said}" for said in self.warnings)])
+
+    def _sentence(self) -> str:
+        low, high = self.interval
+        return (
+            f"N* = {self.coefficient:.4g} C^{self.exponent:.4g}, exponent in "
+            f"[{low:.4g}, {high:.4g}]; {len(self.table)} budgets"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [[report.number(value) for value in row] for row in self.table.to_numpy()]
+        return markup.fragment(
+            self._sentence(),
+            tables=[markup.table([str(name) for name in self.table], rows)],
+            notes=self.warnings,
+        )
 
 
 def compute_exponent(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling import markup, report
 from scaling.result import FitResult
 
 Array = NDArray[np.float64]
@@ -44,6 +45,19 @@ class DataEfficiency:
         low, high = self.interval
         text = f"{self.multiplier:.3g}x [{low:.3g}, {high:.3g}] the data of {self.at:.3g}"
         return f"{text}. {self.message}" if self.message else text
+
+    def _repr_html_(self) -> str:
+        found = [
+            ("multiplier", report.ranged(self.multiplier, self.interval)),
+            ("loss to match", report.number(self.loss)),
+            ("reached with", report.number(self.at)),
+            ("the reference needs", report.number(self.tokens)),
+        ]
+        return markup.fragment(
+            f"Data efficiency, with a {100 * self.level:g} % interval",
+            tables=[markup.table(("", "value"), found)],
+            notes=[self.message],
+        )
 
 
 def data_multiplier(reference_loss: float, loss: float, asymptote: float, exponent: float) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling import markup
 from scaling.laws import Law
 from scaling.losses import get_loss
 from scaling.models import build_model
@@ -133,6 +134,19 @@ class Forecast:
                 f"error {100 * c.error:.2f} %  weight {c.weight:.3f}"
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                c.law.name,
+                f"last {100 * c.window:.0f} %",
+                f"{100 * c.error:.2f}",
+                f"{c.weight:.3f}",
+            )
+            for c in self.candidates
+        ]
+        columns = ("law", "rows", "hold-out error, %", "weight")
+        return markup.fragment(self.summary().split("\n")[0], tables=[markup.table(columns, rows)])
 
     def __str__(self) -> str:
         return self.summary()

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling import markup, report
 from scaling.fit import best_parameters, fit_law
 from scaling.result import FitResult
 from scaling.shared_members import find_walks, limit_interval, looks_shared
@@ -84,6 +85,20 @@ class LimitResult:
 
     def __str__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        found = [
+            ("joint fit", report.ranged(self.limit, self.interval)),
+            ("nested, members first", report.number(self.members_first)),
+            ("nested, parameters first", report.number(self.params_first)),
+        ]
+        limit = markup.fragment(
+            "Joint limit: loss at infinitely many parameters and members",
+            tables=[markup.table(("estimator", "limit"), found)],
+            verdict=f"{self.status.name}: {self.message}",
+            notes=[f"The interval is for ensembles that {self._sharing()}."],
+        )
+        return limit + self.joint._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
         """The limit as JSON types; infinities and NaN as strings."""

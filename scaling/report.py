@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import html as markup
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from scaling import markup
 
 if TYPE_CHECKING:
     from scaling.result import FitResult
@@ -26,8 +27,7 @@ def rows(fit: FitResult, level: float = 0.95) -> list[tuple[str, str, str, str]]
         if pinned:
             found.append((name, number(fit.params[name]), "pinned", ""))
             continue
-        low, high = fit.interval(name, level)
-        interval = f"[{number(low)}, {number(high)}]"
+        interval = span(fit.interval(name, level))
         found.append((name, number(fit.params[name]), number(fit.stderr[name]), interval))
     return found
 
@@ -69,16 +69,18 @@ def summary(fit: FitResult) -> str:
 
 def html(fit: FitResult) -> str:
     """The same as an HTML fragment, for notebooks."""
-    body = "".join(
-        "<tr><th>" + "</th><td>".join(markup.escape(cell) for cell in row) + "</td></tr>"
-        for row in rows(fit)
+    found = markup.table(("", "estimate", "s.e.", "95 % interval"), rows(fit))
+    notes = [source_of_intervals(fit), *(f"Warning: {sentence}" for sentence in fit.warnings)]
+    return markup.fragment(
+        headline(fit), tables=[found], notes=notes, verdict=f"{fit.status.name}: {fit.message}"
     )
-    notes = "".join(f"<li>{markup.escape(sentence)}</li>" for sentence in fit.warnings)
-    return (
-        f"<div><p><b>{markup.escape(headline(fit))}</b></p>"
-        "<table><tr><th></th><th>estimate</th><th>s.e.</th><th>95 % interval</th></tr>"
-        f"{body}</table><p>{markup.escape(source_of_intervals(fit))}</p>"
-        f"<p><b>{fit.status.name}</b>: {markup.escape(fit.message)}</p>"
-        + (f"<ul>{notes}</ul>" if notes else "")
-        + "</div>"
-    )
+
+
+def span(interval: tuple[float, float]) -> str:
+    """An interval."""
+    return f"[{number(interval[0])}, {number(interval[1])}]"
+
+
+def ranged(value: float, interval: tuple[float, float]) -> str:
+    """A value with its interval."""
+    return f"{number(value)} {span(interval)}"

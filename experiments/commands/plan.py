@@ -203,10 +203,6 @@ def _table(*columns: str) -> Table:
 
 def _shown(found: Range | None, form: str, unit: str = "") -> str:
     """Write a value with its ends as a cell; none where nothing is known."""
-    if found is None:
-        return "none"
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        return f"{found.value:{form}}{unit} \\[no bound]"
-    if found.low == found.high:
-        return f"{found.value:{form}}{unit}"
-    return f"{found.value:{form}}{unit} \\[{found.low:{form}}, {found.high:{form}}]"
+    from experiments.html import range_text
+
+    return range_text(found, form, unit).replace("[", r"\[")

@@ -35,7 +35,7 @@ def readable(options: type[Options]) -> type[Options]:
             if option.default in (None, (), "") or option.default is False:
                 settings["help_behavior_hint"] = ""
             if option.default is False:
-                hint = tyro.conf.FlagCreatePairsOff[hint]
+                hint = Annotated[hint, tyro.conf.FlagCreatePairsOff]
             if kind := _kind_if_optional(hint):
                 settings["metavar"] = kind
             options.__annotations__[option.name] = Annotated[hint, tyro.conf.arg(**settings)]
