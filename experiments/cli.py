@@ -70,9 +70,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        said = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"datawall: {said}", file=sys.stderr)
+        print(f"datawall: {_sentence(error)}", file=sys.stderr)
         return EXIT_BAD_INPUT if isinstance(error, ValueError) else EXIT_FAILED
+
+
+def _sentence(error: Exception) -> str:
+    """Say what was wrong; of what the system refuses, first the file and then why."""
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        return f"{error.filename}: a file is where a folder should be"
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
 
 
 class Command(Protocol):

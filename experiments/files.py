@@ -53,7 +53,10 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
             leave a name without content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    except OSError as error:  # which would name a file that nobody has asked for
+        raise OSError(error.errno, error.strerror, str(path)) from error
     os.close(handle)
     beside = Path(name)
     try:

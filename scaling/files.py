@@ -28,13 +28,13 @@ def read_runs(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if path.is_dir():
+        raise ValueError(f"{path.name} is a folder, not a file")
     if suffix not in READERS:
         allowed = ", ".join(READERS)
         raise ValueError(f"{path.name}: the suffix must be one of {allowed}; not {suffix!r}")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    if path.is_dir():
-        raise ValueError(f"{path.name} is a folder, not a file")
     with path.open("rb") as file:
         head = file.read(PROBED)
     if not head.strip():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,20 +85,26 @@ def check_outputs(table: Path, plot: Path | None, out: Path | None) -> None:
     """Refuse outputs that could not be written, before the work is done.
 
     Raises:
-        ValueError: the folder is missing, the figure's suffix is unknown, or the table of runs
-            would be overwritten (a figure has its numbers as CSV beside it).
+        ValueError: the folder is missing or may not be written, the figure's suffix is unknown, or
+            the table of runs would be overwritten (a figure has its numbers as CSV beside it).
     """
     beside = None if plot is None else plot.with_suffix(".csv")
     for path in (plot, out, beside):
         if path is not None and path.resolve() == table.resolve():
             raise ValueError(f"this would overwrite {table}; give the output another name")
     for path in (plot, out):
-        if path is not None and not path.resolve().parent.is_dir():
+        if path is not None and not _folder(path).is_dir():
             raise ValueError(f"the folder of {path} does not exist")
         if path is not None and path.is_dir():
             raise ValueError(f"{path} is a folder; name a file")
+        if path is not None and not os.access(path if path.exists() else _folder(path), os.W_OK):
+            raise ValueError(f"{path} cannot be written; name a file in a folder of yours")
     if plot is not None and plot.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ValueError(f"`--plot` must end in .png, .pdf or .svg; not {plot.suffix!r}")
+
+
+def _folder(path: Path) -> Path:
+    return path.resolve().parent
 
 
 def timed(what: str, work: Callable[[], Result]) -> Result:

@@ -58,6 +58,7 @@ class Graphsim:
         )
         table = CurveTable(graph, max_time=self.max_time, n_points=self.points)
         csv = self.out / "graphsim.csv"
+        self.out.mkdir(parents=True, exist_ok=True)  # before the work, which may take long
         try:
             self._fill(table, csv)
         finally:

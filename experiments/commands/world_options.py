@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.executors import ExecutorName
-
 from experiments.commands.readable import readable
+from experiments.executors import ExecutorName
 
 if TYPE_CHECKING:
     from experiments.executors import Executor

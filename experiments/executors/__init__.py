@@ -9,6 +9,7 @@ The same sweep leaves the same store on each of them.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def open_executor(
         scheduler: address of a running Dask scheduler; without one, a cluster on this machine.
 
     Raises:
-        ValueError: an unknown name, or options that do not go with it.
+        ValueError: an unknown name, an address without a port, or options that do not go with it.
         RuntimeError: the executor needs a package that is not installed, or a scheduler that
             does not answer.
     """
@@ -65,6 +66,11 @@ def open_executor(
         raise ValueError(f"workers must be at least 1; not {workers}")
     if scheduler is not None and name != "dask":
         raise ValueError(f"a scheduler goes with the executor dask; not with {name}")
+    if scheduler is not None and not re.search(r"^inproc://|:\d+$", scheduler):
+        raise ValueError(
+            "scheduler must be an address with a port, such as tcp://10.0.0.1:8786; not "
+            f"{scheduler!r}"
+        )
     if scheduler is not None and workers is not None:
         raise ValueError("the workers of a scheduler are started beside it: leave out workers")
     if name == "threads":

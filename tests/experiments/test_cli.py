@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from experiments.cli import COMMANDS, load_command, main
+from experiments.executors import open_executor
+from experiments.files import write_text
 
 
 def run(*arguments, **options):
@@ -83,12 +85,73 @@ def test_a_users_mistake_is_one_sentence_without_a_traceback(capsys, arguments, 
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.fixture
+def runs_csv(tmp_path):
+    table = tmp_path / "runs.csv"
+    table.write_text("n_params,loss\n6700,4.36\n24000,4.23\n100000,4.16\n390000,4.13\n")
+    return table
+
+
+def only_sentence(capsys) -> str:
+    """What was said on stderr, which must be one sentence."""
+    err = capsys.readouterr().err
+    assert err.startswith("datawall: ")
+    assert err.count("\n") == 1
+    assert "Errno" not in err
+    return err
+
+
+def test_what_the_system_refuses_is_said_of_the_file_that_was_asked_for(capsys, tmp_path):
+    assert main(["graphsim", "--edges", str(tmp_path / "no.txt")]) == 1
+    assert only_sentence(capsys) == f"datawall: {tmp_path / 'no.txt'}: no such file or directory\n"
+
+
+def test_a_file_in_place_of_a_folder_is_told_of_before_the_work(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert main(["graphsim", "--entities", "50", "--out", str(tmp_path / "file")]) == 1
+    assert "file: a file is where a folder should be" in only_sentence(capsys)
+
+
+def test_a_bad_size_of_graph_leaves_no_folder(capsys, tmp_path):
+    assert main(["graphsim", "--entities", "1", "--out", str(tmp_path / "out")]) == 2
+    assert "at least 2" in only_sentence(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_table(capsys, tmp_path):
+    assert main(["fit", str(tmp_path)]) == 2
+    assert "is a folder, not a file" in only_sentence(capsys)
+
+
+def test_a_fit_that_could_not_be_saved_is_not_begun(capsys, tmp_path, runs_csv, monkeypatch):
+    monkeypatch.setattr("experiments.commands.fit.os.access", lambda path, mode: False)
+    assert main(["fit", str(runs_csv), "--out", str(tmp_path / "fit.json")]) == 2
+    assert "fit.json cannot be written" in only_sentence(capsys)
+
+
+def test_a_temporary_file_is_never_named(monkeypatch, tmp_path):
+    def refuse(**where):
+        raise PermissionError(13, "Permission denied", str(tmp_path / ".abc123"))
+
+    monkeypatch.setattr("experiments.files.tempfile.mkstemp", refuse)
+    with pytest.raises(PermissionError) as refused:
+        write_text(tmp_path / "table.csv", "a")
+    assert refused.value.filename == str(tmp_path / "table.csv")
+
+
+def test_the_address_of_a_scheduler_needs_a_port():
+    with pytest.raises(ValueError, match=r"scheduler must be an address .*'nonsense'"):
+        open_executor("dask", scheduler="nonsense")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["run", "magic"], "standard"),
         (["reproduce", "--wrld", "quick"], "--wrld"),
-        (["nonsense"], "nonsense"),
+        (["nonsense"], "Available subcommands"),
+        (["doctor", "--jso"], "Perhaps you meant"),
+        (["completion", "ksh"], "'fish'"),
     ],
 )
 def test_unknown_recipes_and_options_list_what_there_is(arguments, said):
