@@ -21,10 +21,9 @@ MOST_ROWS = 30
 
 def frame_table(frame: pd.DataFrame) -> str:
     """Lay out a frame of few rows, numbers as the terminal's tables have them."""
-    rows = [
-        [f"{value:g}" if isinstance(value, float) else str(value) for value in row]
-        for row in frame.head(MOST_ROWS).itertuples(index=False)
-    ]
+    from experiments.tables import cell_text
+
+    rows = [[*map(cell_text, row)] for row in frame.head(MOST_ROWS).itertuples(index=False)]
     return markup.table([str(column) for column in frame.columns], rows)
 
 

@@ -110,11 +110,11 @@ def print_table(frame: pd.DataFrame, *, title: str) -> None:
             str(column), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
         )
     for row in frame.itertuples(index=False):
-        table.add_row(*map(_cell, row))
+        table.add_row(*map(cell_text, row))
     console.print(table)
 
 
-def _cell(value: object) -> str:
+def cell_text(value: object) -> str:
     """Spell out a value; a column that a row does not have is empty."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:g}"
