@@ -94,7 +94,7 @@ def difference(said: str, printed: str) -> str:
 
 
 def words_missing(said: str, printed: str) -> list[str]:
-    """Return the lines without figures that a page has and the program did not print.
+    """Return the lines of words alone that a page has and the program did not print.
 
     For what training prints: the figures differ from machine to machine, and so does the length of
     a table's rules.

@@ -133,9 +133,11 @@ def run_command(arguments, said, where, capsys):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_the_commands_that_a_page_names_exist(page, capsys):
     for arguments in commands_named(page):
-        if len(arguments) > 1:
+        if arguments[0] == "...":
+            continue
+        if len(arguments) > 1 and "--help" not in arguments:
             parse(arguments)
-        elif arguments[0] != "...":
+        else:
             with pytest.raises(SystemExit) as ended:
                 parse([arguments[0], "--help"])
             assert not ended.value.code, f"datawall {arguments[0]}"
