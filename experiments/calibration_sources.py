@@ -67,6 +67,7 @@ class Languages:
         longest = max(self.plan.brute_size, self.plan.n_unique_tokens)
         return self.source(kind, number).sample(longest, seed=_seed(kind, number, TRAIN))
 
+    @lru_cache(maxsize=32)  # noqa: B019
     def windows(self, kind: Kind, number: int, part: int) -> np.ndarray:
         """Write the windows [n_windows, context + 1] of a part, one after the other."""
         n_windows, length = self.plan.n_eval_windows, self.plan.context + 1

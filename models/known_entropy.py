@@ -18,6 +18,7 @@ Tokens are drawn so that common ones are common as words are (Zipf 1949). All lo
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -158,9 +159,9 @@ class MarkovSource:
         cumulative[:, -1] = 1.0  # rounding must not leave a gap above the last token
         context = int(rng.choice(len(self.transitions), p=self.stationary))
         n_contexts = len(self.transitions)
-        tokens = np.empty(n_tokens, np.int32)
-        for at, uniform in enumerate(rng.random(n_tokens)):
-            token = int(cumulative[context].searchsorted(uniform, side="right"))
+        rows, tokens = cumulative.tolist(), np.empty(n_tokens, np.int32)
+        for at, uniform in enumerate(rng.random(n_tokens).tolist()):
+            token = bisect_right(rows[context], uniform)
             tokens[at] = token
             context = (context * self.vocab_size + token) % n_contexts
         return tokens

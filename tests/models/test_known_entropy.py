@@ -141,6 +141,12 @@ SMALL = {
 }
 
 
+def test_one_long_sample_is_what_many_short_ones_would_begin_with():
+    source = HiddenMarkovSource.draw(4, 9, seed=3, concentration=0.2)
+    slowly = source._sample(1, 500, np.random.default_rng(8))[1][0]
+    assert np.array_equal(source.sample(500, seed=8), slowly)
+
+
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("context", [1, 2, 4])
 def test_windows_against_every_string(name, context):
