@@ -18,6 +18,7 @@ from experiments.intervals import Estimate, jackknife
 from experiments.regularized import Regularized
 from scaling import FitResult, LimitResult, fit_law, joint_limit
 from scaling.fit import best_parameters
+from scaling.limits import asymptotes_among
 
 N = "n_params_non_embedding"
 K = "n_members"
@@ -197,7 +198,7 @@ def _nested(table: pd.DataFrame, first: str, second: str) -> float:
         if part[first].nunique() >= 3
     ]
     limits = pd.DataFrame(rows, columns=[second, "limit"])
-    limits = limits[limits["limit"] > 0]
+    limits = asymptotes_among(limits, losses=table[LOSS])
     if len(limits) < 3:
         return float("nan")
     return best_parameters(limits, "power", x=second, y="limit", loss=ROW_LOSS)["E"]

@@ -191,7 +191,7 @@ WORLDS: dict[str, World] = {
         World(
             name="quick",
             recipes=(*MAIN_RECIPES, *PART_2_RECIPES),
-            widths=(12, 20, 32, 48),
+            widths=(8, 12, 20, 32),
             n_unique_tokens=4_096,
             n_eval_tokens=8_192,
             standard_epochs=(1, 2, 4, 8, 16, 32),

@@ -25,6 +25,9 @@ from scaling.status import FitStatus
 
 Array = NDArray[np.float64]
 
+NO_ASYMPTOTE = 1e-6
+"""A fitted limit below this share of the least loss is the bound at zero, reached or nearly."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LimitResult:
@@ -195,8 +198,8 @@ def joint_limit(
         limit=joint.asymptote,
         interval=interval,
         joint=joint,
-        members_first=_last_limit(by_size, "n_params"),
-        params_first=_last_limit(by_members, "n_members"),
+        members_first=_last_limit(by_size, "n_params", rows["loss"]),
+        params_first=_last_limit(by_members, "n_members", rows["loss"]),
         status=status,
         message=message,
         shared_members=shared,
@@ -216,8 +219,13 @@ def _asymptotes(rows: pd.DataFrame, by: str, along: str) -> pd.DataFrame:
     return pd.DataFrame(found, columns=[by, "limit"])
 
 
-def _last_limit(limits: pd.DataFrame, along: str) -> float:
-    usable = limits[limits["limit"] > 0]
+def asymptotes_among(limits: pd.DataFrame, *, losses: pd.Series) -> pd.DataFrame:
+    """Return the rows whose `limit` is an asymptote of the losses, not the fit's bound at zero."""
+    return limits[limits["limit"] > NO_ASYMPTOTE * losses.min()]
+
+
+def _last_limit(limits: pd.DataFrame, along: str, losses: pd.Series) -> float:
+    usable = asymptotes_among(limits, losses=losses)
     if len(usable) < 3:
         return float("nan")
     return best_parameters(usable, "power", x=along, y="limit")["E"]

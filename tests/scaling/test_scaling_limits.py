@@ -16,6 +16,7 @@ from scaling import (
     joint_limit,
 )
 from scaling.forecast import weighted_median
+from scaling.limits import asymptotes_among
 
 SIZES = np.array([0.15, 0.3, 0.6, 1.4])
 MEMBERS = np.arange(1.0, 6.0)
@@ -167,3 +168,10 @@ def test_forecast_of_a_power_law_is_that_power_law():
     assert (truth < band["high"]).all()
     assert sum(c.weight for c in made.candidates) == pytest.approx(1.0)
     assert list(made.table()["weight"]) == sorted(made.table()["weight"], reverse=True)
+
+
+def test_a_limit_that_is_next_to_nothing_is_no_asymptote():
+    """A fit may end beside its bound at zero, at 1e-35 say, where a logarithm is not taken."""
+    limits = pd.DataFrame({"n_params": [1.0, 2, 3, 4], "limit": [3.2, 1e-35, 0.0, 3.0]})
+    kept = asymptotes_among(limits, losses=pd.Series([3.5, 4.0]))
+    assert kept["limit"].tolist() == [3.2, 3.0]
