@@ -71,7 +71,7 @@ CALIBRATION_PLANS = {
     ),
     "quick": CalibrationPlan(
         n_sources=3,
-        weight_decays=(0.2, 0.8, 3.2, 12.8),
+        weight_decays=(0.05, 0.4, 3.2, 25.6),
         reads=(65_536,),
         n_seeds=2,
         n_unique_tokens=1_024,

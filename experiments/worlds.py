@@ -223,7 +223,7 @@ WORLDS: dict[str, World] = {
         ),
         World(
             name="small",
-            recipes=ALL_RECIPES,
+            recipes=(*ALL_RECIPES, "calibration"),
             corpus="novels",
             widths=(16, 32, 64, 128),
             n_unique_tokens=32_768,

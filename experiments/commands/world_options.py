@@ -19,7 +19,7 @@ class WorldOptions:
     """Which world, on which text, kept where, trained where."""
 
     world: str = "quick"
-    """How large: tiny (a try), quick (minutes), small (an hour or two) or h200 (a GPU)."""
+    """How large: tiny (a try), quick (minutes), small (hours) or h200 (a GPU)."""
     corpus: str | None = None
     """Text to train on instead of the world's: stdlib, novels, files:PATH or hf:DATASET."""
     runs: Path = Path("runs")
