@@ -67,8 +67,8 @@ PLANS = {
         continued=ContinuedPlan(),
         facts=FactPlan(learning_rates=(4e-3, 8e-3)),
         concepts=ConceptPlan(
-            n_concepts=64,
-            epochs=12,
+            n_concepts=96,
+            epochs=16,
             weight_decays=(USUAL_DECAY, 0.4, 1.6),
             arms=("baseline", "oracle", "sbp", "random"),
         ),
