@@ -70,13 +70,18 @@ class Claim:
     interval_of: str = "seeds"
 
     @property
+    def measurement(self) -> str:
+        """The value with its interval, or why there is none."""
+        if math.isnan(self.value):
+            return self.detail
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+    @property
     def headline(self) -> str:
-        """The measurement in a line, or why there is none."""
+        """The measurement in a line, and the figures behind it."""
         if math.isnan(self.value):
             return f"{self.quantity}: {self.detail}"
-        return (
-            f"{self.quantity}: {self.value:.3g} [{self.low:.3g}, {self.high:.3g}]. {self.detail}"
-        ).rstrip()
+        return f"{self.quantity}: {self.measurement}. {self.detail}".rstrip()
 
     def _repr_html_(self) -> str:
         from experiments.html import claim_html

@@ -20,7 +20,7 @@ def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
     measured = {claim.id: claim for claim in claims}
     rows = _main_rows(story) if "ensembles" in story.results else []
     rows += [
-        (quantity, published, measured[id].headline)
+        (quantity, published, f"{measured[id].quantity}: {measured[id].measurement}")
         for id, quantity, published in _beside_claims()
         if id in measured
     ]
