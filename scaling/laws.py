@@ -94,7 +94,7 @@ class Law:
         flags: columns that hold 0 or 1 instead of a positive size.
         source: where the law was published.
 
-    A user's own law::
+    A user's own law:
 
         law = Law(name="exponential", formula="E + A exp(-r x)", columns=("x",),
                   linear=(Linear(name="E"), Linear(name="A")),

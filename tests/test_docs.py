@@ -25,6 +25,9 @@ from tests.pages import (
     words_missing,
 )
 
+# Seconds where cores are free; where they are not, compiling takes minutes.
+pytestmark = pytest.mark.timeout(900)
+
 NAMES = [page.relative_to(HOUSE).as_posix() for page in PAGES]
 ONLY_READ = (
     *("--backend openai", "--scheduler", "/RUN"),
@@ -186,6 +189,11 @@ def test_the_reference_has_every_public_name(package):
     page = (HOUSE / "docs" / "reference" / f"{package}.md").read_text(encoding="utf-8")
     there = {name.split(".")[-1] for name in re.findall(r"^::: (\S+)$", page, flags=re.M)}
     assert set(importlib.import_module(package).__all__) <= there
+
+
+def test_the_reference_takes_no_module_for_a_function_of_its_name(site):
+    for path in (site[0] / "reference").glob("*.html"):
+        assert "doc-symbol-module" not in path.read_text(encoding="utf-8"), path
 
 
 def test_the_picture_shows_the_published_numbers_of_the_code(tmp_path):
