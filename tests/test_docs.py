@@ -42,6 +42,7 @@ TRAINS = ("run", "tune", "show")
 SMALL = {
     "recipes": ("standard", "regularized", "ensembles"),
     "widths": (8,),
+    "n_layers": 1,
     "n_unique_tokens": 1024,
     "n_eval_tokens": 512,
     "standard_epochs": (1, 2),
