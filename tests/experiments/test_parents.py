@@ -20,7 +20,8 @@ STALE = "0123456789abcdef"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    return Lab(get_world("tiny"), RunStore(tmp_path_factory.mktemp("runs")))
+    world = dataclasses.replace(get_world("tiny"), n_unique_tokens=8_192)
+    return Lab(world, RunStore(tmp_path_factory.mktemp("runs")))
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from experiments.store import RunStore
 from experiments.story import open_lab, tell, tell_of
 from experiments.worlds import MAIN_RECIPES
 
-# A world is trained before the first test: a minute where cores are free, longer elsewhere.
-pytestmark = pytest.mark.timeout(900)
+# A world is trained before the first test: minutes where cores are free, many elsewhere.
+pytestmark = pytest.mark.timeout(2400)
 
 
 @pytest.fixture(scope="module")
