@@ -2,7 +2,7 @@
 
 Kim et al. (2025, arXiv 2509.14786) read the joint limit off nested fits: first members to
 infinity at each size, then size to infinity over those asymptotes. One joint fit of all runs has
-about a third of that estimator's standard deviation and is the answer here; the two nested orders
+about half of that estimator's standard deviation and is the answer here; the two nested orders
 are shown beside it as diagnostics.
 """
 

@@ -13,7 +13,11 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.mkdtemp(prefix="datawall-test-")
     atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
     os.environ["DATAWALL_CACHE"] = CACHE
-# Most of what these tests cost is compiling programs that then run for milliseconds.
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Before jax starts anywhere: two devices even on one core, so that parallel paths are tested.
 configure_host_devices(2)
+
+
+def pytest_configure(config):
+    """Compile quickly, where nothing is timed: programs of tests run for milliseconds."""
+    if config.option.markexpr != "benchmark":
+        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
