@@ -16,7 +16,7 @@ import pandas as pd
 
 from experiments.concepts import measures
 from experiments.concepts.bench import SYNTHETIC, Bench, Writer
-from experiments.concepts.plan import TUNING_SEED, USUAL_DECAY, Arm, ConceptPlan
+from experiments.concepts.plan import USUAL_DECAY, Arm, ConceptPlan
 from experiments.lab import Lab
 from experiments.plans_part2 import part2_plan
 from experiments.spec import RunSpec
@@ -75,8 +75,7 @@ def run(lab: Lab) -> Bootstrapped:
     """Choose decays and the synthesiser's rate, then train and score every arm in every world."""
     bench = Bench(lab, part2_plan(lab.world.name).concepts)
     plan = bench.plan
-    tuning_worlds = range(TUNING_SEED, TUNING_SEED + plan.n_tuning_worlds)
-    reported = range(plan.n_worlds)
+    tuning_worlds, reported = plan.tuning, plan.reported
     written = [arm for arm in plan.arms if arm in SYNTHETIC]
 
     tuning = [_try_decays(bench, ("baseline", "oracle"), tuning_worlds)]
@@ -136,7 +135,7 @@ def run(lab: Lab) -> Bootstrapped:
                 for row in measures.quality(bench, world, width)
             ]
         ),
-        flops={arm: measures.flops_of(bench, arm, 0) for arm in plan.arms},
+        flops={arm: measures.flops_of(bench, arm, reported[0]) for arm in plan.arms},
         examples=measures.examples(bench, reported[0]),
     )
 

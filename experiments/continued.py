@@ -114,7 +114,7 @@ class _Ladder:
 
     def base(self) -> RunSpec:
         """Return the first training."""
-        n_tokens = min(self.plan.general_tokens, len(self.text.general))
+        n_tokens = self.plan.general_tokens
         return self._spec(
             ["base", n_tokens], "general text", lambda: self.text.general[:n_tokens],
             learning_rate=self.plan.base_learning_rate, batch=self.plan.usual_batch, seed=0,
@@ -122,13 +122,13 @@ class _Ladder:
 
     def spec(self, rung: Rung, learning_rate: float, at: int, *, member: int = 0) -> RunSpec:
         """Return the training of a rung on a draw of the domain."""
-        plan, text = self.plan, self.text
+        plan = self.plan
         return self._spec(
             ["domain", rung.n_tokens, plan.replay, at],
             f"{rung.n_tokens} tokens of the domain",
             lambda: replayed_rows(
-                draw(text.train, rung.n_tokens, seed=at), text.general, replay=plan.replay,
-                context=self.model.context, seed=at,
+                draw(self.text.train, rung.n_tokens, seed=at), self.text.general,
+                replay=plan.replay, context=self.model.context, seed=at,
             ),
             learning_rate=learning_rate, n_epochs=rung.n_epochs, batch=rung.batch, seed=member,
             init_from=self.base().run_id,
@@ -154,7 +154,7 @@ class _Ladder:
             }
             return Stream(tokens=write(), held_out=held_out)
 
-        text = self.lab.text.tokens.sha256
+        text = self.lab.text.facts.sha256
         return RunSpec(
             model=self.model,
             data=plan_stream(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,6 +25,9 @@ from models.config import OptimizerConfig, TrainConfig
 
 ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
 
+
+_measuring: ContextVar[bool] = ContextVar("measuring", default=False)
+"""Set while a record is measured: what that asks for is not asked for where the record is found."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -81,6 +85,15 @@ class Lab:
             yield
         finally:
             self.account.labels = before
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Keep the records that are asked for in this block out of the account."""
+        token = _measuring.set(True)
+        try:
+            yield
+        finally:
+            _measuring.reset(token)
 
     def spec(
         self,
@@ -157,9 +170,11 @@ class Lab:
         if values is None:
             if isinstance(self.store, Archive):
                 raise NotShipped(f"the shipped results of {self.world.name} lack {kind} asked for")
-            values = measure()
+            with self.measuring():
+                values = measure()
             keep_record(self.store.root, kind, identity, values)
-        self.account.records[f"{kind}/{digest(identity)}"] = digest(values)
+        if not _measuring.get():
+            self.account.records[f"{kind}/{digest(identity)}"] = digest(values)
         return values
 
     def ensembles(self, groups: Sequence[Sequence[RunSpec]]) -> list[pd.DataFrame]:

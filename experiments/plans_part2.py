@@ -71,6 +71,7 @@ PLANS = {
             epochs=16,
             weight_decays=(USUAL_DECAY, 0.4, 1.6),
             arms=("baseline", "oracle", "sbp", "random"),
+            first_world=3,  # with fewer concepts, 0 to 2 had told nothing
         ),
     ),
     "small": Part2Plan(

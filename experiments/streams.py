@@ -101,7 +101,8 @@ def plan_stream(lab: Lab, label: str, identity: Any, write: Callable[[], Stream]
 
     known = lab.remember("stream_names", identity, kept)
     if isinstance(lab.store, RunStore) and not _path(lab.store.root, known["sha256"]).is_file():
-        kept()
+        with lab.measuring():
+            kept()
     return DataConfig(
         corpus=f"{PREFIX}{label}",
         sha256=known["sha256"],

@@ -41,6 +41,8 @@ class ConceptPlan:
         temperature: of the sampling.
         arms: what is compared.
         n_worlds: worlds reported.
+        first_world: seed of the first of them; a plan that was enlarged after a look at some worlds
+            reports others.
         n_tuning_worlds: worlds for choosing.
         n_members: models averaged in each world, for the ensembles of baseline and SBP.
     """
@@ -62,12 +64,23 @@ class ConceptPlan:
     temperature: float = 1.0
     arms: tuple[Arm, ...] = ("baseline", "oracle", "sbp", "random", "unconditional")
     n_worlds: int = 3
+    first_world: int = 0
     n_tuning_worlds: int = 1
     n_members: int = 2
 
     def world(self, seed: int) -> ConceptWorld:
         """Return one world."""
         return ConceptWorld(settings=ConceptSettings(n_concepts=self.n_concepts, seed=seed))
+
+    @property
+    def reported(self) -> range:
+        """Seeds of the worlds reported."""
+        return range(self.first_world, self.first_world + self.n_worlds)
+
+    @property
+    def tuning(self) -> range:
+        """Seeds of the worlds for choosing."""
+        return range(TUNING_SEED, TUNING_SEED + self.n_tuning_worlds)
 
     @property
     def context(self) -> int:

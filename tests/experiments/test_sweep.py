@@ -41,7 +41,7 @@ def test_finished_runs_are_not_trained_again(lab, tmp_path):
 
 def test_an_interrupted_sweep_resumed_equals_an_undisturbed_one(lab, tmp_path, monkeypatch):
     undisturbed, disturbed = RunStore(tmp_path / "a"), RunStore(tmp_path / "b")
-    specs = specs_of(lab, n=3, n_epochs=32)
+    specs = specs_of(lab, n=3, n_epochs=64)
     run_sweep(specs, undisturbed)
     append, n_calls = disturbed.append, []
 
@@ -121,5 +121,5 @@ def test_worlds_say_what_they_need(monkeypatch):
 def test_a_text_too_short_says_how_much_is_there_and_needed(tmp_path):
     for i in range(12):
         (tmp_path / f"{i}.txt").write_text(f"document {i}: " + " ".join(map(str, range(i, 300))))
-    with pytest.raises(ValueError, match=r"needs 8,192 tokens in the train part .* there are \d"):
+    with pytest.raises(ValueError, match=r"needs 4,096 tokens in the train part .* there are \d"):
         Lab(get_world("tiny", corpus=f"files:{tmp_path}"), RunStore(tmp_path / "runs"))
