@@ -14,9 +14,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from experiments.concepts import measures
-from experiments.concepts.bench import SYNTHETIC, Bench, Writer
-from experiments.concepts.plan import USUAL_DECAY, Arm, ConceptPlan
+from experiments.bootstrapping import measures
+from experiments.bootstrapping.bench import SYNTHETIC, Bench, Writer
+from experiments.bootstrapping.plan import USUAL_DECAY, Arm, BootstrapPlan
+from experiments.bootstrapping.sources import Concepts
 from experiments.lab import Lab
 from experiments.plans_part2 import part2_plan
 from experiments.spec import RunSpec
@@ -35,7 +36,7 @@ class Bootstrapped:
             `validation_loss`.
         runs: a row an arm, decay (the chosen one, and the usual one of baseline and SBP) and
             world: `arm`, `weight_decay`, `is_tuned`, `world`, `validation_loss`, `test_loss`,
-            `first_mention_loss` and `train_flops` (of the run alone).
+            `first_mention_loss` (of concepts) and `train_flops` (of the run alone).
         ensembles: a row an arm, world and number of members: `arm`, `world`, `n_members`,
             `test_loss`.
         gates: a row a world, the go / no-go before sampling: `alone` and `given`, the loss of held-
@@ -45,7 +46,7 @@ class Bootstrapped:
         examples: triples of (real document, two documents written from it), spelt out.
     """
 
-    plan: ConceptPlan
+    plan: BootstrapPlan
     decays: Mapping[str, float]
     tuning: pd.DataFrame
     runs: pd.DataFrame
@@ -72,9 +73,14 @@ class Bootstrapped:
 
 
 def run(lab: Lab) -> Bootstrapped:
+    """Train and score every arm on documents about concepts."""
+    plan = part2_plan(lab.world.name).concepts
+    return bootstrap(Bench(lab, "bootstrapped", plan, Concepts(plan)))
+
+
+def bootstrap(bench: Bench) -> Bootstrapped:
     """Choose decays and the synthesiser's rate, then train and score every arm in every world."""
-    bench = Bench(lab, part2_plan(lab.world.name).concepts)
-    plan = bench.plan
+    lab, plan = bench.lab, bench.plan
     tuning_worlds, reported = plan.tuning, plan.reported
     written = [arm for arm in plan.arms if arm in SYNTHETIC]
 
@@ -85,7 +91,7 @@ def run(lab: Lab) -> Bootstrapped:
     first += [bench.spec("oracle", world) for world in reported]
     first += [bench.spec("baseline", world, USUAL_DECAY) for world in reported]
     first += [bench.spec("baseline", world, width=plan.small_width) for world in reported]
-    lab.train(first, title="bootstrapped, baseline and oracle")
+    lab.train(first, title=f"{bench.name}, baseline and oracle")
     bench.choose_synthesizer_rate(tuning_worlds)
     writers: list[Writer] = list(dict.fromkeys(SYNTHETIC[arm] for arm in written))
     synthesizers = [
@@ -94,7 +100,7 @@ def run(lab: Lab) -> Bootstrapped:
         if writer != "baseline"
     ]
     synthesizers += [bench.synthesizer("pairs", world, plan.small_width) for world in reported]
-    lab.train(synthesizers, title="bootstrapped, synthesisers")
+    lab.train(synthesizers, title=f"{bench.name}, synthesisers")
 
     tuning.append(_try_decays(bench, written, tuning_worlds))
     bench.decays |= _best(tuning[1])
@@ -110,16 +116,19 @@ def run(lab: Lab) -> Bootstrapped:
         for arm, world in product(IN_ENSEMBLES, reported)
     }
     members = [spec for group in groups.values() for spec in group]
-    lab.train([*tried.values(), *members], title="bootstrapped")
+    lab.train([*tried.values(), *members], title=bench.name)
     frame = lab.store.frame(tried.values()).set_index("run_id")
+    mentions = lab.on_devices(
+        lambda cell: measures.first_mention_loss(bench, tried[cell], cell[2]), list(tried)
+    )
     rows = [
         {
             "arm": arm, "weight_decay": decay, "world": world,
             "is_tuned": decay == bench.decays[arm],
             **frame.loc[spec.run_id, ["validation_loss", "test_loss", "train_flops"]],
-            "first_mention_loss": measures.first_mention_loss(bench, spec, world),
+            "first_mention_loss": loss,
         }
-        for (arm, decay, world), spec in tried.items()
+        for ((arm, decay, world), spec), loss in zip(tried.items(), mentions, strict=True)
     ]  # fmt: skip
     return Bootstrapped(
         plan=plan,
@@ -127,7 +136,7 @@ def run(lab: Lab) -> Bootstrapped:
         tuning=pd.concat(tuning, ignore_index=True),
         runs=pd.DataFrame(rows),
         ensembles=_ensembles(bench, groups),
-        gates=pd.DataFrame([measures.gate(bench, world) for world in reported]),
+        gates=pd.DataFrame(lab.on_devices(lambda world: measures.gate(bench, world), reported)),
         quality=pd.DataFrame(
             [
                 row
@@ -146,7 +155,7 @@ def _try_decays(bench: Bench, arms: Iterable[Arm], worlds: Iterable[int]) -> pd.
         (arm, decay, world): bench.spec(arm, world, decay)
         for arm, decay, world in product(arms, bench.plan.weight_decays, worlds)
     }
-    bench.lab.train(tried.values(), title="bootstrapped, tuning")
+    bench.lab.train(tried.values(), title=f"{bench.name}, tuning")
     losses = bench.lab.store.frame(tried.values()).set_index("run_id")["validation_loss"]
     return pd.DataFrame(
         [

@@ -108,13 +108,19 @@ def run(lab: Lab) -> FactResults:
     every = dict.fromkeys([*cells, *(cell for group in groups.values() for cell in group)])
     specs = {cell: bench.spec(cell, rates[cell.method]) for cell in every}
     lab.train(specs.values(), title="entigraph")
-    rows = [bench.before(graph) for graph in plan.graphs]
-    rows += [bench.row(cell, specs[cell]) for cell in cells]
-    ensembles = [
-        {"method": method, "graph": graph, "n_members": n}
-        | bench.answers(graph, [specs[cell] for cell in group[:n]])
+    rows = lab.on_devices(bench.before, plan.graphs)
+    rows += lab.on_devices(lambda cell: bench.row(cell, specs[cell]), cells)
+    pools = [
+        (method, graph, group[:n])
         for (method, graph), group in groups.items()
         for n in sorted({1, plan.n_members})
+    ]
+    answers = lab.on_devices(
+        lambda pool: bench.answers(pool[1], [specs[cell] for cell in pool[2]]), pools
+    )
+    ensembles = [
+        {"method": method, "graph": graph, "n_members": len(pool)} | found
+        for (method, graph, pool), found in zip(pools, answers, strict=True)
     ]
     return FactResults(
         plan=plan,
@@ -139,10 +145,11 @@ def _tune(bench: _Bench) -> pd.DataFrame:
         )
     }
     bench.lab.train(tried.values(), title="entigraph, tuning")
+    found = bench.lab.on_devices(lambda cell: bench.answers(cell[2], [tried[cell]]), list(tried))
     return pd.DataFrame(
         [
-            {"method": method, "learning_rate": rate, "graph": graph} | bench.answers(graph, [spec])
-            for (method, rate, graph), spec in tried.items()
+            {"method": method, "learning_rate": rate, "graph": graph} | answers
+            for (method, rate, graph), answers in zip(tried, found, strict=True)
         ]
     )
 

@@ -191,7 +191,9 @@ class Lab:
             return [work(item) for item in items]
         import jax
 
-        devices = jax.local_devices()
+        from models.devices import worker_devices
+
+        devices = worker_devices()
 
         def on_device(at: int) -> Result:
             with jax.default_device(devices[at % len(devices)]):

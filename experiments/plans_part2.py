@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.concepts.plan import USUAL_DECAY, ConceptPlan
+from experiments.bootstrapping.plan import USUAL_DECAY, ConceptPlan, ExcerptPlan
 from experiments.continued_plan import ContinuedPlan
 from experiments.facts.plan import FactPlan
 
@@ -17,11 +17,13 @@ class Part2Plan:
         continued: going on in a small domain.
         facts: EntiGraph.
         concepts: bootstrapped pre-training.
+        excerpts: the same on the world's own text; None where it is not run.
     """
 
     continued: ContinuedPlan
     facts: FactPlan
     concepts: ConceptPlan
+    excerpts: ExcerptPlan | None = None
 
 
 PLANS = {
@@ -62,6 +64,18 @@ PLANS = {
             synthesizer_rates=(8e-3,),
             n_worlds=2,
         ),
+        excerpts=ExcerptPlan(
+            n_documents=64,
+            n_held_out=64,
+            length=24,
+            width=32,
+            small_width=16,
+            epochs=4,
+            weight_decays=(0.1, 0.8),
+            synthesizer_rates=(8e-3,),
+            arms=("baseline", "oracle", "sbp", "random"),
+            n_worlds=2,
+        ),
     ),
     "quick": Part2Plan(
         continued=ContinuedPlan(),
@@ -98,6 +112,11 @@ PLANS = {
             n_worlds=5,
             n_tuning_worlds=2,
             n_members=4,
+        ),
+        excerpts=ExcerptPlan(
+            weight_decays=(0.1, 0.4, 1.6, 6.4),
+            arms=("baseline", "oracle", "sbp", "random"),
+            n_worlds=4,
         ),
     ),
 }

@@ -49,6 +49,7 @@ RECIPES: dict[str, Recipe] = {
     "continued": Recipe("experiments.continued", part=2),
     "entigraph": Recipe("experiments.entigraph", part=2),
     "bootstrapped": Recipe("experiments.bootstrapped", part=2),
+    "bootstrapped_text": Recipe("experiments.bootstrapped_text", part=2),
 }
 """In the order of the talk; a recipe comes after those that it needs."""
 

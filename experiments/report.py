@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 
@@ -81,15 +83,25 @@ def write_report(story: Story, out: Path) -> list[Claim]:
     modules = _modules()
     n_jobs = 1 + sum(map(len, modules.values()))
     drawings = []
-    with WorkProgress("figures and claims", n_jobs=n_jobs, work=n_jobs) as bar:
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        WorkProgress("figures and claims", n_jobs=n_jobs, work=n_jobs) as bar,
+    ):
+        # They need no story, so that a second core draws them meanwhile.
+        published = [
+            pool.submit(_draw_published, module.NAME, out) for module in modules["published"]
+        ]
         claims = judge_claims(story)
         bar.advance(1)
         bar.finish_job()
-        for folder in modules:
-            for module in modules[folder]:
-                drawings.append(_draw(module, story, out, folder))
-                bar.advance(1)
-                bar.finish_job()
+        for module in modules["figures"]:
+            drawings.append(_draw(module, story, out, "figures"))
+            bar.advance(1)
+            bar.finish_job()
+        for drawing in published:
+            drawings.append(drawing.result())
+            bar.advance(1)
+            bar.finish_job()
     environment = Environment(
         loader=PackageLoader("experiments"), autoescape=True, undefined=StrictUndefined
     )
@@ -151,11 +163,19 @@ def _modules() -> dict[str, list[ModuleType]]:
     }
 
 
-def _draw(module: ModuleType, story: Story, out: Path, folder: str) -> Drawn:
+def _draw_published(name: str, out: Path) -> Drawn:
+    """Draw one published figure."""
+    from paper_figs import figure_modules
+
+    (module,) = figure_modules([name], published=True)
+    return _draw(module, None, out, "published")
+
+
+def _draw(module: ModuleType, story: Story | None, out: Path, folder: str) -> Drawn:
     """Draw one figure; one whose recipe or published data is not there is named as missing."""
     from paper_figs import WITHOUT_RUNS, save
 
-    if folder == "published":
+    if story is None:
         label, option = "published", "--published"
     else:
         label, option = "here", f"--world {story.world.name}"
@@ -177,7 +197,7 @@ def _draw(module: ModuleType, story: Story, out: Path, folder: str) -> Drawn:
 def _pair(drawings: list[Drawn]) -> list[Figure]:
     """Set what was published beside what was drawn here, in the order of the talk."""
     by_name: dict[str, list[Drawn]] = {}
-    for drawing in drawings:
+    for drawing in sorted(drawings, key=lambda drawing: drawing.label != "published"):
         by_name.setdefault(drawing.name.split("/")[1], []).append(drawing)
     return [
         Figure(name=name, title=pair[-1].title, drawings=tuple(pair))

@@ -150,6 +150,7 @@ ALL_RECIPES = (
     *("data_scaling", "distillation"),
     *("ablations", "learning_curves", "classical", "downstream"),
     *PART_2_RECIPES,
+    "bootstrapped_text",
 )
 
 WORLDS: dict[str, World] = {

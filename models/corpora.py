@@ -10,7 +10,7 @@ import sysconfig
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from models.data_home import NOVELS_SHA256, CorpusError, files_under, novels, read_bytes, unpack
@@ -106,12 +106,12 @@ class Source:
 
     Attributes:
         description: for people.
-        read: yields the documents; given what stands behind the colon of the name, if anything.
+        read: returns the documents; given what stands behind the colon of the name, if anything.
         fingerprint: given the same, what `corpus_fingerprint` returns.
     """
 
     description: str
-    read: Callable[[str], Iterator[Document]]
+    read: Callable[[str], Iterable[Document]]
     fingerprint: Callable[[str], str | None]
 
 
@@ -163,10 +163,13 @@ def _stdlib_sources() -> list[Path]:
     return sorted(sources)
 
 
-def _stdlib_documents(_: str) -> Iterator[Document]:
+@lru_cache(maxsize=1)  # reading the sources takes seconds, and what they hold is small
+def _stdlib_documents(_: str) -> tuple[Document, ...]:
     root = _stdlib_root()
-    for source in _stdlib_sources():
-        yield Document(id=source.relative_to(root).as_posix(), text=_docstrings_of(source))
+    return tuple(
+        Document(id=source.relative_to(root).as_posix(), text=_docstrings_of(source))
+        for source in _stdlib_sources()
+    )
 
 
 def _docstrings_of(source: Path) -> str:

@@ -9,8 +9,12 @@ import pkgutil
 import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from models.data_home import cache_home
+
+if TYPE_CHECKING:
+    import jax
 
 COUNT_FLAG = "xla_force_host_platform_device_count"
 
@@ -61,6 +65,19 @@ def keep_compiled_programs() -> None:
         if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
             jax.config.update("jax_compilation_cache_dir", folder)
             jax.config.update("jax_persistent_cache_min_compile_time_secs", float(seconds))
+
+
+def worker_devices() -> list[jax.Device]:
+    """Return the device of each thread that works by itself in this process.
+
+    On accelerators every device once. On CPUs the first host device, as often as there are: it runs
+    one program on each thread that calls it, and a program that is compiled for it serves them all,
+    where one for each device would be compiled for each.
+    """
+    import jax
+
+    devices = jax.local_devices()
+    return devices if devices[0].platform != "cpu" else devices[:1] * len(devices)
 
 
 def accelerators() -> tuple[str, int]:

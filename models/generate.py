@@ -21,6 +21,7 @@ import numpy as np
 from flax import nnx
 
 from models.config import ModelConfig
+from models.devices import worker_devices
 from models.ensemble import Average, average_log_probs, member_weights
 from models.member_stream import Member, MemberLike, checked_members
 from models.train import Params, graph_of
@@ -138,7 +139,7 @@ def generate(
     n_rows = _rows_of_batch(len(starts), n_prompt * model.vocab_size * len(pool))
     models, params = stacked_members(pool)
     program = partial(_sample, models, how, n_slots)
-    devices = jax.local_devices()
+    devices = worker_devices()
 
     def draw(device: jax.Device, firsts: Sequence[int]) -> list[tuple[int, Any]]:
         held = jax.device_put(params, device)

@@ -1,7 +1,7 @@
 """Train a list of independent jobs on every device at once, longest first.
 
-On a CPU one thread drives one device: it takes the next job and calls the compiled segment until
-the job is done. On accelerators one thread drives them all, and jobs that compile alike train side
+On a CPU a thread for each core takes the next job and calls the compiled segment until the job is
+done. On accelerators one thread drives them all, and jobs that compile alike train side
 by side (`models.slots`). Either reports what happened through a queue to the caller's thread, which
 alone writes files.
 """
@@ -18,6 +18,7 @@ from typing import Literal
 import jax
 import numpy as np
 
+from models.devices import worker_devices
 from models.interrupts import interrupt_sets
 from models.jobs import Desk, Event, Failed, Finished, Job, Keep, Load, Segment, score
 from models.sharding import Mesh
@@ -58,7 +59,7 @@ def train_jobs(
         load: the kept state of a job, or None to start it afresh.
         keep: saves the state of an unfinished job; called from the devices' threads.
         keep_every: seconds between calls of `keep` for one job.
-        devices: JAX devices to use (default: all of this process).
+        devices: JAX devices to use (default: all of this process; on CPUs, `worker_devices`).
         layout: how jobs share the devices (default: by the kind of device).
         execution: microbatches and rematerialisation, for all jobs.
         mesh: how the devices are shared `side_by_side` (default: all of them among the members).
@@ -74,16 +75,17 @@ def train_jobs(
         stop=threading.Event(),
         execution=execution or Execution(),
     )
-    devices = list(devices or jax.local_devices())
+    workers = list(devices or worker_devices())
     if layout is None:
-        layout = "one_a_device" if devices[0].platform == "cpu" and mesh is None else "side_by_side"
+        layout = "one_a_device" if workers[0].platform == "cpu" and mesh is None else "side_by_side"
     if layout == "side_by_side":
+        devices = list(devices or jax.local_devices())
         tasks = [partial(train_side_by_side, todo, desk, devices, mesh=mesh, n_members=n_members)]
     else:
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in todo:
             waiting.put(job)
-        used = devices[: len(todo)]
+        used = workers[: len(todo)]
         tasks = [partial(_train_one_by_one, waiting, desk, device) for device in used]
     _run_tasks(tasks, events, on_event, desk.stop)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments import intervals
-from experiments.concepts.plan import USUAL_DECAY
+from experiments.bootstrapped import Bootstrapped
+from experiments.bootstrapping.plan import USUAL_DECAY
 from experiments.story import Story
 from paper_figs.style import COLORS, MARKERS
 
@@ -31,11 +34,15 @@ PANELS = {"test_loss": "test loss (nats per token)", "first_mention_loss": "at f
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw one place an arm, one panel a loss."""
-    found = story.result("bootstrapped")
+    return draw_arms(story.result("bootstrapped"), PANELS)
+
+
+def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
+    """Draw the arms of one experiment, a panel for each column of its runs."""
     arms = [arm for arm in LABELS if arm in found.plan.arms]
-    figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.8))
+    figure, axes = plt.subplots(1, len(panels), figsize=(0.5 + 5 * len(panels), 3.8), squeeze=False)
     rows = []
-    for ax, (column, label) in zip(axes, PANELS.items(), strict=True):
+    for ax, (column, label) in zip(axes.flat, panels.items(), strict=True):
         for place, arm in enumerate(arms):
             both = [("tuned", found.of(arm, column))]
             if arm in ("baseline", "sbp"):

@@ -14,9 +14,10 @@ from paper_figs.style import COLORS
 NAME = "fig24"
 TITLE = "Real documents and what the synthesiser wrote from them"
 CAPTION = (
-    "Left, real documents of the world of concepts, the first that have two samples; "
-    "middle and right, two synthetic documents drawn from each. A sample should name the same "
-    "concept and give its values in sentences of its own."
+    "Left, real documents, the first that have two samples; middle and right, two synthetic "
+    "documents drawn from each. Above, of the world of concepts: a sample should name the same "
+    "concept and give its values in sentences of its own. Below, where a world has them, excerpts "
+    "of its own text."
 )
 COLUMNS = ("real", "synthetic 1", "synthetic 2")
 WRAP = 46
@@ -24,7 +25,11 @@ WRAP = 46
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Print the texts side by side; the frame holds them whole."""
-    frame = pd.DataFrame(story.result("bootstrapped").examples, columns=list(COLUMNS))
+    told = [name for name in ("bootstrapped", "bootstrapped_text") if name in story.results]
+    frame = pd.DataFrame(
+        [texts for name in told or ["bootstrapped"] for texts in story.result(name).examples],
+        columns=list(COLUMNS),
+    )
     figure, ax = plt.subplots(figsize=(11, 0.6 + 1.5 * len(frame)))
     ax.axis("off")
     for x, (column, color) in enumerate(zip(COLUMNS, COLORS, strict=False)):

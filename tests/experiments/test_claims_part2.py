@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from experiments.bootstrapped import Bootstrapped
+from experiments.bootstrapping.plan import ConceptPlan
 from experiments.claims import judge_claims
-from experiments.concepts.plan import ConceptPlan
 from experiments.continued import Continued, Rung
 from experiments.continued_plan import ContinuedPlan
 from experiments.entigraph import FactResults, ceiling_fit, law_of
@@ -20,7 +20,7 @@ from experiments.recipes import RECIPES
 from experiments.story import NotTold
 from paper_figs import figure_modules
 
-FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig23", "fig24")
+FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24")
 ARMS = {"baseline": 1.56, "oracle": 1.41, "sbp": 1.49, "random": 1.60, "unconditional": 1.59}
 """Losses as a prototype measured them."""
 ZIGZAG = {4_000: 0.9, 16_000: 0.3, 64_000: 0.9, 256_000: 0.3}
@@ -137,8 +137,12 @@ class Story(SimpleNamespace):
 
 
 def story(**changed):
-    results = {"entigraph": facts(), "bootstrapped": bootstrapped(), "continued": continued()}
-    return Story(results=results | changed, world=SimpleNamespace(name="test", n_seeds=3))
+    results = {
+        "entigraph": facts(), "bootstrapped": bootstrapped(), "bootstrapped_text": bootstrapped(),
+        "continued": continued(),
+    }  # fmt: skip
+    world = SimpleNamespace(name="test", n_seeds=3, corpus="a text")
+    return Story(results=results | changed, world=world)
 
 
 def verdicts(**changed):
@@ -147,7 +151,7 @@ def verdicts(**changed):
 
 def test_every_claim_of_part_2_is_judged_and_its_interval_holds_its_value():
     found = verdicts()
-    assert {*["S1", "S2", "S3", "S4", "S5", "S6", "S8", "S9", "S10", "N3", "P18"]} <= {*found}
+    assert {*["S1", "S2", "S3", "S4", "S5", "S6", "S8", "S9", "S10", "N3", "N9", "P18"]} <= {*found}
     for claim in found.values():
         if np.isfinite(claim.low) and claim.id.startswith(("S", "N3", "P18")):
             assert claim.low <= claim.value <= claim.high, claim.id
@@ -155,7 +159,7 @@ def test_every_claim_of_part_2_is_judged_and_its_interval_holds_its_value():
 
 def test_what_the_prototype_saw_supports_the_talk():
     found = verdicts()
-    for id in ("S1", "S2", "S3", "S4", "S5", "S8", "S9", "S10", "N3", "P18"):
+    for id in ("S1", "S2", "S3", "S4", "S5", "S8", "S9", "S10", "N3", "N9", "P18"):
         assert found[id].verdict == "supported", found[id]
     assert found["S6"].verdict == "inconclusive"
     assert "does not read it" in found["S6"].detail
@@ -170,6 +174,7 @@ def test_what_the_prototype_saw_supports_the_talk():
         ("S8", {"bootstrapped": bootstrapped(sbp=1.55)}),
         ("S9", {"bootstrapped": bootstrapped(sbp=1.60)}),
         ("N3", {"bootstrapped": bootstrapped(sbp=1.60)}),
+        ("N9", {"bootstrapped_text": bootstrapped(sbp=1.60)}),
         ("P18", {"continued": continued(many=2.3)}),
     ],
 )  # fmt: skip
@@ -210,7 +215,7 @@ def test_figures_draw_what_was_found(name):
 
 def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
     assert [name for name, recipe in RECIPES.items() if recipe.part == 2] == [
-        "continued", "entigraph", "bootstrapped",
+        "continued", "entigraph", "bootstrapped", "bootstrapped_text",
     ]  # fmt: skip
     for plan in PLANS.values():
         assert plan.facts.ensemble_tokens in plan.facts.entigraph_tokens

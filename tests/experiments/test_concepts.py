@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.concepts.pairs import mixed_stream, random_pairs
-from experiments.concepts.world import ConceptSettings, ConceptWorld
+from experiments.bootstrapping.concepts import ConceptSettings, ConceptWorld
+from experiments.bootstrapping.pairs import mixed_stream, random_pairs
 
 
 @pytest.fixture(scope="module")

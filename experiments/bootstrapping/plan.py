@@ -1,12 +1,9 @@
-"""Sizes of the experiments on concepts."""
+"""Sizes of the experiments on bootstrapping."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-
-from experiments.concepts.world import ConceptSettings, ConceptWorld
-from models.config import ModelConfig
 
 TUNING_SEED = 1_000
 """Seed of the first world on which hyperparameters are chosen; reported ones have smaller seeds."""
@@ -20,13 +17,10 @@ USUAL_DECAY = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConceptPlan:
-    """What the recipe `bootstrapped` trains.
+class BootstrapPlan:
+    """What is trained, whatever the documents.
 
     Attributes:
-        n_concepts: concepts of each world.
-        per_concept: real documents about each.
-        held_out_per_concept: documents about each that select, and as many that are reported.
         width: of the model, as `ModelConfig.from_width` takes it.
         small_width: of the smaller model at which quality is measured too.
         epochs: passes over the real documents that fill the budget of training tokens.
@@ -47,9 +41,6 @@ class ConceptPlan:
         n_members: models averaged in each world, for the ensembles of baseline and SBP.
     """
 
-    n_concepts: int = 128
-    per_concept: int = 4
-    held_out_per_concept: int = 4
     width: int = 64
     small_width: int = 32
     epochs: int = 16
@@ -68,10 +59,6 @@ class ConceptPlan:
     n_tuning_worlds: int = 1
     n_members: int = 2
 
-    def world(self, seed: int) -> ConceptWorld:
-        """Return one world."""
-        return ConceptWorld(settings=ConceptSettings(n_concepts=self.n_concepts, seed=seed))
-
     @property
     def reported(self) -> range:
         """Seeds of the worlds reported."""
@@ -82,22 +69,32 @@ class ConceptPlan:
         """Seeds of the worlds for choosing."""
         return range(TUNING_SEED, TUNING_SEED + self.n_tuning_worlds)
 
-    @property
-    def context(self) -> int:
-        """Tokens in a window: two documents, and what the synthesiser puts around them."""
-        return 2 * ConceptSettings().length + 2
 
-    @property
-    def n_real_tokens(self) -> int:
-        """Tokens of the real documents of a world."""
-        return self.n_concepts * self.per_concept * ConceptSettings().length
+@dataclass(frozen=True, kw_only=True)
+class ConceptPlan(BootstrapPlan):
+    """What the recipe `bootstrapped` trains.
 
-    @property
-    def n_tokens(self) -> int:
-        """Training tokens of every arm."""
-        return self.epochs * self.n_real_tokens
+    Attributes:
+        n_concepts: concepts of each world.
+        per_concept: real documents about each.
+        held_out_per_concept: documents about each that select, and as many that are reported.
+    """
 
-    def model(self, width: int | None = None) -> ModelConfig:
-        """Return the architecture, by default of the larger model."""
-        n_words = len(self.world(0).words)
-        return ModelConfig.from_width(width or self.width, vocab_size=n_words, context=self.context)
+    n_concepts: int = 128
+    per_concept: int = 4
+    held_out_per_concept: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExcerptPlan(BootstrapPlan):
+    """What the recipe `bootstrapped_text` trains; a world is a draw of excerpts.
+
+    Attributes:
+        n_documents: real documents of a world.
+        n_held_out: documents that select, and as many that are reported.
+        length: tokens of a document, its end-of-text token included.
+    """
+
+    n_documents: int = 512
+    n_held_out: int = 512
+    length: int = 64

@@ -1,4 +1,4 @@
-"""What is measured on finished models of concepts, and on what they write."""
+"""What is measured on finished models, and on what they write."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.concepts.bench import SYNTHETIC, Bench, bare
-from experiments.concepts.plan import Arm
+from experiments.bootstrapping.bench import SYNTHETIC, Bench, bare
+from experiments.bootstrapping.plan import Arm
+from experiments.bootstrapping.sources import Concepts
 from experiments.spec import RunSpec
 
 MEASURES_VERSION = 1
@@ -20,16 +21,20 @@ N_EXAMPLES = 3
 def first_mention_loss(bench: Bench, spec: RunSpec, world: int) -> float:
     """Return the loss on values of concepts where a test document gives them first, in nats.
 
-    These must be known; what follows in a document can be copied from before.
+    These must be known; what follows in a document can be copied from before. NaN where documents
+    are not about concepts.
     """
+    source = bench.source
+    if not isinstance(source, Concepts):
+        return float("nan")
 
     def measure() -> float:
         from models.evaluate import gold_log_probs
 
-        documents = bench.texts(world).test
+        documents = source.texts(world).test
         ids = np.pad(documents, ((0, 0), (1, 0)))  # each follows an end-of-text token
         log_probs = gold_log_probs(spec.model, bench.lab.store.params(spec), ids)
-        return -float(log_probs[bench.plan.world(world).first_mentions(documents)].mean())
+        return -float(log_probs[source.world(world).first_mentions(documents)].mean())
 
     return bench.lab.remember("first_mentions", [MEASURES_VERSION, spec.run_id, "test"], measure)
 
@@ -48,7 +53,7 @@ def gate(bench: Bench, world: int) -> dict[str, Any]:
         from models.augment.synthesizer import pair_losses
         from models.language_model import LanguageModel
 
-        texts = bench.texts(world)
+        texts = bench.source.texts(world)
         models = [
             LanguageModel(model=spec.model, params=bench.lab.store.params(spec))
             for spec in (base, synthesizer)
@@ -72,11 +77,11 @@ def quality(bench: Bench, world: int, width: int | None = None) -> list[dict[str
 
     Returns:
         A row each for "real" and "synthetic" text: `world`, `width`, the shares of
-        `models.augment.quality.Quality`, and `disagreement`, the share of values that are not
-        those of the concept that the document names.
+        `models.augment.quality.Quality`, and for concepts `disagreement`, the share of values that
+        are not those of the concept that the document names.
     """
     spec = bench.writer_spec("pairs", world, width)
-    drawn = bench.plan.world(world)
+    source = bench.source
 
     def measure() -> list[dict[str, Any]]:
         from models.augment.embeddings import LSA
@@ -84,19 +89,22 @@ def quality(bench: Bench, world: int, width: int | None = None) -> list[dict[str
         from models.augment.quality import measure_quality
 
         sources, written = bench.written("pairs", world, width)
-        real = bench.texts(world).real
-        real_texts, texts = ([drawn.text(ids) for ids in part] for part in (real, written))
+        real = source.texts(world).real
+        real_texts, texts = ([source.spell(world, ids) for ids in part] for part in (real, written))
         lsa = LSA.fit(real_texts)
         found = measure_quality(
             HashedTexts.of(real_texts), HashedTexts.of(texts), sources=sources,
             real_vectors=lsa.embed(real_texts), synthetic_vectors=lsa.embed(texts),
             duplicates_among=len(real),
         )  # fmt: skip
-        agreements = {"real": drawn.agreement(list(real)), "synthetic": drawn.agreement(written)}
-        return [
-            {"kind": kind, **asdict(found[kind]), "disagreement": 1 - agreements[kind]}
-            for kind in ("real", "synthetic")
-        ]
+        rows = [{"kind": kind, **asdict(of_kind)} for kind, of_kind in found.items()]
+        if isinstance(source, Concepts):
+            drawn = source.world(world)
+            for row, agreement in zip(
+                rows, (drawn.agreement(real), drawn.agreement(written)), strict=True
+            ):
+                row["disagreement"] = 1 - agreement
+        return rows
 
     rows = bench.lab.remember("quality", [MEASURES_VERSION, spec.run_id], measure)
     return [{"world": world, "width": spec.model.width, **row} for row in rows]
@@ -115,7 +123,7 @@ def flops_of(bench: Bench, arm: Arm, world: int) -> float:
         total += writer.train_flops
         if writer.init_from is not None:
             total += bench.spec("baseline", world).train_flops
-        n_read = 2 * round(bench.plan.share * bench.plan.n_tokens)  # prompts are read as well
+        n_read = 2 * round(bench.plan.share * bench.n_tokens)  # prompts are read as well
         total += n_read * writer.model.train_flops_per_token / 3
     return total
 
@@ -125,14 +133,14 @@ def examples(bench: Bench, world: int) -> list[tuple[str, ...]]:
     spec = bench.writer_spec("pairs", world)
 
     def spell() -> list[list[str]]:
-        drawn = bench.plan.world(world)
         sources, written = bench.written("pairs", world)
+        real = bench.source.texts(world).real
         found = []
         for source in np.unique(sources):
             places = np.flatnonzero(sources == source)[:2]
             if len(places) == 2:
-                texts = [bench.texts(world).real[source], *(written[place] for place in places)]
-                found.append([drawn.text(text) for text in texts])
+                texts = [real[source], *(written[place] for place in places)]
+                found.append([bench.source.spell(world, text) for text in texts])
             if len(found) == N_EXAMPLES:
                 break
         return found

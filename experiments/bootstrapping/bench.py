@@ -1,21 +1,20 @@
-"""Plans, samples and scores the runs of the recipe `bootstrapped`."""
+"""Plans, samples and scores the runs of bootstrapping, whatever the documents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
-from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
-from experiments.concepts.pairs import mixed_stream, random_pairs, stream_of
-from experiments.concepts.plan import Arm, ConceptPlan
+from experiments.bootstrapping.pairs import mixed_stream, random_pairs, stream_of
+from experiments.bootstrapping.plan import Arm, BootstrapPlan
+from experiments.bootstrapping.sources import Source
 from experiments.lab import Lab
 from experiments.spec import DataConfig, RunSpec
 from experiments.streams import Stream, kept_tokens, plan_stream
 from models.batches import evaluation_windows
-from models.config import OptimizerConfig, TrainConfig
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
 
 Writer = Literal["pairs", "random", "baseline", "scratch"]
 """Who writes synthetic documents: a synthesiser of nearest or of random pairs, the baseline from
@@ -32,32 +31,37 @@ SYNTHETIC: dict[Arm, Writer] = {
 STREAMS_VERSION = 1
 """Raise it when what is written changes, so that streams of before are not read again."""
 
-REAL, VALIDATION, TEST, NEW = range(4)
-"""Parts of a world's documents: those trained on, two that are held out, the oracle's."""
-
-
-class Texts(NamedTuple):
-    """Documents of one world, int [n, length], each with its end-of-text token."""
-
-    real: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-
 
 class Bench:
-    """What is to be trained in each world of a plan, in one lab."""
+    """What is to be trained in each world of a plan, in one lab.
 
-    def __init__(self, lab: Lab, plan: ConceptPlan) -> None:
-        self.lab, self.plan = lab, plan
+    Args:
+        lab: where.
+        name: of the recipe, before what people read of its runs.
+        plan: how much.
+        source: the documents.
+    """
+
+    def __init__(self, lab: Lab, name: str, plan: BootstrapPlan, source: Source) -> None:
+        self.lab, self.name, self.plan, self.source = lab, name, plan, source
         self.decays: dict[str, float] = {}
         self.synthesizer_rate = plan.synthesizer_rates[0]
 
-    @lru_cache(maxsize=8)  # noqa: B019 - a bench lives as long as its recipe
-    def texts(self, world: int) -> Texts:
-        """Write the documents of a world."""
-        plan, drawn = self.plan, self.plan.world(world)
-        held_out = (drawn.documents(plan.held_out_per_concept, part=p) for p in (VALIDATION, TEST))
-        return Texts(drawn.documents(plan.per_concept, part=REAL), *held_out)
+    @property
+    def context(self) -> int:
+        """Tokens in a window: two documents, and what the synthesiser puts around them."""
+        return 2 * self.source.length + 2
+
+    @property
+    def n_tokens(self) -> int:
+        """Training tokens of every arm."""
+        return self.plan.epochs * self.source.n_real * self.source.length
+
+    def model(self, width: int | None = None) -> ModelConfig:
+        """Return the architecture, by default of the larger model."""
+        return ModelConfig.from_width(
+            width or self.plan.width, vocab_size=self.source.vocab_size, context=self.context
+        )
 
     def spec(
         self,
@@ -75,7 +79,7 @@ class Bench:
         data = self._arm_stream(arm, world, width)
         decay = self.decays[arm] if decay is None else decay
         return RunSpec(
-            model=self.plan.model(width),
+            model=self.model(width),
             data=data,
             optimizer=OptimizerConfig(learning_rate=self.plan.learning_rate, weight_decay=decay),
             train=TrainConfig(n_epochs=1, batch_size=self.plan.batch),
@@ -93,37 +97,34 @@ class Bench:
 
         def tokens() -> np.ndarray:
             if arm == "oracle":
-                new = self.plan.world(world).documents(plan.epochs * plan.per_concept, part=NEW)
-                return stream_of(new, plan.n_tokens)
+                return stream_of(self.source.new(world, plan.epochs), self.n_tokens)
             written = self.documents(writer, world, width) if writer else []
             return mixed_stream(
-                self.texts(world).real, written, plan.n_tokens,
+                self.source.texts(world).real, written, self.n_tokens,
                 share=plan.share if writer else 0.0, seed=world,
             )  # fmt: skip
 
-        texts = self.texts(world)
-        return self._stream(
-            f"concepts, {arm}, world {world}", identity, world,
-            lambda: Stream(
-                tokens=tokens(),
-                held_out={
-                    name: evaluation_windows(
-                        np.append(getattr(texts, name).ravel(), 0), context=plan.context
-                    )
-                    for name in ("validation", "test")
-                },
-            ),
-        )  # fmt: skip
+        def stream() -> Stream:
+            texts = self.source.texts(world)
+            held_out = {
+                name: evaluation_windows(
+                    np.append(getattr(texts, name).ravel(), 0), context=self.context
+                )
+                for name in ("validation", "test")
+            }
+            return Stream(tokens=tokens(), held_out=held_out)
+
+        return self._stream(f"{arm}, world {world}", identity, world, stream)
 
     def _stream(
         self, label: str, identity: Sequence[Any], world: int, write: Callable[[], Stream]
     ) -> DataConfig:
-        return plan_stream(self.lab, label, self._identity(world, identity), write)
+        return plan_stream(
+            self.lab, f"{self.name}, {label}", self._identity(world, identity), write
+        )
 
     def _identity(self, world: int, identity: Sequence[Any]) -> list[Any]:
-        plan = self.plan
-        drawn = asdict(plan.world(world).settings)
-        return [STREAMS_VERSION, drawn, plan.per_concept, plan.held_out_per_concept, *identity]
+        return [STREAMS_VERSION, *self.source.identity(world), *identity]
 
     # --- who writes
 
@@ -141,11 +142,11 @@ class Bench:
         """
         from models.augment.synthesizer import pair_rows, pair_windows
 
-        plan, model = self.plan, self.plan.model(width)
+        plan, model = self.plan, self.model(width)
         kind = "random" if writer == "random" else "pairs"
 
         def write() -> Stream:
-            texts = self.texts(world)
+            texts = self.source.texts(world)
             real = bare(texts.real)
             pairs = self._pairs(world, random=kind == "random")
             return Stream(
@@ -161,7 +162,7 @@ class Bench:
             )
 
         data = self._stream(
-            f"concepts, {kind}, world {world}", ["pairs", kind, plan.n_neighbors], world, write
+            f"{kind}, world {world}", ["pairs", kind, plan.n_neighbors], world, write
         )
         return RunSpec(
             model=model,
@@ -186,7 +187,7 @@ class Bench:
         }
         frame = self.lab.train(
             [spec for specs in tried.values() for spec in specs],
-            title="bootstrapped, tuning the synthesiser",
+            title=f"{self.name}, tuning the synthesiser",
         )
         losses = frame.fillna({"validation_loss": np.inf}).groupby("learning_rate")
         self.synthesizer_rate = float(losses["validation_loss"].mean().idxmin())
@@ -205,10 +206,10 @@ class Bench:
         from models.augment.embeddings import LSA
         from models.augment.neighbors import find_pairs
 
-        drawn, real = self.plan.world(world), self.texts(world).real
+        real = self.source.texts(world).real
         if random:
             return random_pairs(len(real), n_neighbors=self.plan.n_neighbors, seed=world)
-        texts = [drawn.text(document) for document in real]
+        texts = [self.source.spell(world, document) for document in real]
         return find_pairs(LSA.fit(texts).embed(texts), alpha=0.0, k=self.plan.n_neighbors)
 
     def held_out_pairs(self, world: int, part: str) -> np.ndarray:
@@ -216,9 +217,9 @@ class Bench:
         from models.augment.embeddings import LSA
         from models.augment.neighbors import nearest_among
 
-        drawn, texts = self.plan.world(world), self.texts(world)
+        texts = self.source.texts(world)
         real, held_out = (
-            [drawn.text(document) for document in documents]
+            [self.source.spell(world, document) for document in documents]
             for documents in (texts.real, getattr(texts, part))
         )
         lsa = LSA.fit(real)
@@ -234,10 +235,9 @@ class Bench:
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return which real document each synthetic one was written from, and the documents."""
         plan, spec = self.plan, self.writer_spec(writer, world, width)
-        length = self.texts(world).real.shape[1]
-        n_samples = -(-round(plan.share * plan.n_tokens) // length)
+        n_samples = -(-round(plan.share * self.n_tokens) // self.source.length)
         identity = self._identity(world, ["written", spec.run_id, plan.temperature, n_samples])
-        label = f"concepts, written by {writer}, world {world}"
+        label = f"{self.name}, written by {writer}, world {world}"
         tokens = kept_tokens(
             self.lab, label, identity, lambda: self._sample(writer, spec, world, n_samples)
         )
@@ -252,7 +252,7 @@ class Bench:
         from models.generate import generate
         from models.language_model import LanguageModel
 
-        real, params = self.texts(world).real, self.lab.store.params(spec)
+        real, params = self.source.texts(world).real, self.lab.store.params(spec)
         n_tokens, temperature = real.shape[1], self.plan.temperature
         if writer == "baseline":
             drawn = generate(

@@ -1,0 +1,1 @@
+"""Bootstrapped pre-training: the documents, and what is trained on them."""

@@ -1,1 +1,0 @@
-"""A world of latent concepts: what bootstrapped pre-training is tried on where all is known."""
