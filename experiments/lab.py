@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,7 +13,7 @@ import pandas as pd
 
 from experiments.archive import Archive, NotShipped
 from experiments.executors import Executor
-from experiments.records import ensemble_identity, keep_record
+from experiments.records import ensemble_identity, is_measuring, keep_record, measuring
 from experiments.spec import RunSpec, SyntheticConfig, digest
 from experiments.store import RunStore
 from experiments.streams import text_of
@@ -25,9 +24,6 @@ from models.config import OptimizerConfig, TrainConfig
 
 ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
 
-
-_measuring: ContextVar[bool] = ContextVar("measuring", default=False)
-"""Set while a record is measured: what that asks for is not asked for where the record is found."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -85,15 +81,6 @@ class Lab:
             yield
         finally:
             self.account.labels = before
-
-    @contextlib.contextmanager
-    def measuring(self) -> Iterator[None]:
-        """Keep the records that are asked for in this block out of the account."""
-        token = _measuring.set(True)
-        try:
-            yield
-        finally:
-            _measuring.reset(token)
 
     def spec(
         self,
@@ -170,10 +157,10 @@ class Lab:
         if values is None:
             if isinstance(self.store, Archive):
                 raise NotShipped(f"the shipped results of {self.world.name} lack {kind} asked for")
-            with self.measuring():
+            with measuring():
                 values = measure()
             keep_record(self.store.root, kind, identity, values)
-        if not _measuring.get():
+        if not is_measuring():
             self.account.records[f"{kind}/{digest(identity)}"] = digest(values)
         return values
 

@@ -6,7 +6,9 @@ that decides what is measured. Runs are named by their ids, so a record never go
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,23 @@ from experiments.spec import RunSpec, digest
 
 SCORES_VERSION = 1
 """Raise it when the scoring of ensembles changes, so that kept scores are not used again."""
+
+_measuring: ContextVar[bool] = ContextVar("measuring", default=False)
+
+
+@contextlib.contextmanager
+def measuring() -> Iterator[None]:
+    """Mark what is asked for in this block: it serves a record, which stands for it once found."""
+    token = _measuring.set(True)
+    try:
+        yield
+    finally:
+        _measuring.reset(token)
+
+
+def is_measuring() -> bool:
+    """Tell whether a record is being measured in this thread."""
+    return _measuring.get()
 
 
 def ensemble_identity(members: Sequence[RunSpec]) -> list[object]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.files import replacing, storing
+from experiments.records import measuring
 from experiments.spec import DataConfig, RunSpec
 from experiments.store import RunStore
 from experiments.text import held_out, unique_tokens
@@ -101,7 +102,7 @@ def plan_stream(lab: Lab, label: str, identity: Any, write: Callable[[], Stream]
 
     known = lab.remember("stream_names", identity, kept)
     if isinstance(lab.store, RunStore) and not _path(lab.store.root, known["sha256"]).is_file():
-        with lab.measuring():
+        with measuring():
             kept()
     return DataConfig(
         corpus=f"{PREFIX}{label}",
