@@ -6,13 +6,16 @@ WORLD ?= quick
 # Further lock files to install, such as requirements-hf.lock: tests that need what they hold then run.
 EXTRA_LOCKS ?=
 
-.PHONY: reproduce test check benchmark docs lock clean
+.PHONY: reproduce test check pytest benchmark docs lock clean
 
 reproduce: .venv/installed
 	$(BIN)/datawall reproduce --world $(WORLD)
 
+test: .venv/installed
+	$(MAKE) --jobs 2 check pytest
+
 # Most of the tests' time goes into compiling, which a process does on one core.
-test: check
+pytest: .venv/installed
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/installed
@@ -30,8 +33,8 @@ docs: .venv/installed  # the pages, into site/; reading them asks nothing of a n
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"datawall needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(foreach lock,requirements.lock $(EXTRA_LOCKS),--requirement $(lock))
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --no-compile $(foreach lock,requirements.lock $(EXTRA_LOCKS),--requirement $(lock))
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --editable .
 	touch $@
 
 lock:

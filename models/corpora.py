@@ -163,9 +163,12 @@ def _stdlib_sources() -> list[Path]:
     return sorted(sources)
 
 
-@lru_cache(maxsize=1)  # reading the sources takes seconds, and what they hold is small
 def _stdlib_documents(_: str) -> tuple[Document, ...]:
-    root = _stdlib_root()
+    return _documents_below(_stdlib_root())
+
+
+@lru_cache(maxsize=1)  # reading the sources takes seconds, and what they hold is small
+def _documents_below(root: Path) -> tuple[Document, ...]:
     return tuple(
         Document(id=source.relative_to(root).as_posix(), text=_docstrings_of(source))
         for source in _stdlib_sources()
