@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.intervals import Estimate
+from experiments.intervals import Estimate, rounded
 from experiments.story import NotTold, Story
 
 MODULES = (
@@ -74,7 +74,8 @@ class Claim:
         """The value with its interval, or why there is none."""
         if math.isnan(self.value):
             return self.detail
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        value, low, high = (rounded(number, 3) for number in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
 
     @property
     def headline(self) -> str:

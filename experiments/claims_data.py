@@ -7,7 +7,7 @@ import pandas as pd
 
 from experiments.claims import claim, verdict
 from experiments.data_scaling import DataScaling
-from experiments.intervals import Estimate
+from experiments.intervals import Estimate, rounded
 from experiments.regimes import gains, slope
 from experiments.story import Story
 from scaling.published import PUBLISHED_FIGURES
@@ -54,7 +54,8 @@ def _p13(story: Story) -> dict:
 
 
 def _times(found: Estimate) -> str:
-    return f"{found.value:.2g}x [{found.low:.2g}, {found.high:.2g}]"
+    value, low, high = (rounded(number, 2) for number in (found.value, found.low, found.high))
+    return f"{value}x [{low}, {high}]"
 
 
 @claim("N2", "Where in N/D each recipe pays: the more parameters a token has, the more.")

@@ -42,6 +42,14 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+def rounded(value: float, digits: int) -> str:
+    """Write a number with so many significant digits, one below a million without a power of ten.
+
+    A year stays a year: 2028, not 2.03e+03.
+    """
+    return f"{value:.0f}" if 10**digits <= abs(value) < 1e6 else f"{value:.{digits}g}"
+
+
 def mean_estimate(samples: Sequence[float] | np.ndarray, *, level: float = 0.95) -> Estimate:
     """Student's t interval of a mean; unbounded with fewer than two samples."""
     samples = np.asarray(samples, float)

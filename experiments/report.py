@@ -114,6 +114,7 @@ def write_report(story: Story, out: Path) -> list[Claim]:
         side_by_side=side_by_side(story, claims),
         tuned=tuned_points(story),
         published_tuned=_published_tuned(),
+        n_talk_tokens=talk.N_UNIQUE_TOKENS,
         facts=_facts(story),
     )
     write_text(out / "claims.csv", pd.DataFrame(map(asdict, claims)).to_csv(index=False))

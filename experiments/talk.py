@@ -12,6 +12,8 @@ import pandas as pd
 from scaling.published import MEMBER_LIMITS, PUBLISHED_FIGURES, PUBLISHED_LAWS
 
 BILLION = 1e9
+N_UNIQUE_TOKENS = 200e6
+"""D of the talk."""
 
 STANDARD = pd.DataFrame(
     {

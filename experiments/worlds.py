@@ -160,6 +160,7 @@ WORLDS: dict[str, World] = {
             name="tiny",
             recipes=ALL_RECIPES,
             widths=(8, 16, 32),
+            n_layers=1,
             n_unique_tokens=4_096,
             n_eval_tokens=4_096,
             standard_epochs=(2, 8, 32),

@@ -23,7 +23,7 @@ CAPTION = (
 )
 STAGES = ("documents", "nearest pairs\n(d1, d2)", "train\nlog p(d2 | d1)", "sample d2\nfor real d1",
           "train a new\nmodel on both")  # fmt: skip
-GATES = {"alone": "alone", "given_other": "after another's d1", "given": "after its own d1"}
+GATES = {"alone": "alone", "given_other": "after\nanother's d1", "given": "after\nits own d1"}
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:

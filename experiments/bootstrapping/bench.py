@@ -60,7 +60,10 @@ class Bench:
     def model(self, width: int | None = None) -> ModelConfig:
         """Return the architecture, by default of the larger model."""
         return ModelConfig.from_width(
-            width or self.plan.width, vocab_size=self.source.vocab_size, context=self.context
+            width or self.plan.width,
+            vocab_size=self.source.vocab_size,
+            context=self.context,
+            n_layers=self.plan.n_layers,
         )
 
     def spec(

@@ -23,6 +23,7 @@ class BootstrapPlan:
     Attributes:
         width: of the model, as `ModelConfig.from_width` takes it.
         small_width: of the smaller model at which quality is measured too.
+        n_layers: blocks of every model.
         epochs: passes over the real documents that fill the budget of training tokens.
         batch: windows of two documents in a step.
         learning_rate: of every model but synthesisers.
@@ -43,6 +44,7 @@ class BootstrapPlan:
 
     width: int = 64
     small_width: int = 32
+    n_layers: int = 2
     epochs: int = 16
     batch: int = 8
     learning_rate: float = 8e-3

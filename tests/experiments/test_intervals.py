@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.intervals import contrast, difference, jackknife, mean_estimate
+from experiments.intervals import contrast, difference, jackknife, mean_estimate, rounded
 
 
 def test_intervals_equal_scipy():
@@ -66,3 +66,14 @@ def test_a_contrast_of_four_groups_covers_the_truth():
 
 def test_a_contrast_with_a_single_sample_is_unbounded():
     assert not contrast([[1.0], [2.0, 3.0]], [1, -1]).is_bounded
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "said"),
+    [
+        (2028.4, 3, "2028"), (150, 2, "150"), (99.4, 2, "99"), (1e7, 3, "1e+07"),
+        (0.01234, 3, "0.0123"), (-2028.4, 3, "-2028"), (np.inf, 3, "inf"),
+    ],
+)  # fmt: skip
+def test_numbers_are_rounded_without_powers_of_ten(value, digits, said):
+    assert rounded(value, digits) == said

@@ -1,3 +1,5 @@
+import logging
+
 import jax
 import numpy as np
 import optax
@@ -139,6 +141,19 @@ def test_jobs_trained_together_equal_jobs_trained_alone():
             weights(together[job.id].params), weights(alone[job.id].params), atol=1e-6
         )
         assert together[job.id].scores == pytest.approx(alone[job.id].scores, abs=1e-6)
+
+
+def test_the_threads_of_a_cpu_share_what_is_compiled(caplog):
+    jobs = [make_job(str(seed), seed=seed, width=24, n_epochs=1) for seed in range(4)]
+    jax.config.update("jax_log_compiles", True)
+    try:
+        with caplog.at_level(logging.WARNING):
+            done, _ = run_jobs(jobs)
+    finally:
+        jax.config.update("jax_log_compiles", False)
+    assert len(done) == 4
+    segment = "Finished XLA compilation of jit(segment)"
+    assert sum(segment in message for message in caplog.messages) == 1
 
 
 def test_training_learns_and_reports_every_step():

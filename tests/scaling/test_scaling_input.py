@@ -228,7 +228,7 @@ def check(fit: FitResult) -> None:
     json.loads(fit.to_json())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(st.tuples(SIZES, LOSSES), min_size=0, max_size=12), loss=st.sampled_from(
     ["huber_log", "squared_log", "squared", "asymmetric"]))  # fmt: skip
 def test_any_finite_table_gives_a_status_or_a_documented_error(rows, loss):
@@ -243,7 +243,7 @@ def test_any_finite_table_gives_a_status_or_a_documented_error(rows, loss):
         check(fit)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(st.tuples(SIZES, st.integers(1, 64), LOSSES), min_size=5, max_size=16))
 def test_any_finite_ensemble_table_gives_a_status_or_a_documented_error(rows):
     frame = pd.DataFrame(rows, columns=["n_params", "n_members", "loss"], dtype=float)
