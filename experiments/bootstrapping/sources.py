@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,6 +12,9 @@ from experiments.bootstrapping.concepts import ConceptSettings, ConceptWorld
 from experiments.bootstrapping.plan import ConceptPlan, ExcerptPlan
 from experiments.lab import Lab
 from models.tokens import END_OF_TEXT_ID
+
+if TYPE_CHECKING:
+    import tokenizers
 
 
 class Texts(NamedTuple):
@@ -79,6 +81,7 @@ class Concepts:
         """Different words."""
         return len(self.world(0).words)
 
+    @lru_cache(maxsize=8)  # noqa: B019 - a source lives as long as its recipe
     def world(self, world: int) -> ConceptWorld:
         """Return what the documents of a world are about."""
         return ConceptWorld(settings=ConceptSettings(n_concepts=self.plan.n_concepts, seed=world))
@@ -174,9 +177,11 @@ class Excerpts:
 
     def spell(self, world: int, ids: np.ndarray) -> str:
         """Spell a document out for a reader, without the end of text."""
-        tokenizer = self.lab.text.tokens.tokenizer()
-        kept: Sequence[int] = [int(i) for i in ids if i != END_OF_TEXT_ID]
-        return tokenizer.decode(kept)
+        return self._tokenizer.decode([int(i) for i in ids if i != END_OF_TEXT_ID])
+
+    @cached_property
+    def _tokenizer(self) -> tokenizers.Tokenizer:
+        return self.lab.text.tokens.tokenizer()
 
     def _drawn(self, world: int, n: int) -> np.ndarray:
         if n > len(self.pieces):
