@@ -11,7 +11,7 @@ EXTRA_LOCKS ?=
 reproduce: .venv/installed
 	$(BIN)/datawall reproduce --world $(WORLD)
 
-test: .venv/installed
+test: .venv/installed  # types are checked on one core meanwhile
 	$(MAKE) --jobs 2 check pytest
 
 # Most of the tests' time goes into compiling, which a process does on one core.
@@ -29,7 +29,8 @@ benchmark: .venv/installed  # the PyTorch peer is timed where torch is installed
 docs: .venv/installed  # the pages, into site/; reading them asks nothing of a network
 	$(BIN)/mkdocs build --strict
 
-# The stamp is made last, so an interrupted installation starts again.
+# The stamp is made last, so an interrupted installation starts again. Modules are compiled when first
+# imported: most never are.
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"datawall needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv

@@ -10,7 +10,7 @@ from experiments.bootstrapped import Bootstrapped, bootstrap
 from experiments.bootstrapping.bench import Bench
 from experiments.bootstrapping.sources import Excerpts
 from experiments.lab import Lab
-from experiments.plans_part2 import part2_plan
+from experiments.plans_part2 import PLANS, part2_plan
 
 
 def run(lab: Lab) -> Bootstrapped:
@@ -21,5 +21,6 @@ def run(lab: Lab) -> Bootstrapped:
     """
     plan = part2_plan(lab.world.name).excerpts
     if plan is None:
-        raise ValueError(f"world {lab.world.name} does not bootstrap its text; tiny and small do")
+        able = ", ".join(world for world, sizes in PLANS.items() if sizes.excerpts)
+        raise ValueError(f"bootstrapped_text runs in the worlds {able}; not in {lab.world.name!r}")
     return bootstrap(Bench(lab, "bootstrapped_text", plan, Excerpts(lab, plan)))

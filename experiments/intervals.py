@@ -43,11 +43,12 @@ class Estimate:
 
 
 def rounded(value: float, digits: int) -> str:
-    """Write a number with so many significant digits, one below a million without a power of ten.
+    """Write a number with so many significant digits, or whole where that takes a power of ten.
 
-    A year stays a year: 2028, not 2.03e+03.
+    A year stays a year: 2028, not 2.03e+03. From a million on, powers of ten stay.
     """
-    return f"{value:.0f}" if 10**digits <= abs(value) < 1e6 else f"{value:.{digits}g}"
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) < 1e6 else text
 
 
 def mean_estimate(samples: Sequence[float] | np.ndarray, *, level: float = 0.95) -> Estimate:

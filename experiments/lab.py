@@ -165,7 +165,7 @@ class Lab:
         return values
 
     def ensembles(self, groups: Sequence[Sequence[RunSpec]]) -> list[pd.DataFrame]:
-        """Score several ensembles of finished runs, one on each device at a time.
+        """Score several ensembles of finished runs, one on each core or accelerator at a time.
 
         Returns:
             A table for each group, see `ensemble`.
@@ -173,7 +173,7 @@ class Lab:
         return self.on_devices(self.ensemble, groups)
 
     def on_devices(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Do independent work on finished runs, one item on each device at a time."""
+        """Do independent work on finished runs, an item on each core or accelerator at a time."""
         if isinstance(self.store, Archive):  # all of it has been done
             return [work(item) for item in items]
         import jax

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 
@@ -82,24 +83,26 @@ def write_report(story: Story, out: Path) -> list[Claim]:
 
     modules = _modules()
     n_jobs = 1 + sum(map(len, modules.values()))
-    drawings = []
+    own = []
     with (
-        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
+        _drawing_published(out) as process,
         WorkProgress("figures and claims", n_jobs=n_jobs, work=n_jobs) as bar,
     ):
-        # They need no story, so that a second core draws them meanwhile.
-        published = [
-            pool.submit(_draw_published, module.NAME, out) for module in modules["published"]
-        ]
         claims = judge_claims(story)
         bar.advance(1)
         bar.finish_job()
         for module in modules["figures"]:
-            drawings.append(_draw(module, story, out, "figures"))
+            missing = _save(module, story, out / "figures")
+            own.append(_drawn(module, "figures", out, missing, world=story.world.name))
             bar.advance(1)
             bar.finish_job()
-        for drawing in published:
-            drawings.append(drawing.result())
+        said, _ = process.communicate()
+        if process.returncode:
+            raise RuntimeError("the published figures could not be drawn")
+        reasons = json.loads(said.splitlines()[-1])
+        published = []
+        for module in modules["published"]:
+            published.append(_drawn(module, "published", out, reasons[module.NAME]))
             bar.advance(1)
             bar.finish_job()
     environment = Environment(
@@ -108,7 +111,7 @@ def write_report(story: Story, out: Path) -> list[Claim]:
     page = environment.get_template("report.html").render(
         key_mark=KEY_MARK.format(key=story.key),
         story=story,
-        figures=_pair(drawings),
+        figures=_pair([*published, *own]),
         claims=claims,
         counts=pd.Series([claim.verdict for claim in claims]).value_counts().to_dict(),
         side_by_side=side_by_side(story, claims),
@@ -164,41 +167,62 @@ def _modules() -> dict[str, list[ModuleType]]:
     }
 
 
-def _draw_published(name: str, out: Path) -> Drawn:
-    """Draw one published figure."""
-    from paper_figs import figure_modules
+def _drawing_published(out: Path) -> subprocess.Popen[str]:
+    """Draw the published figures, which need no story, on a second core meanwhile.
 
-    (module,) = figure_modules([name], published=True)
-    return _draw(module, None, out, "published")
+    In an interpreter of its own: a child of multiprocessing would run the user's script again.
+    """
+    command = "from experiments.report import draw_published; draw_published()"
+    return subprocess.Popen(
+        [sys.executable, "-c", command, str(out)], stdout=subprocess.PIPE, text=True
+    )
 
 
-def _draw(module: ModuleType, story: Story | None, out: Path, folder: str) -> Drawn:
-    """Draw one figure; one whose recipe or published data is not there is named as missing."""
-    from paper_figs import WITHOUT_RUNS, save
+def draw_published() -> None:
+    """Draw the published figures into a folder in `sys.argv`; say as JSON why one is missing."""
+    folder = Path(sys.argv[1]) / "published"
+    missing = {module.NAME: _save(module, None, folder) for module in _modules()["published"]}
+    print(json.dumps(missing))
 
-    if story is None:
-        label, option = "published", "--published"
-    else:
-        label, option = "here", f"--world {story.world.name}"
-    drawn = Drawn(
+
+def _save(module: ModuleType, story: Story | None, folder: Path) -> str:
+    """Draw one figure; say why where its recipe or published data is not there."""
+    from paper_figs import save
+
+    try:
+        save(module, story, folder)
+    except (OSError, NotTold) as error:
+        return str(error)
+    return ""
+
+
+def _drawn(module: ModuleType, folder: str, out: Path, missing: str, *, world: str = "") -> Drawn:
+    """Describe one figure for the page; without a world, a published one."""
+    from paper_figs import WITHOUT_RUNS
+
+    label = "here" if world else "published"
+    option = f"--world {world}" if world else "--published"
+    stem = out / folder / module.NAME
+    encoded = {
+        suffix: base64.b64encode(stem.with_suffix(f".{suffix}").read_bytes()).decode()
+        for suffix in ("png", "csv")
+        if not missing
+    }
+    return Drawn(
         label="" if module.NAME in WITHOUT_RUNS else label,
         name=f"{folder}/{module.NAME}",
         title=module.TITLE,
         caption=module.CAPTION,
         command=f"datawall figures {module.NAME} {option}",
+        missing=missing,
+        **encoded,
     )
-    try:
-        paths = save(module, story, out / folder)
-    except (OSError, NotTold) as error:
-        return replace(drawn, missing=str(error))
-    encoded = {path.suffix: base64.b64encode(path.read_bytes()).decode() for path in paths}
-    return replace(drawn, png=encoded[".png"], csv=encoded[".csv"])
 
 
 def _pair(drawings: list[Drawn]) -> list[Figure]:
     """Set what was published beside what was drawn here, in the order of the talk."""
     by_name: dict[str, list[Drawn]] = {}
-    for drawing in sorted(drawings, key=lambda drawing: drawing.label != "published"):
+    for drawing in drawings:
         by_name.setdefault(drawing.name.split("/")[1], []).append(drawing)
     return [
         Figure(name=name, title=pair[-1].title, drawings=tuple(pair))

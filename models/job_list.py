@@ -28,7 +28,8 @@ from models.train import Execution, init_state, train_segment
 __all__ = ["Event", "Failed", "Finished", "Job", "Keep", "Layout", "Load", "Segment", "train_jobs"]
 
 Layout = Literal["one_a_device", "side_by_side"]
-"""One job on each device, or several on all of them: the fastest on CPUs, and on accelerators."""
+"""One job on each device (on CPUs, on each core), or several on all devices: the fastest on CPUs,
+and on accelerators."""
 
 
 def train_jobs(

@@ -25,11 +25,10 @@ WRAP = 46
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Print the texts side by side; the frame holds them whole."""
-    told = [name for name in ("bootstrapped", "bootstrapped_text") if name in story.results]
-    frame = pd.DataFrame(
-        [texts for name in told or ["bootstrapped"] for texts in story.result(name).examples],
-        columns=list(COLUMNS),
-    )
+    examples = list(story.result("bootstrapped").examples)
+    if "bootstrapped_text" in story.results:
+        examples += story.result("bootstrapped_text").examples
+    frame = pd.DataFrame(examples, columns=list(COLUMNS))
     figure, ax = plt.subplots(figsize=(11, 0.6 + 1.5 * len(frame)))
     ax.axis("off")
     for x, (column, color) in enumerate(zip(COLUMNS, COLORS, strict=False)):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def number(value: float) -> str:
-    """A number in at most six significant digits."""
+    """A number in at most five significant digits."""
     if np.isinf(value):
         return "∞" if value > 0 else "-∞"
     return "none" if np.isnan(value) else f"{value:.5g}"

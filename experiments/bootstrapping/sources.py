@@ -146,14 +146,13 @@ class Excerpts:
         """Every piece that the text has room for, int [n_pieces, length]; none spans two texts."""
         tokens = self.lab.text.tokens.train
         n_tokens = self.plan.length - 1
-        pieces = [
-            text[: len(text) // n_tokens * n_tokens].reshape(-1, n_tokens)
-            for text in np.split(tokens, np.flatnonzero(tokens == END_OF_TEXT_ID) + 1)
-            if len(text) > n_tokens  # the last one is an end of text
-        ]
-        found = np.concatenate([*pieces, np.empty((0, n_tokens), tokens.dtype)])
-        found = found[(found != END_OF_TEXT_ID).all(axis=1)].astype(np.int32)
-        return np.pad(found, ((0, 0), (0, 1)), constant_values=END_OF_TEXT_ID)
+        texts = np.split(tokens, np.flatnonzero(tokens == END_OF_TEXT_ID) + 1)
+        pieces = np.concatenate(
+            [text[: len(text) // n_tokens * n_tokens].reshape(-1, n_tokens) for text in texts]
+        )
+        # A text ends with its end of text, which a last piece may have reached.
+        whole = pieces[(pieces != END_OF_TEXT_ID).all(axis=1)].astype(np.int32)
+        return np.pad(whole, ((0, 0), (0, 1)), constant_values=END_OF_TEXT_ID)
 
     @lru_cache(maxsize=8)  # noqa: B019 - a source lives as long as its recipe
     def texts(self, world: int) -> Texts:
