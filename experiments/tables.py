@@ -14,6 +14,9 @@ from experiments.rows import SETTINGS
 from experiments.streams import PREFIX as STREAM_PREFIX
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from experiments.certificates import Certificate
     from experiments.claims import Claim
     from experiments.tune import Tuned
@@ -93,25 +96,55 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
     )
 
 
-def print_table(frame: pd.DataFrame, *, title: str) -> None:
-    """Print a data frame to stdout, as wide as the terminal allows."""
-    from rich import box
+def print_table(frame: pd.DataFrame, *, title: str, over: str = "corpus") -> None:
+    """Print a data frame to stdout, as wide as the terminal allows.
+
+    Where that would break words, the texts of the column `over` stand over their rows, not beside.
+    """
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
+    table = _table(frame, console, title=title)
+    unbroken = console.measure(table, options=console.options.update_width(10_000)).minimum
+    if over not in frame.columns or unbroken <= console.width:
+        console.print(table)
+        return
+    beside = frame.drop(columns=over)
+    widths = {str(name): max(map(len, map(cell_text, cells))) for name, cells in beside.items()}
+    console.print(_table(beside.head(0), console, title=title, widths=widths))
+    for text, rows in beside.groupby(frame[over], sort=False):
+        console.print(str(text), style="bold", markup=False, highlight=False)
+        console.print(_table(rows, console, widths=widths))
+
+
+def _table(
+    frame: pd.DataFrame,
+    console: Console,
+    *,
+    title: str | None = None,
+    widths: Mapping[str, int] | None = None,
+) -> Table:
+    """Lay out rows; those without a title go on below others that have the same widths."""
+    from rich import box
+    from rich.table import Table
+
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
-        padding=(0, 1, 0, 0) if console.width > 80 else 0,
+        show_header=title is not None, padding=(0, 1, 0, 0) if console.width > 80 else 0,
     )  # fmt: skip
-    for column in frame.columns:
+    for column in map(str, frame.columns):
         numeric = pd.api.types.is_numeric_dtype(frame[column])
+        width = max(len(column), widths[column]) if widths and numeric else None
         table.add_column(
-            str(column), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+            column,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=numeric,
+            min_width=width,
         )
     for row in frame.itertuples(index=False):
         table.add_row(*map(cell_text, row))
-    console.print(table)
+    return table
 
 
 def cell_text(value: object) -> str:

@@ -239,7 +239,7 @@ WORLDS: dict[str, World] = {
             n_tuning_members=3,
             n_members=6,
             data_scaling=DataScalingPlan(
-                sizes=(16_384, 32_768, 65_536, 131_072, 262_144),
+                sizes=(4_096, 8_192, 16_384, 32_768),
                 widths=(16, 32, 64),
                 n_draws=4,
                 learning_rates=(1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
@@ -248,7 +248,7 @@ WORLDS: dict[str, World] = {
                 n_members=4,
             ),
             distillation=DistillationPlan(
-                width=64,
+                width=32,
                 n_epochs=32,
                 share=0.75,
                 tokens_ratio=8,

@@ -58,6 +58,25 @@ def test_show_fits_a_small_terminal_and_tells_what_is_not_done(store, sample, ca
     assert "    process " in said
 
 
+def test_words_of_texts_stay_whole_in_a_small_terminal(store, sample, capsys, monkeypatch):
+    labels = ["bootstrapped, synthetic-documents-of-world", "bootstrapped, concepts"]
+    for i, label in enumerate(labels):
+        named = {"corpus": f"stream:{label}", "sha256": f"{i}" * 64}
+        data = dataclasses.replace(sample.spec().data, **named)
+        sample.train(store, sample.spec(data=data))
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["show", str(store.root)])
+    narrow = capsys.readouterr().out.splitlines()
+    assert max(map(len, narrow[1:])) <= 80
+    assert set(labels) < {line.rstrip() for line in narrow}
+    monkeypatch.setenv("COLUMNS", "200")
+    main(["show", str(store.root)])
+    wide = capsys.readouterr().out.splitlines()
+    rows = [line for line in wide if line.startswith("bootstrapped")]
+    assert len(rows) == 2
+    assert all("0.01" in row for row in rows)
+
+
 def test_show_writes_what_figures_are_drawn_from(store, capsys, tmp_path):
     pytest.importorskip("pyarrow")
     from experiments.compact import read_compact
