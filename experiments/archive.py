@@ -63,6 +63,11 @@ class Archive:
         return (root / f"{name}.json").is_file()
 
     @property
+    def recipes(self) -> tuple[str, ...]:
+        """Recipes whose results are held: all of the world, or those of one part of the talk."""
+        return tuple(self.about["recipes"])
+
+    @property
     def facts(self) -> TextFacts:
         """What is known of the text."""
         return TextFacts(**self.about["text"])
@@ -116,8 +121,13 @@ class Archive:
         return self._records.get((kind, digest(identity)))
 
 
-def write_archive(lab: Lab, root: Path) -> list[Path]:
+def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]:
     """Write the runs and records that recipes have asked of a lab, to be shipped.
+
+    Args:
+        lab: on which the recipes have run.
+        root: folder of the archive.
+        recipes: their names.
 
     Returns:
         The files.
@@ -141,6 +151,7 @@ def write_archive(lab: Lab, root: Path) -> list[Path]:
     about = {
         "schema": ARCHIVE_SCHEMA,
         "world": name,
+        "recipes": list(recipes),
         "text": asdict(lab.text.facts),
         "provenance": provenance(),
         "n_runs": len(frame),

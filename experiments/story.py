@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -145,7 +146,8 @@ def open_lab(
     """Open a world's text and store, to train in this process or where the executor does.
 
     With widths, those are its model sizes. With `shipped`, a world whose runs are not in the folder
-    is read from the results that come with the package, if there are any.
+    is read from the results that come with the package, if there are any; its recipes are then
+    those that are shipped.
 
     Raises:
         ValueError: unknown world or corpus, too little text, too little memory, a width that no
@@ -154,7 +156,8 @@ def open_lab(
     known = world_name in WORLDS and Archive.exists(SHIPPED, world_name)
     if shipped and known and not (corpus or widths or (runs / world_name).exists()):
         archive = Archive(SHIPPED, world_name)
-        return Lab(WORLDS[world_name], archive, facts=archive.facts)
+        world = dataclasses.replace(WORLDS[world_name], recipes=archive.recipes)
+        return Lab(world, archive, facts=archive.facts)
     world = get_world(world_name, corpus=corpus, widths=widths)
     return Lab(world, RunStore(runs / world.name), executor)
 

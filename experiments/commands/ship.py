@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from experiments.commands.readable import readable
 from experiments.commands.world_options import WorldOptions
@@ -16,6 +17,8 @@ class Ship(WorldOptions):
 
     to: Path | None = None
     """Folder of the files; by default the package's own, from which figures are drawn."""
+    part: Literal[1, 2] | None = None
+    """Ship one part of the talk alone: 1, using data better, or 2, making new data."""
 
     def run(self) -> int:
         """Write them and name them."""
@@ -24,7 +27,7 @@ class Ship(WorldOptions):
 
         with self.open_executor() as executor:
             lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
-            tell_of(lab)
-        for path in write_archive(lab, self.to or SHIPPED):
+            story = tell_of(lab, part=self.part)
+        for path in write_archive(lab, self.to or SHIPPED, recipes=story.results):
             print(path)
         return 0

@@ -263,8 +263,9 @@ def test_every_recipe_has_told_its_part_and_labelled_its_runs(story):
 
 def test_shipped_results_tell_the_same_story(lab, story, report, tmp_path, monkeypatch):
     """Without text, weights or training: same figures' numbers, same claims."""
-    write_archive(lab, tmp_path)
+    write_archive(lab, tmp_path, recipes=story.results)
     archive = Archive(tmp_path, "tiny")
+    assert archive.recipes == story.world.recipes
     monkeypatch.setattr("experiments.text.tokenize_corpus", None)
     other_lab = Lab(story.world, archive, facts=archive.facts)
     other = tell_of(other_lab)
@@ -278,6 +279,15 @@ def test_shipped_results_tell_the_same_story(lab, story, report, tmp_path, monke
         other_lab.train([stranger], title="not shipped")
     with pytest.raises(NotShipped, match="weights"):
         archive.params(stranger)
+
+
+def test_a_part_is_shipped_alone(lab, story, tmp_path, monkeypatch):
+    part = [name for name in story.world.recipes if RECIPES[name].part == 1]
+    write_archive(lab, tmp_path, recipes=part)
+    monkeypatch.setattr("experiments.story.SHIPPED", tmp_path)
+    shipped = tell("tiny", corpus=None, runs=tmp_path / "none", shipped=True)
+    assert list(shipped.results) == part
+    assert shipped.n_trained == 0
 
 
 def test_data_laws_and_students_come_from_the_runs(story):
