@@ -99,6 +99,7 @@ class Certificate:
             "spec": self.spec.to_dict(),
             "axes": [[name, list(values)] for name, values in tuned.grid.axes.items()],
             "widest": {name: list(ends) for name, ends in tuned.grid.widest.items()},
+            "together": [list(direction) for direction in tuned.grid.together],
             "n_look": tuned.n_look,
             "path": [tuned.grid.named(point) for point in tuned.path],
             "looks": [
@@ -149,6 +150,7 @@ class Certificate:
         grid = Grid(
             axes={name: tuple(of_axis) for name, of_axis in values["axes"]},
             widest={name: (least, most) for name, (least, most) in values["widest"].items()},
+            together=tuple(map(tuple, values.get("together", []))),
         )
 
         def point(row: Mapping[str, Any]) -> Point:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 Point = tuple[float, ...]
 """One value for each axis, in the order of the grid's axes."""
+
+Direction = tuple[str, ...]
+"""Axes along which a step moves by one value each, all up or all down."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +23,18 @@ class Grid:
         axes: values, ascending and not negative.
         widest: the least and the greatest value to which an axis may be widened; it grows by the
             ratio of its last two values at that end, only as far as a search goes.
+        together: axes along which a point has neighbours in step too, beside those along each axis
+            by itself. Where two axes make up for each other, the objective has a ridge, on which
+            a point can be better than its neighbours along both and yet far from the best.
 
     Raises:
-        ValueError: values that are not finite, not ascending or negative; a widening of no axis.
+        ValueError: values that are not finite, not ascending or negative; a widening of no axis,
+            or a direction along no axis.
     """
 
     axes: Mapping[str, tuple[float, ...]]
     widest: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    together: tuple[Direction, ...] = ()
 
     def __post_init__(self) -> None:
         for name, values in self.axes.items():
@@ -36,6 +44,9 @@ class Grid:
         for name in self.widest:
             if name not in self.axes:
                 raise ValueError(f"widest must name one of {', '.join(self.axes)}; not {name!r}")
+        for name in {name for direction in self.together for name in direction}:
+            if name not in self.axes:
+                raise ValueError(f"together must name some of {', '.join(self.axes)}; not {name!r}")
 
     @cached_property
     def values(self) -> dict[str, tuple[float, ...]]:
@@ -60,15 +71,26 @@ class Grid:
             for values, x in zip(self.values.values(), point, strict=True)
         )
 
-    def step(self, point: Point, axis: str, by: int) -> Point | None:
-        """Return the point `by` values along an axis (-1 or 1), or None beyond its end."""
-        i, values = list(self.axes).index(axis), self.values[axis]
-        at = values.index(point[i]) + by
-        return (*point[:i], values[at], *point[i + 1 :]) if 0 <= at < len(values) else None
+    def directions(self, axes: Collection[str] | None = None) -> list[Direction]:
+        """Return each of these axes (default: all), then those of `together` along some of them."""
+        axes = axes or tuple(self.axes)
+        in_step = [direction for direction in self.together if set(direction) <= set(axes)]
+        return [*((axis,) for axis in axes), *in_step]
 
-    def neighbors(self, point: Point, axes: Iterable[str] | None = None) -> list[Point]:
-        """Return the points one value away along one of these axes (default: all)."""
-        steps = (self.step(point, axis, by) for axis in axes or self.axes for by in (-1, 1))
+    def step(self, point: Point, direction: Direction, by: int) -> Point | None:
+        """Return the point `by` values along a direction (-1 or 1), or None beyond an end."""
+        there = list(point)
+        for axis in direction:
+            i, values = list(self.axes).index(axis), self.values[axis]
+            at = values.index(point[i]) + by
+            if not 0 <= at < len(values):
+                return None
+            there[i] = values[at]
+        return tuple(there)
+
+    def neighbors(self, point: Point, axes: Collection[str] | None = None) -> list[Point]:
+        """Return the points a step away along one of these axes (default: all), or some in step."""
+        steps = (self.step(point, to, by) for to in self.directions(axes) for by in (-1, 1))
         return [found for found in steps if found is not None]
 
     def edges(self, point: Point) -> tuple[str, ...]:

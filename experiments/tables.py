@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from experiments.certificates import Certificate
     from experiments.claims import Claim
+    from experiments.grid import Direction
     from experiments.tune import Tuned
 
 CELL = {
@@ -183,7 +184,7 @@ def _place(found: Certificate, certificates: Sequence[Certificate]) -> dict[str,
 def margins_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
     """Lay out by how much each neighbour of the tuned points is worse, in thousandths of a nat.
 
-    A row a point, two columns an axis (one value lower, one higher). "~" marks a tie, "!" a
+    A row a point, two columns a direction (a step lower, a step higher). "~" marks a tie, "!" a
     neighbour that is better by more than the noise.
     """
     from experiments.certificates import AXIS_LABELS
@@ -192,9 +193,11 @@ def margins_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
         [
             _place(found, certificates)
             | {
-                f"{AXIS_LABELS[axis]} {'-+'[step > 0]}": _margin(found.tuned, axis, step)
-                for axis in found.tuned.grid.axes
-                if len(found.tuned.grid.axes[axis]) > 1
+                f"{' & '.join(AXIS_LABELS[axis] for axis in direction)} {'-+'[step > 0]}": _margin(
+                    found.tuned, direction, step
+                )
+                for direction in found.tuned.grid.directions()
+                if all(len(found.tuned.grid.axes[axis]) > 1 for axis in direction)
                 for step in (-1, 1)
             }
             for found in certificates
@@ -202,14 +205,14 @@ def margins_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
     )
 
 
-def _margin(tuned: Tuned, axis: str, step: int) -> str:
+def _margin(tuned: Tuned, direction: Direction, step: int) -> str:
     for near in tuned.neighbors:
-        if (near.axis, near.step) == (axis, step):
+        if (near.direction, near.step) == (direction, step):
             if not math.isfinite(near.margin):
                 return "diverged"
             mark = {"tie": " ~", "better": " !", "worse": ""}[near.verdict]
             return f"{1000 * near.margin:+.0f}±{1000 * near.stderr:.0f}{mark}"
-    return "end" if tuned.grid.step(tuned.point, axis, step) is None else "not run"
+    return "end" if tuned.grid.step(tuned.point, direction, step) is None else "not run"
 
 
 OBJECTIVE_TITLES = {

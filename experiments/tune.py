@@ -1,10 +1,12 @@
 """Coordinate descent on a noisy grid, with the certificate that its optimum carries.
 
 **The search** (Kim et al. 2025, arXiv 2509.14786, made safe against noise). It runs a point and its
-neighbours along every axis and moves to the best of them until none is better. Seeds are spent
-where they matter: one look (few seeds) at every neighbour while it is still far away, then all
-seeds at the point and at every neighbour that the look does not show to be worse. A point is left
-only for one with a lower mean, looks being compared with looks and all seeds with all seeds.
+neighbours along every axis and moves to the best of them until none is better. Weight decay and
+epochs make up for each other, so that neighbours also lie along both in step (`Grid.together`):
+without them the search stops on the ridge that the two make. Seeds are spent where they matter: one
+look (few seeds) at every neighbour while it is still far away, then all seeds at the point and at
+every neighbour that the look does not show to be worse. A point is left only for one with a lower
+mean, looks being compared with looks and all seeds with all seeds.
 
 **It ends.** A run is fixed by its settings and seed, so each point has one mean over the looking
 seeds and one over all. The first walk lowers the one and the second the other at every move: no
@@ -21,7 +23,7 @@ its margin lies below (above) zero by more than t standard errors, t being the 9
 Student's distribution for those degrees of freedom (2.2 or so), for each neighbour by itself; else
 it is a **tie**.
 
-**The certificate.** A point is certified when every neighbour along every axis has been run, none
+**The certificate.** A point is certified when every neighbour has been run, none
 is better by more than the noise, the noise is known (two seeds or more), no seed of it diverged,
 and it lies on no edge of the grid, where the neighbour beyond is unknown. Ties are reported beside
 it: they say how sharply the optimum is known. (This search goes on while any neighbour has a lower
@@ -45,7 +47,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from scipy import stats
 
-from experiments.grid import Grid, Point
+from experiments.grid import Direction, Grid, Point
 
 LEVEL = 0.95
 """Confidence at which two points are told apart."""
@@ -90,10 +92,10 @@ class Noise:
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbor:
-    """A point one value from the optimum, compared with it seed by seed.
+    """A point a step from the optimum, compared with it seed by seed.
 
     Attributes:
-        axis: along which it lies.
+        direction: along which it lies.
         step: -1 below the optimum, 1 above.
         point: where it is.
         margin: its mean objective less the optimum's, over the seeds that both have.
@@ -102,7 +104,7 @@ class Neighbor:
         verdict: better or worse by more than the noise, or a tie.
     """
 
-    axis: str
+    direction: Direction
     step: int
     point: Point
     margin: float
@@ -165,19 +167,19 @@ class Tuned:
 
     @cached_property
     def neighbors(self) -> tuple[Neighbor, ...]:
-        """Every neighbour that was tried, in the order of the axes, lower before higher."""
+        """Every neighbour that was tried, in the order of directions, lower before higher."""
         steps = [
-            (axis, by, self.grid.step(self.point, axis, by))
-            for axis in self.grid.axes
+            (direction, by, self.grid.step(self.point, direction, by))
+            for direction in self.grid.directions()
             for by in (-1, 1)
         ]
         return tuple(
-            self._compare(axis, by, near)
-            for axis, by, near in steps
+            self._compare(direction, by, near)
+            for direction, by, near in steps
             if near is not None and near in self.looks
         )
 
-    def _compare(self, axis: str, by: int, near: Point) -> Neighbor:
+    def _compare(self, direction: Direction, by: int, near: Point) -> Neighbor:
         if near in self.values:
             n_seeds = len(self.values[near])
             margin = fmean(self.values[near]) - self.loss
@@ -188,7 +190,7 @@ class Tuned:
         if abs(margin) > self.noise.quantile * stderr or margin == math.inf:
             verdict = "better" if margin < 0 else "worse"
         return Neighbor(
-            axis=axis, step=by, point=near, margin=margin, stderr=stderr, n_seeds=n_seeds,
+            direction=direction, step=by, point=near, margin=margin, stderr=stderr, n_seeds=n_seeds,
             verdict=verdict,
         )  # fmt: skip
 
@@ -204,11 +206,15 @@ class Tuned:
         if n_missing:
             flaws.append(f"{n_missing} neighbours not run")
         flaws += [
-            f"{near.axis} {self.grid.named(near.point)[near.axis]:g} better by {-near.margin:.3f}"
+            f"{self._place(near)} better by {-near.margin:.3f}"
             for near in self.neighbors
             if near.verdict == "better"
         ]
         return tuple(flaws)
+
+    def _place(self, near: Neighbor) -> str:
+        named = self.grid.named(near.point)
+        return ", ".join(f"{axis} {named[axis]:g}" for axis in near.direction)
 
     @property
     def certified(self) -> bool:

@@ -107,6 +107,7 @@ class World:
                 "n_epochs": self.epochs,
             },
             widest=self.widest,
+            together=(("weight_decay", "n_epochs"),),
         )
 
     def standard_grid(self) -> Grid:

@@ -27,7 +27,7 @@ def test_neighbours_are_one_value_away_along_one_axis():
     assert GRID.neighbors((0.1, 2)) == [(0.0, 2), (0.2, 2), (0.1, 1), (0.1, 4)]
     assert GRID.neighbors((0.4, 1)) == [(0.2, 1), (0.4, 2)]
     assert GRID.neighbors((0.1, 2), ["epochs"]) == [(0.1, 1), (0.1, 4)]
-    assert GRID.step((0.4, 1), "decay", 1) is None
+    assert GRID.step((0.4, 1), ("decay",), 1) is None
 
 
 def test_edges_are_ends_beyond_which_there_is_something():
@@ -57,3 +57,15 @@ def test_an_axis_must_ascend_from_zero_or_more(values):
 def test_only_an_axis_can_be_widened():
     with pytest.raises(ValueError, match="widest must name one of decay; not 'epochs'"):
         Grid(axes={"decay": (1, 2)}, widest={"epochs": (1, 4)})
+
+
+def test_axes_can_be_stepped_along_together():
+    both = ("decay", "epochs")
+    grid = Grid(axes=GRID.axes, together=(both,))
+    assert grid.directions() == [("decay",), ("epochs",), both]
+    assert grid.directions(["epochs"]) == [("epochs",)]
+    assert grid.step((0.1, 2), both, 1) == (0.2, 4)
+    assert grid.step((0.4, 2), both, 1) is None
+    assert grid.neighbors((0.1, 2)) == [*GRID.neighbors((0.1, 2)), (0.0, 1), (0.2, 4)]
+    with pytest.raises(ValueError, match="together must name some of decay, epochs; not 'lr'"):
+        Grid(axes=GRID.axes, together=(("decay", "lr"),))

@@ -1,5 +1,6 @@
 """The search on landscapes whose best point is known, without noise and with it."""
 
+import dataclasses
 import itertools
 import math
 from collections import Counter
@@ -75,6 +76,23 @@ def test_an_axis_kept_for_last_is_tried_only_where_the_others_are_best():
     assert tuned.point == (0.4, 4)
     assert {p for _, p, _ in late.asked if p[1] != 4} == {(0.4, 2), (0.4, 8)}
     assert len(late.runs) < len(eager.runs)
+
+
+def test_a_ridge_is_climbed_only_by_steps_along_both_axes():
+    """Decay and epochs as on novels at width 128: doubling both helps, doubling either hurts."""
+    best = (0.8, 8)
+    away = {p: [math.log2(a / b) for a, b in zip(p, best, strict=True)] for p in POINTS}
+    losses = {p: 3 + 4 * (x - y) ** 2 + 0.1 * (x + y) ** 2 for p, (x, y) in away.items()}
+    stuck = tune(losses, (0.2, 2))
+    assert stuck.point == (0.2, 2)
+    assert stuck.certified
+    both = dataclasses.replace(GRID, together=(("decay", "epochs"),))
+    climbed = tune(losses, (0.2, 2), grid=both)
+    assert climbed.point == best
+    assert climbed.certified
+    assert [near.step for near in climbed.neighbors if len(near.direction) == 2] == [-1, 1]
+    seen = dataclasses.replace(stuck, grid=both, looks={**stuck.looks, (0.4, 4): losses[0.4, 4]})
+    assert seen.flaws[1] == "decay 0.4, epochs 4 better by 1.200"
 
 
 def test_an_optimum_on_the_edge_is_not_certified():
