@@ -24,8 +24,9 @@ class Grid:
         widest: the least and the greatest value to which an axis may be widened; it grows by the
             ratio of its last two values at that end, only as far as a search goes.
         together: axes along which a point has neighbours in step too, beside those along each axis
-            by itself. Where two axes make up for each other, the objective has a ridge, on which
-            a point can be better than its neighbours along both and yet far from the best.
+            by itself; a search tries them where none of those is better. Where two axes make up for
+            each other, the objective has a ridge, on which a point can be better than its
+            neighbours along both and yet far from the best.
 
     Raises:
         ValueError: values that are not finite, not ascending or negative; a widening of no axis,
@@ -72,10 +73,9 @@ class Grid:
         )
 
     def directions(self, axes: Collection[str] | None = None) -> list[Direction]:
-        """Return each of these axes (default: all), then those of `together` along some of them."""
-        axes = axes or tuple(self.axes)
-        in_step = [direction for direction in self.together if set(direction) <= set(axes)]
-        return [*((axis,) for axis in axes), *in_step]
+        """Return these axes, each by itself; by default all, and then those in step."""
+        alone = [(axis,) for axis in axes or self.axes]
+        return alone if axes else [*alone, *self.together]
 
     def step(self, point: Point, direction: Direction, by: int) -> Point | None:
         """Return the point `by` values along a direction (-1 or 1), or None beyond an end."""
@@ -89,7 +89,7 @@ class Grid:
         return tuple(there)
 
     def neighbors(self, point: Point, axes: Collection[str] | None = None) -> list[Point]:
-        """Return the points a step away along one of these axes (default: all), or some in step."""
+        """Return the points a step away along these axes; by default along all directions."""
         steps = (self.step(point, to, by) for to in self.directions(axes) for by in (-1, 1))
         return [found for found in steps if found is not None]
 

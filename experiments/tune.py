@@ -3,10 +3,10 @@
 **The search** (Kim et al. 2025, arXiv 2509.14786, made safe against noise). It runs a point and its
 neighbours along every axis and moves to the best of them until none is better. Weight decay and
 epochs make up for each other, so that neighbours also lie along both in step (`Grid.together`):
-without them the search stops on the ridge that the two make. Seeds are spent where they matter: one
-look (few seeds) at every neighbour while it is still far away, then all seeds at the point and at
-every neighbour that the look does not show to be worse. A point is left only for one with a lower
-mean, looks being compared with looks and all seeds with all seeds.
+without these, which are tried last, the search stops on the ridge that the two make. Seeds are
+spent where they matter: one look (few seeds) at every neighbour while it is still far away, then
+all seeds at the point and at every neighbour that the look does not show to be worse. A point is
+left only for one with a lower mean, looks being compared with looks and all seeds with all seeds.
 
 **It ends.** A run is fixed by its settings and seed, so each point has one mean over the looking
 seeds and one over all. The first walk lowers the one and the second the other at every move: no
@@ -337,7 +337,7 @@ class _Search:
             yield from self._look([self.path[-1], *near])
             if not self._move(near, self.looks):
                 break
-        stages = [first, list(self.grid.axes)] if self.effort.last else [first]
+        stages = [first, None] if self.effort.last or self.grid.together else [first]
         stage = 0
         while stage < len(stages):
             near = self.grid.neighbors(self.path[-1], stages[stage])

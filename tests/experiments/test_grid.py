@@ -63,7 +63,7 @@ def test_axes_can_be_stepped_along_together():
     both = ("decay", "epochs")
     grid = Grid(axes=GRID.axes, together=(both,))
     assert grid.directions() == [("decay",), ("epochs",), both]
-    assert grid.directions(["epochs"]) == [("epochs",)]
+    assert grid.directions(["decay", "epochs"]) == [("decay",), ("epochs",)]
     assert grid.step((0.1, 2), both, 1) == (0.2, 4)
     assert grid.step((0.4, 2), both, 1) is None
     assert grid.neighbors((0.1, 2)) == [*GRID.neighbors((0.1, 2)), (0.0, 1), (0.2, 4)]
