@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from experiments.archive import NotShipped
 from experiments.ensembles import Ensembles
 from experiments.intervals import Estimate, mean_estimate
 from experiments.lab import Lab
@@ -130,7 +131,7 @@ def run(
 
     try:
         found = lab.on_devices(score, models)
-    except CorpusError as error:
+    except (CorpusError, NotShipped) as error:  # shipped from where the tasks were missing
         return Downstream(
             models=pd.DataFrame(), paradigms=pd.DataFrame(), n_pairs=0, n_items=0,
             missing=str(error),

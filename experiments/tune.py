@@ -23,10 +23,10 @@ its margin lies below (above) zero by more than t standard errors, t being the 9
 Student's distribution for those degrees of freedom (2.2 or so), for each neighbour by itself; else
 it is a **tie**.
 
-**The certificate.** A point is certified when every neighbour has been run, none
-is better by more than the noise, the noise is known (two seeds or more), no seed of it diverged,
-and it lies on no edge of the grid, where the neighbour beyond is unknown. Ties are reported beside
-it: they say how sharply the optimum is known. (This search goes on while any neighbour has a lower
+**The certificate.** A point is certified when every neighbour has been run, none is better by more
+than the noise, the noise is known (two seeds or more), no seed of it diverged, and it lies on no
+edge of the grid, where the neighbour beyond is unknown. Ties are reported beside it: they say how
+sharply the optimum is known. (This search goes on while any neighbour has a lower
 mean, better by more than the noise or not: small steps down a long slope add up.)
 
 **Optimism.** The lowest of several noisy means is too low. Each seed in turn is therefore kept out
