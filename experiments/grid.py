@@ -74,7 +74,7 @@ class Grid:
 
     def directions(self, axes: Collection[str] | None = None) -> list[Direction]:
         """Return these axes, each by itself; by default all, and then those in step."""
-        alone = [(axis,) for axis in axes or self.axes]
+        alone: list[Direction] = [(axis,) for axis in axes or self.axes]
         return alone if axes else [*alone, *self.together]
 
     def step(self, point: Point, direction: Direction, by: int) -> Point | None:
