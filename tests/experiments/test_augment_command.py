@@ -83,9 +83,17 @@ def test_the_template_writer_needs_nothing_and_texts_can_be_trained_on(
         assert set(json.loads(line)["metadata"]["source_ids"]) <= {"a.txt", "b.txt"}
 
 
-def test_what_the_user_gets_wrong_is_said_in_a_sentence(texts, tmp_path, capsys, monkeypatch):
-    out = str(tmp_path / "out")
+def test_a_missing_key_is_named(texts, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("openai")
     monkeypatch.delenv("MY_KEY", raising=False)
+    command = ["augment", "rephrase", str(texts), "--out", str(tmp_path / "out")]
+    model = ["--backend", "openai", "--model", "m", "--api-key-variable", "MY_KEY"]
+    assert main([*command, *model]) == EXIT_FAILED
+    assert "set the environment variable MY_KEY" in capsys.readouterr().err
+
+
+def test_what_the_user_gets_wrong_is_said_in_a_sentence(texts, tmp_path, capsys):
+    out = str(tmp_path / "out")
 
     def said(*arguments):
         status = main(["augment", *map(str, arguments), "--out", out])
@@ -93,10 +101,6 @@ def test_what_the_user_gets_wrong_is_said_in_a_sentence(texts, tmp_path, capsys,
 
     status, error = said("rephrase", texts, "--backend", "openai")
     assert (status, error) == (EXIT_BAD_INPUT, "datawall: --backend openai needs --model\n")
-    openai = ["--backend", "openai", "--model", "m", "--api-key-variable", "MY_KEY"]
-    status, error = said("rephrase", texts, *openai)
-    assert status == EXIT_FAILED
-    assert "set the environment variable MY_KEY" in error
     status, error = said("rephrase", tmp_path / "nowhere")
     assert status == EXIT_BAD_INPUT
     assert "no such file or folder" in error
