@@ -6,6 +6,9 @@ WORLD ?= quick
 # Further lock files to install, such as requirements-hf.lock: tests that need what they hold then run.
 EXTRA_LOCKS ?=
 
+# Where this is set, each of the many processes that start would compile every module anew: 7 s each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: reproduce test check pytest benchmark docs lock clean
 
 reproduce: .venv/installed
