@@ -7,7 +7,7 @@ coverage are over. The laws of sizes and members are fitted by the same code as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -24,9 +24,6 @@ from experiments.limits import (
     Laws,
     N,
     laws_of,
-    leave_one_out,
-    member_curve,
-    without_each,
 )
 from scaling import fit_law
 from scaling.fit import best_parameters
@@ -220,24 +217,14 @@ def _forecast(
     many = tables["many" if name == "ensemble" else "far and many"]
     many = many[many["average"] == AVERAGE]
     measured = _measured(many.loc[many[K] == many[K].max(), LOSS].to_numpy(float))
-    curves, n_members = tables["curves"], float(plan.brute_members)
+    n_members = float(plan.brute_members)
     if name == "ensemble":
         width = plan.widths[-1]
-        whole = member_curve(curves, width)
-        parts = leave_one_out(curves, [width])[width]
-        value = _power_at(whole, n_members)
+        value = _power_at(laws.tables[width], n_members)
+        parts = laws.left_out[width]
         return jackknife(value, [[_power_at(part, n_members) for part in parts]]), measured
-    by_width = {width: member_curve(curves, width) for width in plan.widths}
-    groups = without_each(by_width, leave_one_out(curves, plan.widths))
-    value = _joint_at(pd.concat(by_width.values(), ignore_index=True), size, n_members)
-    return jackknife(value, list(_joints_at(groups, size, n_members))), measured
-
-
-def _joints_at(
-    groups: Iterator[list[pd.DataFrame]], size: float, n_members: float
-) -> Iterator[list[float]]:
-    for group in groups:
-        yield [_joint_at(table, size, n_members) for table in group]
+    refits = [[_joint_at(law, size, n_members) for law in group] for group in laws.joint_refits]
+    return jackknife(_joint_at(laws.joint.joint.params, size, n_members), refits), measured
 
 
 def _power_at(table: pd.DataFrame, n_members: float) -> float:
@@ -245,8 +232,7 @@ def _power_at(table: pd.DataFrame, n_members: float) -> float:
     return law["E"] + law["A"] / n_members ** law["alpha"]
 
 
-def _joint_at(table: pd.DataFrame, size: float, n_members: float) -> float:
-    law = best_parameters(table, "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS)
+def _joint_at(law: Mapping[str, float], size: float, n_members: float) -> float:
     of_members = law["B"] / (size ** law["beta"] * n_members ** law["gamma"])
     return law["E"] + law["A"] / size ** law["alpha"] + of_members
 

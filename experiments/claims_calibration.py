@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -70,12 +71,7 @@ def _n1(story: Story) -> dict:
         "detail": " ".join(
             [
                 *(f"{name}: {_told(laws, name)}." for name in (*RECIPES, BAYES)),
-                *(
-                    f"Limit, {LIMITS[name]}: {gaps[name, 'above_floor'].n} of "
-                    f"{found.plan.n_sources} identified, {gaps[name, 'above_floor']} above the "
-                    f"Bayes floor, {gaps[name, 'below_brute']} below brute force."
-                    for name in JUDGED_LIMITS
-                ),
+                *(_limit_told(name, gaps, found.plan.n_sources) for name in JUDGED_LIMITS),
                 *(f"Impossible: {sentence}." for sentence in impossible),
                 f"{int(chosen['on_edge'].sum())} of {len(chosen)} chosen settings lie on an edge "
                 "of what was tried.",
@@ -90,6 +86,17 @@ def _mean(values: pd.Series) -> Estimate:
     if values.empty:
         return Estimate(value=float("nan"), low=-math.inf, high=math.inf, n=0)
     return mean_estimate(values.to_numpy(float))
+
+
+def _limit_told(name: str, gaps: Mapping[tuple[str, str], Estimate], n_sources: int) -> str:
+    """Say on how many chains a limit is identified, and where those limits lie."""
+    floor, brute = (gaps[name, side] for side in BEYOND)
+    told = f"Limit, {LIMITS[name]}: {floor.n} of {n_sources} identified"
+    return (
+        f"{told}, {floor} above the Bayes floor, {brute} below brute force."
+        if floor.n
+        else f"{told}."
+    )
 
 
 def _by_value(rate: Estimate) -> float:

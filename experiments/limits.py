@@ -7,8 +7,9 @@ member left out at a time (delete-one jackknife, members of different sizes inde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -68,9 +69,9 @@ class Laws:
         joint: the joint fit over sizes and members, and both nested orders.
         joint_limit: its limit, with the wider of the fit's interval and the members' jackknife,
             unbounded where the fit says that it is not identified.
-        nested_gap: limit by members first minus limit by parameters first, jackknife over members,
-            unbounded where one of the two has no asymptote.
-        ensemble_table: means over subsets for every width and number of members.
+        joint_refits: parameters of the joint law without each member, grouped by width.
+        tables: the K-curve of each width, means over subsets.
+        left_out: the same without each member of that width.
     """
 
     single: FitResult
@@ -80,8 +81,32 @@ class Laws:
     exponents: Mapping[int, Estimate]
     joint: LimitResult
     joint_limit: Estimate
-    ensemble_table: pd.DataFrame
-    nested_gap: Estimate
+    joint_refits: Sequence[Sequence[Mapping[str, float]]]
+    tables: Mapping[int, pd.DataFrame]
+    left_out: Mapping[int, list[pd.DataFrame]]
+
+    @property
+    def ensemble_table(self) -> pd.DataFrame:
+        """Means over subsets for every width and number of members."""
+        return pd.concat(self.tables.values(), ignore_index=True)
+
+    @cached_property  # the slowest of all, and few ask
+    def nested_gap(self) -> Estimate:
+        """Limit by members first minus limit by parameters first, jackknife over members.
+
+        Unbounded where one of the two has no asymptote: a limit at zero is none.
+        """
+        first, second = self.joint.members_first, self.joint.params_first
+        value = float(first - second)
+        if not min(first, second) > 0:
+            return Estimate(value=value, low=-np.inf, high=np.inf, n=0)
+        replicates = [
+            [_nested(table, K, N) - _nested(table, N, K) for table in group]
+            for group in without_each(self.tables, self.left_out)
+        ]
+        if not all(np.isfinite(group).all() for group in replicates):
+            return Estimate(value=value, low=-np.inf, high=np.inf, n=0)
+        return jackknife(value, replicates)
 
 
 def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
@@ -117,6 +142,10 @@ def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
             estimates[width] = spread if fit.status.usable else _unbounded(spread)
     everything = pd.concat(tables.values(), ignore_index=True)
     joint = joint_limit(everything, params=N, members=K, y=LOSS, loss=ROW_LOSS)
+    refits_of_joint = [
+        [best_parameters(table, "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS) for table in group]
+        for group in without_each(tables, left_out)
+    ]
     return Laws(
         single=single,
         single_limit=_limit_of(single, n_seeds),
@@ -124,9 +153,10 @@ def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
         limits=limits,
         exponents=exponents,
         joint=joint,
-        joint_limit=_joint_limit(joint, tables, left_out),
-        nested_gap=_nested_gap(joint, tables, left_out),
-        ensemble_table=everything,
+        joint_limit=_joint_limit(joint, refits_of_joint),
+        joint_refits=refits_of_joint,
+        tables=tables,
+        left_out=left_out,
     )
 
 
@@ -150,41 +180,12 @@ def without_each(
         yield [pd.concat([part, *others], ignore_index=True) for part in parts]
 
 
-def _joint_limit(
-    joint: LimitResult,
-    tables: Mapping[int, pd.DataFrame],
-    left_out: Mapping[int, list[pd.DataFrame]],
-) -> Estimate:
+def _joint_limit(joint: LimitResult, refits: Sequence[Sequence[Mapping[str, float]]]) -> Estimate:
     """Return the joint limit with the wider of two intervals: the fit's and the jackknife's."""
-    replicates = [
-        [
-            best_parameters(table, "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS)["E"]
-            for table in group
-        ]
-        for group in without_each(tables, left_out)
-    ]
-    by_members = jackknife(joint.limit, replicates)
+    by_members = jackknife(joint.limit, [[refit["E"] for refit in group] for group in refits])
     low, high = joint.interval
     wider = replace(by_members, low=min(low, by_members.low), high=max(high, by_members.high))
     return wider if joint.identified else _unbounded(wider)
-
-
-def _nested_gap(
-    joint: LimitResult,
-    tables: Mapping[int, pd.DataFrame],
-    left_out: Mapping[int, list[pd.DataFrame]],
-) -> Estimate:
-    """Return members first minus parameters first; a limit at zero is no asymptote."""
-    value = joint.members_first - joint.params_first
-    if not min(joint.members_first, joint.params_first) > 0:
-        return Estimate(value=float(value), low=-np.inf, high=np.inf, n=0)
-    replicates = [
-        [_nested(table, K, N) - _nested(table, N, K) for table in group]
-        for group in without_each(tables, left_out)
-    ]
-    if not all(np.isfinite(group).all() for group in replicates):
-        return Estimate(value=float(value), low=-np.inf, high=np.inf, n=0)
-    return jackknife(float(value), replicates)
 
 
 def _nested(table: pd.DataFrame, first: str, second: str) -> float:
