@@ -51,8 +51,10 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     for row in best.itertuples():
         ax.annotate(
             f"{row.n_epochs} ep\nlr {row.learning_rate:g}", (row.n_params_non_embedding, row.mean),
-            textcoords="offset points", xytext=(4, -22), fontsize=8, color=COLORS[0],
+            textcoords="offset points", xytext=(0, -24), ha="center", fontsize=8,
+            color=COLORS[0],
         )  # fmt: skip
+    ax.margins(0.12, 0.15)  # room for what is written beside the outermost points
     log_ticks(ax, runs[n].tolist())
     ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")
     ax.legend()
