@@ -11,7 +11,13 @@ from experiments.intervals import Estimate, mean_estimate
 from experiments.limits import LOSS, N
 from experiments.story import Story
 
-STEPS = {"regularization": ("standard", "regularized"), "ensembles": ("regularized", "ensemble")}
+STEPS = {
+    "regularization": ("standard", "regularized"),
+    "ensembles": ("regularized", "ensemble"),
+    "infinite ensembles": ("regularized", "ensemble limit"),
+}
+"""Each gain is that of the second recipe over the first. Members are tuned for infinitely many, so
+that few of them may be worth less than one tuned model whose limit they go far below."""
 """Each gain is the loss of the first recipe less that of the second."""
 
 

@@ -16,14 +16,16 @@ NAME = "figN2"
 TITLE = "Where each recipe pays"
 CAPTION = (
     "Above: gain in test loss against parameters a unique token, N/D: left, of tuned weight decay, "
-    "epochs and learning rate over the standard recipe at its best epochs; right, of an ensemble "
-    "of members tuned for it over the tuned single model of the same size. One point a size of "
-    "model and stock of text, 95 % intervals over draws of the corpus. Below: the epochs and the "
-    f"weight decay that each recipe is tuned to. {UNCERTIFIED} Nothing like it is published."
+    "epochs and learning rate over the standard recipe at its best epochs; middle, of an ensemble "
+    "over the tuned single model of the same size; right, of infinitely many such members, for "
+    "which they are tuned. One point a size of model and stock of text, 95 % intervals over draws "
+    "of the corpus. Below: the epochs, the weight decay and the learning rate that each recipe is "
+    f"tuned to. {UNCERTIFIED} Nothing like it is published."
 )
 TITLES = {
     "regularization": "gain: tuned over standard",
-    "ensembles": "gain: ensemble over tuned single model",
+    "ensembles": "gain: ensemble over tuned single",
+    "infinite ensembles": "gain: K to infinity over tuned single",
 }
 LABELS = {
     "standard": "standard recipe",
@@ -35,7 +37,7 @@ LABELS = {
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw gains and tuned settings against N/D."""
     table, points = gains(story), optima(story)
-    figure, (above, below) = plt.subplots(2, 2, figsize=(9.2, 7.2), sharex=True)
+    figure, (above, below) = plt.subplots(2, 3, figsize=(12.6, 7.2), sharex=True)
     for ax, step in zip(above, STEPS, strict=True):
         for i, (size, rows) in enumerate(table.groupby(D)):
             ends = [rows[step] - rows[f"{step}_low"], rows[f"{step}_high"] - rows[step]]
@@ -51,16 +53,20 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     for ax, setting, objectives in (
         (below[0], "n_epochs", ("standard", "single", "ensemble")),
         (below[1], "weight_decay", ("single", "ensemble")),
+        (below[2], "learning_rate", ("standard", "single", "ensemble")),
     ):
         for objective in objectives:
             i = list(LABELS).index(objective)
             _draw_optima(ax, points[points["objective"] == objective], setting, objective, i)
         ax.set_xscale("log")
         ax.set_yscale("symlog" if (points[setting] == 0).any() else "log", base=2)
+        ax.set_yticks(sorted(points[setting].unique()), minor=False)
+        ax.set_yticks([], minor=True)
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.set_xlabel("parameters a unique token, N/D")
     below[0].set(ylabel="epochs", title="tuned epochs")
     below[1].set(ylabel="weight decay", title="tuned weight decay (standard: 0.1)")
+    below[2].set(ylabel="peak learning rate", title="tuned learning rate")
     below[0].legend()
     chosen = points.rename(columns={"objective": "of"}).assign(what="optimum")
     return figure, pd.concat([table.assign(what="gain"), chosen], ignore_index=True)

@@ -86,12 +86,14 @@ def test_draws_that_recipes_share_do_not_widen_the_gain():
         "standard": {32: standard_loss},
         "regularized": {32: lambda size: standard_loss(size) - 0.03},
         "ensemble": {32: lambda size: standard_loss(size) - 0.05},
+        "ensemble limit": {32: lambda size: standard_loss(size) - 0.06},
     }
     story = SimpleNamespace(result=lambda name: scaling_of(recipes, luck=0.3))
     table = gains(story)
     assert len(table) == len(SIZES)
     assert table["regularization"].to_numpy() == pytest.approx(0.03)
     assert table["ensembles"].to_numpy() == pytest.approx(0.02)
+    assert table["infinite ensembles"].to_numpy() == pytest.approx(0.03)
     assert (table["regularization_low"] > 0.02).all()
 
 
@@ -128,12 +130,14 @@ def test_gains_by_parameters_a_token():
             "standard": dict.fromkeys((16, 64), standard_loss),
             "regularized": {width: less(width, 0.2) for width in (16, 64)},
             "ensemble": {width: less(width, 0.3) for width in (16, 64)},
+            "ensemble limit": {width: less(width, 0.4) for width in (16, 64)},
         }
     )
     story = SimpleNamespace(result=lambda name: found)
     table = gains(story)
     assert slope(table, "regularization").value == pytest.approx(0.2)
     assert slope(table, "ensembles").value == pytest.approx(0.1)
+    assert slope(table, "infinite ensembles").value == pytest.approx(0.2)
     claim = claims_data._n2(story)
     assert claim.verdict == "supported"
     assert claim.value == pytest.approx(0.2)
