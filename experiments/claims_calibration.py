@@ -90,13 +90,10 @@ def _mean(values: pd.Series) -> Estimate:
 
 def _limit_told(name: str, gaps: Mapping[tuple[str, str], Estimate], n_sources: int) -> str:
     """Say on how many chains a limit is identified, and where those limits lie."""
-    floor, brute = (gaps[name, side] for side in BEYOND)
+    floor, brute = gaps[name, "above_floor"], gaps[name, "below_brute"]
     told = f"Limit, {LIMITS[name]}: {floor.n} of {n_sources} identified"
-    return (
-        f"{told}, {floor} above the Bayes floor, {brute} below brute force."
-        if floor.n
-        else f"{told}."
-    )
+    where = f", {floor} above the Bayes floor, {brute} below brute force" if floor.n else ""
+    return f"{told}{where}."
 
 
 def _by_value(rate: Estimate) -> float:

@@ -16,9 +16,8 @@ STEPS = {
     "ensembles": ("regularized", "ensemble"),
     "infinite ensembles": ("regularized", "ensemble limit"),
 }
-"""Each gain is that of the second recipe over the first. Members are tuned for infinitely many, so
-that few of them may be worth less than one tuned model whose limit they go far below."""
-"""Each gain is the loss of the first recipe less that of the second."""
+"""Each gain is the loss of the first recipe less that of the second. Members are tuned for an
+infinite number of them: a few may be worth less than one tuned model."""
 
 
 def gains(story: Story) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import LogFormatter
 
 from experiments.data_scaling import REFERENCE, D, DataScaling
 from experiments.limits import LOSS
@@ -69,8 +69,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         tables.append(table)
     worth.axhline(1, color="black", linewidth=0.8)
     worth.set_yscale("log")
-    for which in (worth.yaxis.set_major_formatter, worth.yaxis.set_minor_formatter):
-        which(StrMethodFormatter("{x:g}"))
+    worth.yaxis.set_major_formatter(LogFormatter())
+    worth.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
     for axes in (ax, worth):
         log_ticks(axes, found.sizes)
         axes.set_xlabel("unique tokens D")
