@@ -1,7 +1,7 @@
 """Results of a world that are shipped with the package: drawn in seconds, trained by nobody.
 
     results/WORLD.parquet           a row a run, with its whole spec: what `RunStore.compact` writes
-    results/WORLD.records.parquet   what was measured on them: kind, key, JSON
+    results/WORLD.records.parquet   what was measured on them: kind, key, JSON; no quotations
     results/WORLD.json              the text, and where the results come from
 
 An `Archive` stands in for a `RunStore` that only reads: recipes find all their runs finished.
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ARCHIVE_SCHEMA = 1
 SHIPPED = Path(__file__).parent / "results"
+QUOTATIONS = "quotations"
+"""Kind of the records that quote a world's text: not ours to give away, so that none is shipped."""
 
 
 class NotShipped(ValueError):
@@ -145,6 +147,8 @@ def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]
     rows = []
     for place in sorted(lab.account.records):
         kind, key = place.split("/")
+        if kind == QUOTATIONS:
+            continue
         values = json.dumps(read_json(lab.store.root / kind / f"{key}.json"))
         rows.append({"kind": kind, "key": key, "values_json": values})
     write_compact(records, pd.DataFrame(rows, columns=["kind", "key", "values_json"]))

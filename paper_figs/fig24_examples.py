@@ -17,7 +17,7 @@ CAPTION = (
     "Left, real documents, the first that have two samples; middle and right, two synthetic "
     "documents drawn from each. Above, of the world of concepts: a sample should name the same "
     "concept and give its values in sentences of its own. Below, where a world has them, excerpts "
-    "of its own text."
+    "of its own text, which shipped results leave out: it is not theirs to give."
 )
 COLUMNS = ("real", "synthetic 1", "synthetic 2")
 WRAP = 46

@@ -26,7 +26,13 @@ class Texts(NamedTuple):
 
 
 class Source(Protocol):
-    """Worlds of documents, each drawn by its seed."""
+    """Worlds of documents, each drawn by its seed.
+
+    Attributes:
+        quotes: whether documents are pieces of a text, which is not ours to ship.
+    """
+
+    quotes: bool
 
     @property
     def n_real(self) -> int:
@@ -60,6 +66,7 @@ class Concepts:
         plan: how many there are.
     """
 
+    quotes = False
     REAL, VALIDATION, TEST, NEW = range(4)
     """Parts of a world's documents."""
 
@@ -117,6 +124,8 @@ class Excerpts:
         lab: whose text; its train part only.
         plan: how many there are.
     """
+
+    quotes = True
 
     def __init__(self, lab: Lab, plan: ExcerptPlan) -> None:
         self.lab, self.plan = lab, plan

@@ -279,6 +279,13 @@ def test_shipped_results_tell_the_same_story(lab, story, report, tmp_path, monke
     assert told == before
     columns = ["run_id", "test_loss", "recipes", "git_revision", "packages"]
     pd.testing.assert_frame_equal(other.runs[columns], story.runs[columns])
+    quoted = [text for texts in story.result("bootstrapped_text").examples for text in texts]
+    assert quoted
+    records = pd.read_parquet(tmp_path / "tiny.records.parquet")["values_json"]
+    for text in quoted:  # of a text that may not be given away
+        assert not records.str.contains(json.dumps(text)[1:-1], regex=False).any()
+    assert not other.result("bootstrapped_text").examples
+    assert other.result("bootstrapped").examples == story.result("bootstrapped").examples
     stranger = other_lab.spec(width=8, weight_decay=0.123, n_epochs=2, seed=0)
     with pytest.raises(NotShipped, match="lack run"):
         other_lab.train([stranger], title="not shipped")
