@@ -13,14 +13,15 @@ an ensemble apart, on languages that are not reported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
+from experiments.calibration_laws import LAWS_VERSION, data_laws, limits
 from experiments.calibration_plan import KINDS, TUNING_SEED, CalibrationPlan, Kind
 from experiments.calibration_sources import Languages, corrected
 from experiments.lab import Lab
@@ -50,11 +51,9 @@ class Setting(NamedTuple):
     n_epochs: int
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Calibration:
+@dataclass(frozen=True, kw_only=True)
+class CalibrationLosses:
     """Losses on languages of known entropy, without the luck of the test windows.
-
-    One equals only itself, so that what is fitted to it is kept (`experiments.calibration_laws`).
 
     Attributes:
         plan: the sizes.
@@ -83,14 +82,44 @@ class Calibration:
     brute: pd.DataFrame
 
 
+@dataclass(frozen=True, kw_only=True)
+class Calibration(CalibrationLosses):
+    """The losses, and what laws say of them.
+
+    Attributes:
+        laws: see `calibration_laws.data_laws`.
+        limits: see `calibration_laws.limits`.
+    """
+
+    laws: pd.DataFrame
+    limits: pd.DataFrame
+
+
 def run(lab: Lab) -> Calibration:
-    """Choose settings in every cell, then train and score all languages.
+    """Choose settings in every cell, train and score all languages, and fit the laws.
+
+    The fits are kept as records: they take longer than reading all the rest.
 
     Raises:
         ValueError: the world has no plan for it.
     """
-    bench = _Bench(lab, calibration_plan(lab.world.name))
-    plan, numbers = bench.plan, range(bench.plan.n_sources)
+    losses = _losses(lab, calibration_plan(lab.world.name))
+    read_by_laws = (losses.sources, losses.floors, losses.singles, losses.curves, losses.brute)
+    identity = [LAWS_VERSION, asdict(losses.plan), [part.to_dict("list") for part in read_by_laws]]
+
+    def kept(fit: Callable[[CalibrationLosses], pd.DataFrame]) -> pd.DataFrame:
+        table = lab.remember(
+            "calibration_laws", [fit.__name__, *identity],
+            lambda: fit(losses).to_dict("split", index=False), from_losses=True,
+        )  # fmt: skip
+        return pd.DataFrame(**table)
+
+    return Calibration(**vars(losses), laws=kept(data_laws), limits=kept(limits))
+
+
+def _losses(lab: Lab, plan: CalibrationPlan) -> CalibrationLosses:
+    bench = _Bench(lab, plan)
+    numbers = range(plan.n_sources)
     tuning = bench.tune()
     chosen = {
         (Cell(row.kind, row.n_unique_tokens, row.width), row.objective): Setting(
@@ -110,7 +139,7 @@ def run(lab: Lab) -> Calibration:
         [spec for specs in groups.values() for spec in specs], title="calibration"
     ).set_index("run_id")
     members = {(cell, at): specs for (cell, how, at), specs in groups.items() if how == "ensemble"}
-    return Calibration(
+    return CalibrationLosses(
         plan=plan,
         tuning=tuning,
         sources=pd.DataFrame(

@@ -8,13 +8,12 @@ coverage are over. The laws of sizes and members are fitted by the same code as 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.calibration import Calibration
 from experiments.intervals import Estimate, gap, jackknife, mean_estimate
 from experiments.limits import (
     LOSS,
@@ -28,6 +27,11 @@ from experiments.limits import (
 from scaling import fit_law
 from scaling.fit import best_parameters
 
+if TYPE_CHECKING:
+    from experiments.calibration import CalibrationLosses
+
+LAWS_VERSION = 1
+"""Raise it when the fits here or in `scaling` change, so that kept ones are not used again."""
 D = "n_unique_tokens"
 RECIPES = ("single", "ensemble")
 """Of the data law, whose intervals the claim is about."""
@@ -42,7 +46,7 @@ LIMITS = {"single": "single", "ensemble": "K to infinity", "joint": "joint"}
 size, of both."""
 
 
-def data_rows(found: Calibration) -> pd.DataFrame:
+def data_rows(found: CalibrationLosses) -> pd.DataFrame:
     """Lay out the losses that data laws are fitted to and checked by.
 
     Returns:
@@ -63,8 +67,7 @@ def data_rows(found: Calibration) -> pd.DataFrame:
     return rows.assign(is_fitted=rows[D] <= plan.sizes[-1])
 
 
-@lru_cache(maxsize=2)  # a claim and a figure both ask; the fits take seconds
-def data_laws(found: Calibration) -> pd.DataFrame:
+def data_laws(found: CalibrationLosses) -> pd.DataFrame:
     """Fit the data law E + A / D^alpha of every recipe to every language.
 
     Returns:
@@ -103,8 +106,7 @@ def data_laws(found: Calibration) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@lru_cache(maxsize=2)
-def limits(found: Calibration) -> pd.DataFrame:
+def limits(found: CalibrationLosses) -> pd.DataFrame:
     """Fit the limits of sizes and members at a fixed D on every Markov chain.
 
     Returns:
@@ -139,7 +141,7 @@ def limits(found: Calibration) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ladder(found: Calibration) -> pd.DataFrame:
+def ladder(found: CalibrationLosses) -> pd.DataFrame:
     """Lay out the losses at the fixed D in excess of the Bayes floor, means over Markov chains.
 
     Returns:
@@ -184,7 +186,7 @@ def coverage(covered: pd.Series | np.ndarray) -> Estimate:
     return Estimate(value=found.statistic, low=float(low), high=float(high), n=len(covered))
 
 
-def _at_fixed_size(found: Calibration, source: int) -> dict[str, pd.DataFrame]:
+def _at_fixed_size(found: CalibrationLosses, source: int) -> dict[str, pd.DataFrame]:
     """Return the fitted and the far sizes of one Markov chain at the fixed D."""
     plan = found.plan
 
@@ -202,7 +204,7 @@ def _at_fixed_size(found: Calibration, source: int) -> dict[str, pd.DataFrame]:
 
 
 def _forecast(
-    found: Calibration, name: str, laws: Laws, tables: Mapping[str, pd.DataFrame]
+    found: CalibrationLosses, name: str, laws: Laws, tables: Mapping[str, pd.DataFrame]
 ) -> tuple[Estimate, Estimate]:
     """Return what a law says of brute force, and the loss that it has.
 

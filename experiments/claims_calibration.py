@@ -14,8 +14,6 @@ from experiments.calibration_laws import (
     METHODS,
     RECIPES,
     coverage,
-    data_laws,
-    limits,
 )
 from experiments.claims import claim, verdict
 from experiments.intervals import Estimate, mean_estimate
@@ -43,10 +41,10 @@ def _n1(story: Story) -> dict:
     when for one recipe the coverage's interval lies below .95, or a mean limit lies below the
     floor or above brute force; else inconclusive. The value is the lower of the two coverages."""
     found: Calibration = story.result("calibration")
-    laws = data_laws(found)
+    laws, at_fixed = found.laws, found.limits
     judged = laws[(laws["method"] == METHODS[0]) & laws["identified"]]
     rates = {name: coverage(judged.loc[judged["recipe"] == name, "covered"]) for name in RECIPES}
-    at_fixed, chosen = limits(found), found.tuning[found.tuning["chosen"]]
+    chosen = found.tuning[found.tuning["chosen"]]
     gaps = {
         (name, side): _mean(
             at_fixed.loc[(at_fixed["limit"] == name) & at_fixed["identified"], side]

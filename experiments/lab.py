@@ -145,21 +145,34 @@ class Lab:
         """Return every run that this lab has asked for so far."""
         return self.store.frame(self.account.runs.values())
 
-    def remember(self, kind: str, identity: Any, measure: Callable[[], Any]) -> Any:
+    def remember(
+        self,
+        kind: str,
+        identity: Any,
+        measure: Callable[[], Any],
+        *,
+        from_losses: bool = False,
+    ) -> Any:
         """Return a record of the store, measuring it where it has not been measured yet.
 
         Args:
             kind: what is measured, such as "ensembles".
             identity: everything that decides it, as JSON: a version, run ids, settings.
             measure: measures it; returns JSON.
+            from_losses: no weights are needed, so that it can be measured of shipped results too.
+
+        Raises:
+            NotShipped: an archive does not hold it, and it needs weights.
         """
         values = self.store.record(kind, identity)
         if values is None:
-            if isinstance(self.store, Archive):
+            is_shipped = isinstance(self.store, Archive)
+            if is_shipped and not from_losses:
                 raise NotShipped(f"the shipped results of {self.world.name} lack {kind} asked for")
             with measuring():
                 values = measure()
-            keep_record(self.store.root, kind, identity, values)
+            if not is_shipped:
+                keep_record(self.store.root, kind, identity, values)
         if not is_measuring():
             self.account.records[f"{kind}/{digest(identity)}"] = digest(values)
         return values

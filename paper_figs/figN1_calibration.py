@@ -17,10 +17,8 @@ from experiments.calibration_laws import (
     METHODS,
     RECIPES,
     D,
-    data_laws,
     data_rows,
     ladder,
-    limits,
 )
 from experiments.limits import LOSS, K, N
 from experiments.story import Story
@@ -48,7 +46,7 @@ FORMS = {"markov": "Markov", "hidden": "hidden Markov"}
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw data laws, their asymptotes, the ladder at a fixed D and its limits."""
     found: Calibration = story.result("calibration")
-    laws, rows, at_fixed, steps = data_laws(found), data_rows(found), limits(found), ladder(found)
+    laws, rows, at_fixed, steps = found.laws, data_rows(found), found.limits, ladder(found)
     figure, ((curves, errors), (sizes, ends)) = plt.subplots(2, 2, figsize=(10.2, 8.2))
     _draw_curves(curves, rows, laws[laws["method"] == METHODS[0]])
     _draw_errors(errors, laws[laws["method"] == METHODS[0]])

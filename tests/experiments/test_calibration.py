@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from experiments import claims_calibration
-from experiments.calibration import Calibration, chosen_settings
+from experiments.calibration import CalibrationLosses, chosen_settings
 from experiments.calibration_laws import BAYES, coverage, data_laws, ladder, limits
 from experiments.calibration_plan import KINDS, CalibrationPlan
 from experiments.calibration_sources import TEST, Languages
@@ -98,7 +98,7 @@ def made_up(luck=1e-4):
         for kind in KINDS
         for source in range(plan.n_sources)
     ]  # fmt: skip
-    return Calibration(
+    return CalibrationLosses(
         plan=plan, tuning=pd.DataFrame(), sources=pd.DataFrame(sources),
         floors=pd.DataFrame(floors), singles=pd.DataFrame(singles), curves=pd.DataFrame(curves),
         brute=pd.DataFrame(brute),
@@ -114,9 +114,13 @@ def known():
     return made_up()
 
 
-def test_a_true_law_is_found_again_and_foretells_what_is_far_beyond(known):
-    laws = data_laws(known)
-    laws = laws[(laws["method"] == "profile") & (laws["recipe"] != BAYES)]
+@pytest.fixture(scope="module")
+def known_laws(known):
+    return data_laws(known)
+
+
+def test_a_true_law_is_found_again_and_foretells_what_is_far_beyond(known_laws):
+    laws = known_laws[(known_laws["method"] == "profile") & (known_laws["recipe"] != BAYES)]
     assert len(laws) == 2 * 2
     assert laws["E"].to_numpy() == pytest.approx(ENTROPY, abs=5e-3)
     assert laws["error"].to_numpy() == pytest.approx(laws["E"].to_numpy() - ENTROPY)
@@ -127,9 +131,8 @@ def test_a_true_law_is_found_again_and_foretells_what_is_far_beyond(known):
     assert (laws["E"] <= laws["high"]).all()
 
 
-def test_the_data_law_of_the_floor_is_exact_where_it_follows_one(known):
-    laws = data_laws(known)
-    exact = laws[laws["recipe"] == BAYES]
+def test_the_data_law_of_the_floor_is_exact_where_it_follows_one(known_laws):
+    exact = known_laws[known_laws["recipe"] == BAYES]
     assert exact["E"].to_numpy() == pytest.approx(ENTROPY, abs=1e-4)
     assert exact["alpha"].to_numpy() == pytest.approx(1.0, abs=1e-3)
 
@@ -203,10 +206,9 @@ def limits_of(above_floor=0.02, below_brute=0.01, *, identified=True):
         (fits_of(6), limits_of(below_brute=-0.1), "contradicted"),
     ],
 )
-def test_the_verdict_follows_the_rule(laws, at_fixed, expected, monkeypatch):
-    monkeypatch.setattr(claims_calibration, "data_laws", lambda found: laws)
-    monkeypatch.setattr(claims_calibration, "limits", lambda found: at_fixed)
-    claim = claims_calibration._n1(story_of(SimpleNamespace(plan=PLAN, tuning=TUNING)))
+def test_the_verdict_follows_the_rule(laws, at_fixed, expected):
+    found = SimpleNamespace(plan=PLAN, tuning=TUNING, laws=laws, limits=at_fixed)
+    claim = claims_calibration._n1(story_of(found))
     assert claim.verdict == expected, claim
     judged = laws[(laws["recipe"] == "single") & (laws["method"] == "profile")]
     judged = judged[judged["identified"]]
@@ -313,7 +315,7 @@ def test_a_second_run_trains_nothing_and_says_the_same(trained, lab):
     again = open_lab("tiny", corpus=None, runs=lab.store.root.parent)
     found = run_recipes(again, ["calibration"])["calibration"]
     assert again.account.n_trained == 0
-    for name in ("tuning", "sources", "floors", "singles", "curves", "brute"):
+    for name in ("tuning", "sources", "floors", "singles", "curves", "brute", "laws", "limits"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(trained, name))
 
 

@@ -291,6 +291,10 @@ def test_shipped_results_tell_the_same_story(lab, story, report, tmp_path, monke
         other_lab.train([stranger], title="not shipped")
     with pytest.raises(NotShipped, match="weights"):
         archive.params(stranger)
+    with pytest.raises(NotShipped, match="lack scores asked for"):
+        other_lab.remember("scores", ["unknown"], lambda: 1)
+    assert other_lab.remember("fits", ["unknown"], lambda: 1, from_losses=True) == 1
+    assert not (tmp_path / "fits").exists()
 
 
 def test_a_part_is_shipped_alone(lab, story, tmp_path, monkeypatch):
