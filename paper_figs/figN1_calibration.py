@@ -36,8 +36,9 @@ CAPTION = (
     "is not identified, at the edge where it lies beyond. Lower left: loss at a fixed D less that "
     "of the Bayes-optimal predictor, which no recipe goes below on average, means over Markov "
     "chains with 95 % intervals; hollow points are brute force, beyond the sizes and members that "
-    "limits are fitted to. Lower right: "
-    "the limits of every chain less the floor, and brute force (x). Nothing like it is published."
+    "limits are fitted to. Lower right: the limits of every chain less the floor, a cross where "
+    "one is not identified, at the edge where it lies beyond; x is brute force. Nothing like it is "
+    "published."
 )
 STYLES = {BAYES: 2, "single": 0, "ensemble": 3}
 FORMS = {"markov": "Markov", "hidden": "hidden Markov"}
@@ -135,10 +136,15 @@ def _draw_ladder(ax: Axes, steps: pd.DataFrame) -> None:
 
 
 def _draw_limits(ax: Axes, at_fixed: pd.DataFrame) -> None:
-    """Draw every limit less the floor, and the brute force that checks it."""
+    """Draw every limit less the floor, and the brute force that checks it; cut as errors are."""
+    brute = at_fixed["brute"] - at_fixed["floor"]
+    known = pd.concat([brute, at_fixed.loc[at_fixed["identified"], "above_floor"]])
+    low, high = min(known.min(), 0.0), known.max()
+    reach = np.array([low, high]) + 0.3 * (high - low) * np.array([-1, 1])
+    shown = at_fixed.assign(above_floor=at_fixed["above_floor"].clip(*reach))
     place, ticks = 0, {}
     for i, (name, label) in enumerate(LIMITS.items()):
-        of = at_fixed[at_fixed["limit"] == name].sort_values("above_floor")
+        of = shown[shown["limit"] == name].sort_values("above_floor")
         for row in of.itertuples():
             _draw_end(
                 ax, place, row.above_floor, row.low - row.floor, row.high - row.floor, i=i,
@@ -148,10 +154,7 @@ def _draw_limits(ax: Axes, at_fixed: pd.DataFrame) -> None:
             place += 1
         ticks[place - (len(of) + 1) / 2] = label
         place += 1
-    points = [at_fixed["above_floor"], at_fixed["brute"] - at_fixed["floor"]]
-    low = min(min(part.min() for part in points), 0.0)
-    high = max(part.max() for part in points)
-    ax.set_xlim(low - 0.3 * (high - low), high + 0.3 * (high - low))
+    ax.set_xlim(*(reach * 1.03))
     _finish(ax, ticks, place, "limit less Bayes floor (nats per token)", "limits at the fixed D")
 
 
