@@ -56,6 +56,18 @@ def test_optimum_beats_differential_evolution():
     assert fit.params["E"] == pytest.approx(oracle.x[0], abs=1e-4)
 
 
+@pytest.mark.parametrize("loss", ["squared_log", "huber_log"])
+def test_a_term_seen_at_the_smallest_size_alone_sends_the_exponent_to_its_bound(loss):
+    """Only the smallest size is worse, and the others rise a little, as a falling law cannot."""
+    sizes = np.array([6.7e3, 2.4e4, 1.0e5, 3.9e5])
+    y = np.array([2.340, 2.280, 2.285, 2.288])
+    fit = fit_law({"n_params": sizes, "loss": y}, loss=loss, n_boot=0)
+    assert fit.params["alpha"] == pytest.approx(10, abs=1e-6)
+    assert fit.status in (FitStatus.AT_BOUND, FitStatus.NOT_IDENTIFIED)
+    if loss == "squared_log":
+        assert fit.objective == pytest.approx(3 * np.log(y[1:]).var(), rel=1e-3)
+
+
 def test_arrays_and_frames_agree():
     table = power_table()
     by_name = fit_law(table)
