@@ -116,7 +116,6 @@ PLANS = {
         ),
         concepts=ConceptPlan(
             n_concepts=256,
-            weight_decays=(0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4),
             synthesizer_rates=(2e-3, 4e-3, 8e-3),
             arms=("baseline", "oracle", "sbp", "random", "unconditional", "scratch"),
             n_worlds=5,
@@ -124,7 +123,6 @@ PLANS = {
             n_members=4,
         ),
         excerpts=ExcerptPlan(
-            weight_decays=(0.1, 0.4, 1.6, 6.4),
             arms=("baseline", "oracle", "sbp", "random"),
             n_worlds=4,
         ),
