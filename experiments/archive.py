@@ -137,7 +137,7 @@ def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]
     Raises:
         ValueError: pyarrow is not installed.
     """
-    name = lab.world.name
+    name, source = lab.world.name, provenance()  # before the files change what git says
     runs, records = root / f"{name}.parquet", root / f"{name}.records.parquet"
     frame = lab.used()
     frame["spec"] = [
@@ -157,7 +157,7 @@ def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]
         "world": name,
         "recipes": list(recipes),
         "text": asdict(lab.text.facts),
-        "provenance": provenance(),
+        "provenance": source,
         "n_runs": len(frame),
         "device_seconds": float(frame["seconds"].sum()),
     }

@@ -79,8 +79,6 @@ def write_report(story: Story, out: Path) -> list[Claim]:
     Returns:
         The claims, in the order of the talk.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     modules = _modules()
     n_jobs = 1 + sum(map(len, modules.values()))
     own = []
@@ -105,13 +103,23 @@ def write_report(story: Story, out: Path) -> list[Claim]:
             published.append(_drawn(module, "published", out, reasons[module.NAME]))
             bar.advance(1)
             bar.finish_job()
+    page = render_page(story, claims, _pair([*published, *own]))
+    write_text(out / "claims.csv", pd.DataFrame(map(asdict, claims)).to_csv(index=False))
+    write_text(out / "report.html", page)
+    return claims
+
+
+def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str:
+    """Return the page, of a whole story or of one part of the talk."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("experiments"), autoescape=True, undefined=StrictUndefined
     )
-    page = environment.get_template("report.html").render(
+    return environment.get_template("report.html").render(
         key_mark=KEY_MARK.format(key=story.key),
         story=story,
-        figures=_pair([*published, *own]),
+        figures=figures,
         claims=claims,
         counts=pd.Series([claim.verdict for claim in claims]).value_counts().to_dict(),
         side_by_side=side_by_side(story, claims),
@@ -120,9 +128,6 @@ def write_report(story: Story, out: Path) -> list[Claim]:
         n_talk_tokens=talk.N_UNIQUE_TOKENS,
         facts=_facts(story),
     )
-    write_text(out / "claims.csv", pd.DataFrame(map(asdict, claims)).to_csv(index=False))
-    write_text(out / "report.html", page)
-    return claims
 
 
 def tuned_points(story: Story) -> list[dict[str, str]]:

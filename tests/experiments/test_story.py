@@ -14,7 +14,7 @@ from experiments.archive import Archive, NotShipped, write_archive
 from experiments.claims import judge_claims
 from experiments.lab import Lab
 from experiments.recipes import RECIPES
-from experiments.report import is_current, tuned_points, write_report
+from experiments.report import is_current, render_page, tuned_points, write_report
 from experiments.side_by_side import side_by_side
 from experiments.store import RunStore
 from experiments.story import open_lab, tell, tell_of
@@ -304,6 +304,12 @@ def test_a_part_is_shipped_alone(lab, story, tmp_path, monkeypatch):
     shipped = tell("tiny", corpus=None, runs=tmp_path / "none", shipped=True)
     assert list(shipped.results) == part
     assert shipped.n_trained == 0
+
+
+@pytest.mark.parametrize("part", [1, 2])
+def test_a_part_has_a_page(lab, part):
+    page = render_page(tell_of(lab, part=part), [], [])
+    assert ("Tuned hyperparameters" in page) == (part == 1)
 
 
 def test_data_laws_and_students_come_from_the_runs(story):
