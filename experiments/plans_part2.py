@@ -102,23 +102,30 @@ PLANS = {
         continued=ContinuedPlan(
             learning_rates=(5e-4, 1e-3, 2e-3, 4e-3, 8e-3), epochs=(1, 2, 4, 8, 16, 32), n_draws=5
         ),
+        # Quick's worlds, more of them: of worlds with 60 entities or 256 concepts, models of this
+        # size learned nothing that could be told from chance, whatever they read.
         facts=FactPlan(
-            n_entities=60,
-            base_tokens=4_915_200,
-            tokens=819_200,
             learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),
             n_tuning_graphs=2,
-            paraphrase_tokens=(4_000, 16_000, 64_000, 256_000, 640_000),
-            entigraph_tokens=(4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 640_000),
+            paraphrase_tokens=(4_000, 16_000, 64_000, 256_000),
+            entigraph_tokens=(4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000),
             n_graphs=10,
-            ensemble_tokens=64_000,
-            n_members=5,
+            first_graph=20,  # quick reports those before
+            n_members=4,
         ),
         concepts=ConceptPlan(
-            n_concepts=256,
+            n_concepts=64,
+            per_concept=2,
+            epochs=64,
+            batch=4,
+            learning_rate=4e-3,
+            n_neighbors=1,
+            synthesizer_epochs=12,
             synthesizer_rates=(2e-3, 4e-3, 8e-3),
+            share=0.25,
             arms=("baseline", "oracle", "sbp", "random", "unconditional", "scratch"),
-            n_worlds=5,
+            n_worlds=12,
+            first_world=9,  # quick reports those before, or other plans were tried on them
             n_tuning_worlds=2,
             n_members=4,
         ),

@@ -182,6 +182,13 @@ def test_other_results_contradict_it(id, changed):
     assert verdicts(**changed)[id].verdict == "contradicted"
 
 
+def test_a_law_is_not_supported_where_nothing_was_learned():
+    at_chance = dict.fromkeys(FactPlan().entigraph_tokens, 0.25)
+    claim = verdicts(entigraph=facts(entigraph=at_chance))["S5"]
+    assert claim.high < 0.05
+    assert claim.verdict == "inconclusive"
+
+
 def test_claims_of_recipes_that_were_not_run_are_left_out():
     only = Story(results={"continued": continued()}, world=SimpleNamespace(name="test"))
     found = {claim.id for claim in judge_claims(only)}
