@@ -18,6 +18,7 @@ from scipy.special import stdtrit
 from scaling.covariance import known_covariance, noise_scale
 from scaling.objective import Objective
 from scaling.problem import Problem
+from scaling.search import polish
 
 Array = NDArray[np.float64]
 
@@ -37,6 +38,7 @@ class Profile:
         name: the parameter, or "prediction".
         values: where it was held (k,), ascending, the optimum among them.
         objective: best objective there (k,).
+        parameters: all parameters of the law there, as printed (p, k).
         minimum: objective of the fit.
         noise: tau, the unit of the rise.
         degrees: rows less fitted parameters.
@@ -46,6 +48,7 @@ class Profile:
     name: str
     values: Array
     objective: Array
+    parameters: Array
     minimum: float
     noise: float
     degrees: int
@@ -113,7 +116,7 @@ def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0
         found = held.refine(starts, bounds=(lower, upper), sharpening=sharpening)
         return found.value, found.coordinates
 
-    values, objective = _trace(solve, place, index, unit, (low, high), problem, best, level)
+    values, objective, found = _trace(solve, place, index, unit, (low, high), problem, best, level)
     logged = (
         index >= len(problem.law.linear)
         and problem.law.nonlinear[index - len(problem.law.linear)].log
@@ -125,6 +128,7 @@ def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0
         name=name,
         values=printed(values),
         objective=objective,
+        parameters=held.model.printed(found),
         minimum=float(objective.min()),
         noise=noise_scale(problem, best),
         degrees=degrees_of_freedom(problem),
@@ -153,8 +157,8 @@ def _trace(
     problem: Problem,
     best: Array,
     level: float,
-) -> tuple[Array, Array]:
-    """Values, ascending, and best objectives there, dense around the ends of the interval."""
+) -> tuple[Array, Array, Array]:
+    """Values, ascending, best objectives and coordinates there, dense at the interval's ends."""
     centre = place[index]
     offsets = np.concatenate([-STRIDES[::-1], [0.0], STRIDES]) * unit
     values = np.unique(np.clip(centre + offsets, *bounds))
@@ -174,7 +178,7 @@ def _trace(
         values = np.concatenate([values, inner])[order]
         objective = np.concatenate([objective, extra])[order]
         found = np.concatenate([found, coordinates], axis=1)[:, order]
-    return values, objective
+    return values, objective, found
 
 
 def _sweep(solve: Solver, values: Array, objective: Array, found: Array) -> tuple[Array, Array]:
@@ -202,7 +206,11 @@ def _brackets(values: Array, objective: Array, threshold: float) -> Array:
 HELD_WEIGHT = 1e3
 FARTHEST = 50.0
 """Farthest that a prediction is moved, in ln(loss)."""
-PREDICTION_STRIDES = np.array([0.3, 0.7, 1.1, 1.6, 2.0, 2.5, 3.2, 4.2, 6.0, 9.0, 15.0, 40.0])
+PREDICTION_STRIDES = np.array(
+    [0.3, 0.7, 1.1, 1.6, 2.0, 2.5, 3.2, 4.2, 6.0, 9.0, 14.0, 20.0, 30.0, 45.0, 70.0, 110.0, 300.0]
+)
+"""Where a prediction is looked at, in linearised standard errors; far from the data one of those
+can be a small part of the interval."""
 ROWS_AT_ONCE = 25
 
 
@@ -213,19 +221,30 @@ def prediction_intervals(
 
     The new row joins the table as a heavy observation whose target is moved: a minimum of the
     objective plus any penalty on the prediction is exactly a point of the profile at the value
-    that the prediction then has.
+    that the prediction then has. Each minimum is looked for from the one before and from the
+    profiles of the law's asymptote and exponents, which run along the valley of the objective.
     """
+    paths = _paths(problem, best, level)
     count = len(next(iter(new.values())))
     low, high = np.empty(count), np.empty(count)
     for first in range(0, count, ROWS_AT_ONCE):
         rows = slice(first, min(first + ROWS_AT_ONCE, count))
         part = {name: values[rows] for name, values in new.items()}
-        low[rows], high[rows] = _prediction_block(problem, best, part, level)
+        low[rows], high[rows] = _prediction_block(problem, best, part, level, paths)
     return low, high
 
 
+def _paths(problem: Problem, best: Array, level: float) -> Array:
+    """Printed parameters (p, k) along the profiles of the asymptote and the nonlinear ones."""
+    law = problem.law
+    names = [law.asymptote, *(parameter.name for parameter in law.nonlinear)]
+    free = [n for n in names if n is not None and problem.free[law.parameters.index(n)]]
+    profiles = [profile_parameter(problem, best, name, level).parameters for name in free]
+    return np.concatenate([problem.model.printed(best[:, None]), *profiles], axis=1)
+
+
 def _prediction_block(
-    problem: Problem, best: Array, new: dict[str, Array], level: float
+    problem: Problem, best: Array, new: dict[str, Array], level: float, paths: Array
 ) -> tuple[Array, Array]:
     table, count = problem.table, len(next(iter(new.values())))
     joined = problem.on(table.joined(new))
@@ -242,30 +261,48 @@ def _prediction_block(
     unit = np.sqrt(np.maximum(np.einsum("kc,kl,lc->c", gradient, spread, gradient), 1e-18))
     offsets = np.concatenate([-PREDICTION_STRIDES[::-1], PREDICTION_STRIDES])
     fits = np.repeat(np.arange(count), len(offsets))
+    number = np.arange(len(fits))
     aim = np.outer(unit, offsets).ravel()
-    if problem.loss.log:
-        goal = centre[fits] * np.exp(np.clip(aim, -FARTHEST, FARTHEST))
-    else:
-        goal = centre[fits] + aim
+    goal = (
+        centre[fits] * np.exp(np.clip(aim, -FARTHEST, FARTHEST))
+        if problem.loss.log
+        else centre[fits] + aim
+    )
+    held_weight = HELD_WEIGHT * table.weights.sum()
     weights = np.zeros((len(fits), n_rows + count))
     weights[:, :n_rows] = table.weights
-    weights[np.arange(len(fits)), n_rows + fits] = HELD_WEIGHT * table.weights.sum()
+    weights[number, n_rows + fits] = held_weight
     target = np.ones((len(fits), n_rows + count))
     target[:, :n_rows] = table.y
-    target[np.arange(len(fits)), n_rows + fits] = goal
+    target[number, n_rows + fits] = goal
     delta = np.concatenate([np.full(n_rows, problem.delta), np.full(count, np.inf)])
     objective = Objective(
         model=joined.model, loss=problem.loss, delta=delta, target=target, weights=weights
     )
-    found = _solve_block(objective, joined, np.repeat(place, len(fits), axis=1))
-    attained = joined.model.value(found, slice(n_rows, None))[np.arange(len(fits)), fits]
-    cost = _data_cost(problem, joined, found)
+    low, high = joined.box(len(fits))
+    on_paths = np.clip(joined.model.internal(paths), low[:, :1], high[:, :1])
+    path_values = joined.model.value(on_paths, slice(n_rows, None))
+    path_cost = _data_cost(problem, joined, on_paths)
+    with np.errstate(all="ignore"):
+        near = path_values[:, fits]
+        gap = np.log(near / goal) if problem.loss.log else near - goal
+        whole = path_cost[:, None] + held_weight * problem.loss.rows(gap, np.inf)[0]
+    nearest = np.where(np.isfinite(whole), whole, np.inf).argmin(axis=0)
+    values, costs = [path_values.T[fits, nearest]], [path_cost[nearest]]
+    for starts in (np.repeat(place, len(fits), axis=1), on_paths[:, nearest]):
+        found = polish(objective, starts, low, high, sharpening=(8.0, 2.5, 1.0)).coordinates
+        values.append(joined.model.value(found, slice(n_rows, None))[number, fits])
+        costs.append(_data_cost(problem, joined, found))
     minimum = float(problem.objective().value(best[:, None])[0])
     rise = 0.5 * noise_scale(problem, best) * student(level, degrees_of_freedom(problem)) ** 2
     ends = [
-        _ends(attained[fits == row], cost[fits == row], float(centre[row]), minimum, rise)
+        _ends(
+            np.concatenate([part[fits == row] for part in values]),
+            np.concatenate([part[fits == row] for part in costs]),
+            float(centre[row]), minimum, rise,
+        )
         for row in range(count)
-    ]
+    ]  # fmt: skip
     return np.array([end[0] for end in ends]), np.array([end[1] for end in ends])
 
 
@@ -274,13 +311,6 @@ def _coordinate_change(problem: Problem, joined: Problem, best: Array) -> Array:
     here = problem.model.printed(best[:, None])
     there = joined.model.internal(here)[:, 0]
     return np.where(best != 0.0, there / np.where(best != 0.0, best, 1.0), 1.0)
-
-
-def _solve_block(objective: Objective, joined: Problem, starts: Array) -> Array:
-    from scaling.search import polish
-
-    low, high = joined.box(starts.shape[1])
-    return polish(objective, starts, low, high, sharpening=(8.0, 2.5, 1.0)).coordinates
 
 
 def _data_cost(problem: Problem, joined: Problem, found: Array) -> Array:
@@ -296,7 +326,9 @@ def _ends(
     limit, ends = np.sqrt(rise), []
     for side in (-1, 1):
         chosen = (values - centre) * side > 0
-        far = np.concatenate([[0.0], root[chosen][::side]])
+        # The profile rises outwards: what is missed on the way is no dearer than what lies beyond.
+        outwards = np.minimum.accumulate(root[chosen][::side][::-1])[::-1]
+        far = np.concatenate([[0.0], outwards])
         at = np.concatenate([[centre], values[chosen][::side]])
         beyond = np.flatnonzero(far > limit)
         if beyond.size == 0:

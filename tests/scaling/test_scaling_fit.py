@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import optimize
+from scipy import optimize, special, stats
 
 from scaling import FitResult, FitStatus, Law, Linear, Nonlinear, fit_law
+from scaling.diagnostics import pinning_scale
 
 RECOVERED = [
     "power",
@@ -269,3 +270,52 @@ def test_import_is_light():
     code = "import sys, scaling; print([m for m in ('jax', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "losses", [[4.10, 3.97, 3.83, 3.71, 3.585, 3.46], [5, 4.3, 3.8, 3.5, 3.25, 3.1]]
+)
+def test_the_run_that_would_pin_an_asymptote_is_what_linear_algebra_says(losses):
+    """In printed coordinates, where the design of all rows and one more is a plain Jacobian."""
+    sizes, y = np.geomspace(1e5, 3e6, 6), np.array(losses)
+    fit = fit_law({"n_params": sizes, "loss": y}, loss="squared_log", n_boot=0)
+    scale, exponent = fit.params["A"], fit.params["alpha"]
+
+    def jacobian(x):
+        term = scale * x**-exponent
+        return np.stack([x**0, term / scale, -np.log(x) * term]) / (fit.params["E"] + term)
+
+    freedom = len(y) - 3
+    noise = fit.objective / freedom
+    expected = None
+    for factor in 2.0 ** np.arange(1, 21):
+        design = jacobian(np.append(sizes, factor * sizes[-1]))
+        half = stats.t.ppf(0.975, freedom) * np.sqrt(noise * np.linalg.inv(design @ design.T)[0, 0])
+        if half <= 0.05 * y.min():
+            expected = factor
+            break
+    assert pinning_scale(fit.problem, fit.coordinates) == expected
+
+
+def test_predictions_far_beyond_few_rows_are_as_wide_as_the_profile():
+    """Against every law on a grid whose objective rises no more than the interval allows."""
+    sizes = np.array([209e6, 419e6, 839e6, 1.68e9])
+    y = np.array([3.75, 3.55, 3.38, 3.24])
+    fit = fit_law({"n_params": sizes, "loss": y}, n_boot=0)
+    factors = np.array([2.5, 1e2, 1e4, 1e8])
+    found = fit.predict({"n_params": factors * sizes[0]})
+    profile = fit.profile("E")
+    allowed = fit.objective + profile.rise(0.95)
+    x, low, high = sizes / sizes[0], np.full(4, np.inf), np.full(4, -np.inf)
+    exponents, moves = np.geomspace(0.04, 0.9, 200), np.linspace(-0.02, 0.02, 41)
+    for asymptote in np.concatenate([[0], np.linspace(0.01, 3.1, 200)]):
+        terms = x ** -exponents[:, None]
+        scales = ((y - asymptote) * terms / y**2).sum(1) / ((terms / y) ** 2).sum(1)
+        scales, powers = np.outer(1 + moves, scales).ravel(), np.tile(exponents, len(moves))
+        residual = np.log((asymptote + scales[:, None] * x ** -powers[:, None]) / y)
+        possible = special.huber(fit.problem.delta, residual).sum(1) <= allowed
+        if possible.any():
+            at = asymptote + scales[possible, None] * factors ** -powers[possible, None]
+            low, high = np.minimum(low, at.min(0)), np.maximum(high, at.max(0))
+    assert found["low"].to_numpy() == pytest.approx(low, rel=0.03)
+    assert found["high"].to_numpy() == pytest.approx(high, rel=0.03)
