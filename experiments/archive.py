@@ -147,8 +147,6 @@ def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]
     rows = []
     for place in sorted(lab.account.records):
         kind, key = place.split("/")
-        if kind == QUOTATIONS:
-            continue
         values = json.dumps(read_json(lab.store.root / kind / f"{key}.json"))
         rows.append({"kind": kind, "key": key, "values_json": values})
     write_compact(records, pd.DataFrame(rows, columns=["kind", "key", "values_json"]))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from experiments.archive import Archive, NotShipped
+from experiments.archive import QUOTATIONS, Archive, NotShipped
 from experiments.executors import Executor
 from experiments.records import ensemble_identity, is_measuring, keep_record, measuring
 from experiments.spec import RunSpec, SyntheticConfig, digest
@@ -173,7 +173,8 @@ class Lab:
                 values = measure()
             if not is_shipped:
                 keep_record(self.store.root, kind, identity, values)
-        if not is_measuring():
+        # Quotations say nothing that their runs do not, and are not shipped.
+        if not is_measuring() and kind != QUOTATIONS:
             self.account.records[f"{kind}/{digest(identity)}"] = digest(values)
         return values
 
