@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.bootstrapping.plan import USUAL_DECAY, ConceptPlan, ExcerptPlan
 from experiments.continued_plan import ContinuedPlan
@@ -25,6 +25,19 @@ class Part2Plan:
     concepts: ConceptPlan
     excerpts: ExcerptPlan | None = None
 
+
+LEARNED_CONCEPTS = ConceptPlan(
+    n_concepts=64,
+    per_concept=2,
+    epochs=64,
+    batch=4,
+    learning_rate=4e-3,
+    n_neighbors=1,
+    synthesizer_epochs=12,
+    share=0.25,
+)
+"""Chosen on worlds for choosing: here a model has learned to use what it knows long before the
+tokens are spent, and two documents leave much of a concept unsaid."""
 
 PLANS = {
     "tiny": Part2Plan(
@@ -82,17 +95,8 @@ PLANS = {
     "quick": Part2Plan(
         continued=ContinuedPlan(),
         facts=FactPlan(learning_rates=(4e-3, 8e-3)),
-        concepts=ConceptPlan(
-            # Chosen on worlds for choosing: here a model has learned to use what it knows long
-            # before the tokens are spent, and two documents leave much of a concept unsaid.
-            n_concepts=64,
-            per_concept=2,
-            epochs=64,
-            batch=4,
-            learning_rate=4e-3,
-            n_neighbors=1,
-            synthesizer_epochs=12,
-            share=0.25,
+        concepts=replace(
+            LEARNED_CONCEPTS,
             weight_decays=(USUAL_DECAY, 0.4, 1.6),
             arms=("baseline", "oracle", "sbp", "random"),
             first_world=6,  # other plans were tried on those before
@@ -113,16 +117,9 @@ PLANS = {
             first_graph=20,  # quick reports those before
             n_members=4,
         ),
-        concepts=ConceptPlan(
-            n_concepts=64,
-            per_concept=2,
-            epochs=64,
-            batch=4,
-            learning_rate=4e-3,
-            n_neighbors=1,
-            synthesizer_epochs=12,
+        concepts=replace(
+            LEARNED_CONCEPTS,
             synthesizer_rates=(2e-3, 4e-3, 8e-3),
-            share=0.25,
             arms=("baseline", "oracle", "sbp", "random", "unconditional", "scratch"),
             n_worlds=12,
             first_world=9,  # quick reports those before, or other plans were tried on them
