@@ -221,8 +221,9 @@ def prediction_intervals(
 
     The new row joins the table as a heavy observation whose target is moved: a minimum of the
     objective plus any penalty on the prediction is exactly a point of the profile at the value
-    that the prediction then has. Each minimum is looked for from the one before and from the
-    profiles of the law's asymptote and exponents, which run along the valley of the objective.
+    that the prediction then has. Each minimum is looked for from the optimum and from the nearest
+    point on the profiles of the law's asymptote and exponents, which run along the valley of the
+    objective.
     """
     paths = _paths(problem, best, level)
     count = len(next(iter(new.values())))
@@ -288,7 +289,7 @@ def _prediction_block(
         gap = np.log(near / goal) if problem.loss.log else near - goal
         whole = path_cost[:, None] + held_weight * problem.loss.rows(gap, np.inf)[0]
     nearest = np.where(np.isfinite(whole), whole, np.inf).argmin(axis=0)
-    values, costs = [path_values.T[fits, nearest]], [path_cost[nearest]]
+    values, costs = [near[nearest, number]], [path_cost[nearest]]
     for starts in (np.repeat(place, len(fits), axis=1), on_paths[:, nearest]):
         found = polish(objective, starts, low, high, sharpening=(8.0, 2.5, 1.0)).coordinates
         values.append(joined.model.value(found, slice(n_rows, None))[number, fits])
