@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scaling import markup, report
@@ -15,7 +14,8 @@ Array = NDArray[np.float64]
 
 SEARCHED = (1e-2, 1e8)
 """Range of multipliers in which the interval is looked for when there are no draws."""
-STEPS = 241
+STEPS, FINER = 41, 6
+"""Steps over that range, and into how many each is cut where an edge of the band crosses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +110,7 @@ def data_efficiency(
     best, worst = loss_interval or (loss, loss)
     if not best <= loss <= worst:
         raise ValueError(f"`loss_interval` {loss_interval!r} must hold the loss {loss!r}")
-    low = _ends(data_law, worst, at, level)[0]
-    high = _ends(data_law, best, at, level)[1]
+    low, high = _ends(data_law, best, worst, at, level)
     multiplier = tokens / at
     message = ""
     if np.isinf(multiplier):
@@ -141,28 +140,53 @@ def _tokens(parameters: Array, loss: float) -> Array:
     return np.where(gap > 0, tokens, np.inf)
 
 
-def _ends(data_law: FitResult, loss: float, at: float, level: float) -> tuple[float, float]:
-    """Interval of the multiplier: quantiles of the draws, or the sizes whose predictions fit."""
+def _ends(
+    data_law: FitResult, best: float, worst: float, at: float, level: float
+) -> tuple[float, float]:
+    """Least multiplier that may reach `worst`, and the one that surely reaches `best`.
+
+    From quantiles of the draws, or else from the sizes at which the edges of predictions pass.
+    """
     if data_law.draws is not None:
-        multipliers = _tokens(data_law.draws.parameters, loss) / at
-        low, high = np.quantile(
-            multipliers, [0.5 - 0.5 * level, 0.5 + 0.5 * level], method="nearest"
+        tail = 0.5 - 0.5 * level
+        reached = (_tokens(data_law.draws.parameters, loss) / at for loss in (worst, best))
+        low, high = (
+            np.quantile(multipliers, share, method="nearest")
+            for multipliers, share in zip(reached, (tail, 1 - tail), strict=True)
         )
         return float(low), float(high)
-    factors = np.geomspace(*SEARCHED, STEPS)
     name = data_law.problem.table.names["n_params"]
-    band = data_law.predict(pd.DataFrame({name: at * factors}), level)
-    # the loss falls with data: it is reached, at the level, between the sizes at which the low
-    # and the high edge of the band pass it
-    low_edge, high_edge = band["low"].to_numpy(), band["high"].to_numpy()
-    possible, certain = np.flatnonzero(low_edge <= loss), np.flatnonzero(high_edge < loss)
-    if possible.size == 0:
-        return float("inf"), float("inf")
-    low = 0.0 if possible[0] == 0 else _between(factors, low_edge, int(possible[0]), loss)
-    if certain.size == 0:
-        return low, float("inf")
-    high = 0.0 if certain[0] == 0 else _between(factors, high_edge, int(certain[0]), loss)
-    return low, high
+
+    def edges(factors: Array) -> Array:
+        return data_law.predict({name: at * factors}, level)[["low", "high"]].to_numpy().T
+
+    # The loss falls with data: it is reached, at the level, between the sizes at which the low
+    # and the high edge of the band pass it.
+    factors = np.geomspace(*SEARCHED, STEPS)
+    band = edges(factors)
+    finer = np.unique([*_within(factors, band[0] <= worst), *_within(factors, band[1] < best)])
+    if finer.size:
+        factors, band = np.append(factors, finer), np.append(band, edges(finer), axis=1)
+        order = np.argsort(factors)
+        factors, band = factors[order], band[:, order]
+    possible, certain = band[0] <= worst, band[1] < best
+    return _crossing(factors, band[0], possible, worst), _crossing(factors, band[1], certain, best)
+
+
+def _within(factors: Array, passed: NDArray[np.bool_]) -> Array:
+    """Factors inside the step at whose end `passed` is true for the first time."""
+    first = int(passed.argmax())
+    if first == 0:
+        return np.empty(0)
+    return np.geomspace(factors[first - 1], factors[first], FINER + 1)[1:-1]
+
+
+def _crossing(factors: Array, edge: Array, passed: NDArray[np.bool_], loss: float) -> float:
+    """Multiplier at which a band's edge passes the loss; 0 or infinite outside the search."""
+    if not passed.any():
+        return float("inf")
+    first = int(passed.argmax())
+    return 0.0 if first == 0 else _between(factors, edge, first, loss)
 
 
 def _between(factors: Array, edge: Array, index: int, loss: float) -> float:

@@ -28,6 +28,7 @@ def plot_fit(
     beyond: float = 10.0,
     level: float = 0.95,
     points: int = 48,
+    curves: pd.DataFrame | None = None,
 ) -> Axes:
     """Draw a fit against one of its columns.
 
@@ -39,13 +40,15 @@ def plot_fit(
         beyond: how far past the largest size to extrapolate, as a factor.
         level: of the interval.
         points: points per curve.
+        curves: what `curve_table` gave for this fit and `along`, where it is at hand.
 
     Raises:
         ValueError: `along` is not a column of the fit.
     """
     import matplotlib.pyplot as plt
 
-    curves = curve_table(fit, along=along, beyond=beyond, level=level, points=points)
+    if curves is None:
+        curves = curve_table(fit, along=along, beyond=beyond, level=level, points=points)
     role = _role(fit, along)
     if ax is None:
         _, ax = plt.subplots(figsize=(6.0, 4.0), layout="constrained")
@@ -100,20 +103,16 @@ def curve_table(
     others = [name for name in fit.law.columns if name != role]
     frames = []
     for values in _combinations(fit, others):
-        columns = {role: grid}
-        columns |= {name: np.full(points, v) for name, v in zip(others, values, strict=True)}
-        named = pd.DataFrame({table.names[name]: columns[name] for name in fit.law.columns})
-        part = fit.predict(named, level)
-        part.insert(0, "x", grid)
-        label = ", ".join(
-            f"{table.names[n]} = {v:.3g}" for n, v in zip(others, values, strict=True)
-        )
-        part.insert(0, "curve", label or fit.law.name)
-        part["extrapolated"] = grid > sizes.max()
-        for name, value in zip(others, values, strict=True):
-            part[name] = value
-        frames.append(part)
-    return pd.concat(frames, ignore_index=True)
+        held = dict(zip(others, values, strict=True))
+        label = ", ".join(f"{table.names[n]} = {v:.3g}" for n, v in held.items())
+        part = pd.DataFrame({"curve": label or fit.law.name, "x": grid})
+        frames.append(part.assign(extrapolated=grid > sizes.max(), **held))
+    curves = pd.concat(frames, ignore_index=True)
+    columns = {table.names[name]: curves.get(name, curves["x"]) for name in fit.law.columns}
+    predicted = fit.predict(pd.DataFrame(columns), level)
+    for place, name in enumerate(("mean", "low", "high"), start=2):
+        curves.insert(place, name, predicted[name])
+    return curves
 
 
 def _role(fit: FitResult, along: str | None) -> str:

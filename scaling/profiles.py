@@ -215,37 +215,27 @@ ROWS_AT_ONCE = 25
 
 
 def prediction_intervals(
-    problem: Problem, best: Array, new: dict[str, Array], level: float
+    problem: Problem, best: Array, new: dict[str, Array], level: float, valley: Array
 ) -> tuple[Array, Array]:
     """Profile intervals of the law at new rows: low and high, each (k,).
 
     The new row joins the table as a heavy observation whose target is moved: a minimum of the
     objective plus any penalty on the prediction is exactly a point of the profile at the value
     that the prediction then has. Each minimum is looked for from the optimum and from the nearest
-    point on the profiles of the law's asymptote and exponents, which run along the valley of the
-    objective.
+    point of `valley`: printed parameters (p, m) along the profiles of the law's asymptote and
+    exponents, which follow the valley of the objective.
     """
-    paths = _paths(problem, best, level)
     count = len(next(iter(new.values())))
     low, high = np.empty(count), np.empty(count)
     for first in range(0, count, ROWS_AT_ONCE):
         rows = slice(first, min(first + ROWS_AT_ONCE, count))
         part = {name: values[rows] for name, values in new.items()}
-        low[rows], high[rows] = _prediction_block(problem, best, part, level, paths)
+        low[rows], high[rows] = _prediction_block(problem, best, part, level, valley)
     return low, high
 
 
-def _paths(problem: Problem, best: Array, level: float) -> Array:
-    """Printed parameters (p, k) along the profiles of the asymptote and the nonlinear ones."""
-    law = problem.law
-    names = [law.asymptote, *(parameter.name for parameter in law.nonlinear)]
-    free = [n for n in names if n is not None and problem.free[law.parameters.index(n)]]
-    profiles = [profile_parameter(problem, best, name, level).parameters for name in free]
-    return np.concatenate([problem.model.printed(best[:, None]), *profiles], axis=1)
-
-
 def _prediction_block(
-    problem: Problem, best: Array, new: dict[str, Array], level: float, paths: Array
+    problem: Problem, best: Array, new: dict[str, Array], level: float, valley: Array
 ) -> tuple[Array, Array]:
     table, count = problem.table, len(next(iter(new.values())))
     joined = problem.on(table.joined(new))
@@ -281,16 +271,17 @@ def _prediction_block(
         model=joined.model, loss=problem.loss, delta=delta, target=target, weights=weights
     )
     low, high = joined.box(len(fits))
-    on_paths = np.clip(joined.model.internal(paths), low[:, :1], high[:, :1])
-    path_values = joined.model.value(on_paths, slice(n_rows, None))
-    path_cost = _data_cost(problem, joined, on_paths)
+    along = np.concatenate([place, joined.model.internal(valley)], axis=1)
+    along = np.clip(along, low[:, :1], high[:, :1])
+    along_values = joined.model.value(along, slice(n_rows, None))
+    along_cost = _data_cost(problem, joined, along)
     with np.errstate(all="ignore"):
-        near = path_values[:, fits]
+        near = along_values[:, fits]
         gap = np.log(near / goal) if problem.loss.log else near - goal
-        whole = path_cost[:, None] + held_weight * problem.loss.rows(gap, np.inf)[0]
+        whole = along_cost[:, None] + held_weight * problem.loss.rows(gap, np.inf)[0]
     nearest = np.where(np.isfinite(whole), whole, np.inf).argmin(axis=0)
-    values, costs = [near[nearest, number]], [path_cost[nearest]]
-    for starts in (np.repeat(place, len(fits), axis=1), on_paths[:, nearest]):
+    values, costs = [near[nearest, number]], [along_cost[nearest]]
+    for starts in (np.repeat(place, len(fits), axis=1), along[:, nearest]):
         found = polish(objective, starts, low, high, sharpening=(8.0, 2.5, 1.0)).coordinates
         values.append(joined.model.value(found, slice(n_rows, None))[number, fits])
         costs.append(_data_cost(problem, joined, found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,10 @@ class FitResult:
         self._check_name(name)
         if not self.problem.free[self.law.parameters.index(name)]:
             raise ValueError(f"{name!r} is pinned at {self.params[name]:g}; it has no profile")
-        return profile_parameter(self.problem, self.coordinates, name, level)
+        known = self._profiles
+        if (name, level) not in known:
+            known[name, level] = profile_parameter(self.problem, self.coordinates, name, level)
+        return known[name, level]
 
     @np.errstate(all="ignore")
     def predict(
@@ -171,7 +175,9 @@ class FitResult:
         new = self.columns_of(frame)
         mean = self._law_at(new, self._printed())[0]
         if method == "profile":
-            low, high = prediction_intervals(self.problem, self.coordinates, new, level)
+            low, high = prediction_intervals(
+                self.problem, self.coordinates, new, level, self._valley(level)
+            )
         elif method == "bootstrap":
             assert self.draws is not None
             every = self._law_at(new, self.draws.parameters)
@@ -256,6 +262,18 @@ class FitResult:
             ValueError: the file is not such a result, or its law is unknown.
         """
         return FitResult(**storage.read(Path(path), law))
+
+    @cached_property
+    def _profiles(self) -> dict[tuple[str, float], Profile]:
+        """Profiles traced so far, by name and level: every prediction rests on several."""
+        return {}
+
+    def _valley(self, level: float) -> Array:
+        """Printed parameters (p, k) along the profiles of the asymptote and the nonlinear ones."""
+        names = [self.law.asymptote, *(parameter.name for parameter in self.law.nonlinear)]
+        free = dict(zip(self.law.parameters, self.problem.free, strict=True))
+        profiles = [self.profile(name, level) for name in names if name is not None and free[name]]
+        return np.concatenate([self._printed(), *(each.parameters for each in profiles)], axis=1)
 
     def _printed(self) -> Array:
         return np.array([self.params[name] for name in self.law.parameters])[:, None]

@@ -134,10 +134,11 @@ def save_fit(fit: FitResult, plot: Path | None, out: Path | None) -> None:
     from scaling.plotting import curve_table
 
     figure, ax = plt.subplots(figsize=(6.0, 4.0), layout="constrained")
-    fit.plot(ax)
+    curves = curve_table(fit)
+    fit.plot(ax, curves=curves)
     figure.savefig(plot, dpi=150)
     plt.close(figure)
-    curve_table(fit).to_csv(plot.with_suffix(".csv"), index=False)
+    curves.to_csv(plot.with_suffix(".csv"), index=False)
 
 
 def print_fit(fit: FitResult) -> None:

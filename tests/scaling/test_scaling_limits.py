@@ -95,6 +95,9 @@ def test_data_efficiency_inverts_the_data_law():
     found = data_efficiency(law, reached, 4.0)
     assert found.interval[0] < 5.17 < found.interval[1]
     assert found.tokens == pytest.approx(found.multiplier * 4.0)
+    band = law.predict(4.0 * np.array(found.interval))
+    assert band["low"][0] == pytest.approx(reached, abs=2e-4)
+    assert band["high"][1] == pytest.approx(reached, abs=2e-4)
     drawn = fit_law(x=data, y=loss, resample="wild", n_boot=500)
     other = data_efficiency(drawn, reached, 4.0)
     assert other.multiplier == pytest.approx(found.multiplier)
