@@ -19,10 +19,10 @@ NAME = "fig20b"
 TITLE = "Accuracy on implied facts here, beside the graph process"
 CAPTION = (
     "Left: accuracy after continued training on EntiGraph's documents against the steps that wrote "
-    "them, a marker a graph; lines, the exact expectation of the process on that graph for who "
-    "knows a fact once it is stated and guesses the rest; dashed, with one ceiling fitted to each. "
-    "Right: a mixture of exponentials fitted to all graphs against synthetic tokens (non-negative "
-    "least squares), with the time scales of the fit; dotted, chance."
+    "them, a point a graph and size; lines, the exact expectation of the process on each graph for "
+    "who knows a fact once it is stated and guesses the rest; dashed, with a ceiling fitted to "
+    "each graph. Right: a mixture of exponentials fitted to all graphs against synthetic tokens "
+    "(non-negative least squares), with the time scales of the fit; dotted, chance."
 )
 
 
@@ -31,23 +31,24 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     facts = story.result("entigraph")
     rows = facts.answers[facts.answers["method"] == "entigraph"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), sharey=True)
-    frames = []
-    for i, (graph, points) in enumerate(rows.groupby("graph")):
+    frames, ceilings = [], []
+    for graph, points in rows.groupby("graph"):
         author = facts.plan.settings(int(graph)).target()
         first, last = points["n_steps"].min(), points["n_steps"].max()
         steps = np.unique(np.geomspace(first / 2, 1.5 * last, 60).round())
         expected = np.array([expected_coverage(author, int(step)) for step in steps])
         ceiling, _ = ceiling_fit(points, "expected")
-        color = COLORS[i % len(COLORS)]
-        left.plot(
-            points["n_steps"], points["implicit"], MARKERS[i % len(MARKERS)], color=color,
-            label=f"graph {graph}, ceiling {ceiling:.2f}",
-        )  # fmt: skip
-        left.plot(steps, law_of(expected), color=color, linewidth=1)
-        left.plot(steps, law_of(expected, ceiling), color=color, linewidth=1, linestyle="--")
+        ceilings.append(ceiling)
+        left.plot(points["n_steps"], points["implicit"], MARKERS[0], color=COLORS[0])
+        left.plot(steps, law_of(expected), color=COLORS[6], linewidth=1)
+        left.plot(steps, law_of(expected, ceiling), color=COLORS[1], linewidth=1, linestyle="--")
         frames.append(_frame("measured", points["n_steps"], points["implicit"], graph))
         frames.append(_frame("expected", steps, law_of(expected), graph))
         frames.append(_frame("with ceiling", steps, law_of(expected, ceiling), graph))
+    points, process, fitted = left.get_lines()[:3]  # one look for every graph
+    points.set_label("measured")
+    process.set_label("graph process")
+    fitted.set_label(f"with ceilings of {min(ceilings):.2f} to {max(ceilings):.2f}")
     frames.append(_draw_mixture(right, rows))
     for ax, label in ((left, "steps of the process"), (right, "synthetic tokens")):
         ax.axhline(CHANCE, color="#777777", linestyle=":", linewidth=0.9)
@@ -64,7 +65,8 @@ def _draw_mixture(ax: Axes, rows: pd.DataFrame) -> pd.DataFrame:
     grid = pd.DataFrame({"time": x})
     y = 1 - fit.predict(grid, method="sandwich")["mean"].to_numpy()
     ax.plot(frame["time"], 1 - frame["loss"], MARKERS[0], color=COLORS[0], label="measured")
-    ax.plot(x, y, color=COLORS[1], label=f"mixture, plateau {1 - fit.params['E']:.2f}")
+    plateau = f"plateau {1 - fit.asymptote:.2f}" if fit.status.usable else "plateau not identified"
+    ax.plot(x, y, color=COLORS[1], label=f"mixture, {plateau}")
     return _frame("mixture", x, y, -1)
 
 

@@ -25,9 +25,9 @@ CAPTION = (
     "bootstrapping by construction."
 )
 LABELS = {
-    "baseline": "repetition", "sbp": "SBP", "random": "random pairs",
-    "unconditional": "baseline's own\nsamples", "scratch": "synthesiser\nfrom scratch",
-    "oracle": "new documents",
+    "baseline": "repetition", "sbp": "SBP", "random": "random\npairs",
+    "unconditional": "baseline's\nsamples", "scratch": "synthesiser\nfrom scratch",
+    "oracle": "new\ndocuments",
 }  # fmt: skip
 PANELS = {"test_loss": "test loss (nats per token)", "first_mention_loss": "at first mentions"}
 
