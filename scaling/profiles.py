@@ -222,8 +222,8 @@ def prediction_intervals(
     The new row joins the table as a heavy observation whose target is moved: a minimum of the
     objective plus any penalty on the prediction is exactly a point of the profile at the value
     that the prediction then has. Each minimum is looked for from the optimum and from the nearest
-    point of `valley`: printed parameters (p, m) along the profiles of the law's asymptote and
-    exponents, which follow the valley of the objective.
+    point of `valley`: printed parameters (p, m) of the optimum and along the profiles of the law's
+    asymptote and exponents, which follow the valley of the objective.
     """
     count = len(next(iter(new.values())))
     low, high = np.empty(count), np.empty(count)
@@ -271,8 +271,7 @@ def _prediction_block(
         model=joined.model, loss=problem.loss, delta=delta, target=target, weights=weights
     )
     low, high = joined.box(len(fits))
-    along = np.concatenate([place, joined.model.internal(valley)], axis=1)
-    along = np.clip(along, low[:, :1], high[:, :1])
+    along = np.clip(joined.model.internal(valley), low[:, :1], high[:, :1])
     along_values = joined.model.value(along, slice(n_rows, None))
     along_cost = _data_cost(problem, joined, along)
     with np.errstate(all="ignore"):
