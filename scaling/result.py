@@ -269,7 +269,7 @@ class FitResult:
         return {}
 
     def _valley(self, level: float) -> Array:
-        """Printed parameters (p, k): the optimum, then along the profiles of asymptote and exponents."""
+        """Printed parameters (p, k): the optimum, then those along profiles to start from."""
         names = [self.law.asymptote, *(parameter.name for parameter in self.law.nonlinear)]
         free = dict(zip(self.law.parameters, self.problem.free, strict=True))
         profiles = [self.profile(name, level) for name in names if name is not None and free[name]]
