@@ -245,15 +245,11 @@ def pinning_scale(problem: Problem, best: Array) -> float | None:
         name: (values.max() * factors if name not in law.flags else np.zeros(len(factors)))
         for name, values in table.columns.items()
     }
-    joined = problem.on(table.joined(extra))
-    place = joined.model.internal(problem.model.printed(best[:, None]))
-    predicted, first, _ = joined.model.derivatives(place, slice(table.n_rows, None))
+    model = problem.model.at(extra)
+    predicted, first, _ = model.derivatives(best[:, None], slice(None))
     scale = predicted[0] if problem.loss.log else np.ones(len(factors))
     gradient = np.stack([np.broadcast_to(p, (1, len(factors)))[0] for p in first]) / scale
     rows, _, bend = problem.objective().scores(best)
-    inner = problem.model.internal(problem.model.printed(best[:, None]))[:, 0]
-    ratio = np.where(inner != 0, place[:, 0] / np.where(inner != 0, inner, 1.0), 1.0)
-    rows = rows / ratio
     information = rows.T @ (rows * (table.weights * np.maximum(bend, 1e-12))[:, None])
     noise = noise_scale(problem, best)
     half = PINNED_SHARE * float(np.min(np.abs(table.y)))

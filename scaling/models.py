@@ -34,6 +34,9 @@ class Model(Protocol):
     def subset(self, rows: NDArray[np.int64]) -> Model:
         """The same model, in the same coordinates, on some of the rows."""
 
+    def at(self, columns: Columns) -> Model:
+        """The same model, in the same coordinates, on other rows."""
+
     def basis(self, theta: Array, rows: slice) -> list[Array]:
         """Basis functions at nonlinear coordinates (q, fits): arrays of shape (fits, rows).
 
@@ -67,27 +70,44 @@ class TermModel:
     costly_curvature = False
 
     def __init__(self, law: Law, columns: Columns, uncentred: Collection[str] = ()) -> None:
-        names = [parameter.name for parameter in law.nonlinear]
-        self.n_linear, self.n_nonlinear = len(law.linear), len(names)
+        self.law = law
+        self.names = [parameter.name for parameter in law.nonlinear]
+        self.n_linear, self.n_nonlinear = len(law.linear), len(self.names)
+        self.column_centres: list[dict[str, float]] = []
+        self.centres = np.zeros((self.n_linear, self.n_nonlinear))
+        for j, term in enumerate(law.terms):
+            present = slice(None) if term.where is None else columns[term.where[0]] == term.where[1]
+            centres: dict[str, float] = {}
+            for column, exponent in term.exponents.items():
+                smallest = np.min(columns[column][present], initial=np.inf)
+                is_centred = term.coefficient not in uncentred and np.isfinite(smallest)
+                centres[column] = float(np.log(smallest)) if is_centred else 0.0
+                self.centres[j, self.names.index(exponent)] += centres[column]
+            self.column_centres.append(centres)
+        self._read(columns)
+
+    def _read(self, columns: Columns) -> None:
+        """Take slopes and masks from the columns; the centres stay."""
+        law = self.law
         self.n_rows = len(next(iter(columns.values())))
         logs = {name: np.log(values) for name, values in columns.items() if name not in law.flags}
         self.slopes: list[dict[int, Array]] = []
         self.masks: list[Array | float] = []
-        self.centres = np.zeros((self.n_linear, self.n_nonlinear))
-        for j, term in enumerate(law.terms):
+        for term, centres in zip(law.terms, self.column_centres, strict=True):
             slopes: dict[int, Array] = {}
-            where = term.where
-            present = slice(None) if where is None else columns[where[0]] == where[1]
             for column, exponent in term.exponents.items():
-                k = names.index(exponent)
-                smallest = np.min(logs[column][present], initial=np.inf)
-                is_centred = term.coefficient not in uncentred and np.isfinite(smallest)
-                centre = float(smallest) if is_centred else 0.0
-                self.centres[j, k] += centre
-                slopes[k] = slopes.get(k, 0.0) + (centre - logs[column])
+                k = self.names.index(exponent)
+                slopes[k] = slopes.get(k, 0.0) + (centres[column] - logs[column])
             self.slopes.append(slopes)
+            where = term.where
             mask = term.sign if where is None else term.sign * (columns[where[0]] == where[1])
             self.masks.append(mask)
+
+    def at(self, columns: Columns) -> TermModel:
+        """See `Model`."""
+        out = copy.copy(self)
+        out._read(columns)
+        return out
 
     def subset(self, rows: NDArray[np.int64]) -> TermModel:
         """See `Model`."""
@@ -203,9 +223,12 @@ class BasisModel:
 
     def subset(self, rows: NDArray[np.int64]) -> BasisModel:
         """See `Model`."""
+        return self.at({name: values[rows] for name, values in self.columns.items()})
+
+    def at(self, columns: Columns) -> BasisModel:
+        """See `Model`."""
         out = copy.copy(self)
-        out.n_rows = len(rows)
-        out.columns = {name: values[rows] for name, values in self.columns.items()}
+        out.columns, out.n_rows = columns, len(next(iter(columns.values())))
         return out
 
     def _natural(self, theta: Array) -> Array:

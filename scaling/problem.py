@@ -88,6 +88,16 @@ class Problem:
         """The same problem on another table."""
         return self._changed(table=table)
 
+    def joined(self, new: dict[str, Array]) -> Problem:
+        """The problem with further rows of no weight, in the same coordinates.
+
+        Centred anew, a law would lie elsewhere for each set of rows, and badly for far ones.
+        """
+        table = self.table.joined(new)
+        out = self._changed(table=table)
+        object.__setattr__(out, "model", self.model.at(table.columns))
+        return out
+
     def _changed(
         self,
         *,

@@ -238,17 +238,13 @@ def _prediction_block(
     problem: Problem, best: Array, new: dict[str, Array], level: float, valley: Array
 ) -> tuple[Array, Array]:
     table, count = problem.table, len(next(iter(new.values())))
-    joined = problem.on(table.joined(new))
-    place = joined.model.internal(problem.model.printed(best[:, None]))
+    joined, place, on_data = problem.joined(new), best[:, None], problem.objective()
     n_rows = table.n_rows
     predicted, first, _ = joined.model.derivatives(place, slice(n_rows, None))
     centre = predicted[0]
     scale = centre if problem.loss.log else np.ones(count)
     gradient = np.stack([np.broadcast_to(part, (1, count))[0] for part in first]) / scale
-    on_data = problem.on(table)
-    spread = known_covariance(on_data, best, robust=False)
-    change = np.diag(_coordinate_change(problem, joined, best))
-    spread = change @ spread @ change.T
+    spread = known_covariance(problem, best, robust=False)
     unit = np.sqrt(np.maximum(np.einsum("kc,kl,lc->c", gradient, spread, gradient), 1e-18))
     offsets = np.concatenate([-PREDICTION_STRIDES[::-1], PREDICTION_STRIDES])
     fits = np.repeat(np.arange(count), len(offsets))
@@ -273,7 +269,7 @@ def _prediction_block(
     low, high = joined.box(len(fits))
     along = np.clip(joined.model.internal(valley), low[:, :1], high[:, :1])
     along_values = joined.model.value(along, slice(n_rows, None))
-    along_cost = _data_cost(problem, joined, along)
+    along_cost = on_data.value(along)
     with np.errstate(all="ignore"):
         near = along_values[:, fits]
         gap = np.log(near / goal) if problem.loss.log else near - goal
@@ -283,8 +279,8 @@ def _prediction_block(
     for starts in (np.repeat(place, len(fits), axis=1), along[:, nearest]):
         found = polish(objective, starts, low, high, sharpening=(8.0, 2.5, 1.0)).coordinates
         values.append(joined.model.value(found, slice(n_rows, None))[number, fits])
-        costs.append(_data_cost(problem, joined, found))
-    minimum = float(problem.objective().value(best[:, None])[0])
+        costs.append(on_data.value(found))
+    minimum = float(on_data.value(place)[0])
     rise = 0.5 * noise_scale(problem, best) * student(level, degrees_of_freedom(problem)) ** 2
     ends = [
         _ends(
@@ -295,18 +291,6 @@ def _prediction_block(
         for row in range(count)
     ]  # fmt: skip
     return np.array([end[0] for end in ends]), np.array([end[1] for end in ends])
-
-
-def _coordinate_change(problem: Problem, joined: Problem, best: Array) -> Array:
-    """Diagonal of the change of coordinates (the centring moves with the added rows)."""
-    here = problem.model.printed(best[:, None])
-    there = joined.model.internal(here)[:, 0]
-    return np.where(best != 0.0, there / np.where(best != 0.0, best, 1.0), 1.0)
-
-
-def _data_cost(problem: Problem, joined: Problem, found: Array) -> Array:
-    place = problem.model.internal(joined.model.printed(found))
-    return problem.objective().value(place)
 
 
 def _ends(

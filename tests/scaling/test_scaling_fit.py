@@ -319,3 +319,13 @@ def test_predictions_far_beyond_few_rows_are_as_wide_as_the_profile():
             low, high = np.minimum(low, at.min(0)), np.maximum(high, at.max(0))
     assert found["low"].to_numpy() == pytest.approx(low, rel=0.03)
     assert found["high"].to_numpy() == pytest.approx(high, rel=0.03)
+
+
+def test_a_prediction_does_not_depend_on_what_is_predicted_beside_it():
+    sizes = np.array([209e6, 419e6, 839e6, 1.68e9])
+    fit = fit_law(x=sizes, y=np.array([3.75, 3.55, 3.38, 3.24]))
+    asked = 209e6 * np.geomspace(1e-2, 1e8, 41)
+    together = fit.predict(asked)
+    for row in (8, 10, 12):
+        alone = fit.predict(asked[row : row + 1])
+        np.testing.assert_allclose(together.iloc[[row]], alone, rtol=1e-7)
