@@ -84,30 +84,15 @@ class Problem:
         """The same problem in coordinates in which parameter `name` can be held at a value."""
         return self._changed(uncentred=self.uncentred | {name})
 
-    def on(self, table: Table) -> Problem:
-        """The same problem on another table."""
-        return self._changed(table=table)
-
-    def joined(self, new: dict[str, Array]) -> Problem:
-        """The problem with further rows of no weight, in the same coordinates.
-
-        Centred anew, a law would lie elsewhere for each set of rows, and badly for far ones.
-        """
-        table = self.table.joined(new)
-        out = self._changed(table=table)
-        object.__setattr__(out, "model", self.model.at(table.columns))
-        return out
-
     def _changed(
         self,
         *,
-        table: Table | None = None,
         delta: float | None = None,
         uncentred: Collection[str] | None = None,
     ) -> Problem:
         return Problem(
             law=self.law,
-            table=self.table if table is None else table,
+            table=self.table,
             loss=self.loss,
             delta=self.delta if delta is None else delta,
             pinned=self.pinned,

@@ -238,9 +238,12 @@ def _prediction_block(
     problem: Problem, best: Array, new: dict[str, Array], level: float, valley: Array
 ) -> tuple[Array, Array]:
     table, count = problem.table, len(next(iter(new.values())))
-    joined, place, on_data = problem.joined(new), best[:, None], problem.objective()
-    n_rows = table.n_rows
-    predicted, first, _ = joined.model.derivatives(place, slice(n_rows, None))
+    place, on_data, n_rows = best[:, None], problem.objective(), table.n_rows
+    # Centred anew, a law would lie elsewhere for each set of rows, and badly for far ones.
+    model = problem.model.at(
+        {name: np.concatenate([values, new[name]]) for name, values in table.columns.items()}
+    )
+    predicted, first, _ = model.derivatives(place, slice(n_rows, None))
     centre = predicted[0]
     scale = centre if problem.loss.log else np.ones(count)
     gradient = np.stack([np.broadcast_to(part, (1, count))[0] for part in first]) / scale
@@ -264,11 +267,11 @@ def _prediction_block(
     target[number, n_rows + fits] = goal
     delta = np.concatenate([np.full(n_rows, problem.delta), np.full(count, np.inf)])
     objective = Objective(
-        model=joined.model, loss=problem.loss, delta=delta, target=target, weights=weights
+        model=model, loss=problem.loss, delta=delta, target=target, weights=weights
     )
-    low, high = joined.box(len(fits))
-    along = np.clip(joined.model.internal(valley), low[:, :1], high[:, :1])
-    along_values = joined.model.value(along, slice(n_rows, None))
+    low, high = problem.box(len(fits))
+    along = np.clip(problem.model.internal(valley), low[:, :1], high[:, :1])
+    along_values = model.value(along, slice(n_rows, None))
     along_cost = on_data.value(along)
     with np.errstate(all="ignore"):
         near = along_values[:, fits]
@@ -278,7 +281,7 @@ def _prediction_block(
     values, costs = [near[nearest, number]], [along_cost[nearest]]
     for starts in (np.repeat(place, len(fits), axis=1), along[:, nearest]):
         found = polish(objective, starts, low, high, sharpening=(8.0, 2.5, 1.0)).coordinates
-        values.append(joined.model.value(found, slice(n_rows, None))[number, fits])
+        values.append(model.value(found, slice(n_rows, None))[number, fits])
         costs.append(on_data.value(found))
     minimum = float(on_data.value(place)[0])
     rise = 0.5 * noise_scale(problem, best) * student(level, degrees_of_freedom(problem)) ** 2

@@ -57,18 +57,6 @@ class Table:
             excluded=self.excluded,
         )
 
-    def joined(self, new: dict[str, Array]) -> Table:
-        """The table with rows added at new sizes, of weight 0 and loss 1."""
-        count = len(next(iter(new.values())))
-        return Table(
-            columns={n: np.concatenate([v, new[n]]) for n, v in self.columns.items()},
-            y=np.concatenate([self.y, np.ones(count)]),
-            weights=np.concatenate([self.weights, np.zeros(count)]),
-            groups=None,
-            names=self.names,
-            y_name=self.y_name,
-        )
-
 
 def read_table(
     data: Any,
