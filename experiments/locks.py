@@ -21,13 +21,13 @@ import json
 import os
 import platform
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import psutil
@@ -240,7 +240,7 @@ class Locks:
     def _stands_still(self, link: _Link) -> bool:
         """Tell whether a count of heartbeats has not changed for as long as patience lasts."""
         name = link.owner.beats if link.owner else link.token
-        count, now = self._beats_of(name), time.monotonic()
+        count, now = self._beats_of(name), monotonic()
         before, since = self._observed.get(name, (None, now))
         # A count that has gone was taken away with another lock of the same owner.
         if name not in self._observed or (count is not None and count != before):
@@ -279,7 +279,7 @@ class _Heart:
 
     def _run(self) -> None:
         while True:
-            time.sleep(BEAT_SECONDS)
+            sleep(BEAT_SECONDS)
             with self._guard:
                 self._beaten_for = {locks for locks in self._beaten_for if not locks.is_idle}
                 if not self._beaten_for:

@@ -125,7 +125,7 @@ class Story:
 def _source_files() -> list[Path]:
     """List the files whose change can change a figure, a claim or the report."""
     house = Path(__file__).parent.parent
-    folders = ("scaling", "graphsim", "experiments", "paper_figs")
+    folders = ("scaling", "graphsim", "models", "experiments", "paper_figs")
     return sorted(
         path
         for folder in folders

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Sequence
+from time import sleep
 
 from experiments.executors import Executor
 from experiments.executors.threads import ThreadExecutor
@@ -129,7 +129,7 @@ def _wait_for_any(held: list[RunSpec], store: RunStore, report: Report) -> None:
     whose = f"process {owner.pid} on {owner.host}" if owner else "another sweep"
     report(RunEvent(kind="said", text=f"waiting for {len(held)} runs of {whose}"))
     while True:
-        time.sleep(POLL_SECONDS)
+        sleep(POLL_SECONDS)
         # The workers of the next round may be new, and know nothing of who died on other machines.
         if any(store.is_done(spec) or _is_free(spec, store) for spec in held):
             return

@@ -7,9 +7,11 @@ downloaded once, by `pooch`, and checked by sha256. None is part of this project
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -243,6 +245,7 @@ def load_dataset(name: str, *, folder: str | Path | None = None) -> pd.DataFrame
     Raises:
         ValueError: unknown name, or a file whose sha256 is not the recorded one.
         FileNotFoundError: the table is not in the folder and has no download.
+        OSError: its public home is out of reach.
     """
     if name not in DATASETS:
         allowed = ", ".join(repr(known) for known in DATASETS)
@@ -282,12 +285,23 @@ def _download(table: Dataset) -> Path:
             f"{table.name!r} was taken from {table.origin}, where it is not a plain table; "
             f"put it at {table.path} below the folder that DATAWALL_DATA names"
         )
+    found = _fetched(table.url, table.sha256, f"{table.name}{Path(table.path).suffix}")
+    if isinstance(found, OSError):
+        raise found
+    return found
+
+
+@cache
+def _fetched(url: str, sha256: str, name: str) -> Path | OSError:
+    """Download a file once; a home out of reach is tried once in a process, and silently."""
     import pooch
 
-    file = pooch.retrieve(
-        table.url,
-        known_hash=f"sha256:{table.sha256}",
-        fname=f"{table.name}{Path(table.path).suffix}",
-        path=pooch.os_cache("datawall"),
-    )
-    return Path(file)
+    pooch.get_logger().setLevel(logging.WARNING)
+    try:
+        return Path(
+            pooch.retrieve(
+                url, known_hash=f"sha256:{sha256}", fname=name, path=pooch.os_cache("datawall")
+            )
+        )
+    except OSError as error:
+        return error

@@ -5,7 +5,15 @@ import os
 import shutil
 import tempfile
 
+import pytest
+
+# Before anything imports jax: it reads these when it is imported, and the processes that tests
+# start inherit them, so that all compile alike and their losses can be compared to the last bit.
+# Programs of tests run for milliseconds, so they are compiled quickly; see `optimized`.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 from models.devices import configure_host_devices
+from tests.data import summary_of
 
 # The processes that pytest-xdist starts inherit the cache: what one has read or compiled is
 # there for all.
@@ -17,7 +25,22 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 configure_host_devices(2)
 
 
-def pytest_configure(config):
-    """Compile quickly, where nothing is timed: programs of tests run for milliseconds."""
-    if config.option.markexpr != "benchmark":
-        os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+@pytest.fixture(scope="module")
+def optimized():
+    """Compile well, here and in processes that are started: for programs that run for minutes."""
+    import jax
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+        before = jax.config.jax_disable_most_optimizations
+        jax.config.update("jax_disable_most_optimizations", False)
+        yield
+        jax.config.update("jax_disable_most_optimizations", before)
+        jax.clear_caches()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what data is absent and where it comes from, in a line."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if line := summary_of(str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(line)

@@ -23,15 +23,25 @@ import psutil
 HOUSE = Path(__file__).parent.parent
 
 
+def holding(path: Path, *, n_free: int = 0) -> dict[str, str]:
+    """Return the environment in which runs are held while a file exists, see `tests/hold`."""
+    folders = [str(HOUSE / "tests" / "hold"), str(HOUSE), os.environ.get("PYTHONPATH", "")]
+    return {
+        "PYTHONPATH": os.pathsep.join(folders),
+        "DATAWALL_TEST_HOLD": str(path),
+        "DATAWALL_TEST_HOLD_AFTER": str(n_free),
+    }
+
+
 @dataclass(kw_only=True)
 class Plan:
-    """A sweep: every width with every seed."""
+    """A sweep: every width with every seed; each run has at least five segments."""
 
     executor: str
     runs: str
     world: str = "tiny"
     widths: tuple[int, ...] = (8,)
-    n_epochs: int = 48
+    n_epochs: int = 80
     n_seeds: int = 6
     keep_every: float = 0.2
     scheduler: str | None = None
@@ -71,17 +81,21 @@ class Victim:
 
     plan: Plan
     process: subprocess.Popen
+    hold: Path
     interrupted: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def start(cls, plan: Plan, **options) -> Victim:
+        """Start a sweep whose runs are held where some of their steps are done."""
         command = [sys.executable, __file__, json.dumps(asdict(plan))]
-        environment = {**os.environ, "PYTHONPATH": str(HOUSE)}
+        hold = Path(plan.runs) / f"hold-{plan.executor}"
+        hold.touch()
+        environment = {**os.environ, **holding(hold)}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         process = subprocess.Popen(
             command, env=environment, start_new_session=True, text=True, **pipes
         )
-        return cls(plan=plan, process=process)
+        return cls(plan=plan, process=process, hold=hold)
 
     @property
     def root(self) -> Path:
@@ -111,15 +125,13 @@ class Victim:
                 continue
         return {pid for pid in found if not _is_zombie(pid)}
 
-    def wait_until(self, ready, seconds: float = 120.0) -> bool:
-        """Wait for a condition; False when the sweep ended first."""
+    def wait_until(self, ready, seconds: float = 300.0) -> None:
+        """Wait for a condition, which must come before the sweep's end."""
         deadline = time.monotonic() + seconds
-        while self.process.poll() is None:
-            if ready():
-                return True
+        while not ready():
+            assert self.process.poll() is None, "the sweep has ended"
             assert time.monotonic() < deadline, "the sweep does not get on"
             time.sleep(0.02)
-        return False
 
     def is_training(self) -> bool:
         """Whether a run that is held has some steps behind it and some before it."""
@@ -168,7 +180,7 @@ class Victim:
         held = set(self.owners())
         os.killpg(self.process.pid, signal.SIGINT)
         os.killpg(self.process.pid, signal.SIGCONT)
-        said = self.process.communicate(timeout=120)[1]
+        said = self.process.communicate(timeout=300)[1]
         self._has_ended()
         return self.process.returncode, said, held
 
@@ -179,6 +191,10 @@ class Victim:
         self.interrupted.update(
             folder.name for folder in begun if not (folder / "result.json").exists()
         )
+
+    def let_go(self) -> None:
+        """Hold its runs no longer."""
+        self.hold.unlink()
 
     def finish(self) -> int:
         """Let it end; return how many runs it trained."""

@@ -1,8 +1,10 @@
 """Imports run downwards only, and nothing heavy is loaded before it is needed."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,8 @@ MAY_IMPORT = {
 }
 
 
-def imported_packages(path: Path, *, top_level_only: bool = False) -> set[str]:
+def names_imported(path: Path, *, top_level_only: bool = False) -> set[str]:
+    """Return the packages that a module imports, by the first part of their names."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = tree.body if top_level_only else ast.walk(tree)
     found: set[str] = set()
@@ -26,7 +29,11 @@ def imported_packages(path: Path, *, top_level_only: bool = False) -> set[str]:
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module.split(".")[0])
-    return found & MAY_IMPORT.keys()
+    return found
+
+
+def imported_packages(path: Path, *, top_level_only: bool = False) -> set[str]:
+    return names_imported(path, top_level_only=top_level_only) & MAY_IMPORT.keys()
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
@@ -38,6 +45,23 @@ def test_packages_import_only_what_lies_below(package):
 def test_experiments_import_figures_only_inside_functions():
     for path in (HOUSE / "experiments").rglob("*.py"):
         assert "paper_figs" not in imported_packages(path, top_level_only=True), path
+
+
+DISTRIBUTIONS = {"faiss": "faiss-cpu", "orbax": "orbax-checkpoint", "sklearn": "scikit-learn"}
+"""Of packages that are installed under another name than they are imported by."""
+
+
+def test_what_is_imported_is_declared():
+    project = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    needs = [*project["dependencies"]]
+    needs += [need for name in extras.keys() - {"test", "docs", "bench"} for need in extras[name]]
+    declared = {re.match(r"[\w-]+", need)[0].lower() for need in needs}
+    for package in MAY_IMPORT:
+        for path in (HOUSE / package).rglob("*.py"):
+            imported = names_imported(path) - MAY_IMPORT.keys() - sys.stdlib_module_names
+            wanted = {DISTRIBUTIONS.get(name, name.replace("_", "-").lower()) for name in imported}
+            assert wanted <= declared, path
 
 
 def loaded_after(code: str) -> set[str]:

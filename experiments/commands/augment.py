@@ -57,9 +57,9 @@ class _Asking(ABC):
     tokens: int = 1024
     """Most tokens of a written text."""
     temperature: float = 1.0
-    """Of the sampling."""
+    """Sampling temperature of the model."""
     seed: int = 0
-    """Draws what is drawn."""
+    """Random seed for sampling pairs, triples and texts."""
     dry_run: bool = False
     """Only say how many calls and tokens it would take."""
     price_prompt: float | None = None

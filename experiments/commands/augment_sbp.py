@@ -84,7 +84,7 @@ class Sbp:
     samples: int | None = None
     """Texts to sample (default: as many as there are documents)."""
     temperature: float = 1.0
-    """Of the sampling."""
+    """Sampling temperature of the model."""
     seed: int = 0
     """Draws weights, orders and texts."""
     anyway: bool = False

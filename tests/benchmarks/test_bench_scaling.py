@@ -26,8 +26,9 @@ from scaling import (
     joint_limit,
     load_dataset,
 )
-from scaling.datasets import DATASETS, data_folder
+from scaling.datasets import DATASETS
 from scaling.forecast import evaluate_law, fit_window
+from tests.data import needed
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(7200)]
 
@@ -40,8 +41,7 @@ def report(what: str, goal: str, measured: str) -> None:
 
 
 def table(name: str) -> pd.DataFrame:
-    if not (data_folder() / DATASETS[name].path).is_file():
-        pytest.skip(f"published table {name!r} is not here: set DATAWALL_DATA")
+    needed(DATASETS[name].path)
     return load_dataset(name)
 
 

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from experiments import locks
 from experiments.spec import DataConfig, RunSpec
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.job_list import Finished, Job, Segment
@@ -69,3 +70,23 @@ def some_params():
 @pytest.fixture(scope="session")
 def sample() -> SampleRuns:
     return SampleRuns()
+
+
+class Clock:
+    """The monotonic clock by which locks judge others' heartbeats; it moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def run_out_of_patience(self) -> None:
+        self.advance(locks.PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(locks, "monotonic", lambda: clock.seconds)
+    return clock

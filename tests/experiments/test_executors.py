@@ -16,7 +16,7 @@ from experiments.sweep import SweepError, run_sweep
 from experiments.worlds import get_world
 from models.config import TrainConfig
 from models.devices import available_cores
-from tests.sweep_faults import contents
+from tests.sweep_faults import contents, holding
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,18 @@ def lab(tmp_path_factory):
     return Lab(get_world("tiny"), RunStore(tmp_path_factory.mktemp("runs")))
 
 
+@pytest.fixture(scope="module")
+def hold(tmp_path_factory):
+    """A file that holds the runs of all workers while it exists, see `tests/hold`."""
+    path = tmp_path_factory.mktemp("hold") / "hold"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in holding(path).items():
+            patch.setenv(name, value)
+        yield path
+
+
 @pytest.fixture(scope="module", params=["local", "dask"])
-def executor(request):
+def executor(request, hold):
     with open_executor(request.param, workers=2) as executor:
         yield executor
 
@@ -62,19 +72,21 @@ def test_what_a_worker_cannot_write_stops_the_sweep(executor, lab, tmp_path):
 
 
 def test_workers_go_on_after_an_interrupt_of_the_one_who_hands_out(
-    executor, lab, tmp_path, monkeypatch
+    executor, hold, lab, tmp_path, monkeypatch
 ):
     """An error that breaks in anywhere has the workers keep their states."""
     store = RunStore(tmp_path)
-    specs = [spec_of(lab, n_epochs=64, seed=seed) for seed in range(2)]
+    specs = [spec_of(lab, n_epochs=80, seed=seed) for seed in range(2)]
 
     def interrupt(progress, event):
         if event.kind == "advanced":
             raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep_progress.SweepProgress, "on_event", interrupt)
+    hold.touch()
     with pytest.raises(KeyboardInterrupt):
         run_sweep(specs, store, executor=executor)
+    hold.unlink()
     monkeypatch.undo()
     assert [path.parent.name for path in store.root.glob("*/checkpoint")]
     assert not list(store.root.glob("*/lock*"))

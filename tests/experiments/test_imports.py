@@ -11,7 +11,8 @@ import pytest
 from experiments.cli import main
 from experiments.store import RunStore
 from scaling import fit_law, load_dataset
-from scaling.datasets import DATASETS, data_folder
+from scaling.datasets import DATASETS
+from tests.data import needed
 
 COLUMNS = {"validation_loss": "val/loss", "n_params": "params"}
 
@@ -142,9 +143,7 @@ def test_tables_made_by_the_script_of_wandbs_manual(store, tmp_path):
 
 def test_a_published_export_of_wandb_gives_the_published_fit(store):
     """Gemstones (McLeish et al. 2025), whose run tables are exports of wandb."""
-    path = data_folder() / DATASETS["gemstones_hot"].path
-    if not path.is_file():
-        pytest.skip("the table of Gemstones is not here: set DATAWALL_DATA")
+    path = needed(DATASETS["gemstones_hot"].path)
     frame = store.import_runs(
         path,
         {

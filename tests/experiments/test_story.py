@@ -4,7 +4,6 @@ import base64
 import json
 import re
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,17 +28,8 @@ def runs_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_well():
-    """Here programs run for minutes, and what optimising them costs pays."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
-    jax.clear_caches()
-
-
 @pytest.fixture(scope="module")
-def lab(runs_folder, compile_well):
+def lab(runs_folder, optimized):
     return open_lab("tiny", corpus=None, runs=runs_folder)
 
 

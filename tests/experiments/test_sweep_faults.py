@@ -22,7 +22,7 @@ from experiments.store import RunStore
 from experiments.sweep import run_sweep
 from experiments.worker import train_runs
 from models.data_home import CorpusError
-from tests.sweep_faults import HOUSE, Plan, Victim, contents, repeated
+from tests.sweep_faults import Plan, Victim, contents, holding, repeated
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +60,16 @@ def n_done(store, specs):
 def test_killed_workers_and_ctrl_c_lose_and_repeat_nothing(executor, n_kills, start, undisturbed):
     (specs, expected), chance = undisturbed, random.Random(executor)
     victim = start(executor)
-    assert victim.wait_until(victim.is_training)
+    victim.wait_until(victim.is_training)
     for _ in range(n_kills):
         killed = victim.kill_a_worker(chance)
         assert killed
-        assert victim.wait_until(lambda killed=killed: killed & set(victim.owners()))
+        victim.wait_until(lambda killed=killed: killed & set(victim.owners()))
     status, said, held = victim.interrupt()
     store = RunStore(victim.root)
-    if status == 0:  # on a busy machine a sweep may end while the kills are awaited
-        assert n_done(store, specs) == len(specs)
-    else:
-        assert said.splitlines()[-1].startswith("KeyboardInterrupt"), said
+    assert status != 0
+    assert said.splitlines()[-1].startswith("KeyboardInterrupt"), said
+    assert held
 
     unfinished = [spec for spec in specs if not store.is_done(spec)]
     assert not any(store.owner(spec) for spec in specs)
@@ -87,24 +86,38 @@ def test_a_sweep_killed_beside_another_has_its_runs_taken_over(start, undisturbe
     """kill -9 of the sweep's own process, whose clock has run backwards."""
     specs, expected = undisturbed
     first = start("local", clock_runs_backwards=True)
-    assert first.wait_until(first.is_training)
+    first.wait_until(first.is_training)
     first.freeze()
     held = first.owners()
-    second = start("threads")
-    assert second.wait_until(second.is_training)
-    assert not held.keys() & second.owners().keys()
+    second, store = start("threads"), RunStore(first.root)
+    second.let_go()
+    second.wait_until(lambda: n_done(store, specs) == len(specs) - len(held))
+    assert not any(store.is_done(spec) for spec in specs if spec.run_id in held)
     first.kill(all_at_once=False)
-    store = RunStore(first.root)
-    n_left = len(specs) - n_done(store, specs)
-    assert n_left <= second.finish() < len(specs)
+    assert second.finish() == len(specs)
     assert contents(store, specs) == expected
     assert not repeated(store, specs, Counter(list(held)))
 
 
+class Racer(RunStore):
+    """A store whose sweep goes on with its first run when the other sweep has one too."""
+
+    def __init__(self, root, start):
+        super().__init__(root)
+        self.start, self.is_first = start, threading.Lock()
+
+    def claim(self, spec):
+        lock = super().claim(spec)
+        if self.is_first.acquire(blocking=False):
+            self.start.wait(timeout=300)
+        return lock
+
+
 def test_of_two_sweeps_racing_each_run_is_trained_by_one(tmp_path, undisturbed):
     specs, expected = undisturbed
+    start = threading.Barrier(2)
     with ThreadPoolExecutor(2) as racers:
-        counts = list(racers.map(lambda _: run_sweep(specs, RunStore(tmp_path)), range(2)))
+        counts = list(racers.map(lambda _: run_sweep(specs, Racer(tmp_path, start)), range(2)))
     assert sum(counts) == len(specs)
     assert min(counts) > 0
     assert contents(RunStore(tmp_path), specs) == expected
@@ -113,15 +126,16 @@ def test_of_two_sweeps_racing_each_run_is_trained_by_one(tmp_path, undisturbed):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """A scheduler and one worker, as started by hand; the scheduler's process and address."""
+    """A scheduler and one worker that is held in its second run, as started by hand."""
     file = tmp_path / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     dask = [sys.executable, "-m", "dask"]
     shared = ["--scheduler-file", str(file), "--no-dashboard"]
     scheduler = subprocess.Popen([*dask, "scheduler", "--port", "0", *shared], **quiet)
+    (hold := tmp_path / "hold").touch()
     worker = subprocess.Popen(
         [*dask, "worker", "--nthreads", "1", "--no-nanny", *shared],
-        env={**os.environ, "PYTHONPATH": str(HOUSE)},
+        env={**os.environ, **holding(hold, n_free=1)},
         **quiet,
     )
     while not file.exists():
@@ -142,9 +156,9 @@ def test_a_lost_scheduler_is_a_clear_error_and_the_rest_resumes(cluster, tmp_pat
     with DaskExecutor(address) as executor, pytest.raises(SchedulerLost, match=said):
         run_sweep(specs, store, executor=executor)
     killer.join()
-    worker.wait(timeout=60)  # which keeps the state of its run before it leaves
+    worker.wait(timeout=300)  # which keeps the state of its run before it leaves
     left = [spec for spec in specs if not store.is_done(spec)]
-    assert 0 < len(left) < len(specs)
+    assert len(left) == len(specs) - 1
     assert run_sweep(specs, store) == len(left)
     assert contents(store, specs) == expected
     assert not repeated(store, specs, Counter(spec.run_id for spec in left))
@@ -169,15 +183,20 @@ def test_no_scheduler_at_an_address_is_said(monkeypatch):
         DaskExecutor("tcp://127.0.0.1:9")
 
 
-def interrupt_when_kept(store, specs, **options):
-    """Train until the first state is kept; return the run that it is of."""
+class Photographed(RunStore):
+    """A store of which a copy is made when a run's first state is kept: as a power cut leaves it.
 
-    def should_stop():
-        return any((store.folder(spec) / "checkpoint").is_dir() for spec in specs)
+    Locks are left out: their owner, this process, lives on.
+    """
 
-    with pytest.raises(KeyboardInterrupt):
-        train_runs(specs, store, print, should_stop=should_stop, keep_every=0.0, **options)
-    return [spec for spec in specs if (store.folder(spec) / "checkpoint").is_dir()]
+    def __init__(self, root, copy):
+        super().__init__(root)
+        self.copy = copy
+
+    def keep_state(self, spec, state):
+        super().keep_state(spec, state)
+        if not self.copy.exists():
+            shutil.copytree(self.root, self.copy, ignore=shutil.ignore_patterns("lock*", ".*"))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "deleted"])
@@ -185,17 +204,18 @@ def test_a_damaged_checkpoint_starts_its_run_again_and_says_so(
     damage, tmp_path, undisturbed, caplog
 ):
     specs, expected = undisturbed
-    store = RunStore(tmp_path)
-    victim, *_ = interrupt_when_kept(store, specs)
+    victim, store = specs[0], RunStore(tmp_path / "copy")
+    train_runs([victim], Photographed(tmp_path / "runs", store.root), print, keep_every=0.0)
     checkpoint = store.folder(victim) / "checkpoint"
     if damage == "deleted":
         shutil.rmtree(checkpoint)
     for path in checkpoint.rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    run_sweep(specs, store)
+    assert not store.is_done(victim)
+    run_sweep(specs[:2], store)
     assert f"run {victim.run_id} starts afresh" in caplog.text
-    assert contents(store, specs) == expected
+    assert contents(store, specs[:2]) == expected[:2]
 
 
 def test_a_truncated_result_is_no_result(tmp_path, undisturbed):

@@ -1,9 +1,5 @@
 """A sweep that waits for the runs of another."""
 
-import threading
-
-import pytest
-
 from experiments import locks, sweep
 from experiments.locks import RunLocked
 from experiments.store import RunStore
@@ -30,13 +26,10 @@ class NewWorkers:
             return "held"
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.3)
-    monkeypatch.setattr(sweep, "POLL_SECONDS", 0.05)
-
-
-def test_a_run_whose_owner_died_on_another_machine_is_trained_here(tmp_path, sample, monkeypatch):
+def test_a_run_whose_owner_died_on_another_machine_is_trained_here(
+    tmp_path, sample, monkeypatch, clock
+):
+    monkeypatch.setattr(sweep, "sleep", clock.advance)
     store, spec = RunStore(tmp_path), sample.spec()
     with monkeypatch.context() as patch:
         patch.setattr(locks, "this_machine", lambda: "elsewhere")
@@ -48,15 +41,15 @@ def test_a_run_whose_owner_died_on_another_machine_is_trained_here(tmp_path, sam
     assert not dead.still_held()
 
 
-def test_a_run_that_another_sweep_finishes_is_not_trained_again(tmp_path, sample):
+def test_a_run_that_another_sweep_finishes_is_not_trained_again(tmp_path, sample, monkeypatch):
     store, spec, other = RunStore(tmp_path), sample.spec(), RunStore(tmp_path)
     lock = other.claim(spec)
 
-    def finish():
+    def finish(seconds):
         sample.train(other, spec)
         lock.release()
 
-    threading.Timer(0.5, finish).start()
+    monkeypatch.setattr(sweep, "sleep", finish)
     workers = NewWorkers(sample)
     assert sweep.run_sweep([spec], store, executor=workers, title="second") == 0
     assert store.is_done(spec)

@@ -9,7 +9,7 @@ from paper_figs import (
     fig19_entigraph_law,
     fig20_qa_accuracy,
 )
-from scaling.datasets import data_folder
+from tests.data import needed
 
 matplotlib.use("Agg")
 
@@ -57,8 +57,7 @@ def test_missing_points_are_asked_for_by_name(monkeypatch, tmp_path):
 
 def test_plateau_is_not_identified_once_slow_rates_are_allowed(monkeypatch):
     """Reference: the interval at 3x holds the published 64.5; at 10x it reaches the bound."""
-    if not (data_folder() / "published" / "entigraph_points.csv").is_file():
-        pytest.skip("the published points are not in the data folder; set DATAWALL_DATA")
+    needed("published/entigraph_points.csv")
     monkeypatch.setattr(fig20_qa_accuracy, "CAPS", (3, 10))
     frame = drawn(fig20_qa_accuracy)
     plateaus = frame[frame["panel"] == "plateau"].set_index("x")

@@ -6,10 +6,11 @@ import pytest
 
 from models.choice_formats import read_choices
 from models.choices import ChoiceItem, evaluate_choices
-from models.data_home import CorpusError, data_home
+from models.data_home import CorpusError
 from models.eval_files import EvalFileError
 from models.lambada import evaluate_lambada, read_lambada
 from models.language_model import Predictor
+from tests.data import needed
 
 SETS = {
     "ai2_arc-ARC-Challenge": (299, 4),
@@ -127,10 +128,7 @@ def test_files_that_hold_nothing_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_validation_sets_are_read_whole(name):
-    file = data_home() / "evals" / "multiple_choice" / f"{name}.validation.jsonl"
-    if not file.is_file():
-        pytest.skip(f"{file} is not there: set DATAWALL_DATA")
-    items = read_choices(file)
+    items = read_choices(needed(f"evals/multiple_choice/{name}.validation.jsonl"))
     n_items, n_options = SETS[name]
     assert len(items) == n_items
     assert np.bincount([len(item.continuations) for item in items]).argmax() == n_options

@@ -29,6 +29,7 @@ from models.corpora import (
     load_corpus,
     split_documents,
 )
+from tests.data import needed
 
 TEXT = "Ein Text.\n\nZweiter Absatz: naïve café, 東京.\n"
 
@@ -430,9 +431,7 @@ def test_data_set_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_novels_are_the_recorded_ones() -> None:
-    archive = data_home.data_home() / "text/english_novels/english_novels_98.tar.xz"
-    if not archive.is_file():
-        pytest.skip(f"no novels at {archive}; set DATAWALL_DATA")
+    needed("text/english_novels/english_novels_98.tar.xz")
     corpus = load_corpus("novels")
     assert corpus.n_documents == 98
     assert corpus.n_bytes == 76_186_756  # the collection's own index, two novels left out

@@ -4,11 +4,11 @@ import tarfile
 import numpy as np
 import pytest
 
-from models.data_home import data_home
 from models.estimates import clustered_mean, proportion
 from models.eval_files import EvalFileError
 from models.minimal_pairs import MinimalPair, evaluate_minimal_pairs, read_minimal_pairs
 from models.perplexity import evaluate_texts
+from tests.data import needed
 
 PAIRS = [
     MinimalPair(good=good, bad=bad, paradigm=paradigm)
@@ -87,9 +87,6 @@ def test_pairs_are_read_from_an_archive(tmp_path):
 
 
 def test_blimp_is_read_whole():
-    folder = data_home() / "evals" / "blimp"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there: set DATAWALL_DATA")
-    pairs = read_minimal_pairs(folder)
+    pairs = read_minimal_pairs(needed("evals/blimp"))
     assert len(pairs) == 67_000  # 67 paradigms of 1,000 pairs (Warstadt et al. 2020)
     assert len({pair.paradigm for pair in pairs}) == 67

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from scaling import DATASETS, LAWS, load_dataset
-from scaling.datasets import data_folder
 from scaling.models import build_model
+from tests.data import needed
 
 TRUTHS = {
     "power": {"E": 1.9, "A": 300.0, "alpha": 0.4},
@@ -85,9 +85,7 @@ def published():
     """Dataset name -> its table; skips with the reason where it is not to be had."""
 
     def load(name: str) -> pd.DataFrame:
-        folder = data_folder()
-        if not (folder / DATASETS[name].path).is_file():
-            pytest.skip(f"{DATASETS[name].path} is not in {folder.name}/: set DATAWALL_DATA")
+        needed(DATASETS[name].path)
         return load_dataset(name)
 
     return load

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ Fault = Callable[["Handler", str], bool]
 
 class Handler(BaseHTTPRequestHandler):
     server: ChatServer
+    is_counted = False
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -25,9 +25,9 @@ class Handler(BaseHTTPRequestHandler):
             server.calls[prompt] += 1
             server.bodies.append(body)
             server.n_now += 1
+            self.is_counted = True
             server.most_at_once = max(server.most_at_once, server.n_now)
         try:
-            time.sleep(server.seconds)
             if self.path != "/v1/chat/completions":
                 self.reply(404, {"error": {"message": f"no such path {self.path}"}})
             elif self.headers["Authorization"] != f"Bearer {server.key}":
@@ -35,8 +35,13 @@ class Handler(BaseHTTPRequestHandler):
             elif not server.fault(self, prompt):
                 self.complete(server.answer(prompt))
         finally:
-            with server.lock:
-                server.n_now -= 1
+            self.leave()
+
+    def leave(self) -> None:
+        """Count the request as answered, once: the client may ask again as soon as it reads."""
+        with self.server.lock:
+            self.server.n_now -= self.is_counted
+            self.is_counted = False
 
     def complete(self, text: str | None, *, finish: str = "stop", refusal: str | None = None):
         message = {"role": "assistant", "content": text, "refusal": refusal}
@@ -48,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         })  # fmt: skip
 
     def reply(self, status: int, values: dict, *, headers: dict | None = None, cut: int = 0):
+        self.leave()
         data = json.dumps(values).encode()
         data = data[: len(data) - cut]
         self.send_response(status)
@@ -69,7 +75,6 @@ class ChatServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.key = "none"
-        self.seconds = 0.0
         self.calls: Counter[str] = Counter()
         self.bodies: list[dict] = []
         self.n_now = self.most_at_once = 0

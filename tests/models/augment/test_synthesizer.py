@@ -132,15 +132,19 @@ def test_the_prototype_model_sums_over_prototypes(learned):
     own = np.arange(12).reshape(3, N_CONCEPTS).T
     near = prototype_scores(editor, prototypes, texts, own)
     far = prototype_scores(editor, prototypes, texts, np.roll(own, 1, axis=0))
-    # A part of the sum bounds it; the concept's own prototypes are nearly all of it.
-    assert (near.log_probs <= whole.log_probs).all()
+    # A part of the sum bounds it, but for float32's rounding of sums over 5 tokens; the concept's
+    # own prototypes are nearly all of it.
+    rounding = 1e-5
+    assert (near.log_probs <= whole.log_probs + rounding).all()
     assert far.loss > near.loss + 0.1
     assert near.loss < whole.loss + 0.1
     assert whole.n_tokens.tolist() == [5] * 4
     np.testing.assert_allclose(whole.posterior.sum(axis=1), 1)
     assert (whole.effective_prototypes < 8).all()
     ragged = np.where(np.arange(3) < 2, own, -1)
-    assert (prototype_scores(editor, prototypes, texts, ragged).log_probs < near.log_probs).all()
+    fewer = prototype_scores(editor, prototypes, texts, ragged)
+    assert (fewer.log_probs <= near.log_probs + rounding).all()
+    assert fewer.loss > near.loss
     with pytest.raises(ValueError, match="text 2 has no neighbour"):
         prototype_scores(editor, prototypes, texts, np.where(np.arange(4)[:, None] == 2, -1, own))
     with pytest.raises(ValueError, match="text 0 of 9 tokens does not fit the context 13"):
