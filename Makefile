@@ -9,7 +9,7 @@ EXTRA_LOCKS ?=
 # Where this is set, each of the many processes that start would compile every module anew: 7 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce test check pytest benchmark docs lock clean
+.PHONY: reproduce test test-long check pytest benchmark docs lock clean
 
 reproduce: .venv/installed
 	$(BIN)/datawall reproduce --world $(WORLD)
@@ -18,8 +18,13 @@ test: .venv/installed  # types are checked on one core meanwhile
 	$(MAKE) --jobs 2 check pytest
 
 # Most of the tests' time goes into compiling, which a process does on one core.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 pytest: .venv/installed
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest $(PARALLEL)
+
+test-long: .venv/installed  # whole worlds, killed sweeps, clusters, notebooks
+	$(BIN)/pytest $(PARALLEL) -m long
 
 check: .venv/installed
 	$(BIN)/ruff check .

@@ -96,7 +96,17 @@ def parse(arguments):
     return cli._parse(arguments)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+TRAINING = ("README.md", "docs/command-line.md", "docs/howto/")
+"""Pages whose programs train: their tests are long."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=name, marks=[pytest.mark.long] if name.startswith(TRAINING) else [])
+        for page, name in zip(PAGES, NAMES, strict=True)
+    ],
+)
 def test_the_programs_of_a_page_run_and_print_what_it_says(page, workplace, capsys):
     names = {"__name__": "__main__"}
     if page.name == "README.md":

@@ -8,9 +8,11 @@ import pytest
 
 from experiments import locks
 from experiments.spec import DataConfig, RunSpec
+from models import job_list
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.job_list import Finished, Job, Segment
 from models.train import init_params
+from tests.hold.sitecustomize import Hold
 
 
 class SampleRuns:
@@ -90,3 +92,16 @@ def clock(monkeypatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(locks, "monotonic", lambda: clock.seconds)
     return clock
+
+
+@pytest.fixture
+def hold(tmp_path, monkeypatch):
+    """A file: while it exists, runs of this process wait before their second segment to be stopped.
+
+    As in processes that are started with `tests/hold`.
+    """
+    path = tmp_path / "hold"
+    for name in ("train_segment", "interrupt_sets"):
+        monkeypatch.setattr(job_list, name, getattr(job_list, name))  # as they shall be again
+    Hold(path, n_free=0).patch(job_list)
+    return path

@@ -34,6 +34,7 @@ def lines(out):
     return (out / "texts.jsonl").read_text(encoding="utf-8").splitlines()
 
 
+@pytest.mark.long
 def test_texts_are_sampled_judged_and_gone_on_with(texts, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("DATAWALL_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"

@@ -301,6 +301,7 @@ def trained(lab):
     return run_recipes(lab, ["calibration"])["calibration"]
 
 
+@pytest.mark.long
 def test_models_lie_above_what_is_known_and_ensembles_nearer(trained):
     entropy = trained.sources.set_index(["kind", "source"])["window_entropy"]
     of = pd.MultiIndex.from_frame(trained.singles[["kind", "source"]])
@@ -311,6 +312,7 @@ def test_models_lie_above_what_is_known_and_ensembles_nearer(trained):
     assert many.sort_values("n_members")["excess"].is_monotonic_decreasing
 
 
+@pytest.mark.long
 def test_a_second_run_trains_nothing_and_says_the_same(trained, lab):
     again = open_lab("tiny", corpus=None, runs=lab.store.root.parent)
     found = run_recipes(again, ["calibration"])["calibration"]
@@ -319,6 +321,7 @@ def test_a_second_run_trains_nothing_and_says_the_same(trained, lab):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(trained, name))
 
 
+@pytest.mark.long
 def test_the_figure_draws_a_real_run_and_the_claim_judges_it(trained):
     figure, frame = figN1_calibration.draw(story_of(trained))
     assert set(frame["what"]) == {"loss", "data law", "ladder", "limit"}

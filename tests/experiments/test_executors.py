@@ -48,6 +48,7 @@ def spec_of(lab, *, width=8, n_epochs=2, seed=0, n_unique_tokens=None) -> RunSpe
     return spec
 
 
+@pytest.mark.long
 def test_workers_leave_the_same_store_as_threads(executor, lab, tmp_path, capsys):
     good = [spec_of(lab, seed=seed) for seed in range(3)]
     wild = dataclasses.replace(
@@ -65,12 +66,14 @@ def test_workers_leave_the_same_store_as_threads(executor, lab, tmp_path, capsys
     assert run_sweep([*good, wild], workers, executor=executor) == 0
 
 
+@pytest.mark.long
 def test_what_a_worker_cannot_write_stops_the_sweep(executor, lab, tmp_path):
     (tmp_path / "runs").write_text("in the way")
     with pytest.raises(StoreError, match="is not a folder of runs"):
         run_sweep([spec_of(lab)], RunStore(tmp_path / "runs"), executor=executor)
 
 
+@pytest.mark.long
 def test_workers_go_on_after_an_interrupt_of_the_one_who_hands_out(
     executor, hold, lab, tmp_path, monkeypatch
 ):

@@ -79,6 +79,10 @@ def test_fits_and_what_follows_from_them():
     efficiency = data_efficiency(fit_law(tokens, "power", x="n_tokens", y="loss"), 2.1, at=1e5)
     assert isinstance(efficiency, DataEfficiency)
     assert "the reference needs" in shown(efficiency)
+
+
+@pytest.mark.long
+def test_forecasts():
     assert "hold-out error" in shown(forecast(power(), "n_params", "loss"))
 
 

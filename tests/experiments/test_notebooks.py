@@ -56,6 +56,7 @@ def test_notebooks_are_committed_without_outputs_and_are_short(path):
         ast.parse(cell.source)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path, tmp_path, kernel_environment):
     notebook = execute(nbformat.read(path, as_version=4), tmp_path)
@@ -64,6 +65,7 @@ def test_notebooks_run(path, tmp_path, kernel_environment):
         assert part in said
 
 
+@pytest.mark.long
 def test_long_work_shows_a_bar_that_ends_as_a_sentence(tmp_path, kernel_environment):
     cell = """
 from experiments.progress import WorkProgress

@@ -80,6 +80,7 @@ def test_the_synthetic_text_is_sampled_once_and_shared_by_every_share(lab, famil
     assert len(list(lab.store.root.glob("synthetic/*.npy"))) == 2
 
 
+@pytest.mark.long
 def test_another_store_and_processes_give_the_same_losses(lab, family, tmp_path):
     other = RunStore(tmp_path)
     with LocalExecutor(1) as executor:
@@ -94,8 +95,9 @@ def teachers_of(lab, family):
     return [lab.store.spec(run_id) for run_id in family["student"].synthetic.teachers]
 
 
-def test_an_interrupted_child_is_resumed_exactly(lab, family, tmp_path, monkeypatch):
-    store = RunStore(tmp_path)
+@pytest.mark.long
+def test_an_interrupted_child_is_resumed_exactly(lab, family, tmp_path, hold, monkeypatch):
+    store = RunStore(tmp_path / "runs")
     long = {
         name: dataclasses.replace(spec, train=dataclasses.replace(spec.train, n_epochs=16))
         for name, spec in family.items()
@@ -108,9 +110,10 @@ def test_an_interrupted_child_is_resumed_exactly(lab, family, tmp_path, monkeypa
     def interrupt(spec, segment):
         append(spec, segment)
         n_calls.append(spec)
-        if len(n_calls) == 3:
+        if len(n_calls) == 2:
             raise KeyboardInterrupt
 
+    hold.touch()
     monkeypatch.setattr(store, "append", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_sweep([*long.values()], store)

@@ -20,7 +20,7 @@ from experiments.story import open_lab, tell, tell_of
 from experiments.worlds import MAIN_RECIPES
 
 # A world is trained before the first test: minutes where cores are free, many elsewhere.
-pytestmark = pytest.mark.timeout(2400)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")

@@ -39,24 +39,25 @@ def test_finished_runs_are_not_trained_again(lab, tmp_path):
     ]
 
 
-def test_an_interrupted_sweep_resumed_equals_an_undisturbed_one(lab, tmp_path, monkeypatch):
+def test_an_interrupted_sweep_resumed_equals_an_undisturbed_one(lab, tmp_path, hold, monkeypatch):
     undisturbed, disturbed = RunStore(tmp_path / "a"), RunStore(tmp_path / "b")
     specs = specs_of(lab, n=3, n_epochs=64)
     run_sweep(specs, undisturbed)
     append, n_calls = disturbed.append, []
 
-    def interrupt_at_fourth(spec, segment):
+    def interrupt_at_second(spec, segment):
         append(spec, segment)
         n_calls.append(spec)
-        if len(n_calls) == 4:
+        if len(n_calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(disturbed, "append", interrupt_at_fourth)
+    hold.touch()
+    monkeypatch.setattr(disturbed, "append", interrupt_at_second)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(specs, disturbed)
     kept = [s for s in specs if (disturbed.folder(s) / "checkpoint").is_dir()]
-    assert kept
-    assert not all(disturbed.is_done(s) for s in specs)
+    assert len(kept) == 2
+    assert not any(disturbed.is_done(s) for s in specs)
     monkeypatch.undo()
     run_sweep(specs, disturbed)
     np.testing.assert_array_equal(scores(disturbed, specs), scores(undisturbed, specs))

@@ -24,6 +24,8 @@ from experiments.worker import train_runs
 from models.data_home import CorpusError
 from tests.sweep_faults import Plan, Victim, contents, holding, repeated
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):

@@ -263,6 +263,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.long
 def test_peak_memory_keeps_to_the_budget():
     budget = 48 * 2**20
     done = subprocess.run(

@@ -177,6 +177,7 @@ def test_the_estimate_of_memory_is_near_what_the_compiler_asks_for(remat):
     assert 0.6 < estimate / asked < 1.7, (estimate, asked)
 
 
+@pytest.mark.long
 def test_two_processes_of_four_devices_equal_one_device():
     """A mesh of 2 x 2 x 2 (members, batch, matrices) that jax.distributed spans on loopback."""
     with socket.socket() as free:

@@ -143,6 +143,7 @@ def test_jobs_trained_together_equal_jobs_trained_alone():
         assert together[job.id].scores == pytest.approx(alone[job.id].scores, abs=1e-6)
 
 
+@pytest.mark.long
 def test_the_threads_of_a_cpu_share_what_is_compiled(caplog):
     jobs = [make_job(str(seed), seed=seed, width=24, n_epochs=1) for seed in range(4)]
     jax.config.update("jax_log_compiles", True)

@@ -43,6 +43,7 @@ def test_noise_free_world_gives_the_limit_three_ways():
     assert limit.identified
 
 
+@pytest.mark.long
 def test_the_joint_fit_halves_the_spread_of_the_nested_one():
     limits = [joint_limit(world(seed)) for seed in range(20)]
     joint = np.array([limit.limit for limit in limits])
@@ -70,6 +71,7 @@ def test_seeds_as_rows_are_accepted():
     assert high - low < 0.05
 
 
+@pytest.mark.long
 def test_shared_members_widen_the_interval():
     covered = {True: 0, False: 0}
     for seed in range(12):
