@@ -13,8 +13,8 @@ The map::
     sample_teacher, distill_soft               distillation
     import_llama, export_llama                 Hugging Face both ways
 
-Sampling is `models.generate.generate`; a sweep's jobs, meshes and checkpoints are in
-`models.job_list`, `models.sharding` and `models.checkpoint`.
+Sampling is `models.language.generate.generate`; a sweep's jobs, meshes and checkpoints are in
+`models.training.job_list`, `models.training.sharding` and `models.training.checkpoint`.
 
 Names are loaded when first asked for, because jax and flax take seconds to import.
 """
@@ -23,46 +23,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.choice_formats import read_choices as read_choices
-    from models.choices import evaluate_choices as evaluate_choices
+    from models.analytic.ngram import NgramModel as NgramModel
     from models.config import ModelConfig as ModelConfig
     from models.config import OptimizerConfig as OptimizerConfig
     from models.config import TrainConfig as TrainConfig
-    from models.corpora import load_corpus as load_corpus
-    from models.distill import distill_soft as distill_soft
-    from models.distill import sample_teacher as sample_teacher
-    from models.huggingface import export_llama as export_llama
-    from models.huggingface import import_llama as import_llama
-    from models.lambada import evaluate_lambada as evaluate_lambada
-    from models.lambada import read_lambada as read_lambada
-    from models.language_model import Ensemble as Ensemble
-    from models.language_model import LanguageModel as LanguageModel
-    from models.logit_weights import fit_logit_weights as fit_logit_weights
-    from models.members import train_members as train_members
-    from models.minimal_pairs import evaluate_minimal_pairs as evaluate_minimal_pairs
-    from models.minimal_pairs import read_minimal_pairs as read_minimal_pairs
-    from models.mixture import fit_mixture_weights as fit_mixture_weights
-    from models.ngram import NgramModel as NgramModel
-    from models.perplexity import evaluate_texts as evaluate_texts
-    from models.tokens import draw_unique_tokens as draw_unique_tokens
-    from models.tokens import tokenize_corpus as tokenize_corpus
+    from models.ensembles.logit_weights import fit_logit_weights as fit_logit_weights
+    from models.ensembles.mixture import fit_mixture_weights as fit_mixture_weights
+    from models.evals.choice_formats import read_choices as read_choices
+    from models.evals.choices import evaluate_choices as evaluate_choices
+    from models.evals.lambada import evaluate_lambada as evaluate_lambada
+    from models.evals.lambada import read_lambada as read_lambada
+    from models.evals.minimal_pairs import evaluate_minimal_pairs as evaluate_minimal_pairs
+    from models.evals.minimal_pairs import read_minimal_pairs as read_minimal_pairs
+    from models.evals.perplexity import evaluate_texts as evaluate_texts
+    from models.language.distill import distill_soft as distill_soft
+    from models.language.distill import sample_teacher as sample_teacher
+    from models.language.huggingface import export_llama as export_llama
+    from models.language.huggingface import import_llama as import_llama
+    from models.language.language_model import Ensemble as Ensemble
+    from models.language.language_model import LanguageModel as LanguageModel
+    from models.language.members import train_members as train_members
+    from models.text.corpora import load_corpus as load_corpus
+    from models.text.tokens import draw_unique_tokens as draw_unique_tokens
+    from models.text.tokens import tokenize_corpus as tokenize_corpus
 
 _HOMES = {
-    "choice_formats": ["read_choices"],
-    "choices": ["evaluate_choices"],
+    "evals.choice_formats": ["read_choices"],
+    "evals.choices": ["evaluate_choices"],
     "config": ["ModelConfig", "OptimizerConfig", "TrainConfig"],
-    "corpora": ["load_corpus"],
-    "distill": ["distill_soft", "sample_teacher"],
-    "huggingface": ["export_llama", "import_llama"],
-    "lambada": ["evaluate_lambada", "read_lambada"],
-    "language_model": ["Ensemble", "LanguageModel"],
-    "logit_weights": ["fit_logit_weights"],
-    "members": ["train_members"],
-    "minimal_pairs": ["evaluate_minimal_pairs", "read_minimal_pairs"],
-    "mixture": ["fit_mixture_weights"],
-    "ngram": ["NgramModel"],
-    "perplexity": ["evaluate_texts"],
-    "tokens": ["draw_unique_tokens", "tokenize_corpus"],
+    "text.corpora": ["load_corpus"],
+    "language.distill": ["distill_soft", "sample_teacher"],
+    "language.huggingface": ["export_llama", "import_llama"],
+    "evals.lambada": ["evaluate_lambada", "read_lambada"],
+    "language.language_model": ["Ensemble", "LanguageModel"],
+    "ensembles.logit_weights": ["fit_logit_weights"],
+    "language.members": ["train_members"],
+    "evals.minimal_pairs": ["evaluate_minimal_pairs", "read_minimal_pairs"],
+    "ensembles.mixture": ["fit_mixture_weights"],
+    "analytic.ngram": ["NgramModel"],
+    "evals.perplexity": ["evaluate_texts"],
+    "text.tokens": ["draw_unique_tokens", "tokenize_corpus"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,7 +1,7 @@
 """The figures of the talk, one module each.
 
 A module defines `NAME`, `TITLE`, `CAPTION` and `draw(story) -> (figure, frame)`, where the frame
-holds the numbers that are plotted. `story` is an `experiments.story.Story`. Those of
+holds the numbers that are plotted. `story` is an `experiments.story.story.Story`. Those of
 `paper_figs.published` draw published numbers alone, from no story.
 """
 
@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from experiments.story import Story
+    from experiments.story.story import Story
 
 SUFFIXES = ("png", "pdf", "csv")
 PNG_DPI = 160
@@ -65,7 +65,7 @@ def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from experiments.files import replacing
+    from experiments.runs.files import replacing
     from paper_figs.style import STYLE
 
     with plt.style.context(STYLE):

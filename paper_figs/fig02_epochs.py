@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.story import Story
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, human, log_ticks
 
 NAME = "fig02"

@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import talk
-from experiments.story import Story
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, UNCERTIFIED, log_ticks, mark_uncertified
+from scaling.published import talk
 
 NAME = "fig03"
 TITLE = "More parameters under the standard recipe"

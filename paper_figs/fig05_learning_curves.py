@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.learning_curves import LearningCurves
-from experiments.story import Story
+from experiments.recipes.learning_curves import LearningCurves
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, log_ticks, spread_x
 
 NAME = "fig05"

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import talk
-from experiments.story import Story
+from experiments.story.story import Story
 from paper_figs.style import (
     COLORS,
     MARKERS,
@@ -19,6 +18,7 @@ from paper_figs.style import (
     mark_uncertified,
     spread_x,
 )
+from scaling.published import talk
 
 NAME = "fig06"
 TITLE = "Tuned regularisation: scaling with parameters and its limit"

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import talk
-from experiments.classical import Classical
-from experiments.story import Story
+from experiments.recipes.classical import Classical
+from experiments.story.story import Story
 from paper_figs.style import COLORS
+from scaling.published import talk
 
 NAME = "fig07"
 TITLE = "Classical and neural models, alone and mixed"

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import talk
-from experiments.equal_size import compare
-from experiments.limits import member_curve
-from experiments.story import Story
+from experiments.analysis.laws import member_curve
+from experiments.story.equal_size import compare
+from experiments.story.story import Story
 from paper_figs.style import (
     COLORS,
     MARKERS,
@@ -20,6 +19,7 @@ from paper_figs.style import (
     mark_uncertified,
     spread_x,
 )
+from scaling.published import talk
 
 NAME = "fig08"
 TITLE = "Ensembles against one ever larger model, at equal total size"

@@ -10,9 +10,9 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.certificates import AXIS_LABELS
-from experiments.member_counts import MemberCounts
-from experiments.story import Story
+from experiments.recipes.member_counts import MemberCounts
+from experiments.story.story import Story
+from experiments.tuning.certificates import AXIS_LABELS
 from paper_figs.style import COLORS, MARKERS, human, mark_uncertified
 
 NAME = "fig09"

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import talk
-from experiments.story import Story
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, UNCERTIFIED, limit_line, log_ticks, mark_uncertified
+from scaling.published import talk
 
 NAME = "fig10"
 TITLE = "Members to infinity and parameters to infinity: the joint limit"

@@ -8,11 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from experiments.data_scaling import REFERENCE, D, DataScaling
-from experiments.limits import LOSS
-from experiments.story import Story
+from experiments.analysis.laws import LOSS
+from experiments.recipes.data_scaling import REFERENCE, D, DataScaling
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, log_ticks, spread_x
-from scaling.published import MEMBER_LIMITS
+from scaling.published.figures import MEMBER_LIMITS
 
 NAME = "fig11"
 TITLE = "Data scaling: do the gains persist as data grows?"

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.distillation import ARMS, Distillation
-from experiments.intervals import mean_estimate
-from experiments.story import Story
+from experiments.analysis.intervals import mean_estimate
+from experiments.recipes.distillation import ARMS, Distillation
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS
 
 NAME = "fig12"

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import talk
-from experiments.downstream import Downstream
-from experiments.story import Story
+from experiments.recipes.downstream import Downstream
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, human, log_ticks
+from scaling.published import talk
 
 NAME = "fig13"
 TITLE = "Downstream accuracy: is the order of losses the order of accuracies?"

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import intervals
-from experiments.story import Story
+from experiments.analysis import intervals
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS
 
 NAME = "fig14"

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import intervals
-from experiments.facts.questions import CHANCE
-from experiments.story import Story
+from experiments.analysis import intervals
+from experiments.recipes.entigraph.questions import CHANCE
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, log_ticks
 
 NAME = "fig16"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from paper_figs.style import COLORS, MARKERS
 from scaling import FitResult, fit_law
-from scaling.datasets import data_folder
+from scaling.published.datasets import data_folder
 
 NAME = "fig20"
 TITLE = "Accuracy grows with synthetic tokens; where it ends is not identified"

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.entigraph import ceiling_fit, law_of
-from experiments.facts.answers import expected_coverage
-from experiments.facts.questions import CHANCE
-from experiments.story import Story
+from experiments.recipes.entigraph.answers import expected_coverage
+from experiments.recipes.entigraph.questions import CHANCE
+from experiments.recipes.entigraph.recipe import ceiling_fit, law_of
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS
 from scaling import fit_law
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from experiments import intervals
-from experiments.story import Story
+from experiments.analysis import intervals
+from experiments.story.story import Story
 from paper_figs.style import COLORS
 
 NAME = "fig21"

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import intervals
-from experiments.bootstrapped import Bootstrapped
-from experiments.bootstrapping.plan import USUAL_DECAY
-from experiments.story import Story
+from experiments.analysis import intervals
+from experiments.recipes.bootstrapped.recipe import Bootstrapped
+from experiments.story.story import Story
+from experiments.worlds.bootstrapping_plan import USUAL_DECAY
 from paper_figs.style import COLORS, MARKERS
 
 NAME = "fig22"

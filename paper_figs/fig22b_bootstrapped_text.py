@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.bootstrapping.plan import USUAL_DECAY
-from experiments.story import Story
+from experiments.story.story import Story
+from experiments.worlds.bootstrapping_plan import USUAL_DECAY
 from paper_figs.fig22_bootstrapped import draw_arms
 
 NAME = "fig22b"

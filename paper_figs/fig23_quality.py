@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import intervals
-from experiments.story import Story
+from experiments.analysis import intervals
+from experiments.story.story import Story
 
 NAME = "fig23"
 TITLE = "Quality of synthetic documents at two model sizes, beside real ones"
@@ -17,7 +17,7 @@ CAPTION = (
     "as many documents as there are real ones; wrong values: not those of the concept that the "
     "document names; copying: half of its 5-grams are its source's; unrelated: 1 minus the "
     "probability that it is nearer to its source than to another document; novel 4-grams: no real "
-    "document (of a real one, no other) has them. Definitions in models.augment.quality."
+    "document (of a real one, no other) has them. Definitions in models.augment.quality.quality."
 )
 MEASURES = {
     "repetition": "repetition",

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.story import Story
+from experiments.story.story import Story
 from paper_figs.style import COLORS
 
 NAME = "fig24"

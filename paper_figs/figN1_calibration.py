@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments.calibration import Calibration
-from experiments.calibration_laws import (
+from experiments.analysis.laws import LOSS, K, N
+from experiments.recipes.calibration.laws import (
     AVERAGE,
     BAYES,
     LIMITS,
@@ -20,8 +20,8 @@ from experiments.calibration_laws import (
     data_rows,
     ladder,
 )
-from experiments.limits import LOSS, K, N
-from experiments.story import Story
+from experiments.recipes.calibration.recipe import Calibration
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, log_ticks, spread_x
 
 NAME = "figN1"

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.data_scaling import D
-from experiments.regimes import STEPS, gains, optima
-from experiments.story import Story
+from experiments.recipes.data_scaling import D
+from experiments.story.regimes import STEPS, gains, optima
+from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, UNCERTIFIED, human
 
 NAME = "figN2"

@@ -17,26 +17,26 @@ The map::
 `FitResult` reports, draws, predicts and saves itself; soft trouble is its `status`, a `FitStatus`.
 
 Inside, from the bottom: `laws`, `curves` (what is fitted), `losses`, `table` (checked rows),
-`models` (law on rows, with derivatives), `objective`, `newton`, `search` (global optimum),
+`evaluation` (law on rows, with derivatives), `objective`, `newton`, `search` (global optimum),
 `problem` (all three together), `covariance`, `bootstrap`, `profiles`, `intervals` (uncertainty),
-`diagnostics`, `status`, `result`, `report`, `storage`, `plotting`, and `fit`, which runs it all;
+`diagnostics`, `status`, `fitted`, `report`, `storage`, `plotting`, and `fit`, which runs it all;
 `shared_members` serves `limits`.
 """
 
 from scaling.allocate import Allocation, PowerOfCompute, allocate, compute_exponent, isoflop
-from scaling.datasets import DATASETS, load_dataset
 from scaling.efficiency import DataEfficiency, data_efficiency, data_multiplier
 from scaling.files import read_runs
 from scaling.fit import fit_law
+from scaling.fitting.losses import LOSSES
+from scaling.fitting.status import FitStatus
 from scaling.forecast import Forecast, forecast
-from scaling.laws import Law, Linear, Nonlinear, Term
+from scaling.laws.laws import Law, Linear, Nonlinear, Term
+from scaling.laws.registry import LAWS
 from scaling.limits import LimitResult, joint_limit
-from scaling.losses import LOSSES
-from scaling.profiles import Profile
-from scaling.published import MEMBER_LIMITS, PUBLISHED_FIGURES, PUBLISHED_LAWS
-from scaling.registry import LAWS
-from scaling.result import FitResult
-from scaling.status import FitStatus
+from scaling.published.datasets import DATASETS, load_dataset
+from scaling.published.figures import MEMBER_LIMITS, PUBLISHED_FIGURES, PUBLISHED_LAWS
+from scaling.results.fitted import FitResult
+from scaling.uncertainty.profiles import Profile
 
 __all__ = [
     "DATASETS",

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling import markup, report
-from scaling.covariance import known_covariance
-from scaling.profiles import student
-from scaling.result import FitResult
-from scaling.table import numbers
+from scaling.fitting.table import numbers
+from scaling.results import markup, report
+from scaling.results.fitted import FitResult
+from scaling.uncertainty.covariance import known_covariance
+from scaling.uncertainty.profiles import student
 
 Array = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling import markup, report
-from scaling.result import FitResult
+from scaling.results import markup, report
+from scaling.results.fitted import FitResult
 
 Array = NDArray[np.float64]
 

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.bootstrap import RESAMPLES, Draws, bootstrap
-from scaling.covariance import standard_errors
-from scaling.diagnostics import check_design, diagnose
-from scaling.laws import Law
-from scaling.losses import default_delta, get_loss
-from scaling.newton import Minimum
-from scaling.problem import Problem
-from scaling.registry import get_law
-from scaling.result import FitResult
-from scaling.status import FitStatus
-from scaling.table import Table, read_table
+from scaling.fitting.losses import default_delta, get_loss
+from scaling.fitting.newton import Minimum
+from scaling.fitting.problem import Problem
+from scaling.fitting.status import FitStatus
+from scaling.fitting.table import Table, read_table
+from scaling.laws.laws import Law
+from scaling.laws.registry import get_law
+from scaling.results.fitted import FitResult
+from scaling.uncertainty.bootstrap import RESAMPLES, Draws, bootstrap
+from scaling.uncertainty.covariance import standard_errors
+from scaling.uncertainty.diagnostics import check_design, diagnose
 
 Array = NDArray[np.float64]
 

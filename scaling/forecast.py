@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling import markup
-from scaling.laws import Law
-from scaling.losses import get_loss
-from scaling.models import build_model
-from scaling.problem import Problem
-from scaling.profiles import student
-from scaling.registry import get_law
-from scaling.table import Table, numbers, read_table
+from scaling.fitting.evaluation import build_model
+from scaling.fitting.losses import get_loss
+from scaling.fitting.problem import Problem
+from scaling.fitting.table import Table, numbers, read_table
+from scaling.laws.laws import Law
+from scaling.laws.registry import get_law
+from scaling.results import markup
+from scaling.uncertainty.profiles import student
 
 Array = NDArray[np.float64]
 

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling import markup, report
 from scaling.fit import best_parameters, fit_law
-from scaling.result import FitResult
-from scaling.shared_members import find_walks, limit_interval, looks_shared
-from scaling.status import FitStatus
+from scaling.fitting.status import FitStatus
+from scaling.results import markup, report
+from scaling.results.fitted import FitResult
+from scaling.uncertainty.shared_members import find_walks, limit_interval, looks_shared
 
 Array = NDArray[np.float64]
 
@@ -105,7 +105,7 @@ class LimitResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The limit as JSON types; infinities and NaN as strings."""
-        from scaling.storage import plain
+        from scaling.results.storage import plain
 
         values = plain(
             np.array([self.limit, *self.interval, self.members_first, self.params_first])

@@ -12,7 +12,7 @@ import pytest
 # Programs of tests run for milliseconds, so they are compiled quickly; see `optimized`.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-from models.devices import configure_host_devices
+from models.training.devices import configure_host_devices
 from tests.data import summary_of
 
 # The processes that pytest-xdist starts inherit the cache: what one has read or compiled is

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.datasets import data_folder
+from scaling.published.datasets import data_folder
 
 LACKING = "not in the data folder: "
 

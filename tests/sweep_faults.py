@@ -48,9 +48,9 @@ class Plan:
     clock_runs_backwards: bool = False
 
     def lab(self, executor=None):
-        from experiments.lab import Lab
-        from experiments.store import RunStore
-        from experiments.worlds import get_world
+        from experiments.lab.lab import Lab
+        from experiments.runs.store import RunStore
+        from experiments.worlds.world import get_world
 
         return Lab(get_world(self.world), RunStore(Path(self.runs) / self.world), executor)
 
@@ -63,7 +63,7 @@ class Plan:
 
 
 def be_the_victim(plan: Plan) -> None:
-    from experiments.executors import open_executor
+    from experiments.sweeps.executors import open_executor
 
     if plan.clock_runs_backwards:
         started, time_of_start = time.monotonic(), time.time()

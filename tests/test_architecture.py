@@ -76,21 +76,21 @@ def loaded_after(code: str) -> set[str]:
     [
         ("import scaling", {"jax", "matplotlib"}),
         ("import graphsim", {"jax", "matplotlib"}),
-        ("import models.corpora, models.tokens, models.config", {"jax", "matplotlib"}),
-        ("import models.huggingface", {"torch", "transformers", "matplotlib"}),
+        ("import models.text.corpora, models.text.tokens, models.config", {"jax", "matplotlib"}),
+        ("import models.language.huggingface", {"torch", "transformers", "matplotlib"}),
         (
-            "import experiments.cli\n"
-            "try: experiments.cli.main(['--help'])\n"
+            "import experiments.cli.app\n"
+            "try: experiments.cli.app.main(['--help'])\n"
             "except SystemExit: pass",
             {"jax", "flax", "matplotlib", "scipy", "pandas", "numba", "rich", "typeguard"},
         ),
         (
-            "import experiments.cli\n"
-            "try: experiments.cli.main(['augment', 'sbp', '--help'])\n"
+            "import experiments.cli.app\n"
+            "try: experiments.cli.app.main(['augment', 'sbp', '--help'])\n"
             "except SystemExit: pass",
-            {"jax", "flax", "matplotlib", "scipy", "pandas", "numba", "experiments.commands.fit"},
+            {"jax", "flax", "matplotlib", "scipy", "pandas", "numba", "experiments.cli.fit"},
         ),
-        ("import experiments.cli\nexperiments.cli.main(['--version'])", {"tyro", "rich"}),
+        ("import experiments.cli.app\nexperiments.cli.app.main(['--version'])", {"tyro", "rich"}),
     ],
 )
 def test_heavy_packages_load_only_when_needed(code, heavy):

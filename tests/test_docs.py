@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from experiments import cli
-from experiments.recipes import RECIPES
-from experiments.worlds import WORLDS
-from models.corpora import CORPORA
-from models.data_home import data_home
+from experiments.cli import app as cli
+from experiments.recipes.registry import RECIPES
+from experiments.worlds.world import WORLDS
+from models.text.corpora import CORPORA
+from models.text.data_home import data_home
 from tests.pages import (
     HOUSE,
     PAGES,
@@ -35,7 +35,8 @@ ONLY_READ = (
 )
 """Commands that need a server, a run's name or minutes to train: read, not run.
 
-Tests of their own run them: `tests/experiments/test_story.py`, `test_augment_sbp.py` and others.
+Tests of their own run them: `tests/experiments/story/test_story.py`, `test_augment_sbp.py` and
+others.
 """
 TRAINS = ("run", "tune", "show")
 """Commands whose figures depend on the machine; of what they print the words are compared."""

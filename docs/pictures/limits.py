@@ -15,8 +15,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from experiments import talk
 from paper_figs.style import COLORS, MARKERS, STYLE, human
+from scaling.published import talk
 
 
 def draw(path: Path) -> None:

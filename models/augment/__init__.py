@@ -9,7 +9,7 @@ Where things are:
     rephrase, entigraph            methods that ask a writer: generators of records
     embeddings, hidden_states      documents as unit vectors
     neighbors, approximate         exact search, FAISS; pairs of related documents
-    synthesizer, bootstrap         learn p(d2 | d1), judge it, sample it; from texts to texts
+    synthesizer, pipeline          learn p(d2 | d1), judge it, sample it; from texts to texts
     prototypes                     a corpus as a nonparametric language model
     minhash, quality, comparison   what synthetic texts are like, beside real ones
 """

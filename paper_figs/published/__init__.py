@@ -2,7 +2,8 @@
 
 A module has the form of those in `paper_figs` and the name of the figure that it stands beside;
 `draw` needs no story. Tables come from `scaling.load_dataset`, single numbers from
-`scaling.published`, `experiments.talk` and `experiments.talk_tables`, all with their sources.
+`scaling.published.figures`, `scaling.published.talk` and `scaling.published.talk_tables`, all with
+their sources.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import pandas as pd
 
 from scaling import load_dataset
-from scaling.published import PUBLISHED_TOKENS
+from scaling.published.figures import PUBLISHED_TOKENS
 
 KIM = "Kim et al. 2025, arXiv 2509.14786"
 STOCKS = ("209M", "419M", "839M", "1.68B")

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.talk import DATED_TRAINING_SETS
 from paper_figs.style import COLORS, MARKERS
 from scaling import load_dataset
-from scaling.text_stock import draw_demand, draw_stock, years_of_use
+from scaling.published.talk import DATED_TRAINING_SETS
+from scaling.published.text_stock import draw_demand, draw_stock, years_of_use
 
 NAME = "fig01"
 TITLE = "Training sets grow tenfold in three years; the stock of text does not"

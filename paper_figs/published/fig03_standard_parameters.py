@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import talk
 from paper_figs.style import COLORS, MARKERS, log_ticks
+from scaling.published import talk
 
 NAME = "fig03"
 TITLE = "Under the standard recipe, more parameters stop paying at 600M"

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import talk
 from paper_figs.published import KIM, infinite_compute
 from paper_figs.style import COLORS, MARKERS, human
 from scaling import PUBLISHED_FIGURES
+from scaling.published import talk
 
 NAME = "fig06"
 TITLE = "With tuned weight decay the loss falls with size towards a limit"

@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.talk_tables import HEREL, MIXTURE, MIXTURE_PERPLEXITY
 from paper_figs.style import COLORS, MARKERS
+from scaling.published.talk_tables import HEREL, MIXTURE, MIXTURE_PERPLEXITY
 
 NAME = "fig07"
 TITLE = "A mixture of classical and neural models beats each of them"

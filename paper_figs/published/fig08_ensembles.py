@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import talk
-from experiments.planner_laws import member_gain
+from experiments.planner.published_laws import member_gain
 from paper_figs.published import KIM
 from paper_figs.style import COLORS, MARKERS, human
 from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES
+from scaling.published import talk
 
 NAME = "fig08"
 TITLE = "Ensembles of small models pass the limit of one ever larger model"

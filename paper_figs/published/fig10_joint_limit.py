@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import talk
 from paper_figs.published import KIM, STOCKS
 from paper_figs.style import COLORS, MARKERS, human
 from scaling import MEMBER_LIMITS, FitResult, fit_law
+from scaling.published import talk
 
 NAME = "fig10"
 TITLE = "Members to infinity, then parameters to infinity, at four stocks of tokens"

@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import talk
-from experiments.planner_laws import data_laws, multiplier_of
+from experiments.planner.published_laws import data_laws, multiplier_of
 from paper_figs.published import KIM, STOCK_TOKENS
 from paper_figs.published.fig10_joint_limit import refit
 from paper_figs.style import COLORS, MARKERS, human
 from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES, fit_law
+from scaling.published import talk
 
 NAME = "fig11"
 TITLE = "The gains of each recipe persist as data grows"

@@ -6,9 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.talk_tables import CONTINUED
 from paper_figs.published import KIM
 from paper_figs.style import COLORS, MARKERS
+from scaling.published.talk_tables import CONTINUED
 
 NAME = "fig14"
 TITLE = "Eight models on 4B tokens beat one on 73B"

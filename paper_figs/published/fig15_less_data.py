@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.talk_tables import DOMAIN_CORPORA, ENTIGRAPH_PAPER
 from paper_figs.style import COLORS, MARKERS, human
+from scaling.published.talk_tables import DOMAIN_CORPORA, ENTIGRAPH_PAPER
 
 NAME = "fig15"
 TITLE = "10,000 times less data than other continued pre-training"

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.talk_tables import ENTIGRAPH_ACCURACY, ENTIGRAPH_PAPER
 from paper_figs.style import COLORS, MARKERS
 from scaling import load_dataset
+from scaling.published.talk_tables import ENTIGRAPH_ACCURACY, ENTIGRAPH_PAPER
 
 NAME = "fig16"
 TITLE = "The texts themselves teach nothing; paraphrases teach, more and more slowly"

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.talk_tables import SBP, SBP_PAPER
 from paper_figs.style import COLORS, MARKERS
+from scaling.published.talk_tables import SBP, SBP_PAPER
 
 NAME = "fig22"
 TITLE = "Synthetic documents recover a good part of what unique data would give"

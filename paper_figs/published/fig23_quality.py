@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.talk_tables import SBP_PAPER, SBP_QUALITY
 from paper_figs.style import COLORS, MARKERS
+from scaling.published.talk_tables import SBP_PAPER, SBP_QUALITY
 
 NAME = "fig23"
 TITLE = "Failures of synthetic documents fall with scale, most of them"

@@ -6,11 +6,11 @@ import time
 import numpy as np
 import pytest
 
-from models.augment.approximate import approximate_neighbors
-from models.augment.embeddings import LSA, normalized
-from models.augment.minhash import HashedTexts, near_duplicates, signatures
-from models.augment.neighbors import nearest_neighbors
-from models.augment.quality import measure_quality
+from models.augment.quality.quality import measure_quality
+from models.augment.sbp.approximate import approximate_neighbors
+from models.augment.sbp.embeddings import LSA, normalized
+from models.augment.sbp.neighbors import nearest_neighbors
+from models.augment.texts.minhash import HashedTexts, near_duplicates, signatures
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 

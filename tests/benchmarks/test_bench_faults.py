@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.store import RunStore
-from experiments.sweep import run_sweep
-from experiments.worker import KEEP_SECONDS
-from models.train import Program, init_state
+from experiments.runs.store import RunStore
+from experiments.sweeps.sweep import run_sweep
+from experiments.sweeps.worker import KEEP_SECONDS
+from models.training.train import Program, init_state
 from tests.sweep_faults import Plan, Victim, contents, repeated
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]

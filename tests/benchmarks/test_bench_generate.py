@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from models.config import ModelConfig
-from models.generate import BATCH_SAMPLES, generate
-from models.train import init_params, token_log_probs
+from models.language.generate import BATCH_SAMPLES, generate
+from models.training.train import init_params, token_log_probs
 
 pytestmark = pytest.mark.benchmark
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from models.mixture import fit_mixture_weights, mixture_loss
-from models.ngram import NgramModel
-from models.tokens import tokenize_corpus
+from models.analytic.ngram import NgramModel
+from models.ensembles.mixture import fit_mixture_weights, mixture_loss
+from models.text.tokens import tokenize_corpus
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 

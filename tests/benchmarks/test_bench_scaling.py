@@ -26,8 +26,8 @@ from scaling import (
     joint_limit,
     load_dataset,
 )
-from scaling.datasets import DATASETS
 from scaling.forecast import evaluate_law, fit_window
+from scaling.published.datasets import DATASETS
 from tests.data import needed
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(7200)]

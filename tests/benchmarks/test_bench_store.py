@@ -13,12 +13,12 @@ import time
 import numpy as np
 import pytest
 
-from experiments.provenance import provenance
-from experiments.spec import DataConfig, RunSpec
-from experiments.store import RunStore
+from experiments.runs.provenance import provenance
+from experiments.runs.spec import DataConfig, RunSpec
+from experiments.runs.store import RunStore
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.job_list import Finished, Job, Segment
-from models.train import init_params
+from models.training.job_list import Finished, Job, Segment
+from models.training.train import init_params
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1200)]
 

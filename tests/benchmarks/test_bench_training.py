@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.devices import available_cores
-from models.job_list import Job, train_jobs
+from models.training.devices import available_cores
+from models.training.job_list import Job, train_jobs
 
 torch = pytest.importorskip("torch", reason="the peer is in the extra `bench`")
 
@@ -244,11 +244,11 @@ def test_two_cores_train_nearly_twice_as_much_as_one(benchmark, capsys):
 def test_time_to_compile(benchmark, capsys, width):
     """In a process of its own, first with an empty cache, then with what that left."""
     script = (
-        "import sys, time; from models.devices import configure_host_devices as c; c(1)\n"
+        "import sys, time; from models.training.devices import configure_host_devices as c; c(1)\n"
         "import jax, numpy as np\n"
         "jax.config.update('jax_compilation_cache_dir', sys.argv[1])\n"
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
-        "from models.config import *; from models.train import *\n"
+        "from models.config import *; from models.training.train import *\n"
         f"model = ModelConfig.from_width({width}, vocab_size=512, context=64)\n"
         "program = Program(model=model); state = init_state(program, 0)\n"
         "hyper = Hyperparameters.of(OptimizerConfig(learning_rate=1, weight_decay=0), 9)\n"

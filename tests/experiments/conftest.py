@@ -6,12 +6,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from experiments import locks
-from experiments.spec import DataConfig, RunSpec
-from models import job_list
+from experiments.runs import locks
+from experiments.runs.spec import DataConfig, RunSpec
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.job_list import Finished, Job, Segment
-from models.train import init_params
+from models.training import job_list
+from models.training.job_list import Finished, Job, Segment
+from models.training.train import init_params
 from tests.hold.sitecustomize import Hold
 
 

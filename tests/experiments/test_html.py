@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.claims import Claim, Claims
-from experiments.planner_published import published_plan
-from experiments.store import RunStore
+from experiments.claims.claim import Claim, Claims
+from experiments.planner.published import published_plan
+from experiments.runs.store import RunStore
 from graphsim import CurveTable, EntityGraph, expected_accuracy, phases, simulate
 from scaling import (
     DataEfficiency,
@@ -19,8 +19,8 @@ from scaling import (
     fit_law,
     forecast,
     joint_limit,
-    markup,
 )
+from scaling.results import markup
 
 SIZES = np.array([1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8])
 

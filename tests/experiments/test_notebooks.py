@@ -68,8 +68,8 @@ def test_notebooks_run(path, tmp_path, kernel_environment):
 @pytest.mark.long
 def test_long_work_shows_a_bar_that_ends_as_a_sentence(tmp_path, kernel_environment):
     cell = """
-from experiments.progress import WorkProgress
-import experiments.progress as p
+from experiments.display.progress import WorkProgress
+import experiments.display.progress as p
 p.SECONDS_BETWEEN_CELLS = 0
 with WorkProgress("train <b>", n_jobs=2, work=2) as progress:
     for _ in range(2):

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-HELD = ("models.job_list", "experiments.worker")
+HELD = ("models.training.job_list", "experiments.sweeps.worker")
 
 
 class Hold:

@@ -6,9 +6,9 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from models.config import ModelConfig
-from models.language_model import Ensemble, LanguageModel
-from models.tokens import tokenize_corpus
-from models.train import init_params
+from models.language.language_model import Ensemble, LanguageModel
+from models.text.tokens import tokenize_corpus
+from models.training.train import init_params
 
 CONTEXT = 12
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scaling import DATASETS, LAWS, load_dataset
-from scaling.models import build_model
+from scaling.fitting.evaluation import build_model
 from tests.data import needed
 
 TRUTHS = {

@@ -11,7 +11,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from scaling import FitResult, FitStatus, Law, Linear, Nonlinear, fit_law
-from scaling.diagnostics import pinning_scale
+from scaling.uncertainty.diagnostics import pinning_scale
 
 RECOVERED = [
     "power",

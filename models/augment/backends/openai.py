@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
 
-from models.augment.backends.protocol import BackendError
-from models.augment.requests import Answer, Failure, Finish, Reply, Request
+from models.augment.writing.protocol import BackendError
+from models.augment.writing.requests import Answer, Failure, Finish, Reply, Request
 
 MOST_FAILURES_IN_A_ROW = 8
 """After as many requests without an answer the server is given up."""

@@ -7,9 +7,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from models.augment.requests import Answer, Failure, Reply, Request
-from models.generate import BATCH_SAMPLES, generate
-from models.language_model import LanguageModel
+from models.augment.writing.requests import Answer, Failure, Reply, Request
+from models.language.generate import BATCH_SAMPLES, generate
+from models.language.language_model import LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

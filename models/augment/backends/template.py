@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.augment.requests import Answer, Reply, Request
+from models.augment.writing.requests import Answer, Reply, Request
 
 Write = Callable[[Request, np.random.Generator], str]
 """Writes the text that a request asks for."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from models.augment.backends.protocol import BackendError
-from models.augment.requests import Answer, Failure, Reply, Request
+from models.augment.writing.protocol import BackendError
+from models.augment.writing.requests import Answer, Failure, Reply, Request
 
 
 @dataclass(frozen=True, kw_only=True)

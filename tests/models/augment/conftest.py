@@ -1,6 +1,6 @@
 import pytest
 
-from models.augment.requests import Request
+from models.augment.writing.requests import Request
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Statistics over finished runs: intervals, differences and fitted laws."""

@@ -1,1 +1,0 @@
-"""Bootstrapped pre-training: the documents, and what is trained on them."""

@@ -1,0 +1,1 @@
+"""The command line `datawall`: one module for each group of subcommands."""

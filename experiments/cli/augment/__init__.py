@@ -1,0 +1,1 @@
+"""The subcommands of `datawall augment`, which write synthetic texts."""

@@ -1,0 +1,312 @@
+"""`datawall augment sbp`: learn how documents relate, and sample related ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from experiments.cli.options import readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import tokenizers
+
+    from models.augment.sbp.embeddings import Embedder
+    from models.augment.sbp.pipeline import Chunks, RelatedPairs
+    from models.augment.texts.records import Record
+    from models.augment.writing.output import OutputFolder
+    from models.config import OptimizerConfig
+    from models.language.language_model import LanguageModel
+    from models.training.jobs import Job
+
+FEWEST_PAIRS = 8
+"""Held-out pairs below which nothing can be judged."""
+
+BASE_SETTINGS = (
+    "base", "width", "layers", "context", "vocab", "base_epochs", "learning_rate", "weight_decay",
+    "batch", "seed",
+)  # fmt: skip
+"""What changes the base model."""
+
+MODEL_SETTINGS = (
+    *BASE_SETTINGS, "epochs", "embedder", "embedder_model", "alpha", "neighbors"
+)  # fmt: skip
+"""What changes the synthesizer."""
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class Sbp:
+    """Train a synthesizer on pairs of related documents, and sample new ones from it."""
+
+    input: Annotated[Path, tyro.conf.Positional]
+    """A file or folder of texts: plain (packed or not), JSON lines or parquet with a "text"."""
+    out: Path
+    """Folder for texts.jsonl; the same command goes on there where it stopped."""
+    base: Path | None = None
+    """Folder of a trained model with its tokenizer to begin with (default: one is trained on the
+    input first)."""
+    width: int = 64
+    """Width of the base model that is trained."""
+    layers: int = 2
+    """Its layers."""
+    context: int = 256
+    """Its context, which holds a pair of documents."""
+    vocab: int = 512
+    """Its vocabulary."""
+    base_epochs: int = 16
+    """Epochs of its training."""
+    learning_rate: float = 4e-3
+    """Peak learning rate, of the base model; half of it for the synthesizer."""
+    weight_decay: float = 0.3
+    """Weight decay of both."""
+    batch: int = 8
+    """Sequences, or pairs, in a step."""
+    epochs: int = 4
+    """Epochs over the pairs."""
+    embedder: Literal["lsa", "hidden", "sentence-transformers"] = "lsa"
+    """What tells related documents: latent semantic analysis, hidden states of the base model, or
+    a model of the sentence-transformers library."""
+    embedder_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """Name or folder of the sentence-transformers model."""
+    alpha: float = 0.3
+    """Related documents have a cosine similarity above this."""
+    neighbors: int = 3
+    """Most related documents of a document."""
+    samples: int | None = None
+    """Texts to sample (default: as many as there are documents)."""
+    temperature: float = 1.0
+    """Sampling temperature of the model."""
+    seed: int = 0
+    """Draws weights, orders and texts."""
+    anyway: bool = False
+    """Sample even where documents tell nothing of their related ones."""
+    dry_run: bool = False
+    """Only say how many pairs there are and what training and sampling would take; hidden states
+    are then those of an untrained model, unless there is one."""
+    quality: bool = True
+    """Measure repetition, duplicates, copying, relevance and novelty at the end."""
+
+    def run(self) -> int:
+        """Train what is not trained yet, judge it, sample, and say what the texts are like."""
+        from experiments.cli.trained import trained_and_kept
+        from models.augment.writing.output import OutputFolder
+
+        folder = OutputFolder.beside(self.input, self.out)
+        state = self.out / ".augment"
+        base = self._base(state / f"base-{self._fingerprint(BASE_SETTINGS)}")
+        documents = self._documents(base)
+        pairs = self._pairs(documents, base)
+        n_samples = len(documents.ids) if self.samples is None else self.samples
+        job = self._job(documents, pairs, base)
+        if self.dry_run:
+            print(_cost(job))
+            n_tokens = n_samples * base.model.context // 2
+            print(f"sampling {n_samples:,} texts: about {n_tokens:,} tokens at most")
+            return 0
+        name = f"synthesizer-{self._fingerprint(MODEL_SETTINGS)}"
+        synthesizer = trained_and_kept(job, base.tokenizer, state / name)
+        if not self._is_worth_it(documents, pairs, base, synthesizer):
+            return 1
+        self._sample(documents, synthesizer, folder, n_samples)
+        if self.quality:
+            from experiments.cli.augment.asking import say_quality
+
+            say_quality(self.input, folder)
+        return 0
+
+    def _fingerprint(self, names: Sequence[str]) -> str:
+        """Hash the text and the settings of these names."""
+        from models.text.corpora import corpus_fingerprint
+
+        settings = {name: getattr(self, name) for name in names}
+        settings["text"] = corpus_fingerprint(f"files:{self.input}")
+        return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:16]
+
+    def _base_job(self) -> tuple[Job, tokenizers.Tokenizer]:
+        """Return what trains a base model on the records that are not held out."""
+        import numpy as np
+
+        from experiments.cli.trained import is_held_out
+        from models.augment.texts.records import read_records
+        from models.config import ModelConfig, TrainConfig
+        from models.text.tokens import END_OF_TEXT_ID, tokenize_corpus
+        from models.training.jobs import Job
+
+        tokenizer = tokenize_corpus(f"files:{self.input}", vocab_size=self.vocab).tokenizer()
+        texts = (r.text for r in read_records(self.input) if not is_held_out(r.id))
+        ids = [np.array([*tokenizer.encode(text).ids, END_OF_TEXT_ID], np.int32) for text in texts]
+        job = Job(
+            id="base model",
+            model=ModelConfig.from_width(
+                self.width, vocab_size=self.vocab, context=self.context, n_layers=self.layers
+            ),
+            optimizer=self._optimizer(self.learning_rate),
+            train=TrainConfig(n_epochs=self.base_epochs, batch_size=self.batch),
+            seed=self.seed,
+            tokens=np.concatenate(ids) if ids else np.zeros(0, np.int32),
+            held_out={},
+        )
+        return job, tokenizer
+
+    def _base(self, path: Path) -> LanguageModel:
+        """Return the base model: the one given, one trained before, or a new one."""
+        from experiments.cli.finished import load_trained
+        from experiments.cli.trained import trained_and_kept
+        from models.language.language_model import LanguageModel
+
+        if self.base is not None:
+            return load_trained(self.base)
+        if path.is_dir():
+            return LanguageModel.load(path)
+        job, tokenizer = self._base_job()
+        if not self.dry_run:
+            return trained_and_kept(job, tokenizer, path)
+        from models.training.train import init_params
+
+        print(_cost(job))
+        params = init_params(job.model, self.seed)
+        return LanguageModel(model=job.model, params=params, tokenizer=tokenizer)
+
+    def _optimizer(self, learning_rate: float) -> OptimizerConfig:
+        from models.config import OptimizerConfig
+
+        return OptimizerConfig(learning_rate=learning_rate, weight_decay=self.weight_decay)
+
+    def _documents(self, base: LanguageModel) -> Chunks:
+        from experiments.display.notices import Notices
+        from models.augment.sbp.pipeline import tokenized_chunks
+        from models.augment.texts.records import read_records
+
+        with Notices() as notices:
+            on_empty = partial(notices.say, "blank, left out")
+            documents = tokenized_chunks(read_records(self.input, on_empty=on_empty), base)
+        if documents.n_cut:
+            print(
+                f"{documents.n_cut:,} documents are longer than a pair may be in a context of "
+                f"{base.model.context} tokens and are cut: {len(documents.ids):,} chunks",
+                file=sys.stderr,
+            )
+        return documents
+
+    def _pairs(self, documents: Chunks, base: LanguageModel) -> RelatedPairs:
+        from experiments.cli.trained import is_held_out
+        from models.augment.sbp.pipeline import related_pairs
+
+        pairs = related_pairs(
+            documents,
+            base,
+            self._embedder(documents, base),
+            alpha=self.alpha,
+            k=self.neighbors,
+            is_held_out=is_held_out,
+        )
+        print(
+            f"{len(pairs.train):,} pairs to train on, {len(pairs.held_out):,} held out, of "
+            f"{len(documents.ids):,} documents",
+            file=sys.stderr,
+        )
+        return pairs
+
+    def _embedder(self, documents: Chunks, base: LanguageModel) -> Embedder:
+        from models.augment.sbp.embeddings import LSA, SentenceTransformer
+
+        if self.embedder == "sentence-transformers":
+            return SentenceTransformer(self.embedder_model)
+        if self.embedder == "hidden":
+            from models.augment.sbp.hidden_states import HiddenStates
+
+            return HiddenStates.fit(base, documents.texts(base))
+        return LSA.fit(documents.texts(base), seed=self.seed)
+
+    def _job(self, documents: Chunks, pairs: RelatedPairs, base: LanguageModel) -> Job:
+        from models.augment.sbp.synthesizer import synthesizer_job
+        from models.config import TrainConfig
+
+        return synthesizer_job(
+            documents.ids,
+            pairs.train,
+            model=base.model,
+            optimizer=self._optimizer(self.learning_rate / 2),
+            train=TrainConfig(n_epochs=self.epochs, batch_size=self.batch),
+            seed=self.seed,
+            first_params=base.params,
+        )
+
+    def _is_worth_it(
+        self,
+        documents: Chunks,
+        pairs: RelatedPairs,
+        base: LanguageModel,
+        synthesizer: LanguageModel,
+    ) -> bool:
+        """Say what d1 tells of d2 on held-out pairs; False where it tells nothing."""
+        from models.augment.sbp.synthesizer import pair_losses
+
+        if len(pairs.held_out) < FEWEST_PAIRS:
+            print("there are too few held-out pairs to judge the synthesizer by", file=sys.stderr)
+            return True
+        found = pair_losses(base, synthesizer, documents.ids, pairs.held_out, seed=self.seed)
+        n = found.n_tokens.sum()
+        print(
+            f"held-out pairs, nats per token: L(d2) {found.alone.sum() / n:.3f} of the base model; "
+            f"L(d2|d1) {found.given.sum() / n:.3f} of the synthesizer, "
+            f"{found.given_other.sum() / n:.3f} given another document\n"
+            f"d1 is worth {found.specific_gain:.3f} +- {found.specific_gain_stderr:.3f}"
+        )
+        is_go = found.specific_gain > 2 * found.specific_gain_stderr
+        if not is_go and not self.anyway:
+            print(
+                "no-go: documents tell nothing of their related ones that this model can use, so "
+                "sampled texts would be noise; --anyway samples regardless"
+            )
+        return is_go or self.anyway
+
+    def _sample(
+        self, documents: Chunks, synthesizer: LanguageModel, folder: OutputFolder, n_samples: int
+    ) -> None:
+        from experiments.display.progress import WorkProgress
+        from models.augment.sbp.pipeline import sampled_records
+        from models.augment.writing.output import write_outcomes
+
+        name = f"sbp-{self._fingerprint((*MODEL_SETTINGS, 'temperature'))}"
+        ids = {record.id for record in folder.records()}
+        first = 0
+        while f"{name}-{first}" in ids:
+            first += 1
+        n_left = max(0, n_samples - first)
+        with WorkProgress("samples", n_jobs=n_left, work=n_left) as progress:
+
+            def counted() -> Iterator[Record]:
+                for record in sampled_records(
+                    synthesizer,
+                    documents,
+                    n_samples,
+                    writer=f"synthesizer of {self.base or 'a base model trained on the input'}",
+                    name=name,
+                    seed=self.seed,
+                    temperature=self.temperature,
+                    first_sample=first,
+                ):
+                    progress.finish_job()
+                    progress.advance(1)
+                    yield record
+
+            written = write_outcomes(counted(), folder)
+        before = f", beside {written.n_before:,} from before" if written.n_before else ""
+        print(f"{written.n_new:,} new texts{before}: {folder.texts}")
+
+
+def _cost(job: Job) -> str:
+    return (
+        f"training the {job.id}: {job.n_steps:,} steps of {job.tokens_per_step:,} tokens, "
+        f"{job.flops:.2g} floating-point operations"
+    )

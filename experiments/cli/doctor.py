@@ -1,0 +1,108 @@
+"""`datawall doctor`: what this installation has, and what is broken."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from experiments.cli.options import readable
+
+if TYPE_CHECKING:
+    from experiments.cli.installation import Health
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Say what this installation has, what may be added, and what is broken.
+
+    The exit status is 1 where something that is needed is broken, else 0.
+    """
+
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        """Look and print."""
+        from experiments.cli.installation import examine
+
+        health = examine()
+        if self.json:
+            print(json.dumps(health.to_dict(), indent=1))
+        else:
+            _print(health)
+        return 1 if health.problems else 0
+
+
+def _print(health: Health) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, said in _lines(health.facts):
+        table.add_row(name, said.replace("[", r"\["))
+    console.print(table)
+    console.print("\noptional parts", style="bold")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    for part in health.parts:
+        lacking = [name for name, version in part.packages.items() if version is None]
+        style = "green" if part.installed else "dim"
+        state = "installed" if part.installed else f"lacks {', '.join(lacking)}"
+        table.add_row(part.name, f"[{style}]{state}[/]", part.purpose)
+    console.print(table)
+    lacking_part = next((part for part in health.parts if not part.installed), None)
+    if lacking_part:
+        console.print(
+            f"To add one, here {lacking_part.name}: {lacking_part.install}",
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print()
+    for note in health.notes:
+        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
+    for problem in health.problems:
+        console.print(f"broken: {problem}", style="red", markup=False, soft_wrap=True)
+    if not health.problems:
+        console.print("Nothing that is needed is broken.", style="green")
+
+
+def _lines(facts: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Put the facts in words, a line a subject."""
+    from experiments.cli.installation import gib
+
+    ours, machine, cache, texts = (
+        facts[name] for name in ("datawall", "machine", "cache", "texts")
+    )
+    jax = facts.get("jax")
+    lines = [
+        ("datawall", ours["version"]),
+        ("Python", f"{ours['python']} ({ours['executable']}), {ours['platform']}"),
+        ("JAX", _devices(jax) if jax else "does not start"),
+        ("cores", f"{machine['cores']} of {machine['cores_of_machine']} may be used"),
+        ("memory", f"{gib(machine['memory_free'])} free of {gib(machine['memory_total'])}"),
+        ("disk", f"{gib(machine['disk_free'])} free for {machine['folder']}"),
+        ("cache", f"{cache['folder']}, {gib(cache['disk_free'])} free"),
+        (
+            "compiled",
+            f"{cache['compiled_programs']:,} programs, {gib(cache['compiled_bytes'])}, in "
+            f"{cache['compiled_folder']}",
+        ),
+        ("data folder", texts["data_folder"] or "none; DATAWALL_DATA names one"),
+        ("stdlib", texts["stdlib"]),
+        ("novels", texts["novels"]),
+        ("evaluations", ", ".join(texts["evaluations"]) or "none in the data folder"),
+        ("published", texts["published_tables"]),
+    ]
+    return lines
+
+
+def _devices(jax: dict[str, Any]) -> str:
+    kinds = sorted(set(jax["devices"]))
+    counted = ", ".join(f"{jax['devices'].count(kind)} {kind}" for kind in kinds)
+    return f"{jax['version']} on {jax['platform']}: {counted}"

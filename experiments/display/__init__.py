@@ -1,0 +1,1 @@
+"""Output for people: progress bars, notices, tables and formatted numbers."""

@@ -1,0 +1,235 @@
+"""A world with its text and its store: what every recipe works in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from experiments.runs.archive import QUOTATIONS, Archive, NotShipped
+from experiments.runs.records import ensemble_identity, is_measuring, keep_record, measuring
+from experiments.runs.spec import RunSpec, SyntheticConfig, digest
+from experiments.runs.store import RunStore
+from experiments.runs.streams import text_of
+from experiments.runs.text import TextFacts, WorldText
+from experiments.sweeps.executors import Executor
+from experiments.sweeps.sweep import run_sweep
+from experiments.worlds.world import World
+from models.config import OptimizerConfig, TrainConfig
+
+ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(kw_only=True, eq=False)
+class Account:
+    """What has been asked of a lab so far.
+
+    Attributes:
+        runs: every run, by its id.
+        records: digest of every record, by kind and key.
+        n_trained: runs that were trained, rather than found.
+        labels: recipes that the runs asked for now are for.
+    """
+
+    runs: dict[str, RunSpec] = field(default_factory=dict)
+    records: dict[str, str] = field(default_factory=dict)
+    n_trained: int = 0
+    labels: tuple[str, ...] = ()
+
+
+class Lab:
+    """Plan, train and score the runs of one world.
+
+    Attributes:
+        world: its settings.
+        store: where runs and records are kept; an archive has all that it will ever have.
+        text: the tokens.
+        account: what has been asked for so far.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        store: RunStore | Archive,
+        executor: Executor | None = None,
+        *,
+        facts: TextFacts | None = None,
+        account: Account | None = None,
+    ) -> None:
+        self.world, self.store, self.executor = world, store, executor
+        self.text = WorldText(world, facts)
+        self.account = account or Account()
+
+    def within(self, world: World) -> Lab:
+        """Return a lab of another world on the same text, store and account."""
+        return Lab(world, self.store, self.executor, facts=self.text.facts, account=self.account)
+
+    @contextlib.contextmanager
+    def labeling(self, recipe: str) -> Iterator[None]:
+        """Have the runs that are asked for in this block carry the name of a recipe."""
+        before, self.account.labels = self.account.labels, (recipe,)
+        try:
+            yield
+        finally:
+            self.account.labels = before
+
+    def spec(
+        self,
+        *,
+        width: int,
+        weight_decay: float,
+        n_epochs: float,
+        seed: int,
+        learning_rate: float | None = None,
+        n_unique_tokens: int | None = None,
+        draw_seed: int | None = None,
+        init_from: str | None = None,
+        synthetic: SyntheticConfig | None = None,
+    ) -> RunSpec:
+        """Return one run of the world: a size, a regularisation, a seed, and what it reads.
+
+        Args:
+            width: size dial of the model.
+            weight_decay: decay per step in units of the learning rate.
+            n_epochs: passes over the unique tokens.
+            seed: draws the weights and the order of the data.
+            learning_rate: peak (default: that of the world's rule).
+            n_unique_tokens: D (default: the world's).
+            draw_seed: which D tokens (default: the world's); a smaller draw is a prefix of a
+                larger one.
+            init_from: id of the run whose weights it starts from.
+            synthetic: text of other runs that it reads as well.
+
+        Raises:
+            ValueError: `n_epochs` is not a whole number, or the text has fewer tokens.
+        """
+        if n_epochs != int(n_epochs):
+            raise ValueError(f"n_epochs must be a whole number; not {n_epochs:g}")
+        if learning_rate is None:
+            learning_rate = self.world.learning_rate(width)
+        return RunSpec(
+            model=self.world.model(width),
+            data=self.text.data(n_unique_tokens=n_unique_tokens, draw_seed=draw_seed),
+            optimizer=OptimizerConfig(
+                learning_rate=float(learning_rate), weight_decay=float(weight_decay)
+            ),
+            train=TrainConfig(n_epochs=int(n_epochs), batch_size=self.world.batch_size),
+            seed=int(seed),
+            init_from=init_from,
+            synthetic=synthetic,
+        )
+
+    def train(self, specs: Iterable[RunSpec], *, title: str) -> pd.DataFrame:
+        """Train what is missing of these runs and return all of them, see `RunStore.frame`."""
+        wanted = {}
+        for spec in specs:
+            known = self.account.runs.get(spec.run_id, spec)
+            wanted[spec.run_id] = known.labeled(self.account.labels)
+        self.account.runs |= wanted
+        if isinstance(self.store, RunStore):
+            self.account.n_trained += run_sweep(
+                list(wanted.values()), self.store, executor=self.executor, title=title
+            )
+        return self.store.frame(wanted.values())
+
+    def used(self) -> pd.DataFrame:
+        """Return every run that this lab has asked for so far."""
+        return self.store.frame(self.account.runs.values())
+
+    def remember(
+        self,
+        kind: str,
+        identity: Any,
+        measure: Callable[[], Any],
+        *,
+        from_losses: bool = False,
+    ) -> Any:
+        """Return a record of the store, measuring it where it has not been measured yet.
+
+        Args:
+            kind: what is measured, such as "ensembles".
+            identity: everything that decides it, as JSON: a version, run ids, settings.
+            measure: measures it; returns JSON.
+            from_losses: no weights are needed, so that it can be measured of shipped results too.
+
+        Raises:
+            NotShipped: an archive does not hold it, and it needs weights.
+        """
+        values = self.store.record(kind, identity)
+        if values is None:
+            is_shipped = isinstance(self.store, Archive)
+            if is_shipped and not from_losses:
+                raise NotShipped(f"the shipped results of {self.world.name} lack {kind} asked for")
+            with measuring():
+                values = measure()
+            if not is_shipped:
+                keep_record(self.store.root, kind, identity, values)
+        # Quotations say nothing that their runs do not, and are not shipped.
+        if not is_measuring() and kind != QUOTATIONS:
+            self.account.records[f"{kind}/{digest(identity)}"] = digest(values)
+        return values
+
+    def ensembles(self, groups: Sequence[Sequence[RunSpec]]) -> list[pd.DataFrame]:
+        """Score several ensembles of finished runs, one on each core or accelerator at a time.
+
+        Returns:
+            A table for each group, see `ensemble`.
+        """
+        return self.on_devices(self.ensemble, groups)
+
+    def on_devices(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Do independent work on finished runs, an item on each core or accelerator at a time."""
+        if isinstance(self.store, Archive):  # all of it has been done
+            return [work(item) for item in items]
+        import jax
+
+        from models.training.devices import worker_devices
+
+        devices = worker_devices()
+
+        def on_device(at: int) -> Result:
+            with jax.default_device(devices[at % len(devices)]):
+                return work(items[at])
+
+        with ThreadPoolExecutor(len(devices)) as pool:
+            return list(pool.map(on_device, range(len(items))))
+
+    def ensemble(self, specs: Sequence[RunSpec]) -> pd.DataFrame:
+        """Score every subset of these finished runs; the scores are kept in the store.
+
+        Returns:
+            A row for each subset and average: `members` (positions in `specs` as a string such as
+            "0,2"), `n_members`, `average` ("logit" or "probability"), `validation_loss` and
+            `test_loss` in nats per token.
+        """
+        rows = self.remember("ensembles", ensemble_identity(specs), lambda: self._score(specs))
+        return pd.DataFrame(rows, columns=ENSEMBLE_COLUMNS)
+
+    def _score(self, specs: Sequence[RunSpec]) -> list[dict[str, object]]:
+        from models.ensembles.ensemble import AVERAGES, member_subsets, subset_losses
+
+        members = [(spec.model, self.store.params(spec)) for spec in specs]
+        first = specs[0]
+        windows = text_of(first, self.store.root)[1]
+        subsets = member_subsets(len(specs))
+        losses = {part: subset_losses(members, windows[part], subsets) for part in windows}
+        return [
+            {
+                "members": ",".join(map(str, np.flatnonzero(subset))),
+                "n_members": int(subset.sum()),
+                "average": how,
+                "validation_loss": float(losses["validation"][how][i]),
+                "test_loss": float(losses["test"][how][i]),
+            }
+            for how in AVERAGES
+            for i, subset in enumerate(subsets)
+        ]

@@ -1,0 +1,1 @@
+"""Predicted cost and benefit of each recipe, before anything is trained."""

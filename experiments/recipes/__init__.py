@@ -1,0 +1,1 @@
+"""The training recipes, one module each, and the registry of all of them."""

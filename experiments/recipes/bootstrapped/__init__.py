@@ -1,0 +1,1 @@
+"""Synthetic bootstrapped pre-training: document pairs, synthesizers and measurements."""

@@ -1,0 +1,184 @@
+"""The bootstrapping recipe: a model learns to write one document from another, then teaches anew.
+
+Baseline (real text repeated), synthetic bootstrapped pre-training (SBP, arXiv 2509.15248), its
+controls and an oracle that reads new documents throughout, all at the same number of training
+tokens. Weight decay is chosen for every arm from the same values, on worlds that are not reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from experiments.lab.lab import Lab
+from experiments.recipes.bootstrapped import measures
+from experiments.recipes.bootstrapped.bench import SYNTHETIC, Bench, Writer
+from experiments.recipes.bootstrapped.sources import Concepts
+from experiments.runs.spec import RunSpec
+from experiments.worlds.bootstrapping_plan import USUAL_DECAY, Arm, BootstrapPlan
+from experiments.worlds.plans_part2 import part2_plan
+
+IN_ENSEMBLES: tuple[Arm, ...] = ("baseline", "sbp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bootstrapped:
+    """What bootstrapping gains.
+
+    Attributes:
+        plan: the sizes.
+        decays: weight decay chosen for each arm.
+        tuning: a row an arm, decay and tuning world: `arm`, `weight_decay`, `world`,
+            `validation_loss`.
+        runs: a row an arm, decay (the chosen one, and the usual one of baseline and SBP) and
+            world: `arm`, `weight_decay`, `is_tuned`, `world`, `validation_loss`, `test_loss`,
+            `first_mention_loss` (of concepts) and `train_flops` (of the run alone).
+        ensembles: a row an arm, world and number of members: `arm`, `world`, `n_members`,
+            `test_loss`.
+        gates: a row a world, the go / no-go before sampling: `alone` and `given`, the loss of held-
+            out second documents without and with the first; see `concepts.measures.gate`.
+        quality: a row a kind of text, world and width: see `concepts.measures.quality`.
+        flops: training and sampling FLOPs of a whole arm, everything it builds on included.
+        examples: triples of (real document, two documents written from it), spelt out.
+    """
+
+    plan: BootstrapPlan
+    decays: Mapping[str, float]
+    tuning: pd.DataFrame
+    runs: pd.DataFrame
+    ensembles: pd.DataFrame
+    gates: pd.DataFrame
+    quality: pd.DataFrame
+    flops: Mapping[str, float]
+    examples: list[tuple[str, ...]]
+
+    def of(self, arm: str, column: str = "test_loss") -> np.ndarray:
+        """Return a column of an arm with the decay chosen for it, a value a world."""
+        rows = self.runs[(self.runs["arm"] == arm) & self.runs["is_tuned"]]
+        return rows.sort_values("world")[column].to_numpy(float)
+
+    def usual(self, arm: str, column: str = "test_loss") -> np.ndarray:
+        """Return a column of baseline or SBP with the usual decay, a value a world."""
+        rows = self.runs[(self.runs["arm"] == arm) & (self.runs["weight_decay"] == USUAL_DECAY)]
+        return rows.sort_values("world")[column].to_numpy(float)
+
+    def recovered(self, arm: str, column: str = "test_loss") -> np.ndarray:
+        """Return the share of the oracle's gain that an arm recovers, a value a world."""
+        baseline, oracle = self.of("baseline", column), self.of("oracle", column)
+        return (baseline - self.of(arm, column)) / (baseline - oracle)
+
+
+def run(lab: Lab) -> Bootstrapped:
+    """Train and score every arm on documents about concepts."""
+    plan = part2_plan(lab.world.name).concepts
+    return bootstrap(Bench(lab, "bootstrapped", plan, Concepts(plan)))
+
+
+def bootstrap(bench: Bench) -> Bootstrapped:
+    """Choose decays and the synthesiser's rate, then train and score every arm in every world."""
+    lab, plan = bench.lab, bench.plan
+    tuning_worlds, reported = plan.tuning, plan.reported
+    written = [arm for arm in plan.arms if arm in SYNTHETIC]
+
+    tuning = [_try_decays(bench, ("baseline", "oracle"), tuning_worlds)]
+    bench.decays |= _best(tuning[0])
+    worlds = [*tuning_worlds, *reported]
+    first = [bench.spec("baseline", world) for world in worlds]
+    first += [bench.spec("oracle", world) for world in reported]
+    first += [bench.spec("baseline", world, USUAL_DECAY) for world in reported]
+    first += [bench.spec("baseline", world, width=plan.small_width) for world in reported]
+    lab.train(first, title=f"{bench.name}, baseline and oracle")
+    bench.choose_synthesizer_rate(tuning_worlds)
+    writers: list[Writer] = list(dict.fromkeys(SYNTHETIC[arm] for arm in written))
+    synthesizers = [
+        bench.synthesizer(writer, world)
+        for writer, world in product(writers, worlds)
+        if writer != "baseline"
+    ]
+    synthesizers += [bench.synthesizer("pairs", world, plan.small_width) for world in reported]
+    lab.train(synthesizers, title=f"{bench.name}, synthesisers")
+
+    tuning.append(_try_decays(bench, written, tuning_worlds))
+    bench.decays |= _best(tuning[1])
+    tried: dict[tuple[Arm, float, int], RunSpec] = {
+        (arm, decay, world): bench.spec(arm, world, decay)
+        for arm, world in product(plan.arms, reported)
+        for decay in (
+            {bench.decays[arm], USUAL_DECAY} if arm in ("baseline", "sbp") else {bench.decays[arm]}
+        )
+    }
+    groups = {
+        (arm, world): [bench.spec(arm, world, member=i) for i in range(plan.n_members)]
+        for arm, world in product(IN_ENSEMBLES, reported)
+    }
+    members = [spec for group in groups.values() for spec in group]
+    lab.train([*tried.values(), *members], title=bench.name)
+    frame = lab.store.frame(tried.values()).set_index("run_id")
+    mentions = lab.on_devices(
+        lambda cell: measures.first_mention_loss(bench, tried[cell], cell[2]), list(tried)
+    )
+    rows = [
+        {
+            "arm": arm, "weight_decay": decay, "world": world,
+            "is_tuned": decay == bench.decays[arm],
+            **frame.loc[spec.run_id, ["validation_loss", "test_loss", "train_flops"]],
+            "first_mention_loss": loss,
+        }
+        for ((arm, decay, world), spec), loss in zip(tried.items(), mentions, strict=True)
+    ]  # fmt: skip
+    return Bootstrapped(
+        plan=plan,
+        decays=dict(bench.decays),
+        tuning=pd.concat(tuning, ignore_index=True),
+        runs=pd.DataFrame(rows),
+        ensembles=_ensembles(bench, groups),
+        gates=pd.DataFrame(lab.on_devices(lambda world: measures.gate(bench, world), reported)),
+        quality=pd.DataFrame(
+            [
+                row
+                for world, width in product(reported, (plan.small_width, plan.width))
+                for row in measures.quality(bench, world, width)
+            ]
+        ),
+        flops={arm: measures.flops_of(bench, arm, reported[0]) for arm in plan.arms},
+        examples=measures.examples(bench, reported[0]),
+    )
+
+
+def _try_decays(bench: Bench, arms: Iterable[Arm], worlds: Iterable[int]) -> pd.DataFrame:
+    """Train arms with every decay on the tuning worlds."""
+    tried = {
+        (arm, decay, world): bench.spec(arm, world, decay)
+        for arm, decay, world in product(arms, bench.plan.weight_decays, worlds)
+    }
+    bench.lab.train(tried.values(), title=f"{bench.name}, tuning")
+    losses = bench.lab.store.frame(tried.values()).set_index("run_id")["validation_loss"]
+    return pd.DataFrame(
+        [
+            {"arm": arm, "weight_decay": decay, "world": world,
+             "validation_loss": float(losses[spec.run_id])}
+            for (arm, decay, world), spec in tried.items()
+        ]
+    )  # fmt: skip
+
+
+def _best(tuning: pd.DataFrame) -> dict[str, float]:
+    """Return the decay of each arm that selects; a diverged run is last."""
+    means = tuning.fillna({"validation_loss": np.inf}).groupby(["arm", "weight_decay"])
+    by_cell = means["validation_loss"].mean()
+    return {arm: float(by_cell[arm].idxmin()) for arm in tuning["arm"].unique()}
+
+
+def _ensembles(bench: Bench, groups: Mapping[tuple[Arm, int], list[RunSpec]]) -> pd.DataFrame:
+    rows = []
+    for (arm, world), table in zip(groups, bench.lab.ensembles(list(groups.values())), strict=True):
+        logit = table[table["average"] == "logit"].groupby("n_members")["test_loss"].mean()
+        rows += [
+            {"arm": arm, "world": world, "n_members": int(n), "test_loss": float(loss)}
+            for n, loss in logit.items()
+        ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,1 @@
+"""Tests of fitted limits on synthetic languages whose entropy rate is known."""

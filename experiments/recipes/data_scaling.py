@@ -1,0 +1,275 @@
+"""Every recipe on stocks of text of several sizes: do the gains persist as data grows?
+
+At each size the recipes are tuned as at the world's own, starting from the optimum of the nearest
+size that has been tuned. The first draw of the corpus tunes; the tuned settings are then trained on
+every draw, and a draw is what the intervals are over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.analysis.intervals import Estimate, jackknife, mean_estimate
+from experiments.analysis.laws import LOSS, ROW_LOSS, K, N
+from experiments.lab.lab import Lab
+from experiments.recipes import ensembles, regularized, standard
+from experiments.recipes.ensembles import Ensembles
+from experiments.recipes.regularized import Regularized
+from experiments.recipes.standard import Standard
+from experiments.tuning.certificates import Certificate
+from experiments.tuning.grid import Point
+from experiments.worlds.plans import DataScalingPlan
+from experiments.worlds.world import World
+from scaling import FitResult, data_efficiency, data_multiplier, fit_law
+from scaling.efficiency import DataEfficiency
+from scaling.fit import best_parameters
+
+D = "n_unique_tokens"
+REFERENCE = "standard"
+REPORTED = ("standard", "regularized", "ensemble", "ensemble limit", "joint limit")
+"""Recipes of which a loss is reported at every size: the best size of model by validation loss, of
+all members trained or of infinitely many; and of infinitely many infinitely large ones."""
+N_BOOT = 1000
+
+Optima = dict[str, dict[int, Point]]
+"""Points by objective ("standard", "single", "ensemble") and width."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataScaling:
+    """What the recipes reach on each stock of text.
+
+    Attributes:
+        certificates: the tuned points, by size of the stock.
+        losses: a row for each recipe, stock, draw and width; columns `recipe`, `n_unique_tokens`,
+            `draw_seed`, `width` (0 for the joint limit), `n_params_non_embedding`,
+            `validation_loss`, `test_loss`. The joint limit is there where three sizes or more
+            determine it.
+    """
+
+    certificates: Mapping[int, list[Certificate]]
+    losses: pd.DataFrame
+
+    @property
+    def sizes(self) -> list[int]:
+        """The stocks, ascending."""
+        return sorted(self.certificates)
+
+    @cached_property
+    def best(self) -> pd.DataFrame:
+        """The rows of `losses` of the width that validation selects for each recipe and stock."""
+        means = self.losses.groupby(["recipe", D, "width"])["validation_loss"].mean()
+        chosen = means.groupby(["recipe", D]).idxmin().tolist()
+        index = pd.MultiIndex.from_frame(self.losses[["recipe", D, "width"]])
+        return self.losses[index.isin(chosen)]
+
+    @property
+    def recipes(self) -> list[str]:
+        """Recipes with a loss at every stock."""
+        n_sizes = self.best.groupby("recipe")[D].nunique()
+        return [name for name in REPORTED if n_sizes.get(name, 0) == len(self.sizes)]
+
+    def loss(self, recipe: str, size: int) -> Estimate:
+        """Return the mean test loss of a recipe over the draws of a stock."""
+        rows = self.best[(self.best["recipe"] == recipe) & (self.best[D] == size)]
+        return mean_estimate(rows[LOSS].to_numpy(float))
+
+    @cached_property
+    def laws(self) -> dict[str, FitResult]:
+        """The data law E + A / D^alpha of each recipe, resampled over draws."""
+        return {
+            name: fit_law(
+                self.best[self.best["recipe"] == name], "power", x=D, y=LOSS, n_boot=N_BOOT
+            )
+            for name in self.recipes
+        }
+
+    def efficiency(self, recipe: str, size: int) -> DataEfficiency:
+        """Return how many times more data the standard recipe needs for a recipe's loss.
+
+        The interval takes the draws of the two recipes for independent; see `multiplier`.
+        """
+        loss = self.loss(recipe, size)
+        bounds = (loss.low, loss.high) if loss.is_bounded else None
+        return data_efficiency(self.laws[REFERENCE], loss.value, size, loss_interval=bounds)
+
+    def multiplier(self, recipe: str, size: int) -> Estimate:
+        """Return the data multiplier of a recipe over the standard one on a stock of text.
+
+        ((L1 - E) / (L2 - E))^(1/alpha), see `scaling.data_multiplier`, with the standard recipe's
+        data law. Both recipes read the same draws, whose luck they share: the interval is that of
+        the delete-one-draw jackknife of its logarithm, the law being fitted anew each time. It is
+        infinite where the loss lies below the law's asymptote.
+        """
+        draws = sorted(self.best["draw_seed"].unique())
+        logs = [self._log_multiplier(recipe, size, [d for d in draws if d != out]) for out in draws]
+        value = self._log_multiplier(recipe, size, draws)
+        if not np.isfinite([value, *logs]).all():
+            return Estimate(value=float(np.exp(value)), low=0.0, high=np.inf, n=len(draws))
+        found = jackknife(value, [logs])
+        low, at, high = np.exp([found.low, found.value, found.high]).tolist()
+        return Estimate(value=at, low=low, high=high, n=found.n)
+
+    def _log_multiplier(self, recipe: str, size: int, draws: list[int]) -> float:
+        rows = self.best[self.best["draw_seed"].isin(draws)]
+        means = rows.groupby(["recipe", D])[LOSS].mean()
+        reference = means[REFERENCE].reset_index()
+        law = best_parameters(reference, "power", x=D, y=LOSS)
+        ours, theirs = float(means[recipe, size]), float(means[REFERENCE, size])
+        if not min(law["alpha"], theirs - law["E"]) > 0:
+            return float("nan")
+        return float(np.log(data_multiplier(theirs, ours, law["E"], law["alpha"])))
+
+
+def run(
+    lab: Lab, *, standard: Standard, regularized: Regularized, ensembles: Ensembles
+) -> DataScaling:
+    """Tune every recipe on every stock, nearest to the world's own first; then train all draws.
+
+    Raises:
+        ValueError: the world has no plan for it.
+    """
+    plan = lab.world.data_scaling
+    if plan is None:
+        raise ValueError(f"world {lab.world.name} has no plan for data_scaling")
+    optima: dict[int, Optima] = {
+        lab.world.n_unique_tokens: {
+            "standard": {w: found.tuned.point for w, found in standard.certificates.items()},
+            "single": {w: found.point for w, found in regularized.tuned.items()},
+            "ensemble": {w: found.point for w, found in ensembles.tuned.items()},
+        }
+    }
+    certificates: dict[int, list[Certificate]] = {}
+    rows: list[pd.DataFrame] = []
+    for size in sorted(plan.sizes, key=lambda size: abs(np.log(size / lab.world.n_unique_tokens))):
+        nearest = min(optima, key=lambda known: abs(np.log(known / size)))
+        found = _tune(lab.within(_world_of(lab.world, plan, size)), optima[nearest])
+        optima[size] = {
+            name: {width: one.tuned.point for width, one in by_width.items()}
+            for name, by_width in found.items()
+        }
+        certificates[size] = [one for by_width in found.values() for one in by_width.values()]
+        labs = [
+            lab.within(_world_of(lab.world, plan, size, draw_seed=draw))
+            for draw in range(plan.n_draws)
+        ]
+        rows.append(_losses(labs, optima[size]))
+    return DataScaling(certificates=certificates, losses=pd.concat(rows, ignore_index=True))
+
+
+def _world_of(world: World, plan: DataScalingPlan, size: int, *, draw_seed: int = 0) -> World:
+    """Return the world with another stock of text, and the effort of the plan."""
+    return dataclasses.replace(
+        world,
+        n_unique_tokens=size,
+        draw_seed=draw_seed,
+        widths=plan.widths,
+        learning_rates=plan.learning_rates,
+        standard_epochs=plan.standard_epochs,
+        n_seeds=plan.n_seeds,
+        n_members=plan.n_members,
+    )
+
+
+def _tune(lab: Lab, starts: Optima) -> dict[str, dict[int, Certificate]]:
+    """Tune each recipe on one stock, each width from where it ended on another."""
+    at = {
+        name: {width: points[width] for width in lab.world.widths}
+        for name, points in starts.items()
+    }
+    return {
+        "standard": standard.tune(lab, at["standard"]),
+        "single": regularized.tune(lab, at["single"]),
+        "ensemble": ensembles.tune(lab, at["ensemble"]),
+    }
+
+
+def _losses(labs: list[Lab], optima: Optima) -> pd.DataFrame:
+    """Train the tuned points on every draw of a stock and lay out what each recipe reaches."""
+    world = labs[0].world
+    n_seeds = {"standard": world.n_seeds, "single": world.n_seeds, "ensemble": world.n_members}
+    cells = {
+        (at, name, width): [
+            lab.spec(width=width, seed=seed, **_named(lab, name, point))
+            for seed in range(n_seeds[name])
+        ]
+        for at, lab in enumerate(labs)
+        for name, points in optima.items()
+        for width, point in points.items()
+    }
+    runs = (
+        labs[0]
+        .train(
+            [spec for specs in cells.values() for spec in specs],
+            title=f"{world.n_unique_tokens:,} unique tokens, {len(labs)} draws",
+        )
+        .set_index("run_id")
+    )
+    members = {key: specs for key, specs in cells.items() if key[1] == "ensemble"}
+    curves = dict(zip(members, labs[0].ensembles(list(members.values())), strict=True))
+    rows: list[dict[str, float | str]] = []
+    for (at, name, width), specs in cells.items():
+        place = {
+            D: world.n_unique_tokens, "draw_seed": labs[at].world.draw_seed, "width": width,
+            N: world.model(width).n_params_non_embedding,
+        }  # fmt: skip
+        if name != "ensemble":
+            recipe = {"standard": "standard", "single": "regularized"}[name]
+            means = runs.loc[[s.run_id for s in specs], ["validation_loss", LOSS]].mean()
+            rows.append({"recipe": recipe, **place, **means})
+        else:
+            rows += [{**row, **place} for row in _ensemble_rows(curves[at, name, width])]
+    for at, lab in enumerate(labs):
+        tables = {
+            width: _member_means(table).assign(**{N: world.model(width).n_params_non_embedding})
+            for (of, _, width), table in curves.items()
+            if of == at
+        }
+        rows += _joint_rows(
+            tables, place={D: world.n_unique_tokens, "draw_seed": lab.world.draw_seed}
+        )
+    return pd.DataFrame(rows)
+
+
+def _named(lab: Lab, name: str, point: Point) -> dict[str, Any]:
+    grid = lab.world.standard_grid() if name == "standard" else lab.world.tuned_grid()
+    return grid.named(point)
+
+
+def _member_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Average the logit ensembles of each number of members over subsets."""
+    logit = table[table["average"] == "logit"]
+    return logit.groupby(K)[["validation_loss", LOSS]].mean().reset_index()
+
+
+def _ensemble_rows(table: pd.DataFrame) -> Iterator[dict[str, float | str]]:
+    """Give the loss of all members, and the limit of infinitely many by the law of K."""
+    means = _member_means(table)
+    yield {"recipe": "ensemble", **means.iloc[-1][["validation_loss", LOSS]]}
+    limits = {
+        column: best_parameters(means, "power", x=K, y=column, loss=ROW_LOSS)["E"]
+        for column in ("validation_loss", LOSS)
+    }
+    yield {"recipe": "ensemble limit", **limits}
+
+
+def _joint_rows(
+    tables: Mapping[int, pd.DataFrame], *, place: Mapping[str, float]
+) -> Iterator[dict[str, float | str]]:
+    """Give the joint limit of a draw, where sizes and members determine one."""
+    if len(tables) < 3:
+        return
+    rows = pd.concat(tables.values(), ignore_index=True)
+    limits = {
+        column: best_parameters(rows, "ensemble", x=[N, K], y=column, loss=ROW_LOSS)["E"]
+        for column in ("validation_loss", LOSS)
+    }
+    if min(limits.values()) > 0:  # zero: no asymptote
+        yield {"recipe": "joint limit", **place, "width": 0, N: np.inf, **limits}

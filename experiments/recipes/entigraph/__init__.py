@@ -1,0 +1,1 @@
+"""EntiGraph on a synthetic world in which every fact is known."""

@@ -1,0 +1,101 @@
+"""How well models answer, closed book and with the source in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from experiments.recipes.entigraph.documents import Author, Tokens
+from experiments.recipes.entigraph.questions import (
+    Kind,
+    Questions,
+    answer_scores,
+    ask,
+    count_pairs,
+    right_answers,
+)
+from experiments.recipes.entigraph.streams import SyntheticCorpus
+from graphsim import expected_accuracy
+from models.config import ModelConfig
+from models.evals.next_token import next_log_probs
+from models.training.train import Params
+
+ANSWERS_VERSION = 1
+"""Raise it when questions or scoring change, so that kept answers are not used again."""
+
+SHEETS: dict[str, tuple[Kind, bool]] = {
+    "explicit": ("explicit", False),
+    "implicit": ("implicit", False),
+    "reverse_explicit": ("explicit", True),
+    "reverse_implicit": ("implicit", True),
+}
+"""Every kind of question in both directions: (kind, reverse)."""
+
+
+def question_sheets(author: Author) -> dict[str, Questions]:
+    """Ask everything about one world; the seed of the questions is fixed."""
+    return {name: ask(author, kind, reverse=reverse) for name, (kind, reverse) in SHEETS.items()}
+
+
+def prompts_with_source(author: Author, questions: Questions) -> list[Tokens]:
+    """Put the source's document about the subject before each question."""
+    by_subject = {document[0]: document for document in author.source()}
+    return [
+        [*by_subject.get(author.entity(int(pairs[0, 0])), []), *prompt]
+        for prompt, pairs in zip(questions.prompts.tolist(), questions.pairs, strict=True)
+    ]
+
+
+def right_by_members(
+    members: Sequence[tuple[ModelConfig, Params]],
+    questions: Questions,
+    prompts: Sequence[Tokens] | None = None,
+) -> np.ndarray:
+    """Mark each question 1 where members, their log-probabilities averaged, answer right [Q].
+
+    Args:
+        members: models with their weights.
+        questions: what is asked.
+        prompts: read instead of the questions' own prompts.
+    """
+    read = questions.prompts.tolist() if prompts is None else prompts
+    scores = [next_log_probs(model, params, read) for model, params in members]
+    return right_answers(answer_scores(np.mean(scores, axis=0), questions))
+
+
+def accuracies(author: Author, members: Sequence[tuple[ModelConfig, Params]]) -> dict[str, float]:
+    """Share of right answers on every sheet; of forward ones also after the source ("open_...").
+
+    Where a source's document and a question do not fit the context, there are no open ones.
+    """
+    sheets = question_sheets(author)
+    found = {name: right_by_members(members, sheet) for name, sheet in sheets.items()}
+    for kind in ("explicit", "implicit"):
+        prompts = prompts_with_source(author, sheets[kind])
+        if max(map(len, prompts)) <= members[0][0].context:
+            found[f"open_{kind}"] = right_by_members(members, sheets[kind], prompts)
+    return {name: float(right.mean()) for name, right in found.items()}
+
+
+def balanced(found: Mapping[str, float]) -> float:
+    """Weigh explicit facts by 1/3 and implicit ones by 2/3, by which learning rates are chosen."""
+    return found["explicit"] / 3 + found["implicit"] * 2 / 3
+
+
+def coverage(author: Author, corpus: SyntheticCorpus, *, times: int = 1) -> float:
+    """Share of the implicit pairs that a corpus states at least so many times."""
+    stated = count_pairs(author, corpus.documents)
+    return float((stated >= times)[author.graph.implicit].mean())
+
+
+def expected_coverage(author: Author, n_steps: int) -> float:
+    """Share of the implicit pairs that `n_steps` of EntiGraph state, exactly, on this graph.
+
+    From the expectation of `graphsim` over all ordered pairs, in which stated edges are known from
+    the beginning and pairs without a path never.
+    """
+    graph = author.graph
+    accuracy = float(expected_accuracy(graph.edges, np.array([n_steps])).accuracy[0])
+    n_known = accuracy * graph.edges.n_pairs - graph.edges.n_edges
+    return n_known / int(graph.implicit.sum())

@@ -1,0 +1,294 @@
+"""The EntiGraph recipe: continued training on facts, from the source, paraphrases or EntiGraph.
+
+Every method reads the same number of tokens, has its learning rate chosen from the same values on
+graphs that are not reported, and gives source and replay the same shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from experiments.lab.lab import Lab
+from experiments.recipes.entigraph.answers import (
+    ANSWERS_VERSION,
+    accuracies,
+    balanced,
+    coverage,
+    expected_coverage,
+)
+from experiments.recipes.entigraph.questions import CHANCE
+from experiments.recipes.entigraph.streams import (
+    STREAMS_VERSION,
+    FactSettings,
+    Method,
+    base_stream,
+    continued_stream,
+    synthesize,
+)
+from experiments.runs.spec import DataConfig, RunSpec
+from experiments.runs.streams import Stream, plan_stream
+from experiments.worlds.facts_plan import FactPlan
+from experiments.worlds.plans_part2 import part2_plan
+from models.config import OptimizerConfig, TrainConfig
+from models.text.batches import evaluation_windows
+
+METHODS: tuple[Method, ...] = ("raw", "paraphrase", "entigraph")
+IN_ENSEMBLES: tuple[Method, ...] = ("paraphrase", "entigraph")
+N_SCORED_TOKENS = 4_096
+"""Tokens of fresh EntiGraph documents on which runs are scored besides the questions."""
+SCORED_SEEDS = (1_000_000, 1_000_001)
+"""They draw the documents of the validation and of the test part."""
+
+
+class Cell(NamedTuple):
+    """A continued training: how, on how many synthetic tokens, about which graph."""
+
+    method: Method
+    n_synthetic: int
+    graph: int
+    member: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactResults:
+    """What continued training on facts teaches.
+
+    Attributes:
+        plan: the sizes.
+        learning_rates: chosen for each method.
+        tuning: a row a method, rate and tuning graph, with its balanced accuracy.
+        answers: a row a run, and one a graph for the model before it (method "base"): `method`,
+            `n_synthetic` (tokens asked for), `n_unique` (tokens written), `n_steps`, `graph`,
+            `learning_rate`, an accuracy a sheet of questions (see `facts.answers`), `balanced`;
+            and for EntiGraph the share of implicit pairs `stated`, `stated_twice` and `expected`.
+        ensembles: rows of members' averaged predictions at one corpus size: `method`, `graph`,
+            `n_members` and the accuracies.
+    """
+
+    plan: FactPlan
+    learning_rates: Mapping[Method, float]
+    tuning: pd.DataFrame
+    answers: pd.DataFrame
+    ensembles: pd.DataFrame
+
+    def of(self, method: str, n_synthetic: int, column: str) -> np.ndarray:
+        """Return a column of one method's runs on a corpus of that size, a value a graph."""
+        rows = self.answers[
+            (self.answers["method"] == method) & (self.answers["n_synthetic"] == n_synthetic)
+        ]
+        return rows.sort_values("graph")[column].to_numpy(float)
+
+
+def run(lab: Lab) -> FactResults:
+    """Train the bases, choose learning rates, then train and question every cell."""
+    bench = _Bench(lab, part2_plan(lab.world.name).facts)
+    plan = bench.plan
+    lab.train(bench.bases(), title="entigraph, first training")
+    tuning = _tune(bench)
+    means = tuning.groupby(["method", "learning_rate"])["balanced"].mean()
+    rates = {method: float(means[method].idxmax()) for method in METHODS}
+    cells = [
+        Cell(method, n_synthetic, graph)
+        for method in METHODS
+        for n_synthetic in plan.sizes(method)
+        for graph in plan.graphs
+    ]
+    groups = {
+        (method, graph): [
+            Cell(method, plan.ensemble_tokens, graph, member) for member in range(plan.n_members)
+        ]
+        for method, graph in product(IN_ENSEMBLES, plan.graphs)
+    }
+    every = dict.fromkeys([*cells, *(cell for group in groups.values() for cell in group)])
+    specs = {cell: bench.spec(cell, rates[cell.method]) for cell in every}
+    lab.train(specs.values(), title="entigraph")
+    rows = lab.on_devices(bench.before, plan.graphs)
+    rows += lab.on_devices(lambda cell: bench.row(cell, specs[cell]), cells)
+    pools = [
+        (method, graph, group[:n])
+        for (method, graph), group in groups.items()
+        for n in sorted({1, plan.n_members})
+    ]
+    answers = lab.on_devices(
+        lambda pool: bench.answers(pool[1], [specs[cell] for cell in pool[2]]), pools
+    )
+    ensembles = [
+        {"method": method, "graph": graph, "n_members": len(pool)} | found
+        for (method, graph, pool), found in zip(pools, answers, strict=True)
+    ]
+    return FactResults(
+        plan=plan,
+        learning_rates=rates,
+        tuning=tuning,
+        answers=pd.DataFrame(rows),
+        ensembles=pd.DataFrame(ensembles),
+    )
+
+
+def _tune(bench: _Bench) -> pd.DataFrame:
+    """Try the same learning rates for every method, on graphs of their own."""
+    plan = bench.plan
+    tried = {
+        (method, rate, graph): bench.spec(
+            Cell(method, plan.tuning_tokens if method != "raw" else 0, graph), rate
+        )
+        for method, rate, graph in product(
+            METHODS,
+            plan.learning_rates,
+            plan.tuning_graphs,
+        )
+    }
+    bench.lab.train(tried.values(), title="entigraph, tuning")
+    found = bench.lab.on_devices(lambda cell: bench.answers(cell[2], [tried[cell]]), list(tried))
+    return pd.DataFrame(
+        [
+            {"method": method, "learning_rate": rate, "graph": graph} | answers
+            for (method, rate, graph), answers in zip(tried, found, strict=True)
+        ]
+    )
+
+
+class _Bench:
+    """Plans runs and questions models of one lab."""
+
+    def __init__(self, lab: Lab, plan: FactPlan) -> None:
+        self.lab, self.plan, self.model = lab, plan, plan.model()
+
+    def bases(self) -> list[RunSpec]:
+        """Return the first trainings."""
+        return [self.base(base) for base in range(self.plan.n_bases)]
+
+    def base(self, base: int) -> RunSpec:
+        """Return the first training that targets of this turn start from."""
+        plan, settings = self.plan, self.plan.settings(base)
+        data = self._stream(
+            f"facts, first training {base}",
+            ["base", plan.base_tokens],
+            settings,
+            lambda: base_stream(settings, plan.base_tokens),
+        )
+        return RunSpec(
+            model=self.model,
+            data=data,
+            optimizer=OptimizerConfig(
+                learning_rate=plan.base_learning_rate, weight_decay=plan.weight_decay
+            ),
+            train=TrainConfig(n_epochs=1, batch_size=plan.base_batch),
+            seed=base,
+        )
+
+    def spec(self, cell: Cell, learning_rate: float) -> RunSpec:
+        """Return the continued training of a cell."""
+        plan, settings = self.plan, self.plan.settings(cell.graph)
+        data = self._stream(
+            f"facts, {cell.method} {cell.n_synthetic}, graph {cell.graph}",
+            [cell.method, cell.n_synthetic, plan.tokens],
+            settings,
+            lambda: continued_stream(
+                settings, cell.method, cell.n_synthetic, plan.tokens, seed=cell.graph
+            ),
+        )
+        return RunSpec(
+            model=self.model,
+            data=data,
+            optimizer=OptimizerConfig(learning_rate=learning_rate, weight_decay=plan.weight_decay),
+            train=TrainConfig(n_epochs=1, batch_size=plan.batch),
+            seed=cell.member,
+            init_from=self.base(settings.base_seed).run_id,
+        )
+
+    def before(self, graph: int) -> dict[str, object]:
+        """Answer the questions on a graph before continued training."""
+        base = self.base(self.plan.settings(graph).base_seed)
+        return {"method": "base", "n_synthetic": 0, "graph": graph} | self.answers(graph, [base])
+
+    def row(self, cell: Cell, spec: RunSpec) -> dict[str, object]:
+        """Describe the corpus of a cell, and answer the questions after reading it."""
+        author = self.plan.settings(cell.graph).target()
+        corpus = synthesize(author, cell.method, cell.n_synthetic, seed=cell.graph)
+        row: dict[str, object] = {
+            "method": cell.method,
+            "n_synthetic": cell.n_synthetic,
+            "n_unique": corpus.n_tokens,
+            "n_steps": corpus.n_steps,
+            "graph": cell.graph,
+            "learning_rate": spec.optimizer.learning_rate,
+        }
+        if cell.method == "entigraph":
+            row["stated"] = coverage(author, corpus)
+            row["stated_twice"] = coverage(author, corpus, times=2)
+            row["expected"] = expected_coverage(author, corpus.n_steps)
+        return row | self.answers(cell.graph, [spec])
+
+    def answers(self, graph: int, specs: Sequence[RunSpec]) -> dict[str, float]:
+        """Question finished runs, their predictions averaged; the answers are kept."""
+        settings = self.plan.settings(graph)
+
+        def measure() -> dict[str, float]:
+            members = [(spec.model, self.lab.store.params(spec)) for spec in specs]
+            return accuracies(settings.target(), members)
+
+        identity = [ANSWERS_VERSION, asdict(settings), *(spec.run_id for spec in specs)]
+        found = self.lab.remember("answers", identity, measure)
+        return {**found, "balanced": balanced(found)}
+
+    def _stream(
+        self,
+        label: str,
+        identity: Sequence[object],
+        settings: FactSettings,
+        write: Callable[[], np.ndarray],
+    ) -> DataConfig:
+        """Keep a stream with fresh EntiGraph documents on the target to score."""
+
+        def stream() -> Stream:
+            context = self.model.context
+            fresh = [
+                np.concatenate(
+                    synthesize(
+                        settings.target(), "entigraph", N_SCORED_TOKENS + 1, seed=seed
+                    ).documents
+                )[: N_SCORED_TOKENS + 1]
+                for seed in SCORED_SEEDS
+            ]
+            return Stream(
+                tokens=write(),
+                held_out={
+                    name: evaluation_windows(ids, context=context)
+                    for name, ids in zip(("validation", "test"), fresh, strict=True)
+                },
+            )
+
+        return plan_stream(self.lab, label, [STREAMS_VERSION, asdict(settings), *identity], stream)
+
+
+def law_of(stated: np.ndarray, ceiling: float = 1.0) -> np.ndarray:
+    """Return the accuracy of who knows a share of the facts and guesses the rest.
+
+    Args:
+        stated: share of the pairs that are stated.
+        ceiling: share of the stated ones that are learned.
+    """
+    return CHANCE + (1 - CHANCE) * ceiling * np.asarray(stated)
+
+
+def ceiling_fit(rows: pd.DataFrame, column: str) -> tuple[float, float]:
+    """Fit the share of the stated facts that is learned, by least squares on implied facts.
+
+    Args:
+        rows: answers after EntiGraph's corpora on one graph.
+        column: share of the pairs that count as stated: `stated`, `stated_twice` or `expected`.
+
+    Returns:
+        The ceiling of `law_of`, and the root mean squared error of the fit.
+    """
+    known = law_of(rows[column].to_numpy()) - CHANCE
+    gained = rows["implicit"].to_numpy() - CHANCE
+    ceiling = float(known @ gained / (known @ known))
+    return ceiling, float(np.sqrt(np.mean((gained - ceiling * known) ** 2)))

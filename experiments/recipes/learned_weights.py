@@ -1,0 +1,117 @@
+"""Equal or learned weights: ensembles averaged in several ways.
+
+Weights are learned on the validation part, which selected the hyperparameters too, and scored on
+the test part. The weights of a logit average need not sum to one: their sum is an inverse
+temperature. Members that regularisation has made too cautious want one above one, whatever their
+weights, so that the gain from the sum alone ("tempered") is told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.lab.lab import Lab
+from experiments.recipes.ensembles import Ensembles
+from experiments.runs.spec import RunSpec
+from experiments.runs.text import held_out
+
+if TYPE_CHECKING:
+    from models.ensembles.ensemble import Average
+
+VERSION = 3
+ALL_SIZES = "one of each size"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedWeights:
+    """Losses of pools of models under each kind of average.
+
+    Attributes:
+        table: a row for each pool, average and weighting: `pool` ("width 16" and so on: the tuned
+            members of that size; `ALL_SIZES`: the first of each), `n_members`, `average` ("logit"
+            or "probability"), `weighting` ("equal", "tempered": equal, of a learned sum, or
+            "learned"), `validation_loss`, `test_loss` in nats per token, `weights` (as text).
+        gain_of_one: by pool, the test loss that the first member alone gains from a learned
+            temperature.
+    """
+
+    table: pd.DataFrame
+    gain_of_one: Mapping[str, float]
+
+    def loss(self, pool: str, average: Average, weighting: str) -> float:
+        """Return a test loss."""
+        table = self.table
+        row = (table["pool"] == pool) & (table["average"] == average)
+        return float(table.loc[row & (table["weighting"] == weighting), "test_loss"].iloc[0])
+
+
+def run(lab: Lab, *, ensembles: Ensembles) -> LearnedWeights:
+    """Average the tuned members of every size, and one member of each; trains nothing."""
+    members = range(lab.world.n_members)
+    of_width = {
+        width: [lab.spec(width=width, seed=seed, **tuned.best) for seed in members]
+        for width, tuned in sorted(ensembles.tuned.items())
+    }
+    pools: dict[str, list[RunSpec]] = {f"width {width}": of for width, of in of_width.items()}
+
+    def scores(specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
+        identity = [VERSION, *(spec.run_id for spec in specs)]
+        return lab.remember("learned_weights", identity, lambda: list(_scores(lab, specs)))
+
+    gain_of_one = {}
+    for pool, specs in pools.items():
+        losses = {(row["average"], row["weighting"]): row["test_loss"] for row in scores(specs[:1])}
+        gain_of_one[pool] = losses["logit", "equal"] - losses["logit", "tempered"]
+    pools[ALL_SIZES] = [specs[0] for specs in of_width.values()]
+    rows = [
+        {"pool": pool, "n_members": len(specs), **row}
+        for pool, specs in pools.items()
+        for row in scores(specs)
+    ]
+    return LearnedWeights(table=pd.DataFrame(rows), gain_of_one=gain_of_one)
+
+
+def _scores(lab: Lab, specs: Sequence[RunSpec]) -> Iterator[dict[str, Any]]:
+    from models.ensembles.ensemble import ensemble_log_probs, gold_table
+    from models.ensembles.logit_weights import fit_logit_weights
+    from models.ensembles.mixture import fit_mixture_weights, mixture_loss
+
+    members = [(spec.model, lab.store.params(spec)) for spec in specs]
+    first = specs[0]
+    windows = held_out(first.data, first.model.vocab_size, first.model.context)
+    equal = np.full(len(specs), 1 / len(specs))
+
+    def loss(part: str, weights: np.ndarray) -> float:
+        scores = ensemble_log_probs(members, windows[part], how="logit", weights=weights)
+        return -float(scores.mean(dtype=np.float64))
+
+    learned = fit_logit_weights(members, windows["validation"]).weights
+    around = learned.sum() * np.array([0.97, 1.0, 1.03])
+    curve = np.polyfit(around, [loss("validation", x * equal) for x in around], 2)
+    # One Newton step on the sum, which the learned weights have nearly right: the loss is convex
+    # in it, and every evaluation runs all members over the validation part.
+    tempered = -curve[1] / (2 * curve[0])
+    log_linear = {"equal": equal, "tempered": tempered * equal, "learned": learned}
+    for how, weights in log_linear.items():
+        yield _row("logit", how, weights, {part: loss(part, weights) for part in windows})
+    tables = {part: gold_table(members, windows[part]) for part in windows}
+    mixed = {"equal": equal, "learned": fit_mixture_weights(tables["validation"]).weights}
+    for how, weights in mixed.items():
+        losses = {part: mixture_loss(table, weights) for part, table in tables.items()}
+        yield _row("probability", how, weights, losses)
+
+
+def _row(
+    average: Average, weighting: str, weights: np.ndarray, losses: Mapping[str, float]
+) -> dict[str, Any]:
+    return {
+        "average": average,
+        "weighting": weighting,
+        **{f"{part}_loss": loss for part, loss in losses.items()},
+        "weights": " ".join(f"{w:.3f}" for w in weights),
+    }

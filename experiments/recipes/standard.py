@@ -1,0 +1,77 @@
+"""The standard recipe: usual weight decay, more epochs, more parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from experiments.lab.lab import Lab
+from experiments.lab.objectives import single_losses, tune_sizes
+from experiments.tuning.certificates import Certificate
+from experiments.tuning.grid import Point
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standard:
+    """What the standard recipe reaches.
+
+    Attributes:
+        sweep: runs of every size for every number of epochs at the learning rate of the world's
+            rule, several seeds each, a row a run.
+        certificates: the best learning rate and epochs of each width, selected on validation.
+        best: the runs there, a row each.
+    """
+
+    sweep: pd.DataFrame
+    certificates: Mapping[int, Certificate]
+    best: pd.DataFrame
+
+
+def run(lab: Lab) -> Standard:
+    """Train every size for every number of epochs, then tune the learning rate from the best."""
+    world = lab.world
+    sweep = lab.train(
+        [
+            lab.spec(width=width, weight_decay=world.standard_decay, n_epochs=n_epochs, seed=seed)
+            for width in world.widths
+            for n_epochs in world.standard_epochs
+            for seed in range(world.n_seeds)
+        ],
+        title="standard recipe",
+    )
+    certificates = tune(
+        lab,
+        {
+            width: (world.learning_rate(width), world.standard_decay, n_epochs)
+            for width, n_epochs in best_epochs(sweep).items()
+        },
+    )
+    best = [
+        lab.spec(width=width, seed=seed, **found.tuned.best)
+        for width, found in certificates.items()
+        for seed in range(world.n_seeds)
+    ]
+    return Standard(
+        sweep=sweep, certificates=certificates, best=lab.train(best, title="standard recipe")
+    )
+
+
+def tune(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
+    """Tune learning rate and epochs at the usual weight decay, all sizes in step."""
+    return tune_sizes(
+        lab,
+        "standard",
+        starts,
+        grid=lab.world.standard_grid(),
+        effort=lab.world.effort(),
+        score=single_losses(lab),
+    )
+
+
+def best_epochs(sweep: pd.DataFrame) -> dict[int, int]:
+    """Return the number of epochs that validation selects at each width; a diverged run is last."""
+    losses = sweep.fillna({"validation_loss": float("inf")})
+    means = losses.groupby(["width", "n_epochs"])["validation_loss"].mean()
+    return dict(means.groupby("width").idxmin().to_list())

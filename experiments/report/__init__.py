@@ -1,0 +1,1 @@
+"""The HTML report of a world, with its tables of published and own numbers."""

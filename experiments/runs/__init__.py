@@ -1,0 +1,1 @@
+"""Run specifications, the run store with its locks, records and archives."""

@@ -1,0 +1,163 @@
+"""Results of a world that are shipped with the package: drawn in seconds, trained by nobody.
+
+    results/WORLD.parquet           a row a run, with its whole spec: what `RunStore.compact` writes
+    results/WORLD.records.parquet   what was measured on them: kind, key, JSON; no quotations
+    results/WORLD.json              the text, and where the results come from
+
+An `Archive` stands in for a `RunStore` that only reads: recipes find all their runs finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from experiments.runs.compact import read_compact, write_compact
+from experiments.runs.files import read_json, write_json
+from experiments.runs.provenance import provenance
+from experiments.runs.rows import frame_of
+from experiments.runs.spec import RunSpec, digest
+from experiments.runs.text import TextFacts
+
+if TYPE_CHECKING:
+    from experiments.lab.lab import Lab
+    from models.training.train import Params
+
+ARCHIVE_SCHEMA = 1
+SHIPPED = Path(__file__).parents[1] / "results"
+QUOTATIONS = "quotations"
+"""Kind of the records that quote a world's text: not ours to give away, so that none is shipped."""
+
+
+class NotShipped(ValueError):
+    """A recipe wants a run or a record that an archive does not hold."""
+
+
+class Archive:
+    """The shipped results of one world; has of `RunStore` what reading needs.
+
+    Args:
+        root: folder of the archive.
+        name: of the world.
+
+    Raises:
+        ValueError: written by another version, or pyarrow is not installed.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.name = root, name
+        self.about: dict[str, Any] = read_json(root / f"{name}.json") or {}
+        if (schema := self.about.get("schema")) != ARCHIVE_SCHEMA:
+            raise ValueError(
+                f"{root / name}.json has schema {schema!r} of shipped results; "
+                f"readable is {ARCHIVE_SCHEMA}"
+            )
+
+    @staticmethod
+    def exists(root: Path, name: str) -> bool:
+        """Tell whether results of a world are shipped."""
+        return (root / f"{name}.json").is_file()
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """Recipes whose results are held: all of the world, or those of one part of the talk."""
+        return tuple(self.about["recipes"])
+
+    @property
+    def facts(self) -> TextFacts:
+        """What is known of the text."""
+        return TextFacts(**self.about["text"])
+
+    @cached_property
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        runs = read_compact(self.root / f"{self.name}.parquet").drop(columns="spec")
+        plain = runs.astype(object).where(runs.notna(), None)
+        return {row["run_id"]: row for row in plain.to_dict("records")}
+
+    @cached_property
+    def _records(self) -> dict[tuple[str, str], Any]:
+        records = pd.read_parquet(self.root / f"{self.name}.records.parquet")
+        return {
+            (row.kind, row.key): json.loads(row.values_json)
+            for row in records.itertuples(index=False)
+        }
+
+    def is_done(self, spec: RunSpec) -> bool:
+        """Tell whether a run is held."""
+        return spec.run_id in self._rows
+
+    def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
+        """Return runs, a row each, as `RunStore.frame` does.
+
+        Raises:
+            NotShipped: one is not held.
+        """
+        rows = []
+        for spec in specs:
+            if not self.is_done(spec):
+                raise NotShipped(
+                    f"the shipped results of world {self.name} lack run {spec.run_id}: they are of "
+                    "another version; `datawall reproduce` trains what is missing"
+                )
+            rows.append(self._rows[spec.run_id])
+        return frame_of(rows)
+
+    def params(self, spec: RunSpec) -> Params:
+        """Refuse to give weights, which are not shipped.
+
+        Raises:
+            NotShipped: always.
+        """
+        raise NotShipped(
+            f"the weights of run {spec.run_id} are not shipped; `datawall reproduce` trains them"
+        )
+
+    def record(self, kind: str, identity: Any) -> Any | None:
+        """Return a record, or None where it is not held."""
+        return self._records.get((kind, digest(identity)))
+
+
+def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]:
+    """Write the runs and records that recipes have asked of a lab, to be shipped.
+
+    Args:
+        lab: on which the recipes have run.
+        root: folder of the archive.
+        recipes: their names.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: pyarrow is not installed.
+    """
+    name, source = lab.world.name, provenance()  # before the files change what git says
+    runs, records = root / f"{name}.parquet", root / f"{name}.records.parquet"
+    frame = lab.used()
+    frame["spec"] = [
+        json.dumps(spec.to_dict(), sort_keys=True) for spec in lab.account.runs.values()
+    ]
+    write_compact(runs, frame)
+    rows = []
+    for place in sorted(lab.account.records):
+        kind, key = place.split("/")
+        values = json.dumps(read_json(lab.store.root / kind / f"{key}.json"))
+        rows.append({"kind": kind, "key": key, "values_json": values})
+    write_compact(records, pd.DataFrame(rows, columns=["kind", "key", "values_json"]))
+    about = {
+        "schema": ARCHIVE_SCHEMA,
+        "world": name,
+        "recipes": list(recipes),
+        "text": asdict(lab.text.facts),
+        "provenance": source,
+        "n_runs": len(frame),
+        "device_seconds": float(frame["seconds"].sum()),
+    }
+    write_json(root / f"{name}.json", about)
+    return [runs, records, root / f"{name}.json"]

@@ -1,0 +1,88 @@
+"""The losses of a run, a line a segment of training, appended as it goes.
+
+A line is {"schema", "session", "first_step", "seconds", "loss": [...]}; a loss that is not a number
+is null. Lines that are torn, or that are none of ours, are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from experiments.runs.spec import SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One segment: losses in nats per token from `first_step` on, and its wall time."""
+
+    session: str
+    first_step: int
+    seconds: float
+    losses: tuple[float, ...]
+
+
+def append_line(path: Path, line: Line) -> None:
+    """Write a line behind the others, whatever state they are in."""
+    values = {
+        "schema": SCHEMA_VERSION,
+        "session": line.session,
+        "first_step": line.first_step,
+        "seconds": line.seconds,
+        "loss": [loss if math.isfinite(loss) else None for loss in line.losses],
+    }
+    with path.open("ab") as file:
+        # A leading newline ends a line that a killed writer may have left torn.
+        file.write(b"\n" + json.dumps(values).encode())
+
+
+def read_lines(path: Path, *, n_steps: int) -> Iterator[Line]:
+    """Yield every line that can be read, as far as it lies within `n_steps`."""
+    if not path.exists():
+        return
+    for text in path.read_bytes().split(b"\n"):
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        line = _line(values, n_steps) if isinstance(values, dict) else None
+        if line is not None:
+            yield line
+
+
+def _line(values: dict[str, Any], n_steps: int) -> Line | None:
+    first, losses = values.get("first_step"), values.get("loss")
+    if not _is_whole(first) or not isinstance(losses, list):
+        return None
+    if first < 0 or first + len(losses) > n_steps:
+        return None
+    if not all(loss is None or _is_real(loss) for loss in losses):
+        return None
+    seconds = values.get("seconds")
+    return Line(
+        session=str(values.get("session", "")),
+        first_step=first,
+        seconds=float(seconds) if _is_real(seconds) and 0 <= seconds < math.inf else 0.0,
+        losses=tuple(math.nan if loss is None else float(loss) for loss in losses),
+    )
+
+
+def _is_whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> TypeGuard[float]:
+    """Tell whether a value is a number that a float can hold."""
+    return isinstance(value, float) or (_is_whole(value) and abs(value) < 2**1000)
+
+
+def losses_by_step(lines: Iterable[Line]) -> dict[int, float]:
+    """Return the loss of every step recorded; where steps were repeated, the later record holds."""
+    losses: dict[int, float] = {}
+    for line in lines:
+        losses.update(enumerate(line.losses, line.first_step))
+    return losses

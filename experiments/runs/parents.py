@@ -1,0 +1,99 @@
+"""What a run takes from runs that were finished before it: first weights and synthetic text."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.runs.files import replacing, storing
+from experiments.runs.spec import RunSpec, SyntheticConfig
+from experiments.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from models.training.train import Params
+
+SYNTHETIC_FOLDER = "synthetic"
+
+
+def parent_of(run_id: str, store: RunStore) -> RunSpec:
+    """Return the settings of a run that others build on.
+
+    Raises:
+        ValueError: it is not in the store, not finished, or has diverged.
+    """
+    spec = store.spec(run_id)
+    result = store.result(spec) if spec else None
+    if spec is None or result is None:
+        state = "not in the store" if spec is None else "not finished"
+        raise ValueError(f"run {run_id}, on which this one builds, is {state} ({store.root})")
+    if result["status"] == "diverged":
+        raise ValueError(f"run {run_id}, on which this one builds, has diverged")
+    return spec
+
+
+def first_params(spec: RunSpec, store: RunStore) -> Params | None:
+    """Load the weights that a run starts from; None where its seed draws them.
+
+    Raises:
+        ValueError: the run they come from cannot be used, see `parent_of`, or is of another
+            architecture.
+    """
+    if spec.init_from is None:
+        return None
+    parent = parent_of(spec.init_from, store)
+    if parent.model != spec.model:
+        raise ValueError(
+            f"run {parent.run_id} has another architecture than the one to start from it: "
+            f"{parent.model} and {spec.model}"
+        )
+    return store.params(parent)
+
+
+def synthetic_windows(spec: RunSpec, store: RunStore) -> np.ndarray | None:
+    """Return the synthetic windows [n_windows, context + 1] of a run; None where it reads none.
+
+    They are sampled when first asked for and kept in the store, so that every run of this text,
+    also one that is resumed elsewhere, reads the same.
+
+    Raises:
+        ValueError: a teacher cannot be used, see `parent_of`, or has another vocabulary or context.
+    """
+    if spec.synthetic is None:
+        return None
+    path = store.root / SYNTHETIC_FOLDER / f"{spec.synthetic.text_id}.npy"
+    if not path.exists():
+        windows = _sample(spec, spec.synthetic, store)
+        with storing(store.root), replacing(path) as beside:
+            np.save(beside, windows)
+    return _read(path)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path) -> np.ndarray:
+    return np.load(path)
+
+
+def _sample(spec: RunSpec, synthetic: SyntheticConfig, store: RunStore) -> np.ndarray:
+    from models.language.distill import sample_teacher
+
+    teachers = [parent_of(run_id, store) for run_id in synthetic.teachers]
+    for teacher in teachers:
+        same_text = (teacher.model.vocab_size, teacher.data.sha256) == (
+            spec.model.vocab_size,
+            spec.data.sha256,
+        )
+        if not same_text or teacher.model.context != spec.model.context:
+            raise ValueError(
+                f"run {teacher.run_id} cannot write for this one: its tokens or its context differ"
+            )
+    windows = sample_teacher(
+        [(teacher.model, store.params(teacher)) for teacher in teachers],
+        n_tokens=synthetic.n_tokens,
+        seed=synthetic.seed,
+        pooled=synthetic.pooled,
+        temperature=synthetic.temperature,
+    )
+    return windows.astype(np.uint16 if spec.model.vocab_size <= 2**16 else np.uint32)

@@ -1,0 +1,125 @@
+"""A run as a row of a table: settings, scores, cost and origin."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.runs.files import read_json
+from experiments.runs.spec import PARTS, SCHEMA_VERSION, RunSpec
+
+Row = dict[str, Any]
+
+PATHS = (
+    *(f"{part}.{field.name}" for part, kind in PARTS.items() for field in dataclasses.fields(kind)),
+    "init_from",
+    "synthetic",
+)
+RENAMED = {"data.sha256": "data_sha256", "optimizer.name": "optimizer"}
+SETTINGS = tuple(RENAMED.get(path, path.rpartition(".")[2]) for path in PATHS)
+"""Every setting is a column of its own name, or of one that says whose it is."""
+settings_of = attrgetter(*PATHS)
+
+RESULT_FIELDS = (
+    "n_params",
+    "n_params_non_embedding",
+    "n_steps",
+    "n_tokens_seen",
+    "train_flops",
+    "seconds",
+    "tokens_per_second",
+    "device",
+)
+ORIGIN_FIELDS = ("git_revision", "git_dirty", "python", "platform", "host")
+OURS = "datawall"
+"""The `source` of runs trained here; imported ones name theirs."""
+
+
+def settings_row(spec: RunSpec) -> Row:
+    """Flatten the settings of a run."""
+    row = {"run_id": spec.run_id, "source": OURS, "status": None, "reason": None}
+    row |= dict(zip(SETTINGS, map(_cell, settings_of(spec)), strict=True))
+    return row | {"seed": spec.seed, "recipes": ",".join(spec.recipes)}
+
+
+def frame_of(rows: Iterable[Row]) -> pd.DataFrame:
+    """Lay rows out as a table: known columns in their order, then others by name.
+
+    The same rows give the same table, whatever their order gave first: losses are real numbers, NaN
+    where there is none.
+    """
+    rows = list(rows)
+    found = {name for row in rows for name in row}
+    columns = [name for name in COLUMNS if name in found]
+    columns += sorted(found.difference(COLUMNS))
+    frame = pd.DataFrame({name: [row.get(name) for row in rows] for name in columns})
+    losses = [name for name in columns if name.endswith("_loss")]
+    return frame.astype(dict.fromkeys(losses, float))
+
+
+def finite(value: float) -> float | None:
+    """Return a number, or None for what is none: JSON has no word for it."""
+    return float(value) if math.isfinite(value) else None
+
+
+def read_result(path: Path, run_id: str) -> tuple[dict[str, Any], Row] | None:
+    """Read the result of a run, plain and as columns.
+
+    One that is torn, incomplete or another run's counts as none.
+
+    Raises:
+        ValueError: it was written by a later version.
+    """
+    result = read_json(path)
+    if not isinstance(result, dict) or result.get("run_id") != run_id:
+        return None
+    schema = result.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise ValueError(f"{path} has schema {schema}; readable are 1 to {SCHEMA_VERSION}")
+    try:
+        return result, _result_row(result)
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def _result_row(result: Mapping[str, Any]) -> Row:
+    """Flatten a result; whatever error says that it is not a whole one."""
+    origin = result["provenance"]
+    return {
+        "status": result["status"],
+        "reason": result.get("reason") or ("diverged" if result["status"] == "diverged" else None),
+        "train_loss": result["train_loss"],
+        **{f"{name}_loss": result["scores"].get(name) for name in ("validation", "test")},
+        **{name: result[name] for name in RESULT_FIELDS},
+        "n_sessions": result.get("n_sessions"),
+        **{name: origin.get(name) for name in ORIGIN_FIELDS},
+        "packages": json.dumps(origin.get("packages", {}), sort_keys=True),
+        **{f"{name}_loss": loss for name, loss in result["scores"].items()},
+    }
+
+
+def _cell(value: Any) -> Any:
+    """Return a setting as a table can hold it and JSON can keep it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return json.dumps(dataclasses.asdict(value), sort_keys=True)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+COLUMNS = (
+    *("run_id", "source", "status", "reason"),
+    *SETTINGS,
+    *("seed", "recipes"),
+    *("train_loss", "validation_loss", "test_loss"),
+    *RESULT_FIELDS,
+    "n_sessions",
+    *ORIGIN_FIELDS,
+    "packages",
+)
+"""Columns in their order; scores of other names follow."""

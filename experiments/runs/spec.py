@@ -1,0 +1,262 @@
+"""What a run is: everything that changes its result, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, get_args, get_type_hints
+
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.text.mixing import mixed_steps_per_epoch, synthetic_per_batch
+
+SCHEMA_VERSION = 3
+"""Of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`; 3 added
+`init_from` and `synthetic`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The text of a run.
+
+    Attributes:
+        corpus: name given to `models.text.corpora.load_corpus`; for people, the hash decides.
+        sha256: hash of the tokenized corpus: text, split and vocabulary.
+        n_unique_tokens: D, the unique tokens trained on.
+        draw_seed: which D tokens of the training part.
+        n_eval_tokens: tokens of the validation and of the test part that are scored.
+    """
+
+    corpus: str
+    sha256: str
+    n_unique_tokens: int
+    draw_seed: int = 0
+    n_eval_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticConfig:
+    """Text that other runs write, for a run to read beside its own.
+
+    Attributes:
+        teachers: ids of the finished runs that write it, in order.
+        pooled: each teacher writes its share by itself; otherwise all write one text together,
+            their logits averaged, as an ensemble does.
+        n_tokens: sampled tokens, rounded up to whole windows.
+        temperature: of the sampling.
+        seed: draws the tokens.
+        share: synthetic part of the windows of every batch, to the nearest whole window; 1 reads
+            no real text.
+
+    Raises:
+        ValueError: no teacher or one named twice, fewer than one token, a negative temperature,
+            a share outside (0, 1].
+    """
+
+    teachers: tuple[str, ...]
+    n_tokens: int
+    share: float
+    pooled: bool = False
+    temperature: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.teachers or len(set(self.teachers)) < len(self.teachers):
+            raise ValueError(f"teachers must be one run or more, each once; not {self.teachers}")
+        if self.n_tokens < 1:
+            raise ValueError(f"n_tokens must be a whole number >= 1; not {self.n_tokens!r}")
+        if not self.temperature >= 0:
+            raise ValueError(f"temperature must be >= 0; not {self.temperature!r}")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must lie in (0, 1]; not {self.share!r}")
+
+    @cached_property
+    def text_id(self) -> str:
+        """Name of the text: equal for all runs that read it, in whatever share."""
+        identity = {name: value for name, value in _identity(self).items() if name != "share"}
+        return digest(identity)
+
+
+PARTS: dict[str, type[Any]] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "optimizer": OptimizerConfig,
+    "train": TrainConfig,
+}
+"""The fields of a spec that are settings with fields of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """Settings of one training run; equal settings have equal `run_id`.
+
+    Neither the recipes that asked for a run nor the machine, folder or device it ran on is part
+    of it: a run that two recipes need is trained once, and carries both labels.
+
+    Attributes:
+        model: architecture.
+        data: text.
+        optimizer: learning rate and decay.
+        train: epochs, batches, order.
+        seed: draws the weights and the order of the data.
+        init_from: id of the finished run whose weights training starts from, one of the same
+            architecture; by default the seed draws them.
+        synthetic: text of other runs to read as well; an epoch is a pass over the real text still.
+        recipes: labels of the recipes that asked for the run; they identify nothing.
+
+    Raises:
+        ValueError: a share of synthetic text that is less than half a window of a batch.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    optimizer: OptimizerConfig
+    train: TrainConfig
+    seed: int
+    init_from: str | None = None
+    synthetic: SyntheticConfig | None = None
+    recipes: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        if self.synthetic and not synthetic_per_batch(self.train.batch_size, self.synthetic.share):
+            raise ValueError(
+                f"a synthetic share of {self.synthetic.share:g} is no window of a batch of "
+                f"{self.train.batch_size}"
+            )
+
+    @cached_property
+    def run_id(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of the canonical JSON of what identifies it.
+
+        A setting that came with a later schema takes part where it differs from its default, so
+        that the runs of earlier versions keep their names.
+        """
+        identity: dict[str, Any] = {
+            "schema": 1,
+            **{part: _identity(getattr(self, part)) for part in PARTS},
+            "seed": self.seed,
+        }
+        # The hash of the tokens identifies the text; how it was named on this machine does not.
+        del identity["data"]["corpus"]
+        if self.init_from is not None:
+            identity["init_from"] = self.init_from
+        if self.synthetic is not None:
+            identity["synthetic"] = _identity(self.synthetic)
+        return digest(identity)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Ids of the runs that must be finished before this one can begin."""
+        teachers = self.synthetic.teachers if self.synthetic else ()
+        return tuple(dict.fromkeys([*([self.init_from] if self.init_from else []), *teachers]))
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.train.n_epochs * mixed_steps_per_epoch(
+            self.data.n_unique_tokens,
+            context=self.model.context,
+            train=self.train,
+            share=self.synthetic.share if self.synthetic else 0.0,
+        )
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens read in one step."""
+        return self.train.batch_size * self.model.context
+
+    @property
+    def train_flops(self) -> float:
+        """Training floating-point operations of the whole run."""
+        return self.n_steps * self.tokens_per_step * self.model.train_flops_per_token
+
+    def labeled(self, recipes: Iterable[str]) -> RunSpec:
+        """Return the same run with these recipes among its labels."""
+        return dataclasses.replace(self, recipes=tuple(sorted({*self.recipes, *recipes})))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested plain values, with the schema's version."""
+        values = {"schema": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        return {**values, "recipes": list(self.recipes)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunSpec:
+        """Read what `to_dict` wrote, in this version or an earlier one.
+
+        Raises:
+            ValueError: a later schema, a setting that is missing, unknown or out of its range.
+        """
+        schema = values.get("schema")
+        if schema not in range(1, SCHEMA_VERSION + 1):
+            raise ValueError(f"this spec has schema {schema!r}; readable are 1 to {SCHEMA_VERSION}")
+        known = {"schema", "seed", "init_from", "synthetic", "recipes", *PARTS}
+        _refuse_unknown("a spec", set(values) - known, known)
+        missing = [name for name in (*PARTS, "seed") if name not in values]
+        if missing:
+            raise ValueError(f"this spec lacks {', '.join(missing)}")
+        synthetic = values.get("synthetic")
+        return cls(
+            **{part: _settings(kind, values[part]) for part, kind in PARTS.items()},
+            seed=values["seed"],
+            init_from=values.get("init_from"),
+            synthetic=_settings(SyntheticConfig, synthetic) if synthetic else None,
+            recipes=tuple(values.get("recipes", ())),
+        )
+
+
+def digest(identity: Any) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of canonical JSON."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _identity(settings: Any) -> dict[str, Any]:
+    """Return the settings that take part in the identity of a run."""
+    return {
+        field.name: _canonical(field, getattr(settings, field.name))
+        for field in dataclasses.fields(settings)
+        if field.metadata.get("since", 1) == 1 or getattr(settings, field.name) != field.default
+    }
+
+
+def _canonical(field: dataclasses.Field[Any], value: Any) -> Any:
+    """Write whole numbers given for real ones as the real ones they are equal to."""
+    if dataclasses.is_dataclass(value):
+        return _identity(value)
+    return float(value) if field.type in (float, "float") else value
+
+
+def _settings(kind: type[Any], values: Any) -> Any:
+    """Read settings of one kind, their defaults for what an earlier version did not know."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{kind.__name__} must be an object of settings; not {values!r}")
+    fields = {field.name for field in dataclasses.fields(kind)}
+    _refuse_unknown(kind.__name__, set(values) - fields, fields)
+    values = {name: _nested(kind, name, value) for name, value in values.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__}: {error}") from error
+
+
+def _nested(kind: type[Any], name: str, value: Any) -> Any:
+    """Read settings within settings, and the tuples that JSON made lists of."""
+    if isinstance(value, list):
+        return tuple(value)
+    if not isinstance(value, dict):
+        return value
+    hint = get_type_hints(kind)[name]
+    for part in (hint, *get_args(hint)):
+        if isinstance(part, type) and dataclasses.is_dataclass(part):
+            return _settings(part, value)
+    return value
+
+
+def _refuse_unknown(where: str, unknown: set[str], known: set[str]) -> None:
+    if unknown:
+        raise ValueError(
+            f"{where} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+        )

@@ -1,0 +1,402 @@
+"""A folder of runs, each a folder that explains itself.
+
+    RUN_ID/spec.json           settings, written first
+    RUN_ID/lock                who works on it, see `experiments.runs.locks`
+    RUN_ID/metrics.jsonl       one line a segment of training, appended, see
+                               `experiments.runs.metrics`
+    RUN_ID/checkpoint/         state of an unfinished run
+    RUN_ID/failure.json        why it failed, until it is finished
+    RUN_ID/params.safetensors  weights of a finished one
+    RUN_ID/result.json         renamed into place last: it is there when the run is done
+
+Beside the runs are kept what was measured on them (see `experiments.runs.records`), the text that
+they write (synthetic/), runs of others (imports/, see `experiments.runs.imports`), and all rows in
+index.json, a cache.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import traceback
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.runs.compact import write_compact
+from experiments.runs.files import flush_to_disk, read_json, storing, write_json
+from experiments.runs.imports import import_runs, read_imports
+from experiments.runs.index import read_index
+from experiments.runs.locks import Locks, Owner, RunLock, RunLocked
+from experiments.runs.metrics import Line, append_line, losses_by_step, read_lines
+from experiments.runs.provenance import provenance
+from experiments.runs.records import read_record
+from experiments.runs.rows import OURS, Row, finite, frame_of, read_result, settings_row
+from experiments.runs.spec import SCHEMA_VERSION, RunSpec
+
+if TYPE_CHECKING:
+    from models.training.job_list import Finished, Segment
+    from models.training.train import Params, TrainState
+
+FINISHED_FILES = {"spec.json", "metrics.jsonl", "params.safetensors", "result.json"}
+
+logger = logging.getLogger("datawall")
+
+
+class RunStore:
+    """Runs under one folder; a missing folder is an empty store.
+
+    Everything that writes raises a `StoreError` of one sentence when the disk is full or the
+    store cannot be written; what was in the store before is whole then.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self._locks = Locks(self.root)
+        self._session = uuid.uuid4().hex[:8]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy in another process takes locks of its own.
+        return type(self), (self.root,)
+
+    def _repr_html_(self) -> str:
+        from experiments.display.html import store_html
+
+        return store_html(self)
+
+    def folder(self, spec: RunSpec) -> Path:
+        """Return the folder of a run, there or not."""
+        return self.root / spec.run_id
+
+    def is_done(self, spec: RunSpec) -> bool:
+        """Tell whether a run has its result; a torn result counts as none."""
+        return self.result(spec) is not None
+
+    def result(self, spec: RunSpec) -> dict[str, Any] | None:
+        """Return the result of a run, or None.
+
+        Raises:
+            ValueError: it was written by a later version.
+        """
+        found = read_result(self.folder(spec) / "result.json", spec.run_id)
+        return found[0] if found else None
+
+    def claim(self, spec: RunSpec) -> RunLock:
+        """Lock a run for this process, which beats for it until the lock is released.
+
+        What a dead owner left is taken over; look at `is_done` again once the lock is held.
+
+        Returns:
+            The lock, a context manager that releases it.
+
+        Raises:
+            RunLocked: another live owner holds it.
+        """
+        return self._locks.acquire(self.folder(spec))
+
+    def owner(self, spec: RunSpec) -> Owner | None:
+        """Return who works on a run at the moment, as far as can be told."""
+        return self._locks.holder(self.folder(spec))
+
+    def set_free(self, spec: RunSpec) -> bool:
+        """Remove the lock that a dead owner left, and tell whether a run has no owner now.
+
+        Of an owner on another machine only a process that has watched its heart stand still knows
+        that it is dead; so whoever waits calls this, and then the run is free for everybody.
+        """
+        try:
+            self.claim(spec).release()
+        except RunLocked:
+            return False
+        return True
+
+    def spec(self, run_id: str) -> RunSpec | None:
+        """Return the settings of a run; None where there are none that this version can read."""
+        spec = _kept_spec(self.root / run_id / "spec.json")
+        return spec if spec is not None and spec.run_id == run_id else None
+
+    def begin(self, spec: RunSpec) -> None:
+        """Make the folder of a run that is about to start or go on, and add its labels."""
+        path = self.folder(spec) / "spec.json"
+        kept = _kept_spec(path)
+        if kept is None or kept.run_id != spec.run_id or not {*spec.recipes} <= {*kept.recipes}:
+            with storing(self.root):
+                write_json(path, spec.labeled(kept.recipes if kept else ()).to_dict())
+
+    def append(self, spec: RunSpec, segment: Segment) -> None:
+        """Add a segment's losses to the run's metrics."""
+        line = Line(
+            session=self._session,
+            first_step=segment.first_step,
+            seconds=segment.seconds,
+            losses=tuple(float(loss) for loss in segment.losses),
+        )
+        with storing(self.root):
+            append_line(self.folder(spec) / "metrics.jsonl", line)
+
+    def losses(self, spec: RunSpec) -> np.ndarray:
+        """Return the training loss of every step recorded, NaN where a line is lost.
+
+        Where a resumed run repeated steps, the later record holds.
+        """
+        losses = losses_by_step(self._lines(spec))
+        out = np.full(max(losses, default=-1) + 1, np.nan)
+        out[list(losses)] = list(losses.values())
+        return out
+
+    def _lines(self, spec: RunSpec) -> list[Line]:
+        path = self.folder(spec) / "metrics.jsonl"
+        return list(read_lines(path, n_steps=spec.n_steps))
+
+    def keep_state(self, spec: RunSpec, state: TrainState) -> None:
+        """Save the state of an unfinished run."""
+        from models.training.checkpoint import save_state
+
+        with storing(self.root):
+            save_state(self.folder(spec) / "checkpoint", state)
+
+    def kept_state(self, spec: RunSpec) -> TrainState | None:
+        """Load the state of an unfinished run; None where it starts afresh.
+
+        A run that had got somewhere, and whose checkpoint is missing or cannot be read, starts
+        afresh too, and the log says so.
+        """
+        from models.training.checkpoint import load_state
+        from models.training.train import Program
+
+        program = Program.of(spec.model, spec.optimizer, spec.train)
+        state = load_state(self.folder(spec) / "checkpoint", program)
+        if state is None:
+            n_steps = len(self.losses(spec))
+            kept = (self.folder(spec) / name for name in ("checkpoint", "checkpoint.before"))
+            there = any(folder.is_dir() for folder in kept)  # not what a first save left torn
+            if there or n_steps:
+                why = "its checkpoint cannot be read" if there else "it has no checkpoint"
+                logger.warning(
+                    "run %s starts afresh: it had trained %d steps, but %s",
+                    *(spec.run_id, n_steps, why),
+                )
+        return state
+
+    def finish(self, spec: RunSpec, event: Finished) -> None:
+        """Record a run's weights and scores; only then is it done.
+
+        Raises:
+            LockLost: this process had claimed the run, and another took it over.
+        """
+        from models.training.checkpoint import save_params
+
+        self._check_lock(spec)
+        folder = self.folder(spec)
+        with storing(self.root):
+            save_params(folder / "params.safetensors", spec.model, event.params)
+            flush_to_disk(folder / "params.safetensors")
+            result = self._result_of(spec, event)
+            self._check_lock(spec)
+            write_json(folder / "result.json", result, durable=True)
+            _remove_all_but(folder, FINISHED_FILES)
+
+    def _check_lock(self, spec: RunSpec) -> None:
+        if (lock := self._locks.held(spec.run_id)) is not None:
+            lock.check()
+
+    def _result_of(self, spec: RunSpec, event: Finished) -> dict[str, Any]:
+        job, lines = event.job, self._lines(spec)
+        losses = losses_by_step(lines)
+        last_epoch = range(job.n_steps - job.steps_per_epoch, job.n_steps)
+        recorded = [losses[step] for step in last_epoch if np.isfinite(losses.get(step, np.nan))]
+        earlier = [line for line in lines if line.session != self._session]
+        seconds = event.seconds + sum(line.seconds for line in earlier)
+        n_tokens = job.n_steps * job.tokens_per_step
+        return {
+            "schema": SCHEMA_VERSION,
+            "run_id": spec.run_id,
+            "status": "diverged" if event.diverged else "done",
+            "reason": _why_diverged(losses) if event.diverged else None,
+            "scores": {name: finite(loss) for name, loss in event.scores.items()},
+            "train_loss": float(np.mean(recorded)) if recorded and not event.diverged else None,
+            "n_params": spec.model.n_params,
+            "n_params_non_embedding": spec.model.n_params_non_embedding,
+            "n_steps": job.n_steps,
+            "n_tokens_seen": n_tokens,
+            "train_flops": job.flops,
+            "seconds": seconds,
+            "n_sessions": len({self._session, *(line.session for line in lines)}),
+            "tokens_per_second": n_tokens / seconds if seconds > 0 else None,
+            "device": event.device,
+            "provenance": provenance(),
+        }
+
+    def fail(self, spec: RunSpec, error: BaseException | str) -> None:
+        """Record that a run failed, beside what it has.
+
+        Args:
+            spec: the run.
+            error: what was raised, or the traceback of another process as text.
+
+        Raises:
+            LockLost: this process had claimed the run, and another took it over.
+        """
+        self._check_lock(spec)
+        text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
+        before = self.failure(spec)
+        record = {
+            "schema": SCHEMA_VERSION,
+            "run_id": spec.run_id,
+            "error": text.strip().splitlines()[-1] if text.strip() else "unknown",
+            "traceback": text,
+            "attempts": 1 + (before["attempts"] if before else 0),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        with storing(self.root):
+            write_json(self.folder(spec) / "failure.json", record)
+
+    def failure(self, spec: RunSpec) -> dict[str, Any] | None:
+        """Return how a run failed (`error`, `traceback`, `attempts`, `time`), or None."""
+        found = read_json(self.folder(spec) / "failure.json")
+        if not isinstance(found, dict) or found.get("run_id") != spec.run_id:
+            return None
+        return found if isinstance(found.get("attempts"), int) else None
+
+    def tidy(self, spec: RunSpec) -> None:
+        """Remove what a process that was killed in the last moment left with a finished run.
+
+        Raises:
+            RunLocked: somebody is at it.
+        """
+        folder = self.folder(spec)
+        if self.is_done(spec) and {path.name for path in folder.iterdir()} - FINISHED_FILES:
+            with self.claim(spec), storing(self.root):
+                _remove_all_but(folder, FINISHED_FILES)
+
+    def params(self, spec: RunSpec) -> Params:
+        """Load the weights of a finished run."""
+        from models.training.checkpoint import load_params
+
+        return load_params(self.folder(spec) / "params.safetensors", spec.model)
+
+    def frame(self, specs: Iterable[RunSpec] | None = None) -> pd.DataFrame:
+        """Return finished runs, a row each: settings, scores, cost, origin.
+
+        A run that diverged has no losses; its `status` and `reason` say why. The `source` of a run
+        trained here is "datawall".
+
+        Args:
+            specs: the runs wanted, all of which must be finished; by default every run found, and
+                those imported.
+
+        Raises:
+            KeyError: a run asked for is not finished.
+            ValueError: a run or an import is of a later version.
+        """
+        if specs is None:
+            ours = [row for row in read_index(self.root) if row["status"]]
+            return frame_of([*ours, *read_imports(self.root)])
+        rows = []
+        for spec in specs:
+            found = read_result(self.folder(spec) / "result.json", spec.run_id)
+            if found is None:
+                raise KeyError(f"run {spec.run_id} is not finished")
+            rows.append(settings_row(spec) | found[1])
+        return frame_of(rows)
+
+    def overview(self) -> pd.DataFrame:
+        """Return every run, finished or not, as `frame` does.
+
+        The `status` is done, diverged, imported, failed, running (somebody holds its lock),
+        interrupted or waiting; `reason` says more, `n_steps_done` how far an unfinished one got.
+        """
+        rows = [self._with_state(row) for row in read_index(self.root)]
+        return frame_of([*rows, *read_imports(self.root)])
+
+    def _with_state(self, row: Row) -> Row:
+        if row["status"]:
+            return row
+        spec = _kept_spec(self.root / row["run_id"] / "spec.json")
+        if spec is None:
+            return row | {"status": "waiting", "reason": "its spec has just been torn"}
+        n_done = len(self.losses(spec))
+        return row | {"n_steps_done": n_done, "n_steps": spec.n_steps} | self._state(spec, n_done)
+
+    def _state(self, spec: RunSpec, n_done: int) -> Row:
+        if (owner := self.owner(spec)) is not None:
+            reason = f"process {owner.pid} on {owner.host} since {owner.since}"
+            return {"status": "running", "reason": reason}
+        if (failure := self.failure(spec)) is not None:
+            times = f" ({failure['attempts']} attempts)" if failure["attempts"] > 1 else ""
+            return {"status": "failed", "reason": f"{failure['error']}{times}"}
+        return {"status": "interrupted" if n_done else "waiting", "reason": None}
+
+    def import_runs(
+        self,
+        path: Path | str,
+        columns: Mapping[str, str],
+        *,
+        constants: Mapping[str, float | str] | None = None,
+        label: str | None = None,
+        name: str | None = None,
+    ) -> pd.DataFrame:
+        """Put runs of others beside ours, see `experiments.runs.imports.import_runs`.
+
+        Returns:
+            A row a run.
+        """
+        rows = import_runs(
+            self.root, Path(path), columns, constants=constants, label=label, name=name
+        )
+        return frame_of(rows)
+
+    def record(self, kind: str, identity: Any) -> Any | None:
+        """Return what was measured, see `experiments.runs.records`; None where nothing has been."""
+        return read_record(self.root, kind, identity)
+
+    def compact(self, path: Path | str) -> pd.DataFrame:
+        """Write all finished runs to one parquet file, to be read by `read_compact`.
+
+        Returns:
+            What was written: `frame` with each run's spec as JSON.
+
+        Raises:
+            ValueError: pyarrow is not installed.
+        """
+        frame = self.frame()
+        frame["spec"] = [
+            json.dumps(read_json(self.root / run_id / "spec.json"), sort_keys=True)
+            if source == OURS
+            else None
+            for run_id, source in zip(frame["run_id"], frame["source"], strict=True)
+        ]
+        return write_compact(Path(path), frame)
+
+
+def _kept_spec(path: Path) -> RunSpec | None:
+    """Read the spec in a run's folder; None where there is none that this version can read."""
+    values = read_json(path)
+    try:
+        return RunSpec.from_dict(values) if isinstance(values, dict) else None
+    except ValueError:
+        return None
+
+
+def _why_diverged(losses: dict[int, float]) -> str:
+    bad = [step for step, loss in losses.items() if not np.isfinite(loss)]
+    if bad:
+        return f"the training loss stopped being a number at step {min(bad)}"
+    return "the held-out loss is not a number"
+
+
+def _remove_all_but(folder: Path, names: set[str]) -> None:
+    """Remove what a run no longer needs; its locks are for their owners to remove."""
+    for leftover in folder.iterdir():
+        if leftover.name in names or leftover.name.partition(".")[0] == "lock":
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

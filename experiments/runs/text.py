@@ -1,0 +1,137 @@
+"""The tokens that runs read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from experiments.runs.spec import DataConfig
+from experiments.worlds.world import World
+from models.text.batches import evaluation_windows, steps_per_epoch
+from models.text.data_home import CorpusError
+from models.text.tokens import TokenizedCorpus, draw_unique_tokens, tokenize_corpus
+
+HELD_OUT = ("validation", "test")
+
+
+@lru_cache(maxsize=8)
+def tokens_of(data: DataConfig, vocab_size: int) -> TokenizedCorpus:
+    """Find the text of a run on this machine.
+
+    Raises:
+        CorpusError: it cannot be had, or it is another one than the run was planned for.
+    """
+    tokens = tokenize_corpus(data.corpus, vocab_size=vocab_size)
+    if tokens.sha256 != data.sha256:
+        raise CorpusError(
+            f"the text {data.corpus!r} differs on this machine: its {vocab_size} tokens have the "
+            f"sha256 {tokens.sha256[:16]}, those of the runs {data.sha256[:16]} (the text "
+            "'stdlib' differs between versions of Python)"
+        )
+    return tokens
+
+
+@lru_cache(maxsize=8)
+def unique_tokens(data: DataConfig, vocab_size: int) -> np.ndarray:
+    """Return the unique tokens [D] of a run; see `tokens_of` for the errors raised."""
+    tokens = tokens_of(data, vocab_size)
+    return draw_unique_tokens(tokens, data.n_unique_tokens, draw_seed=data.draw_seed)
+
+
+@lru_cache(maxsize=8)
+def held_out(data: DataConfig, vocab_size: int, context: int) -> Mapping[str, np.ndarray]:
+    """Return the windows [n_windows, context + 1] of the validation and of the test part."""
+    tokens, n_tokens = tokens_of(data, vocab_size), data.n_eval_tokens + 1
+    return {
+        part: evaluation_windows(getattr(tokens, part)[:n_tokens], context=context)
+        for part in HELD_OUT
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFacts:
+    """What plans and reports need to know of a tokenized corpus, without its tokens.
+
+    Attributes:
+        corpus: its name.
+        vocab_size: entries of the vocabulary.
+        sha256: hash of the tokens: text, split and vocabulary.
+        corpus_sha256: hash of the text.
+        n_tokens: tokens of each part.
+        bytes_per_token: UTF-8 bytes of a test token.
+    """
+
+    corpus: str
+    vocab_size: int
+    sha256: str
+    corpus_sha256: str
+    n_tokens: Mapping[str, int]
+    bytes_per_token: float
+
+    @classmethod
+    def of(cls, tokens: TokenizedCorpus) -> TextFacts:
+        """Describe a tokenized corpus."""
+        return cls(
+            corpus=tokens.corpus_name,
+            vocab_size=tokens.vocab_size,
+            sha256=tokens.sha256,
+            corpus_sha256=tokens.corpus_sha256,
+            n_tokens={part: len(getattr(tokens, part)) for part in ("train", *HELD_OUT)},
+            bytes_per_token=tokens.bytes_per_token("test"),
+        )
+
+
+class WorldText:
+    """The tokenized corpus of one world.
+
+    Args:
+        world: names the corpus.
+        facts: what is known of it, where the tokens themselves are not needed.
+
+    Raises:
+        ValueError: the corpus is too small for the world (says how much is there and needed).
+    """
+
+    def __init__(self, world: World, facts: TextFacts | None = None) -> None:
+        self.world = world
+        self.facts = facts or TextFacts.of(self.tokens)
+        steps_per_epoch(world.n_unique_tokens, context=world.context, batch_size=world.batch_size)
+        needed = {"train": world.n_unique_tokens}
+        needed |= dict.fromkeys(HELD_OUT, world.n_eval_tokens + 1)
+        for part, n_needed in needed.items():
+            n_there = self.facts.n_tokens[part]
+            if n_there < n_needed:
+                raise ValueError(
+                    f"world {world.name} needs {n_needed:,} tokens in the {part} part of "
+                    f"{world.corpus}; there are {n_there:,}"
+                )
+
+    @cached_property
+    def tokens(self) -> TokenizedCorpus:
+        """The tokens, read when first asked for."""
+        return tokenize_corpus(self.world.corpus, vocab_size=self.world.vocab_size)
+
+    def data(
+        self, *, n_unique_tokens: int | None = None, draw_seed: int | None = None
+    ) -> DataConfig:
+        """Return the identity of one draw of unique tokens (default: the world's).
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        n_there = self.facts.n_tokens["train"]
+        if n_unique_tokens is not None and not 1 <= n_unique_tokens <= n_there:
+            raise ValueError(
+                f"n_unique_tokens must lie between 1 and the {n_there:,} of the train part of "
+                f"{self.world.corpus}; not {n_unique_tokens:,}"
+            )
+        return DataConfig(
+            corpus=self.world.corpus,
+            sha256=self.facts.sha256,
+            n_unique_tokens=n_unique_tokens or self.world.n_unique_tokens,
+            draw_seed=self.world.draw_seed if draw_seed is None else draw_seed,
+            n_eval_tokens=self.world.n_eval_tokens,
+        )

@@ -1,0 +1,1 @@
+"""The results of all recipes of a world, and what follows from several."""

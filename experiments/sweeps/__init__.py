@@ -1,0 +1,1 @@
+"""Sweeps: training of many runs by workers in threads, processes or jobs."""

@@ -1,0 +1,152 @@
+"""Train the runs of a list that are not in the store yet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from time import sleep
+
+from experiments.runs.locks import RunLocked
+from experiments.runs.spec import RunSpec
+from experiments.runs.store import RunStore
+from experiments.sweeps.executors import Executor
+from experiments.sweeps.executors.threads import ThreadExecutor
+from experiments.sweeps.sweep_progress import SweepProgress
+from experiments.sweeps.worker import Report, RunEvent
+
+ATTEMPTS = 2
+"""A run that raised an error is tried once more, after all the others."""
+MOST_NAMED = 5
+POLL_SECONDS = 1.0
+
+
+class SweepError(RuntimeError):
+    """Some runs of a sweep failed; the others are finished and in the store."""
+
+
+def run_sweep(
+    specs: Sequence[RunSpec],
+    store: RunStore,
+    *,
+    executor: Executor | None = None,
+    title: str = "training",
+) -> int:
+    """Train what is missing; a finished run is skipped, an interrupted one resumed.
+
+    A run that another sweep is training is waited for at the end, and taken over if that sweep
+    dies. A run that fails is recorded in the store with its traceback and tried once more. A run
+    comes after those that it builds on; where one of them fails, it is not begun.
+
+    Args:
+        specs: runs wanted; one named twice is trained once.
+        store: where they go.
+        executor: where they are trained (default: in this process).
+        title: what the progress bar calls them.
+
+    Returns:
+        How many runs were trained.
+
+    Raises:
+        ValueError: a run builds on one that is neither finished nor among the runs wanted.
+        SweepError: runs failed (after all the others had their turn).
+        StoreError: the store cannot be written; the sweep stops at once.
+        CorpusError: the text of the runs is not to be had, or differs, where they are trained.
+    """
+    wanted = list({spec.run_id: spec for spec in specs}.values())
+    missing = []
+    for spec in wanted:
+        if store.is_done(spec):
+            _revisit(spec, store)
+        else:
+            missing.append(spec)
+    if not missing:
+        return 0
+    waves = _in_waves(missing, store)
+    executor = executor or ThreadExecutor()
+    n_trained, lost = 0, dict[str, RunSpec]()
+    with SweepProgress(title, missing) as progress:
+        for wave in waves:
+            ready = [spec for spec in wave if lost.keys().isdisjoint(spec.parents)]
+            lost |= {spec.run_id: spec for spec in wave if spec not in ready}
+            n_now, failed = _train(ready, store, executor, progress.on_event)
+            n_trained += n_now
+            lost |= {spec.run_id: spec for spec in failed}
+    if lost:
+        raise SweepError(_sentence(lost, len(missing), store))
+    return n_trained
+
+
+def _in_waves(specs: list[RunSpec], store: RunStore) -> list[list[RunSpec]]:
+    """Order runs so that each comes after those it builds on."""
+    planned = {spec.run_id for spec in specs}
+    for spec in specs:
+        for parent in spec.parents:
+            known = store.spec(parent) if parent not in planned else None
+            if parent not in planned and not (known and store.is_done(known)):
+                raise ValueError(
+                    f"run {spec.run_id} builds on run {parent}, which is neither finished in "
+                    f"{store.root} nor among the runs to train"
+                )
+    waves: list[list[RunSpec]] = []
+    # Ids are hashes of what a run builds on, so no chain of them can close: this ends.
+    while specs:
+        waves.append([spec for spec in specs if planned.isdisjoint(spec.parents)])
+        planned -= {spec.run_id for spec in waves[-1]}
+        specs = [spec for spec in specs if spec.run_id in planned]
+    return waves
+
+
+def _revisit(spec: RunSpec, store: RunStore) -> None:
+    """Label a finished run with its new recipes, and finish the tidying of one killed late."""
+    store.begin(spec)
+    with contextlib.suppress(RunLocked):
+        store.tidy(spec)
+
+
+def _train(
+    todo: list[RunSpec], store: RunStore, executor: Executor, report: Report
+) -> tuple[int, list[RunSpec]]:
+    """Train runs that can all begin; return how many were trained, and those that failed."""
+    by_id = {spec.run_id: spec for spec in todo}
+    n_trained, failures = 0, Counter[str]()
+    while todo:
+        outcomes = executor.train(todo, store, report)
+        n_trained += sum(outcome == "trained" for outcome in outcomes.values())
+        failed = [run_id for run_id, outcome in outcomes.items() if outcome == "failed"]
+        failures.update(failed)
+        todo = [by_id[run_id] for run_id in failed if failures[run_id] < ATTEMPTS]
+        held = [by_id[run_id] for run_id, outcome in outcomes.items() if outcome == "held"]
+        if held and not todo:
+            _wait_for_any(held, store, report)
+        todo += held
+    return n_trained, [by_id[run_id] for run_id in by_id if failures[run_id] >= ATTEMPTS]
+
+
+def _wait_for_any(held: list[RunSpec], store: RunStore, report: Report) -> None:
+    """Wait until one of the runs of other sweeps is finished, or has lost its owner."""
+    owner = store.owner(held[0])
+    whose = f"process {owner.pid} on {owner.host}" if owner else "another sweep"
+    report(RunEvent(kind="said", text=f"waiting for {len(held)} runs of {whose}"))
+    while True:
+        sleep(POLL_SECONDS)
+        # The workers of the next round may be new, and know nothing of who died on other machines.
+        if any(store.is_done(spec) or _is_free(spec, store) for spec in held):
+            return
+
+
+def _is_free(spec: RunSpec, store: RunStore) -> bool:
+    return store.owner(spec) is None and store.set_free(spec)
+
+
+def _sentence(lost: dict[str, RunSpec], n_runs: int, store: RunStore) -> str:
+    failed = [run_id for run_id, spec in lost.items() if lost.keys().isdisjoint(spec.parents)]
+    named = ", ".join(failed[:MOST_NAMED]) + (", ..." if len(failed) > MOST_NAMED else "")
+    failure = store.failure(lost[failed[0]]) or {}
+    n_children = len(lost) - len(failed)
+    children = f"; {n_children} that build on them were not begun" if n_children else ""
+    return (
+        f"{len(failed)} of {n_runs} runs failed twice ({named}){children}; the first: "
+        f"{failure.get('error', 'unknown')} (traceback in "
+        f"{store.folder(lost[failed[0]]) / 'failure.json'})"
+    )

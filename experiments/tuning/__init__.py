@@ -1,0 +1,1 @@
+"""Hyperparameter search on a grid, and certificates of local optima."""

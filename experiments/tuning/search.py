@@ -1,0 +1,384 @@
+"""Coordinate descent on a noisy grid, with the certificate that its optimum carries.
+
+**The search** (Kim et al. 2025, arXiv 2509.14786, made safe against noise). It runs a point and its
+neighbours along every axis and moves to the best of them until none is better. Weight decay and
+epochs make up for each other, so that neighbours also lie along both in step (`Grid.together`):
+without these, which are tried last, the search stops on the ridge that the two make. Seeds are
+spent where they matter: one look (few seeds) at every neighbour while it is still far away, then
+all seeds at the point and at every neighbour that the look does not show to be worse. A point is
+left only for one with a lower mean, looks being compared with looks and all seeds with all seeds.
+
+**It ends.** A run is fixed by its settings and seed, so each point has one mean over the looking
+seeds and one over all. The first walk lowers the one and the second the other at every move: no
+walk comes to a point twice, and the grid is finite.
+
+**Noise.** Every point is trained with the same seeds, so points are compared seed by seed. With
+x[p, s] the objective of seed s at point p, and only the points of this search that have all n seeds
+and none diverged, the noise is the residual standard deviation of the additive model
+x[p, s] = point + seed: what remains when the luck that a seed has at every point is taken out.
+It pools all points near the optimum, having (points - 1) * (n - 1) degrees of freedom, since the
+spread of three seeds at one point says little. The mean difference (margin) of two points has the
+standard error noise * sqrt(2 / n). A neighbour is **better (or worse) by more than the noise** when
+its margin lies below (above) zero by more than t standard errors, t being the 97.5 % quantile of
+Student's distribution for those degrees of freedom (2.2 or so), for each neighbour by itself; else
+it is a **tie**.
+
+**The certificate.** A point is certified when every neighbour has been run, none is better by more
+than the noise, the noise is known (two seeds or more), no seed of it diverged, and it lies on no
+edge of the grid, where the neighbour beyond is unknown. Ties are reported beside it: they say how
+sharply the optimum is known. (This search goes on while any neighbour has a lower
+mean, better by more than the noise or not: small steps down a long slope add up.)
+
+**Optimism.** The lowest of several noisy means is too low. Each seed in turn is therefore kept out
+of the choice and judges it: the mean of what it says of the points chosen without it, less the
+plain mean at the optimum, estimates by how much that mean flatters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from scipy import stats
+
+from experiments.tuning.grid import Direction, Grid, Point
+
+LEVEL = 0.95
+"""Confidence at which two points are told apart."""
+
+Verdict = Literal["better", "tie", "worse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How a search spends its runs.
+
+    Attributes:
+        n_look: seeds of the first look at a point.
+        n_seeds: seeds of the optimum and of every neighbour that a look does not show to be worse
+            by more than the noise.
+        last: axes along which neighbours are tried only where none along the others is better;
+            for an axis whose best value is nearly known, this saves the runs of trying it at
+            every point on the way.
+    """
+
+    n_look: int = 1
+    n_seeds: int = 3
+    last: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Standard deviation between seeds at one point without their common luck; NaN if unknown."""
+
+    sd: float
+    df: int
+
+    def stderr(self, n_seeds: int) -> float:
+        """Return the standard error of the difference of two means over the same seeds."""
+        return self.sd * math.sqrt(2 / n_seeds)
+
+    @property
+    def quantile(self) -> float:
+        """Standard errors beyond which a difference counts; infinite where noise is unknown."""
+        return float(stats.t.ppf((1 + LEVEL) / 2, self.df)) if self.df else math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbor:
+    """A point a step from the optimum, compared with it seed by seed.
+
+    Attributes:
+        direction: along which it lies.
+        step: -1 below the optimum, 1 above.
+        point: where it is.
+        margin: its mean objective less the optimum's, over the seeds that both have.
+        stderr: standard error of the margin; NaN where the noise is unknown.
+        n_seeds: seeds that both have.
+        verdict: better or worse by more than the noise, or a tie.
+    """
+
+    direction: Direction
+    step: int
+    point: Point
+    margin: float
+    stderr: float
+    n_seeds: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """Where a search ended, and why it stands there.
+
+    Attributes:
+        grid: what was searched.
+        n_look: seeds of a look.
+        path: every point the search stood on, from its start to the optimum.
+        looks: mean objective over the looking seeds at every point tried; infinite where one
+            diverged.
+        values: objective of each seed at the points that were given all seeds.
+    """
+
+    grid: Grid
+    n_look: int
+    path: tuple[Point, ...]
+    looks: Mapping[Point, float]
+    values: Mapping[Point, tuple[float, ...]]
+
+    @property
+    def point(self) -> Point:
+        """The best point."""
+        return self.path[-1]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The best point's values by axis."""
+        return self.grid.named(self.point)
+
+    @property
+    def loss(self) -> float:
+        """Mean objective at the best point."""
+        return fmean(self.values[self.point])
+
+    @property
+    def stderr(self) -> float:
+        """Standard error of that mean, each seed's luck included; NaN with one seed."""
+        at_best = self.values[self.point]
+        if len(at_best) < 2 or not math.isfinite(self.loss):
+            return math.nan
+        return float(np.std(at_best, ddof=1) / math.sqrt(len(at_best)))
+
+    @cached_property
+    def noise(self) -> Noise:
+        """What is left of the differences between seeds, pooled over the points with all seeds."""
+        return estimate_noise(self.values.values())
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """Axes at an end of which the optimum lies."""
+        return self.grid.edges(self.point)
+
+    @cached_property
+    def neighbors(self) -> tuple[Neighbor, ...]:
+        """Every neighbour that was tried, in the order of directions, lower before higher."""
+        steps = [
+            (direction, by, self.grid.step(self.point, direction, by))
+            for direction in self.grid.directions()
+            for by in (-1, 1)
+        ]
+        return tuple(
+            self._compare(direction, by, near)
+            for direction, by, near in steps
+            if near is not None and near in self.looks
+        )
+
+    def _compare(self, direction: Direction, by: int, near: Point) -> Neighbor:
+        if near in self.values:
+            n_seeds = len(self.values[near])
+            margin = fmean(self.values[near]) - self.loss
+        else:
+            n_seeds, margin = self.n_look, self.looks[near] - self.looks[self.point]
+        stderr = self.noise.stderr(n_seeds)
+        verdict: Verdict = "tie"
+        if abs(margin) > self.noise.quantile * stderr or margin == math.inf:
+            verdict = "better" if margin < 0 else "worse"
+        return Neighbor(
+            direction=direction, step=by, point=near, margin=margin, stderr=stderr, n_seeds=n_seeds,
+            verdict=verdict,
+        )  # fmt: skip
+
+    @cached_property
+    def flaws(self) -> tuple[str, ...]:
+        """Why the point is not certified, a phrase each; empty where it is."""
+        flaws = [f"edge of {', '.join(self.edges)}"] if self.edges else []
+        if not math.isfinite(self.loss):
+            flaws.append("diverged")
+        elif not self.noise.df:
+            flaws.append("noise unknown: one seed")
+        n_missing = len(self.grid.neighbors(self.point)) - len(self.neighbors)
+        if n_missing:
+            flaws.append(f"{n_missing} neighbours not run")
+        flaws += [
+            f"{self._place(near)} better by {-near.margin:.3f}"
+            for near in self.neighbors
+            if near.verdict == "better"
+        ]
+        return tuple(flaws)
+
+    def _place(self, near: Neighbor) -> str:
+        named = self.grid.named(near.point)
+        return ", ".join(f"{axis} {named[axis]:g}" for axis in near.direction)
+
+    @property
+    def certified(self) -> bool:
+        """All neighbours have been run and none is better by more than the noise; see above."""
+        return not self.flaws
+
+    @property
+    def optimism(self) -> float:
+        """By how much the loss of the best point is too low, having been chosen for being low."""
+        points = np.array([v for v in self.values.values() if np.isfinite(v).all()])
+        if points.ndim < 2 or points.shape[1] < 2:
+            return math.nan
+        others = points.sum(axis=1, keepdims=True) - points
+        judged = points[others.argmin(axis=0), np.arange(points.shape[1])]
+        return float(judged.mean() - points.mean(axis=1).min())
+
+
+def estimate_noise(values: Iterable[Sequence[float]]) -> Noise:
+    """Pool the noise between seeds over points, each with a value for each of the same seeds.
+
+    Points where a seed diverged are left out. From one point alone, the standard deviation of its
+    seeds, their common luck included.
+    """
+    x_PxS = np.array([v for v in values if np.isfinite(v).all()])
+    if x_PxS.ndim < 2 or x_PxS.shape[1] < 2:
+        return Noise(sd=math.nan, df=0)
+    residuals_PxS = x_PxS - x_PxS.mean(axis=1, keepdims=True)
+    df = x_PxS.shape[1] - 1
+    if len(x_PxS) > 1:
+        residuals_PxS -= residuals_PxS.mean(axis=0)
+        df *= len(x_PxS) - 1
+    return Noise(sd=float(np.sqrt((residuals_PxS**2).sum() / df)), df=df)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Points whose objective a search wants, from the first `n_seeds` seeds."""
+
+    points: tuple[Point, ...]
+    n_seeds: int
+
+
+Key = TypeVar("Key")
+Evaluate = Callable[[Mapping[Key, Request]], Mapping[Key, Mapping[Point, Sequence[float]]]]
+Asking = Generator[Request, Mapping[Point, tuple[float, ...]], None]
+
+
+def descend(
+    starts: Mapping[Key, Point], grid: Grid, evaluate: Evaluate[Key], effort: Effort
+) -> dict[Key, Tuned]:
+    """Find the minimum for each of several problems, all in step.
+
+    Problems (model sizes, say) share rounds, so that every call of `evaluate` has as many
+    independent runs as there are to be had.
+
+    Args:
+        starts: first point of each problem, on the grid or near it.
+        grid: the axes.
+        evaluate: returns the objective (lower is better) of the points asked for, a value for each
+            seed, in the same order of seeds at every point; for a look, one value will do. A point
+            is asked for at most twice: for a look, and for all seeds.
+        effort: how to spend the runs.
+
+    Returns:
+        The optimum of each problem.
+
+    Raises:
+        ValueError: `evaluate` left out a point or a seed; an axis of `effort.last` is unknown.
+    """
+    unknown = ", ".join(name for name in effort.last if name not in grid.axes)
+    if unknown:
+        raise ValueError(f"last must name axes of {', '.join(grid.axes)}; not {unknown}")
+    searches = {key: _Search(start, grid, effort) for key, start in starts.items()}
+    asking = {key: search.run() for key, search in searches.items()}
+    requests = {key: next(ask) for key, ask in asking.items()}
+    while requests:
+        answers = evaluate(requests)
+        following: dict[Key, Request] = {}
+        for key, request in requests.items():
+            answer = _checked(key, request, answers.get(key, {}))
+            with contextlib.suppress(StopIteration):
+                following[key] = asking[key].send(answer)
+        requests = following
+    return {key: search.result() for key, search in searches.items()}
+
+
+def _checked(
+    key: object, request: Request, answer: Mapping[Point, Sequence[float]]
+) -> dict[Point, tuple[float, ...]]:
+    """Return what was asked for; a seed that diverged is infinitely bad, not incomparable."""
+    missing = [p for p in request.points if not len(answer.get(p, ()))]
+    if missing:
+        raise ValueError(f"no objective was returned for {missing} of {key!r}")
+    return {
+        p: tuple(float(v) if math.isfinite(v) else math.inf for v in answer[p])
+        for p in request.points
+    }
+
+
+class _Search:
+    """One problem's search: its methods yield what to run and are sent the objective."""
+
+    def __init__(self, start: Point, grid: Grid, effort: Effort) -> None:
+        self.grid, self.effort = grid, effort
+        self.path = [grid.nearest(start)]
+        self.looks: dict[Point, float] = {}
+        self.values: dict[Point, tuple[float, ...]] = {}
+
+    def result(self) -> Tuned:
+        return Tuned(
+            grid=self.grid, n_look=self.effort.n_look, path=tuple(self.path), looks=self.looks,
+            values=self.values,
+        )  # fmt: skip
+
+    def run(self) -> Asking:
+        """Walk on looks to the region of the optimum, then on all seeds to the optimum."""
+        first = [name for name in self.grid.axes if name not in self.effort.last]
+        while True:
+            near = self.grid.neighbors(self.path[-1], first)
+            yield from self._look([self.path[-1], *near])
+            if not self._move(near, self.looks):
+                break
+        stages = [first, None] if self.effort.last or self.grid.together else [first]
+        stage = 0
+        while stage < len(stages):
+            near = self.grid.neighbors(self.path[-1], stages[stage])
+            yield from self._look([self.path[-1], *near])
+            yield from self._settle(near)
+            means = {p: fmean(v) for p, v in self.values.items()}
+            stage = 0 if self._move(near, means) else stage + 1
+
+    def _move(self, near: Sequence[Point], means: Mapping[Point, float]) -> bool:
+        """Step to the best of the neighbours that have a mean, if it is better; tell if it was."""
+        best = min((p for p in (self.path[-1], *near) if p in means), key=means.__getitem__)
+        moved = best != self.path[-1]
+        if moved:
+            self.path.append(best)
+        return moved
+
+    def _look(self, points: Iterable[Point]) -> Asking:
+        """Run the looking seeds where they have not been run."""
+        new = tuple(p for p in points if p not in self.looks)
+        if new:
+            answer = yield Request(points=new, n_seeds=self.effort.n_look)
+            self.looks.update((p, fmean(answer[p])) for p in new)
+
+    def _settle(self, near: Sequence[Point]) -> Asking:
+        """Give all seeds to the point and to every neighbour that may be as good."""
+        n_seeds = self.effort.n_seeds
+        while new := self._contenders(near):
+            answer = yield Request(points=new, n_seeds=n_seeds)
+            for p in new:
+                if len(answer[p]) != n_seeds:
+                    raise ValueError(f"{len(answer[p])} of {n_seeds} seeds were returned for {p}")
+                self.values[p] = answer[p]
+
+    def _contenders(self, near: Sequence[Point]) -> tuple[Point, ...]:
+        """Return the point and the neighbours that a look does not rule out, if seeds are due."""
+        point = self.path[-1]
+        noise = estimate_noise(self.values.values())
+        limit = self.looks[point]
+        if not math.isfinite(fmean(self.values.get(point, (0.0,)))):
+            limit = math.inf  # where a later seed diverges, anything may be better
+        elif noise.df:
+            limit += noise.quantile * noise.stderr(self.effort.n_look)
+        may_be_best = [p for p in near if math.isfinite(self.looks[p]) and self.looks[p] <= limit]
+        return tuple(p for p in (point, *may_be_best) if p not in self.values)

@@ -1,0 +1,1 @@
+"""The experimental settings called worlds, and the plans of their recipes."""

@@ -1,0 +1,1 @@
+"""Models without training by gradient: n-grams, languages of known entropy."""

@@ -1,0 +1,1 @@
+"""Quality measures of synthetic texts, and comparison with real texts."""

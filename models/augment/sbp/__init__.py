@@ -1,0 +1,1 @@
+"""Synthetic bootstrapped pre-training: embeddings, pairs and synthesizer."""

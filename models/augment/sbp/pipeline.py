@@ -1,0 +1,156 @@
+"""Synthetic bootstrapped pre-training from documents to new documents, step by step.
+
+`tokenized_chunks` -> `related_pairs` -> `synthesizer.train_synthesizer` ->
+`synthesizer.pair_losses` (is it worth sampling?) -> `sampled_records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.augment.sbp.embeddings import Embedder
+from models.augment.sbp.neighbors import find_pairs
+from models.augment.sbp.synthesizer import longest_document, sample_related
+from models.augment.texts.chunks import chunks
+from models.augment.texts.minhash import HashedTexts, signatures
+from models.augment.texts.records import Provenance, Record
+from models.language.language_model import LanguageModel
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chunks:
+    """Documents as a synthesizer reads them: parts that fit its context two at a time.
+
+    Attributes:
+        ids: token ids of each part, without the end-of-text.
+        source_ids: record of each part.
+        parts: which part of its record, from 0.
+        n_cut: records that were cut.
+    """
+
+    ids: list[np.ndarray]
+    source_ids: list[str]
+    parts: list[int]
+    n_cut: int
+
+    def texts(self, base: LanguageModel) -> Iterator[str]:
+        """Decode the parts one after another."""
+        if base.tokenizer is None:
+            raise ValueError("text can only be made by a model that comes with its tokenizer")
+        return (base.tokenizer.decode(ids.tolist()) for ids in self.ids)
+
+
+def tokenized_chunks(records: Iterable[Record], base: LanguageModel) -> Chunks:
+    """Encode records, cutting those of which a pair would not fit the context.
+
+    Raises:
+        ValueError: the model comes without its tokenizer, or its context holds no pair.
+    """
+    most = longest_document(base.model)
+    if most < 1:
+        raise ValueError(f"a context of {base.model.context} tokens holds no pair of documents")
+    ids, source_ids, parts, n_cut = [], [], [], 0
+    for record in records:
+        found = chunks(record.text, lambda text: len(base.encode(text)) <= most)
+        n_cut += len(found) > 1
+        for part, text in enumerate(found):
+            ids.append(np.array(base.encode(text), np.int32))
+            source_ids.append(record.id)
+            parts.append(part)
+    return Chunks(ids=ids, source_ids=source_ids, parts=parts, n_cut=n_cut)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RelatedPairs:
+    """Pairs [n_pairs, 2] of related chunks: to train on, and to judge by.
+
+    No chunk of a held-out record is in a training pair.
+    """
+
+    train: np.ndarray
+    held_out: np.ndarray
+
+
+def related_pairs(
+    documents: Chunks,
+    base: LanguageModel,
+    embedder: Embedder,
+    *,
+    alpha: float,
+    k: int,
+    is_held_out: Callable[[str], bool],
+) -> RelatedPairs:
+    """Pair each chunk with its nearest ones above alpha, near-duplicates left out.
+
+    Args:
+        documents: chunks.
+        base: decodes them.
+        embedder: see `embeddings`.
+        alpha: least inner product.
+        k: most d2 for one d1.
+        is_held_out: tells of a record's id whether its pairs are for judging.
+
+    Raises:
+        ValueError: fewer than two documents.
+        NoNeighborsError: no pair is left.
+    """
+    if len(documents.ids) < 2:
+        raise ValueError("there must be two documents or more to be related")
+    vectors = embedder.embed(documents.texts(base))
+    hashed = HashedTexts.of(documents.texts(base))
+    k = min(k, len(vectors) - 1)
+    pairs = find_pairs(vectors, alpha=alpha, k=k, signatures=signatures(hashed))
+    held_out = np.array([is_held_out(source) for source in documents.source_ids])[pairs]
+    return RelatedPairs(train=pairs[~held_out.any(axis=1)], held_out=pairs[held_out[:, 1]])
+
+
+def sampled_records(
+    synthesizer: LanguageModel,
+    documents: Chunks,
+    n_samples: int,
+    *,
+    writer: str,
+    name: str,
+    seed: int,
+    temperature: float,
+    first_sample: int = 0,
+) -> Iterator[Record]:
+    """Sample d2 for uniformly drawn d1 as records.
+
+    Args:
+        synthesizer: the model of log p(d2 | d1).
+        documents: real documents d1.
+        n_samples: how many there are in all.
+        writer: name of the model, for the provenance.
+        name: what the ids begin with, before the number of the sample.
+        seed: draws d1 and d2.
+        temperature: of the sampling.
+        first_sample: sample to begin with.
+    """
+    if synthesizer.tokenizer is None:
+        raise ValueError("text can only be made by a model that comes with its tokenizer")
+    drawn = sample_related(
+        synthesizer,
+        documents.ids,
+        n_samples,
+        seed=seed,
+        temperature=temperature,
+        first_sample=first_sample,
+    )
+    for at, sample in enumerate(drawn, start=first_sample):
+        yield Record(
+            id=f"{name}-{at}",
+            text=synthesizer.tokenizer.decode(sample.ids.tolist()),
+            metadata=Provenance(
+                method="sbp",
+                task="related",
+                source_ids=(documents.source_ids[sample.source],),
+                part=documents.parts[sample.source],
+                model=writer,
+                seed=seed,
+                finish="stop" if sample.ended else "length",
+            ).as_metadata(),
+        )

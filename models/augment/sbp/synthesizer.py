@@ -1,0 +1,315 @@
+"""Synthetic bootstrapped pre-training: learn p(d2 | d1) from related documents, then sample it.
+
+A base model continues on pairs of related documents with the loss on the second one alone;
+documents sampled from it, given real ones, are new text for a new model (Yang et al. 2025, arXiv
+2509.15248). Documents are arrays of token ids without an end-of-text token; pairs are positions
+[n_pairs, 2] of d1 and d2 among them, as `neighbors.find_pairs` returns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.evals.continuations import Request, score_requests
+from models.language.generate import BATCH_SAMPLES, generate
+from models.language.language_model import LanguageModel, Predictor
+from models.language.members import member_of
+from models.text.batches import unscored
+from models.training.job_list import Event, Failed, Finished, Job, train_jobs
+from models.training.train import Params
+
+N_SEPARATORS = 3
+"""End-of-text tokens of a row: before d1, between the two, after d2."""
+
+
+def longest_document(model: ModelConfig) -> int:
+    """Return how many tokens a document may have for any pair to fit the context."""
+    return (model.context - N_SEPARATORS) // 2
+
+
+def pair_rows(
+    documents: Sequence[np.ndarray], pairs: np.ndarray, *, model: ModelConfig
+) -> np.ndarray:
+    """Lay out each pair as one row: end-of-text, d1, end-of-text, d2, end-of-text, padding.
+
+    Only d2 and the end-of-text after it are to be predicted; all else is marked as
+    `batches.unscored`.
+
+    Returns:
+        int32 [n_pairs, context].
+
+    Raises:
+        ValueError: no pairs, a pair that the context does not hold, or a model in which d2 would
+            not attend to d1.
+    """
+    if not model.attend_across_documents:
+        raise ValueError(
+            "a synthesizer needs a model with attend_across_documents=True: the second document "
+            "of a pair must attend to the first"
+        )
+    if not len(pairs):
+        raise ValueError("there must be at least one pair of documents")
+    end = model.end_of_text_id
+    rows = np.full((len(pairs), model.context), unscored(np.array(end)), np.int32)
+    for row, (first, second) in zip(rows, pairs, strict=True):
+        d1, d2 = documents[first], documents[second]
+        n_ids = len(d1) + len(d2) + N_SEPARATORS
+        if n_ids > model.context:
+            raise ValueError(
+                f"documents {first} and {second} of {len(d1)} and {len(d2)} tokens do not fit a "
+                f"context of {model.context} together; cut documents to at most "
+                f"{longest_document(model)} tokens"
+            )
+        begin = len(d1) + 2
+        row[1 : begin - 1] = unscored(d1)
+        row[begin : begin + len(d2)] = d2
+        row[begin + len(d2)] = end
+    return rows
+
+
+def pair_windows(
+    documents: Sequence[np.ndarray], pairs: np.ndarray, *, model: ModelConfig
+) -> np.ndarray:
+    """Return `pair_rows` as windows int32 [n_pairs, context + 1].
+
+    They serve as `Job.synthetic`, to be mixed with replayed text, or as `Job.held_out`, whose
+    score is then L(d2 | d1).
+    """
+    rows = pair_rows(documents, pairs, model=model)
+    padding = unscored(np.array(model.end_of_text_id))
+    return np.pad(rows, ((0, 0), (0, 1)), constant_values=padding)
+
+
+def synthesizer_job(
+    documents: Sequence[np.ndarray],
+    pairs: np.ndarray,
+    *,
+    model: ModelConfig,
+    optimizer: OptimizerConfig,
+    train: TrainConfig,
+    seed: int,
+    first_params: Params | None = None,
+    held_out_pairs: np.ndarray | None = None,
+    id: str = "synthesizer",
+) -> Job:
+    """Return the job that trains log p(d2 | d1); an epoch is a pass over the pairs.
+
+    Args:
+        documents: token ids of each document.
+        pairs: positions [n_pairs, 2] of d1 and d2.
+        model: architecture.
+        optimizer: learning rate and decay.
+        train: epochs, batches, order; there is no window jitter, a window is a pair.
+        seed: draws the order of the pairs, and the weights unless given.
+        first_params: weights of the base model (default: from scratch).
+        held_out_pairs: pairs whose L(d2 | d1) is the score "pairs".
+        id: the job's name.
+
+    Raises:
+        ValueError: as `pair_rows`, or fewer pairs than a batch.
+    """
+    held_out = {}
+    if held_out_pairs is not None:
+        held_out["pairs"] = pair_windows(documents, held_out_pairs, model=model)
+    if len(pairs) < train.batch_size:
+        raise ValueError(
+            f"{len(pairs)} pairs do not fill a batch of {train.batch_size}: lower batch_size, or "
+            "find more pairs with a lower alpha"
+        )
+    return Job(
+        id=id,
+        model=model,
+        optimizer=optimizer,
+        train=replace(train, window_jitter=False),
+        seed=seed,
+        # A row fills the context; the last target of its window is the unscored head of the next.
+        tokens=pair_rows(documents, pairs, model=model).ravel(),
+        held_out=held_out,
+        first_params=first_params,
+    )
+
+
+def train_synthesizer(
+    base: LanguageModel,
+    documents: Sequence[np.ndarray],
+    pairs: np.ndarray,
+    *,
+    optimizer: OptimizerConfig,
+    train: TrainConfig,
+    seed: int = 0,
+) -> LanguageModel:
+    """Continue a base model on log p(d2 | d1); see `synthesizer_job`.
+
+    Raises:
+        ValueError: as `synthesizer_job`.
+        RuntimeError: the loss stopped being a number.
+    """
+    trained: list[LanguageModel] = []
+
+    def keep(event: Event) -> None:
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Finished):
+            trained.append(member_of(event, base.tokenizer))
+
+    job = synthesizer_job(
+        documents, pairs, model=base.model, optimizer=optimizer, train=train, seed=seed,
+        first_params=base.params,
+    )  # fmt: skip
+    train_jobs([job], keep)
+    return trained[0]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sampled:
+    """A sampled document.
+
+    Attributes:
+        source: position of the real document d1 it was drawn from.
+        ids: its tokens, without the end-of-text.
+        ended: whether it came to its end, or was cut at the most tokens allowed.
+    """
+
+    source: int
+    ids: np.ndarray
+    ended: bool
+
+
+def sample_related(
+    synthesizer: LanguageModel,
+    documents: Sequence[np.ndarray],
+    n_samples: int,
+    *,
+    seed: int = 0,
+    n_tokens: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    first_sample: int = 0,
+) -> Iterator[Sampled]:
+    """Draw d2 ~ p(. | d1) for uniformly drawn d1, one after another.
+
+    Args:
+        synthesizer: the model of log p(d2 | d1).
+        documents: real documents d1.
+        n_samples: how many samples there are.
+        seed: draws the d1 and the d2.
+        n_tokens: most tokens of a sample, its end-of-text included (default: as many as every
+            prompt leaves room for).
+        temperature: as for `generate.generate`, like the following.
+        top_k: tokens kept.
+        top_p: probability kept.
+        first_sample: sample to begin with; those before it are skipped at no cost.
+
+    Raises:
+        ValueError: as `generate.generate`.
+    """
+    model = synthesizer.model
+    sources = np.random.default_rng((seed, 0)).integers(len(documents), size=n_samples)
+    if n_tokens is None:
+        n_tokens = model.context - 1 - max(map(len, documents))
+    first_batch = first_sample - first_sample % BATCH_SAMPLES
+    for batch in range(first_batch, n_samples, BATCH_SAMPLES):
+        chosen = sources[batch : batch + BATCH_SAMPLES]
+        end = [model.end_of_text_id]
+        drawn = generate(
+            [(model, synthesizer.params)],
+            prompts=[np.concatenate([end, documents[source], end]) for source in chosen],
+            n_tokens=n_tokens,
+            seed=int(np.random.default_rng((seed, 1, batch)).integers(2**31)),
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            stop_at_end=True,
+        )
+        for at, (source, ids) in enumerate(zip(chosen, drawn.texts(), strict=True), start=batch):
+            if at >= first_sample:
+                ended = ids[-1] == model.end_of_text_id
+                yield Sampled(source=int(source), ids=ids[:-1] if ended else ids, ended=bool(ended))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairLosses:
+    """How well d2 is predicted with and without d1, summed over each pair's d2, in nats.
+
+    Before sampling it tells whether sampling can teach anything: where d1 tells little of d2, new
+    documents are noise.
+
+    Attributes:
+        n_tokens: int64 [n_pairs] tokens of d2, its end-of-text included.
+        alone: [n_pairs] -log p(d2) of the base model.
+        given: [n_pairs] -log p(d2 | d1) of the synthesizer.
+        given_other: [n_pairs] -log p(d2 | another pair's d1) of the synthesizer.
+    """
+
+    n_tokens: np.ndarray
+    alone: np.ndarray
+    given: np.ndarray
+    given_other: np.ndarray
+
+    @property
+    def gain(self) -> float:
+        """L(d2) - L(d2 | d1), nats per token: what the synthesizer has learned in all."""
+        return float((self.alone - self.given).sum() / self.n_tokens.sum())
+
+    @property
+    def specific_gain(self) -> float:
+        """L(d2 | other d1) - L(d2 | d1), nats per token: what this d1, not any d1, tells of d2."""
+        return float((self.given_other - self.given).sum() / self.n_tokens.sum())
+
+    @property
+    def specific_gain_stderr(self) -> float:
+        """Standard error of `specific_gain` over pairs (a ratio estimator)."""
+        n_pairs = len(self.n_tokens)
+        if n_pairs < 2:
+            return float("inf")
+        left = (self.given_other - self.given) - self.specific_gain * self.n_tokens
+        return float(np.sqrt(left.var(ddof=1) / n_pairs) / self.n_tokens.mean())
+
+
+def pair_losses(
+    base: Predictor,
+    synthesizer: Predictor,
+    documents: Sequence[np.ndarray],
+    pairs: np.ndarray,
+    *,
+    seed: int = 0,
+) -> PairLosses:
+    """Measure L(d2), L(d2 | d1) and L(d2 | another d1) on held-out pairs [n_pairs, 2].
+
+    Args:
+        base: scores d2 alone.
+        synthesizer: scores d2 given d1.
+        documents: token ids of each document.
+        pairs: pairs that were not trained on, at least two.
+        seed: draws which other pair's d1 is shown.
+
+    Raises:
+        ValueError: fewer than two pairs.
+    """
+    if len(pairs) < 2:
+        raise ValueError(f"the losses of pairs need two held-out pairs or more; not {len(pairs)}")
+    end = base.model.end_of_text_id
+    # A cyclic shift of a shuffled order gives every pair the d1 of another.
+    order = np.random.default_rng(seed).permutation(len(pairs))
+    others = np.empty(len(pairs), np.int64)
+    others[order] = np.asarray(pairs)[np.roll(order, 1), 0]
+
+    def losses(predictor: Predictor, firsts: Sequence[int] | np.ndarray | None) -> np.ndarray:
+        requests = []
+        for i, (_, second) in enumerate(pairs):
+            before = [] if firsts is None else [*documents[firsts[i]], end]
+            ids = np.array([end, *before, *documents[second], end])
+            requests.append(Request(ids, len(documents[second]) + 1))
+        return -np.array([scored.total for scored in score_requests(predictor, requests)])
+
+    return PairLosses(
+        n_tokens=np.array([len(documents[second]) + 1 for _, second in pairs]),
+        alone=losses(base, None),
+        given=losses(synthesizer, np.asarray(pairs)[:, 0]),
+        given_other=losses(synthesizer, others),
+    )

@@ -1,0 +1,1 @@
+"""Input texts: records, chunks, line files and near-duplicate detection."""

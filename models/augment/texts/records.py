@@ -1,0 +1,197 @@
+"""Records {id, text, metadata}: what goes into an augmentation and what comes out of it.
+
+On disk they are JSON lines (or a parquet table), which `models.text.corpora` reads as `files:PATH`
+and Hugging Face `datasets` as "json". Reading is a generator: one text is held at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from models.text.corpora import CorpusError, decoded_text
+from models.text.data_home import files_under, read_bytes, unpack
+
+PARQUET_ROWS = 4096
+"""Records of a row group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A text, an id that no other record of its file has, and what else is known of it."""
+
+    id: str
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return one line of JSON, without its newline."""
+        values = {"id": self.id, "text": self.text, "metadata": dict(self.metadata)}
+        return json.dumps(values, ensure_ascii=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a synthetic text comes from; the metadata of its record, always with all fields.
+
+    Attributes:
+        method: rephrase, entigraph or sbp.
+        task: what was asked for within the method, such as "easy" or "pair".
+        source_ids: records it was made from.
+        part: which chunk of the source, from 0; sources longer than the context are cut.
+        entities: entities that it is about.
+        model: back end and model that wrote it.
+        prompt_version: version of the wording that was used; "" where there was no prompt.
+        seed: what drew it.
+        finish: how it ended: "stop", or "length" where it was cut.
+    """
+
+    method: str
+    task: str
+    source_ids: tuple[str, ...]
+    part: int = 0
+    entities: tuple[str, ...] = ()
+    model: str
+    prompt_version: str = ""
+    seed: int
+    finish: str = "stop"
+
+    def as_metadata(self) -> dict[str, Any]:
+        """Return plain values for a record."""
+        return {**asdict(self), "source_ids": [*self.source_ids], "entities": [*self.entities]}
+
+
+def read_records(
+    path: Path | str, *, on_empty: Callable[[str], None] = lambda place: None
+) -> Iterator[Record]:
+    """Read the records of a file or folder one after another.
+
+    JSON lines (`.jsonl`, packed or not) and parquet tables have a record a row, with a column
+    "text" and, if they like, "id" and "metadata"; any other file is one text, named by its path.
+    Blank texts are left out.
+
+    Args:
+        path: a file, or a folder of which all files are read that are not hidden.
+        on_empty: told the place of every blank text.
+
+    Raises:
+        CorpusError: nothing there; a text that is binary, not UTF-8 or no record (naming the
+            place); an id that occurs twice (naming both places); no text at all.
+    """
+    root = Path(path).expanduser()
+    base = root if root.is_dir() else root.parent
+    places: dict[str, str] = {}
+    for file in files_under(root):
+        for place, record in _records_of(file, base):
+            if record.id in places:
+                raise CorpusError(
+                    f"the id {record.id!r} occurs twice: in {places[record.id]} and in {place}"
+                )
+            places[record.id] = place
+            if record.text.strip():
+                yield record
+            else:
+                on_empty(place)
+    if not places:
+        raise CorpusError(f"{root} holds no text")
+
+
+def _records_of(file: Path, base: Path) -> Iterator[tuple[str, Record]]:
+    """Yield the records of one file, each with the place where it stands."""
+    if file.suffix.lower() == ".jsonl":
+        with file.open("rb") as lines:
+            yield from _json_records(str(file), _named(str(file), base), lines)
+    elif file.suffix.lower() == ".parquet":
+        yield from _parquet_records(file, _named(str(file), base))
+    else:
+        for label, name, data in unpack(str(file), read_bytes(file)):
+            if name.lower().endswith(".jsonl"):
+                yield from _json_records(label, _named(label, base), data.splitlines())
+            else:
+                text = decoded_text(label, data).replace("\r\n", "\n")
+                yield label, Record(id=_named(label, base), text=text)
+
+
+def _named(label: str, base: Path) -> str:
+    return Path(label).relative_to(base).as_posix()
+
+
+def _json_records(
+    label: str, name: str, lines: Iterable[bytes] | IO[bytes]
+) -> Iterator[tuple[str, Record]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{label}, line {number}"
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise CorpusError(f"{place}: not JSON: {error}") from error
+        yield place, _record_of(values, place, f"{name}:{number}")
+
+
+def _parquet_records(file: Path, name: str) -> Iterator[tuple[str, Record]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise CorpusError(f"{file}: parquet needs pyarrow: pip install pyarrow") from error
+    number = 0
+    try:
+        table = pyarrow.parquet.ParquetFile(file)
+        for batch in table.iter_batches(PARQUET_ROWS):
+            for values in batch.to_pylist():
+                number += 1
+                place = f"{file}, row {number}"
+                yield place, _record_of(values, place, f"{name}:{number}")
+    except pyarrow.ArrowException as error:
+        raise CorpusError(f"{file} is not a readable parquet table: {error}") from error
+
+
+def _record_of(values: Any, place: str, default_id: str) -> Record:
+    text = values.get("text") if isinstance(values, dict) else None
+    if not isinstance(text, str):
+        raise CorpusError(f"{place}: not a record with a string in the field 'text'")
+    id_ = values.get("id")
+    metadata = values.get("metadata")
+    return Record(
+        id=default_id if id_ is None else str(id_),
+        text=without_surrogates(text),
+        metadata=metadata if isinstance(metadata, dict) else {},
+    )
+
+
+def without_surrogates(text: str) -> str:
+    """Replace lone surrogates, which JSON can hold and UTF-8 cannot, by question marks."""
+    return text.encode(errors="replace").decode()
+
+
+def write_parquet(records: Iterable[Record], path: Path) -> None:
+    """Write synthetic records, whose metadata is a `Provenance`, as a parquet table.
+
+    Rows are written as they come; the file appears whole or not at all.
+    """
+    import itertools
+
+    import pyarrow
+    import pyarrow.parquet
+
+    text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
+    number = pyarrow.int64()
+    types = {"source_ids": texts, "entities": texts, "part": number, "seed": number}
+    metadata = pyarrow.struct(
+        [(name, types.get(name, text)) for name in Provenance.__dataclass_fields__]
+    )
+    schema = pyarrow.schema([("id", text), ("text", text), ("metadata", metadata)])
+    beside = path.with_name(f".{path.name}.unfinished")
+    iterator = iter(records)
+    try:
+        with pyarrow.parquet.ParquetWriter(beside, schema) as writer:
+            while rows := [asdict(r) for r in itertools.islice(iterator, PARQUET_ROWS)]:
+                writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

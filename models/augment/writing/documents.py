@@ -1,0 +1,84 @@
+"""Source documents as a writer can take them: chunks that fit its context beside any prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from models.augment.texts.chunks import chunks
+from models.augment.texts.records import Record
+from models.augment.writing.prompts import PROMPTS
+from models.augment.writing.protocol import Backend
+
+TOKENS_OF_ENTITIES = 64
+"""Room left in a prompt for the names of two or three entities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """A part of a source document.
+
+    Attributes:
+        source_id: id of its record.
+        part: which part, from 0.
+        n_parts: parts of the record.
+        text: its text.
+    """
+
+    source_id: str
+    part: int
+    n_parts: int
+    text: str
+
+
+def chunks_for(
+    records: Iterable[Record],
+    backend: Backend,
+    *,
+    tasks: Iterable[str],
+    n_tokens: int,
+    most_tokens: int | None = None,
+    on_cut: Callable[[Record, int], None] = lambda record, n_parts: None,
+) -> Iterator[Chunk]:
+    """Cut records that are longer than the writer can read beside a prompt and its answer.
+
+    Args:
+        records: source documents.
+        backend: the writer, which knows its context and counts tokens.
+        tasks: tasks whose prompts must fit.
+        n_tokens: most tokens of an answer.
+        most_tokens: most tokens of a chunk, whatever the context.
+        on_cut: told each record that is cut, and into how many parts.
+
+    Raises:
+        ValueError: the context does not even hold a prompt and its answer.
+    """
+    longest = max((PROMPTS[task] for task in tasks), key=len)
+    for record in records:
+        room = _room(backend, longest + record.id, n_tokens)
+        limit = min(room, most_tokens or room)
+        parts = chunks(record.text, partial(_fits, backend, limit))
+        if len(parts) > 1:
+            on_cut(record, len(parts))
+        for part, text in enumerate(parts):
+            yield Chunk(source_id=record.id, part=part, n_parts=len(parts), text=text)
+
+
+def _room(backend: Backend, prompt: str, n_tokens: int) -> float:
+    """Return the tokens that are left for a text beside its prompt and the answer."""
+    if backend.context is None:
+        return math.inf
+    n_prompt = backend.count_tokens(prompt) + TOKENS_OF_ENTITIES
+    if n_prompt + n_tokens >= backend.context:
+        raise ValueError(
+            f"{backend.name} reads {backend.context} tokens, but a prompt takes {n_prompt} and its "
+            f"answer up to {n_tokens}: allow fewer tokens in an answer, or take a writer with a "
+            "longer context"
+        )
+    return backend.context - n_prompt - n_tokens
+
+
+def _fits(backend: Backend, limit: float, text: str) -> bool:
+    return backend.count_tokens(text) <= limit

@@ -1,0 +1,202 @@
+"""EntiGraph: list a document's entities, then discuss it from the angle of each pair of them.
+
+Yang et al. 2024 (arXiv 2409.07431): one call names a document's entities and summarises it; then a
+text is written for every pair of entities, and for sampled triples. What the document implies of
+two entities is so stated somewhere, and many texts repeat no other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.augment.writing.asking import Ask
+from models.augment.writing.documents import Chunk
+from models.augment.writing.outcomes import Failed, Outcome, outcome_of, record_of
+from models.augment.writing.prompts import PROMPT_VERSION, prompt_of
+from models.augment.writing.requests import Answer, Reply, Request
+
+DOCUMENTS_TOGETHER = 64
+"""Documents whose entities are asked for before any of their pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntiGraph:
+    """How many texts to write, and how.
+
+    Attributes:
+        max_entities: entities of a document used, the first ones it is said to have.
+        max_pairs: pairs of a document, drawn uniformly where there are more (default: all).
+        n_triples: triples of a document, drawn uniformly without replacement.
+        n_tokens: most tokens of a text.
+        n_entity_tokens: most tokens of the answer that names the entities.
+        temperature: of the sampling.
+        seed: draws pairs, triples and texts.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    max_entities: int = 30
+    max_pairs: int | None = None
+    n_triples: int = 0
+    n_tokens: int = 1024
+    n_entity_tokens: int = 1024
+    temperature: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_entities < 2:
+            raise ValueError(f"max_entities must be at least 2; not {self.max_entities}")
+        if self.n_triples < 0 or (self.max_pairs is not None and self.max_pairs < 0):
+            raise ValueError("max_pairs and n_triples must not be negative")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks whose prompts are used."""
+        return ("entities", "pair", "triple")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entities:
+    """What a document is about."""
+
+    summary: str
+    names: tuple[str, ...]
+
+
+def entigraph(
+    documents: Iterable[Chunk], ask: Ask, settings: EntiGraph, *, writer: str
+) -> Iterator[Outcome]:
+    """Yield each document's summary and the texts on its pairs and triples, or failures.
+
+    An answer that is no such JSON as was asked for is sent back once to be repaired; if that
+    fails too, the document is a failure and the others go on.
+
+    Args:
+        documents: what to write about.
+        ask: asks the writer, see `asking`.
+        settings: how many texts.
+        writer: name of the writer, for the provenance.
+    """
+    iterator = iter(documents)
+    while group := list(itertools.islice(iterator, DOCUMENTS_TOGETHER)):
+        found: list[tuple[Chunk, Entities]] = []
+        for document, (answer, outcome) in zip(
+            group, _entities_of(group, ask, settings), strict=True
+        ):
+            if isinstance(outcome, Failed):
+                yield outcome
+                continue
+            found.append((document, outcome))
+            if outcome.summary:
+                yield record_of(
+                    answer.request, outcome.summary, writer, task="summary", finish="stop"
+                )
+        for answer in ask(_discussions(found, settings)):
+            yield outcome_of(answer, writer)
+
+
+def _entities_of(
+    documents: list[Chunk], ask: Ask, settings: EntiGraph
+) -> list[tuple[Answer, Entities | Failed]]:
+    answers = list(ask(_request("entities", document, (), settings) for document in documents))
+    broken = [
+        (at, document, answer.result.text)
+        for at, (document, answer) in enumerate(zip(documents, answers, strict=True))
+        if isinstance(answer.result, Reply)
+        and answer.result.finish != "refusal"
+        and parsed_entities(answer.result.text) is None
+    ]
+    repairs = ask(
+        _request("repair", replace(document, text=text), (), settings)
+        for _, document, text in broken
+    )
+    for (at, _, _), answer in zip(broken, repairs, strict=True):
+        answers[at] = answer
+    return [(answer, _outcome_of_entities(answer)) for answer in answers]
+
+
+def _outcome_of_entities(answer: Answer) -> Entities | Failed:
+    if isinstance(answer.result, Reply) and answer.result.finish != "refusal":
+        found = parsed_entities(answer.result.text)
+        if found is not None:
+            return found
+        reason = "no JSON with a summary and entities, not even when asked to repair it"
+        return Failed(request=answer.request, reason=reason, is_final=True)
+    outcome = outcome_of(answer, "")
+    assert isinstance(outcome, Failed)
+    return outcome
+
+
+def parsed_entities(text: str) -> Entities | None:
+    """Read {"summary": ..., "entities": [...]} wherever it stands in an answer; None if nowhere.
+
+    What stands before and after the object (as a fence of Markdown) is passed over; names are
+    stripped, and repeated or empty ones left out.
+    """
+    decoder = json.JSONDecoder()
+    for at, character in enumerate(text):
+        if character != "{":
+            continue
+        try:
+            values, _ = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            continue
+        summary, names = values.get("summary"), values.get("entities")
+        if isinstance(summary, str) and isinstance(names, list):
+            stripped = (name.strip() for name in names if isinstance(name, str))
+            return Entities(
+                summary=summary.strip(), names=tuple(dict.fromkeys(filter(None, stripped)))
+            )
+    return None
+
+
+def _discussions(found: Iterable[tuple[Chunk, Entities]], settings: EntiGraph) -> Iterator[Request]:
+    for document, entities in found:
+        names = entities.names[: settings.max_entities]
+        rng = np.random.default_rng((settings.seed, *document.source_id.encode(), document.part))
+        for size, task, wanted in (
+            (2, "pair", settings.max_pairs),
+            (3, "triple", settings.n_triples),
+        ):
+            for chosen in combinations(len(names), size, wanted, rng):
+                yield _request(task, document, tuple(names[i] for i in chosen), settings)
+
+
+def combinations(
+    n: int, size: int, wanted: int | None, rng: np.random.Generator
+) -> Iterator[tuple[int, ...]]:
+    """Yield combinations of n things: all in order, or as many as wanted, drawn uniformly."""
+    n_all = math.comb(n, size)
+    if wanted is None or wanted >= n_all:
+        yield from itertools.combinations(range(n), size)
+        return
+    seen: set[tuple[int, ...]] = set()
+    while len(seen) < wanted:
+        chosen = tuple(sorted(rng.choice(n, size, replace=False).tolist()))
+        if chosen not in seen:
+            seen.add(chosen)
+            yield chosen
+
+
+def _request(task: str, document: Chunk, entities: tuple[str, ...], settings: EntiGraph) -> Request:
+    is_discussion = bool(entities)
+    return Request(
+        method="entigraph",
+        task=task,
+        prompt=prompt_of(task, name=document.source_id, document=document.text, entities=entities),
+        prompt_version=PROMPT_VERSION,
+        source_id=document.source_id,
+        part=document.part,
+        document=document.text,
+        entities=entities,
+        seed=settings.seed,
+        temperature=settings.temperature,
+        n_tokens=settings.n_tokens if is_discussion else settings.n_entity_tokens,
+    )

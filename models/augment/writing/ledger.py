@@ -1,0 +1,85 @@
+"""A file of every answer that was paid for: one line each, looked up by the hash of the request."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from models.augment.texts.lines import LockedError, lock, whole_lines
+from models.augment.writing.requests import Reply
+
+__all__ = ["Ledger", "LockedError"]
+
+
+class Ledger:
+    """Replies by key, appended to a file of JSON lines as they come.
+
+    Only keys and places are held in memory. A line that a killed writer left unfinished is cut off.
+    A writer locks the file; the lock goes with its process.
+
+    Args:
+        path: the file, made where it is missing unless `read_only`.
+        read_only: look up only; take no lock.
+
+    Raises:
+        LockedError: another process writes into it.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._places: dict[str, int] = {}
+        self._file: BinaryIO | None = None
+        if read_only:
+            if not path.is_file():
+                return
+            self._file = path.open("rb")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+            lock(self._file, path)
+        end = 0
+        for place, line in whole_lines(self._file):
+            self._places[json.loads(line)["key"]] = place
+            end = place + len(line)
+        if not read_only:
+            self._file.truncate(end)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def get(self, key: str) -> Reply | None:
+        """Return the reply to a request, None where it is not known."""
+        if key not in self._places or self._file is None:
+            return None
+        self._file.seek(self._places[key])
+        values = json.loads(self._file.readline())
+        del values["key"]
+        return Reply(**values)
+
+    def add(self, key: str, reply: Reply) -> None:
+        """Write down a reply; a killed process does not lose it once this has returned."""
+        if self._file is None:
+            raise ValueError(f"{self.path} is not open for writing")
+        self._file.seek(0, os.SEEK_END)
+        self._places[key] = self._file.tell()
+        self._file.write(json.dumps({"key": key, **asdict(reply)}).encode() + b"\n")
+        self._file.flush()

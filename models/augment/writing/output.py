@@ -1,0 +1,127 @@
+"""The folder that an augmentation writes: texts to train on, and beside them what it took.
+
+`texts.jsonl` is all that other readers see (`files:OUT` of `models.text.corpora`, Hugging Face
+`datasets`); the hidden folder `.augment` holds every answer paid for, the failures and models.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.augment.texts.lines import lock, whole_lines
+from models.augment.texts.records import Record, write_parquet
+from models.augment.writing.outcomes import Failed, Outcome
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """Where things lie in an output folder."""
+
+    root: Path
+
+    @classmethod
+    def beside(cls, source: Path, root: Path) -> OutputFolder:
+        """Return the folder for texts made from a source.
+
+        Raises:
+            ValueError: it lies in the source, so that the next run would read what this one wrote.
+        """
+        inside, outside = root.expanduser().resolve(), source.expanduser().resolve()
+        if outside == inside or outside in inside.parents:
+            raise ValueError(f"the output folder {root} must not lie in the input {source}")
+        return cls(root)
+
+    @property
+    def texts(self) -> Path:
+        """Synthetic records, JSON lines."""
+        return self.root / "texts.jsonl"
+
+    @property
+    def parquet(self) -> Path:
+        """The same records as a parquet table, where one was wanted."""
+        return self.root / ".augment" / "texts.parquet"
+
+    @property
+    def calls(self) -> Path:
+        """Every answer that was paid for, see `ledger`."""
+        return self.root / ".augment" / "calls.jsonl"
+
+    @property
+    def failures(self) -> Path:
+        """What led to no text in the last run, with reasons."""
+        return self.root / ".augment" / "failed.jsonl"
+
+    def records(self) -> Iterator[Record]:
+        """Read the synthetic records; one that a killed run left unfinished is none."""
+        if self.texts.is_file():
+            with self.texts.open("rb") as texts:
+                for _, line in whole_lines(texts):
+                    yield Record(**json.loads(line))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a run has added.
+
+    Attributes:
+        n_new: records appended.
+        n_before: records that were there before.
+        n_failed: failures.
+    """
+
+    n_new: int
+    n_before: int
+    n_failed: int
+
+
+def write_outcomes(outcomes: Iterable[Outcome], folder: OutputFolder) -> Written:
+    """Append records whose ids are not there yet, one by one; write the failures anew.
+
+    A record that a killed run left unfinished is cut off and written again.
+
+    Raises:
+        LockedError: another process writes into the folder.
+    """
+    folder.failures.parent.mkdir(parents=True, exist_ok=True)
+    n_new = n_failed = 0
+    with folder.texts.open("a+b") as texts, folder.failures.open("w", encoding="utf-8") as failed:
+        lock(texts, folder.texts)
+        end, known = 0, set()
+        for place, line in whole_lines(texts):
+            known.add(json.loads(line)["id"])
+            end = place + len(line)
+        texts.truncate(end)
+        n_before = len(known)
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                n_failed += 1
+                failed.write(json.dumps(_described(outcome), ensure_ascii=False) + "\n")
+                failed.flush()
+            elif outcome.id not in known:
+                known.add(outcome.id)
+                n_new += 1
+                texts.write(outcome.to_json().encode() + b"\n")
+                texts.flush()
+    return Written(n_new=n_new, n_before=n_before, n_failed=n_failed)
+
+
+def write_table(folder: OutputFolder) -> Path:
+    """Write the records as a parquet table too; return its path."""
+    write_parquet(folder.records(), folder.parquet)
+    return folder.parquet
+
+
+def _described(failed: Failed) -> dict[str, object]:
+    request = failed.request
+    return {
+        "reason": failed.reason,
+        "asked_again": not failed.is_final,
+        "method": request.method,
+        "task": request.task,
+        "source_id": request.source_id,
+        "part": request.part,
+        "entities": [*request.entities],
+    }

@@ -1,0 +1,84 @@
+"""Rephrase documents in several styles: the same facts in other words (Maini et al. 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from models.augment.writing.asking import Ask
+from models.augment.writing.documents import Chunk
+from models.augment.writing.outcomes import Outcome, outcome_of
+from models.augment.writing.prompts import PROMPT_VERSION, STYLES, prompt_of
+from models.augment.writing.requests import Request
+
+SEEDS_APART = 1_000_000
+"""Between the seeds of the first samples of two runs, so that more samples only add to fewer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rephrase:
+    """How to rephrase.
+
+    Attributes:
+        styles: styles in which each document is rephrased, of `prompts.STYLES`.
+        n_samples: texts in each style.
+        n_tokens: most tokens of a text.
+        temperature: of the sampling.
+        seed: draws the texts.
+
+    Raises:
+        ValueError: an unknown style, or no texts at all.
+    """
+
+    styles: Sequence[str] = STYLES
+    n_samples: int = 1
+    n_tokens: int = 1024
+    temperature: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.styles) - set(STYLES))
+        if unknown or not self.styles:
+            raise ValueError(f"styles must be some of {STYLES}; not {tuple(self.styles)}")
+        if self.n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1; not {self.n_samples}")
+
+    @property
+    def tasks(self) -> Sequence[str]:
+        """Tasks whose prompts are used."""
+        return self.styles
+
+
+def rephrase(
+    documents: Iterable[Chunk], ask: Ask, settings: Rephrase, *, writer: str
+) -> Iterator[Outcome]:
+    """Yield a text, or a failure, for each document, style and sample, in that order.
+
+    Args:
+        documents: what to rephrase.
+        ask: asks the writer, see `asking`.
+        settings: styles and samples.
+        writer: name of the writer, for the provenance.
+    """
+    for answer in ask(_requests(documents, settings)):
+        yield outcome_of(answer, writer)
+
+
+def _requests(documents: Iterable[Chunk], settings: Rephrase) -> Iterator[Request]:
+    for document in documents:
+        for style in settings.styles:
+            prompt = prompt_of(style, name=document.source_id, document=document.text)
+            for sample in range(settings.n_samples):
+                yield Request(
+                    method="rephrase",
+                    task=style,
+                    prompt=prompt,
+                    prompt_version=PROMPT_VERSION,
+                    source_id=document.source_id,
+                    part=document.part,
+                    document=document.text,
+                    # Samples differ by their seeds: equal requests are one and the same text.
+                    seed=settings.seed * SEEDS_APART + sample,
+                    temperature=settings.temperature,
+                    n_tokens=settings.n_tokens,
+                )

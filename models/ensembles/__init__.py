@@ -1,0 +1,1 @@
+"""Averages of models' predictions: uniform, with fitted weights, by size."""

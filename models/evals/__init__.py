@@ -1,0 +1,1 @@
+"""Evaluations of a model: held-out loss, multiple choice and minimal pairs."""

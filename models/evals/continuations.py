@@ -1,0 +1,150 @@
+"""Log-probabilities of continuations of any length, each token scored once.
+
+Every text is read as a document of its own: it follows an end-of-text token, as in training, so
+that its first token is scored too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from models.language.language_model import Predictor
+
+SHORTEST_BUCKET = 8
+"""Windows are padded to a power of two of positions, at least this many: few shapes compile."""
+
+CHUNK_TOKENS = 2**20
+"""Tokens of padded windows that are laid out at a time."""
+
+
+class Request(NamedTuple):
+    """Token ids of which the last `n_scored` are to be scored, given those before."""
+
+    ids: Sequence[int] | np.ndarray
+    n_scored: int
+
+
+class Scored(NamedTuple):
+    """Scores of a request.
+
+    Attributes:
+        log_probs: log-probability of each scored token, float32 [n_scored] in nats.
+        greedy: whether each is the most probable token, bool [n_scored].
+        truncated: whether the request did not fit the model's context: ids at its left are then
+            unseen by some or all of the scored tokens.
+    """
+
+    log_probs: np.ndarray
+    greedy: np.ndarray
+    truncated: bool
+
+    @property
+    def total(self) -> float:
+        """Log-probability of the whole continuation, in nats."""
+        return float(self.log_probs.sum(dtype=np.float64))
+
+
+class _Window(NamedTuple):
+    """Ids `start` to `end` - 1 of a request, of which those from `first` on are scored."""
+
+    request: int
+    start: int
+    first: int
+    end: int
+
+
+def request_of(predictor: Predictor, context: str, continuation: str) -> Request:
+    """Encode a continuation after its context, which may be empty.
+
+    The two are encoded together, as a reader meets them. Where a token spans the seam, it counts
+    to the continuation.
+
+    Raises:
+        ValueError: the continuation has no tokens, or the tokenizer is not known.
+    """
+    whole = predictor.encode(context + continuation)
+    alone = predictor.encode(context) if context else []
+    seam = next(
+        (i for i, (a, b) in enumerate(zip(alone, whole, strict=False)) if a != b),
+        min(len(alone), len(whole)),
+    )
+    if seam == len(whole):
+        raise ValueError(f"the continuation {continuation!r} has no tokens of its own")
+    return Request([predictor.model.end_of_text_id, *whole], len(whole) - seam)
+
+
+def score_requests(
+    predictor: Predictor, requests: Sequence[Request], *, stride: int | None = None
+) -> list[Scored]:
+    """Score every request, in their order.
+
+    Args:
+        predictor: a model or an ensemble.
+        requests: what to score; each must leave at least one id before the scored ones.
+        stride: tokens scored by one window of a request that needs several. A token sees at least
+            `context - stride + 1` tokens before it where there are so many. By default a
+            continuation that fits is scored in one window, and a longer one by strides of half the
+            context.
+
+    Raises:
+        ValueError: no ids to score or none before them, ids outside the vocabulary, or a stride
+            not in [1, context].
+    """
+    context = predictor.model.context
+    if stride is not None and not 1 <= stride <= context:
+        raise ValueError(f"stride must lie between 1 and the context {context}; not {stride}")
+    by_width: dict[int, list[_Window]] = defaultdict(list)
+    for index, request in enumerate(requests):
+        for window in _windows(index, request, context, stride):
+            by_width[_bucket(window.end - window.start - 1, context) + 1].append(window)
+    log_probs = [np.empty(request.n_scored, np.float32) for request in requests]
+    greedy = [np.empty(request.n_scored, bool) for request in requests]
+    for width, windows in by_width.items():
+        step = max(1, CHUNK_TOKENS // width)
+        for at in range(0, len(windows), step):
+            chunk = windows[at : at + step]
+            scores = predictor.gold_scores(_laid_out(requests, chunk, width))
+            for window, gold, best in zip(chunk, scores.log_probs, scores.greedy, strict=True):
+                ids, n_scored = requests[window.request]
+                offset = len(ids) - n_scored
+                into = slice(window.first - offset, window.end - offset)
+                of = slice(window.first - window.start - 1, window.end - window.start - 1)
+                log_probs[window.request][into] = gold[of]
+                greedy[window.request][into] = best[of]
+    return [
+        Scored(log_probs[i], greedy[i], len(request.ids) > context + 1)
+        for i, request in enumerate(requests)
+    ]
+
+
+def _windows(index: int, request: Request, context: int, stride: int | None) -> Iterator[_Window]:
+    n_ids = len(request.ids)
+    if not 1 <= request.n_scored < n_ids:
+        raise ValueError(
+            f"a request must have ids to score and one before them; {request.n_scored} of its "
+            f"{n_ids} ids are to be scored"
+        )
+    if stride is None:
+        stride = context if request.n_scored <= context else max(1, context // 2)
+    first = n_ids - request.n_scored
+    end = min(n_ids, max(context + 1, first + stride))
+    while first < n_ids:
+        yield _Window(index, max(0, end - context - 1), first, end)
+        first, end = end, min(n_ids, end + stride)
+
+
+def _bucket(n_positions: int, context: int) -> int:
+    power = 1 << (max(SHORTEST_BUCKET, n_positions) - 1).bit_length()
+    return min(power, context)
+
+
+def _laid_out(requests: Sequence[Request], windows: Sequence[_Window], width: int) -> np.ndarray:
+    """Put windows into an array [len(windows), width], padded at the right, where nobody looks."""
+    rows = np.zeros((len(windows), width), np.int64)
+    for row, window in zip(rows, windows, strict=True):
+        row[: window.end - window.start] = requests[window.request].ids[window.start : window.end]
+    return rows

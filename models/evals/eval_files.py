@@ -1,0 +1,75 @@
+"""Records of evaluation files: JSON lines, plain or packed, in a file or a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from models.text.data_home import files_under, read_bytes, unpack
+
+
+class EvalFileError(ValueError):
+    """An evaluation file that does not hold what it should; the message names file and line."""
+
+
+class Record(NamedTuple):
+    """One line of an evaluation file.
+
+    Attributes:
+        where: its file and line, as "file:line".
+        values: what it holds.
+    """
+
+    where: str
+    values: dict[str, Any]
+
+    def text(self, name: str) -> str:
+        """Return a field that must be text.
+
+        Raises:
+            EvalFileError: it is missing, or no text.
+        """
+        value = self.values.get(name)
+        if not isinstance(value, str):
+            raise EvalFileError(
+                f"{self.where}: {name!r} must be text; "
+                + (f"not {value!r}" if name in self.values else "it is missing")
+            )
+        return value
+
+
+def read_records(path: Path | str) -> Iterator[Record]:
+    """Yield the records of a file, or of every .jsonl file in a folder; .gz, .xz and .tar too.
+
+    Raises:
+        CorpusError: nothing is there, or an archive is damaged.
+        EvalFileError: a line is no JSON object, or there are no records.
+    """
+    path, n_records = Path(path), 0
+    for file in files_under(path):
+        if file != path and ".jsonl" not in file.name and ".tar" not in file.name:
+            continue
+        for label, name, data in unpack(str(file), read_bytes(file)):
+            if label != str(file) and not name.endswith(".jsonl"):
+                continue
+            for record in _records_of(label, data):
+                n_records += 1
+                yield record
+    if not n_records:
+        raise EvalFileError(f"{path} holds no JSON lines")
+
+
+def _records_of(label: str, data: bytes) -> Iterator[Record]:
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{label}:{number}"
+        try:
+            values = json.loads(line)
+        except ValueError as error:
+            raise EvalFileError(f"{where}: this line is not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise EvalFileError(f"{where}: a line must be a JSON object; not {values!r}")
+        yield Record(where, values)

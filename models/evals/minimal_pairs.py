@@ -1,0 +1,102 @@
+"""Minimal pairs: is the acceptable sentence the more probable one?
+
+As in BLiMP (Warstadt et al. 2020, arXiv 1912.00582): the log-likelihoods of the two whole sentences
+are compared.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.evals.continuations import request_of, score_requests
+from models.evals.estimates import Estimate, clustered_mean, proportion
+from models.evals.eval_files import EvalFileError, read_records
+from models.language.language_model import Predictor
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinimalPair:
+    """Two sentences that differ in one thing, which makes one of them unacceptable."""
+
+    good: str
+    bad: str
+    paradigm: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsResult:
+    """Share of pairs whose acceptable sentence is the more probable one.
+
+    Attributes:
+        accuracy: over all pairs; its standard error takes paradigms, not pairs, as independent.
+        by_paradigm: of each paradigm, with binomial standard errors.
+        n_truncated: sentences that did not fit the model's context.
+    """
+
+    accuracy: Estimate
+    by_paradigm: Mapping[str, Estimate]
+    n_truncated: int
+
+    def summary(self) -> str:
+        """Say the accuracy over all pairs, then that of each paradigm, worst first."""
+        width = max(map(len, self.by_paradigm))
+        lines = [f"minimal pairs  {self.accuracy.summary()}"]
+        if self.n_truncated:
+            lines.append(f"{self.n_truncated:,} sentences did not fit the context")
+        for name, score in sorted(self.by_paradigm.items(), key=lambda item: item[1].value):
+            lines.append(f"  {name:{width}}  {score.summary()}")
+        return "\n".join(lines)
+
+
+def read_minimal_pairs(path: Path | str, *, per_paradigm: int | None = None) -> list[MinimalPair]:
+    """Read BLiMP's files, or others with `sentence_good`, `sentence_bad` and a `UID` in each line.
+
+    Args:
+        path: a file of JSON lines, an archive or a folder of them.
+        per_paradigm: keep only so many pairs of each paradigm (UID), the first ones.
+
+    Raises:
+        CorpusError: nothing is there, or an archive is damaged.
+        EvalFileError: a line that is no pair.
+        ValueError: `per_paradigm` below 1.
+    """
+    if per_paradigm is not None and per_paradigm < 1:
+        raise ValueError(f"per_paradigm must be at least 1; not {per_paradigm}")
+    kept: dict[str, list[MinimalPair]] = defaultdict(list)
+    for record in read_records(path):
+        pair = MinimalPair(
+            good=record.text("sentence_good"),
+            bad=record.text("sentence_bad"),
+            paradigm=record.text("UID"),
+        )
+        if not pair.good or not pair.bad:
+            raise EvalFileError(f"{record.where}: a sentence is empty")
+        if per_paradigm is None or len(kept[pair.paradigm]) < per_paradigm:
+            kept[pair.paradigm].append(pair)
+    return [pair for pairs in kept.values() for pair in pairs]
+
+
+def evaluate_minimal_pairs(predictor: Predictor, pairs: Sequence[MinimalPair]) -> PairsResult:
+    """Compare the sentences of each pair; equal ones count as wrong.
+
+    Raises:
+        ValueError: no pairs, or a model without tokenizer.
+    """
+    if not pairs:
+        raise ValueError("there are no pairs to score")
+    sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
+    scored = score_requests(predictor, [request_of(predictor, "", text) for text in sentences])
+    totals = np.array([sentence.total for sentence in scored]).reshape(-1, 2)
+    hits: dict[str, list[bool]] = defaultdict(list)
+    for pair, (good, bad) in zip(pairs, totals, strict=True):
+        hits[pair.paradigm].append(bool(good > bad))
+    return PairsResult(
+        accuracy=clustered_mean([sum(h) for h in hits.values()], [len(h) for h in hits.values()]),
+        by_paradigm={name: proportion(h) for name, h in hits.items()},
+        n_truncated=sum(sentence.truncated for sentence in scored),
+    )

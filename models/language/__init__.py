@@ -1,0 +1,1 @@
+"""Trained language models: sampling, distillation, Hugging Face exchange."""

@@ -1,0 +1,350 @@
+"""A Llama-style decoder in flax nnx: RMSNorm, rotary attention, SwiGLU, no biases.
+
+Shapes in names: B sequences, T positions, N = B * T positions side by side, S positions looked at,
+D width, H query heads, G heads of keys and values, K channels of a head, F hidden width of the
+SwiGLU layer, L layers, V vocabulary. Activations are kept flat as [N, D]: on a CPU this takes a
+quarter off the gradient's time. The weights of all blocks are stacked along a first axis L, so
+that a deep model compiles as one scanned block.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from models.config import ModelConfig
+from models.network.attention import attend
+
+EMBEDDING_STD = 0.02
+
+UNROLLED_LAYERS = 4
+"""Models with at most this many blocks are compiled block by block: a scan costs them speed."""
+
+
+class Dropout(NamedTuple):
+    """Set a share `rate` of channels to zero, drawn from `key`, and scale up the others."""
+
+    key: jax.Array
+    rate: jax.Array | float
+
+    def __call__(self, x_ND: jax.Array, *place: int | jax.Array) -> jax.Array:
+        """Drop channels of [N, D]; a `place` in the network has its own draw."""
+        key = self.key
+        for index in place:
+            key = jax.random.fold_in(key, index)
+        kept = jax.random.bernoulli(key, 1 - self.rate, x_ND.shape)
+        return jnp.where(kept, x_ND / (1 - self.rate), 0).astype(x_ND.dtype)
+
+
+NEVER = np.iinfo(np.int32).max
+"""The position of what is not there: after all others, so that nobody looks at it."""
+
+
+class Cache(NamedTuple):
+    """What has been read so far: S slots, each with the keys and values of one token a sequence.
+
+    `at_BS` is the token's position in its sequence, `NEVER` for padding and empty slots; `ends_BS`
+    says whether it ends a document.
+    """
+
+    keys_LBSGK: jax.Array
+    values_LBSGK: jax.Array
+    at_BS: jax.Array
+    ends_BS: jax.Array
+
+
+class Positions(NamedTuple):
+    """Where the T positions of each sequence stand, and which document they belong to.
+
+    `at_BT` may be [1, T], the same for all; `documents_BT` is None where it makes no difference.
+    """
+
+    at_BT: jax.Array
+    documents_BT: jax.Array | None
+
+
+class Past(NamedTuple):
+    """The keys and values of all layers, which layer it is, and the first slot to be written."""
+
+    keys_LBSGK: jax.Array
+    values_LBSGK: jax.Array
+    layer: jax.Array
+    slot: jax.Array
+
+    def written(self, k_BTGK: jax.Array, v_BTGK: jax.Array) -> Past:
+        """Write the keys and values of T tokens of this layer; in place where nobody else reads."""
+        start = (self.layer, 0, self.slot, 0, 0)
+        return self._replace(
+            keys_LBSGK=jax.lax.dynamic_update_slice(self.keys_LBSGK, k_BTGK[None], start),
+            values_LBSGK=jax.lax.dynamic_update_slice(self.values_LBSGK, v_BTGK[None], start),
+        )
+
+
+def _matrix(rngs: nnx.Rngs, n_in: int, n_out: int, scale: float = 1.0) -> nnx.Param:
+    """Draw an [n_in, n_out] matrix with standard deviation scale / sqrt(n_in)."""
+    return nnx.Param(jax.random.normal(rngs.params(), (n_in, n_out)) * (scale * n_in**-0.5))
+
+
+class RMSNorm(nnx.Module):
+    """Divide by the root mean square over channels, then scale each channel."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.gain = nnx.Param(jnp.ones(config.width))
+        self.epsilon = config.norm_epsilon
+
+    def __call__(self, x_ND: jax.Array) -> jax.Array:
+        """Normalise [N, D], in float32 whatever the precision of x."""
+        x32_ND = x_ND.astype(jnp.float32)
+        mean_square = jnp.mean(jnp.square(x32_ND), axis=-1, keepdims=True)
+        normed = x32_ND * jax.lax.rsqrt(mean_square + self.epsilon)
+        return (normed * self.gain[...]).astype(x_ND.dtype)
+
+
+def rope_frequencies(config: ModelConfig) -> np.ndarray:
+    """Angle per position [K / 2] of each pair of channels (Su et al. 2021), stretched if so set."""
+    half = config.head_width // 2
+    frequency = config.rope_base ** (-np.arange(half) / half)
+    scaling = config.rope_scaling
+    if scaling is None:
+        return frequency
+    turns = scaling.original_context * frequency / (2 * np.pi)
+    low, high = scaling.low_frequency, scaling.high_frequency
+    kept = np.clip((turns - low) / (high - low), 0, 1)
+    return frequency * (kept + (1 - kept) / scaling.factor)
+
+
+def rotate(x_BTHK: jax.Array, at_BT: jax.Array, frequency: np.ndarray) -> jax.Array:
+    """Rotate pairs of channels by an angle that grows with position (Su et al. 2021)."""
+    angle_BTHK = (at_BT[..., None] * jnp.asarray(frequency, jnp.float32))[:, :, None, :]
+    cos, sin = jnp.cos(angle_BTHK), jnp.sin(angle_BTHK)
+    first, second = jnp.split(x_BTHK, 2, axis=-1)
+    rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return rotated.astype(x_BTHK.dtype)
+
+
+class Attention(nnx.Module):
+    """Causal multi-head self-attention with rotary positions and shared keys and values."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
+        self.config = config
+        n_out = config.head_width * (config.n_heads + 2 * config.kv_heads)
+        self.qkv = _matrix(rngs, config.width, n_out)
+        self.out = _matrix(rngs, config.width, config.width, (2 * config.n_layers) ** -0.5)
+
+    def project(self, x_ND: jax.Array, at_BT: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return queries [B, T, H, K], keys and values [B, T, G, K], rotated to positions at_BT."""
+        heads, groups = self.config.n_heads, self.config.kv_heads
+        qkv = x_ND @ self.qkv[...]
+        qkv = qkv.reshape(-1, at_BT.shape[1], heads + 2 * groups, self.config.head_width)
+        q_BTHK, k_BTGK, v_BTGK = jnp.split(qkv, [heads, heads + groups], axis=2)
+        frequency = rope_frequencies(self.config)
+        return rotate(q_BTHK, at_BT, frequency), rotate(k_BTGK, at_BT, frequency), v_BTGK
+
+    def __call__(self, x_ND: jax.Array, positions: Positions) -> jax.Array:
+        """Let each position of a sequence look at itself and those before."""
+        q_BTHK, k_BTGK, v_BTGK = self.project(x_ND, positions.at_BT)
+        y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, documents_BT=positions.documents_BT)
+        return y_BTHK.reshape(x_ND.shape) @ self.out[...]
+
+    def extend(
+        self, x_ND: jax.Array, at_BT: jax.Array, seen_BTS: jax.Array, past: Past
+    ) -> tuple[jax.Array, Past]:
+        """The same for positions that follow a past, which takes them in."""
+        q_BTHK, k_BTGK, v_BTGK = self.project(x_ND, at_BT)
+        past = past.written(k_BTGK, v_BTGK)
+        keys, values = past.keys_LBSGK[past.layer], past.values_LBSGK[past.layer]
+        y_BTHK = attend(q_BTHK, keys, values, seen_BTS=seen_BTS)
+        return y_BTHK.reshape(x_ND.shape) @ self.out[...], past
+
+
+class SwiGLU(nnx.Module):
+    """Gated feed-forward layer (Shazeer 2020)."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
+        self.gate_and_up = _matrix(rngs, config.width, 2 * config.mlp_width)
+        scale = (2 * config.n_layers) ** -0.5
+        self.down = _matrix(rngs, config.mlp_width, config.width, scale)
+
+    def __call__(self, x_ND: jax.Array) -> jax.Array:
+        """Transform each position [N, D] by itself."""
+        gate_NF, up_NF = jnp.split(x_ND @ self.gate_and_up[...], 2, axis=-1)
+        return (jax.nn.silu(gate_NF) * up_NF) @ self.down[...]
+
+
+class Block(nnx.Module):
+    """Attention and SwiGLU, each behind a norm and a residual connection."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
+        self.attention_norm, self.mlp_norm = RMSNorm(config), RMSNorm(config)
+        self.attention, self.mlp = Attention(config, rngs), SwiGLU(config, rngs)
+
+    def __call__(
+        self, x_ND: jax.Array, positions: Positions, layer: int | jax.Array, drop: Dropout | None
+    ) -> jax.Array:
+        """Add attention, then the SwiGLU layer, to [N, D]."""
+        mixed_ND = self.attention(self.attention_norm(x_ND), positions)
+        x_ND = x_ND + (drop(mixed_ND, layer, 0) if drop else mixed_ND)
+        changed_ND = self.mlp(self.mlp_norm(x_ND))
+        return x_ND + (drop(changed_ND, layer, 1) if drop else changed_ND)
+
+    def extend(
+        self, x_ND: jax.Array, at_BT: jax.Array, seen_BTS: jax.Array, past: Past
+    ) -> tuple[jax.Array, Past]:
+        """The same for positions that follow a past, which takes them in."""
+        mixed_ND, past = self.attention.extend(self.attention_norm(x_ND), at_BT, seen_BTS, past)
+        x_ND = x_ND + mixed_ND
+        return x_ND + self.mlp(self.mlp_norm(x_ND)), past
+
+
+def _stacked(blocks: list[Block]) -> Block:
+    """Put blocks of one shape into one whose weights have a leading axis of layers."""
+    definition = nnx.split(blocks[0])[0]
+    states = [nnx.split(block)[1] for block in blocks]
+    return nnx.merge(definition, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
+
+
+class Transformer(nnx.Module):
+    """Decoder from token ids to next-token logits."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
+        self.config = config
+        shape = (config.vocab_size, config.width)
+        self.embedding = nnx.Param(jax.random.normal(rngs.params(), shape) * EMBEDDING_STD)
+        self.blocks = _stacked([Block(config, rngs) for _ in range(config.n_layers)])
+        self.norm = RMSNorm(config)
+        if not config.tied_embeddings:
+            self.head = _matrix(rngs, config.width, config.vocab_size)
+
+    def __call__(
+        self, ids_BT: jax.Array, *, drop: Dropout | None = None, remat: bool = False
+    ) -> jax.Array:
+        """Predict the token after each position.
+
+        Args:
+            ids_BT: token ids [sequences, positions], at most `config.context` positions.
+            drop: dropout to apply, in training.
+            remat: compute activations again in the backward pass instead of keeping them.
+
+        Returns:
+            Logits [sequences, positions, vocab_size], float32.
+
+        Raises:
+            ValueError: more positions than the model's context.
+        """
+        return self._logits(self._states(ids_BT, drop, remat)).reshape(*ids_BT.shape, -1)
+
+    def hidden_states(self, ids_BT: jax.Array) -> jax.Array:
+        """Return what the output head reads: the normed state [B, T, width] of each position.
+
+        Raises:
+            ValueError: more positions than the model's context.
+        """
+        return self.norm(self._states(ids_BT, None, False)).reshape(*ids_BT.shape, -1)
+
+    def _states(self, ids_BT: jax.Array, drop: Dropout | None, remat: bool) -> jax.Array:
+        """Return the residual stream after the last block, [N, D]."""
+        n_positions = ids_BT.shape[1]
+        if n_positions > self.config.context:
+            raise ValueError(
+                f"{n_positions} positions are more than the model's context {self.config.context}"
+            )
+        positions = Positions(jnp.arange(n_positions)[None], self._documents(self._ends(ids_BT)))
+        definition, stacked = nnx.split(self.blocks)
+
+        def block(
+            x_ND: jax.Array, layer_and_weights: tuple[jax.Array, nnx.State]
+        ) -> tuple[jax.Array, None]:
+            layer, weights = layer_and_weights
+            return nnx.merge(definition, weights)(x_ND, positions, layer, drop), None
+
+        x_ND = self.embedding[...][ids_BT.reshape(-1)]
+        x_ND = drop(x_ND, self.config.n_layers) if drop else x_ND
+        x_ND, _ = jax.lax.scan(
+            jax.checkpoint(block) if remat else block,
+            x_ND,
+            (jnp.arange(self.config.n_layers), stacked),
+            unroll=self._unroll,
+        )
+        return x_ND
+
+    def empty_cache(self, n_sequences: int, n_slots: int | None = None) -> Cache:
+        """Return a cache for that many tokens (default: the context) of each sequence."""
+        config = self.config
+        n_slots = config.context if n_slots is None else n_slots
+        shape = (config.n_layers, n_sequences, n_slots, config.kv_heads, config.head_width)
+        dtype = self.embedding[...].dtype
+        return Cache(
+            keys_LBSGK=jnp.zeros(shape, dtype),
+            values_LBSGK=jnp.zeros(shape, dtype),
+            at_BS=jnp.full((n_sequences, n_slots), NEVER),
+            ends_BS=jnp.zeros((n_sequences, n_slots), bool),
+        )
+
+    def extend(
+        self, ids_BT: jax.Array, at_BT: jax.Array, slot: jax.Array | int, cache: Cache
+    ) -> tuple[jax.Array, Cache]:
+        """Predict the token after each position, given what the cache holds of those before.
+
+        All sequences write the same slots, wherever each of them stands, because that is one copy
+        of memory. Prompts of unequal length may therefore be padded at the right, their padding
+        being at `NEVER`, and be continued from their own ends in the slots after it.
+
+        Args:
+            ids_BT: token ids [sequences, positions].
+            at_BT: the position of each in its sequence, or `NEVER` for padding.
+            slot: where in the cache the first of them goes; the others follow.
+            cache: from `empty_cache` or an earlier call.
+
+        Returns:
+            Logits [sequences, positions, vocab_size] in float32, and the cache with the new
+            tokens. There must be slots for them: the caller must not go past the cache's end.
+        """
+        ends_BT = self._ends(ids_BT) & (at_BT != NEVER)
+        at_BS = jax.lax.dynamic_update_slice(cache.at_BS, at_BT, (0, slot))
+        ends_BS = jax.lax.dynamic_update_slice(cache.ends_BS, ends_BT, (0, slot))
+        seen_BTS = at_BS[:, None, :] <= at_BT[..., None]
+        documents_BS = self._documents(ends_BS)
+        if documents_BS is not None:
+            n_read = ids_BT.shape[1]
+            documents_BT = jax.lax.dynamic_slice_in_dim(documents_BS, slot, n_read, axis=1)
+            seen_BTS &= documents_BS[:, None, :] == documents_BT[..., None]
+        definition, stacked = nnx.split(self.blocks)
+
+        def block(
+            read: tuple[jax.Array, jax.Array, jax.Array], layer: tuple[jax.Array, nnx.State]
+        ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
+            x_ND, keys, values = read
+            index, weights = layer
+            past = Past(keys, values, index, jnp.int32(slot))
+            x_ND, past = nnx.merge(definition, weights).extend(x_ND, at_BT, seen_BTS, past)
+            return (x_ND, past.keys_LBSGK, past.values_LBSGK), None
+
+        (x_ND, keys, values), _ = jax.lax.scan(
+            block,
+            (self.embedding[...][ids_BT.reshape(-1)], cache.keys_LBSGK, cache.values_LBSGK),
+            (jnp.arange(self.config.n_layers), stacked),
+            unroll=self._unroll,
+        )
+        return self._logits(x_ND).reshape(*ids_BT.shape, -1), Cache(keys, values, at_BS, ends_BS)
+
+    @property
+    def _unroll(self) -> int:
+        return self.config.n_layers if self.config.n_layers <= UNROLLED_LAYERS else 1
+
+    def _ends(self, ids_BT: jax.Array) -> jax.Array:
+        return ids_BT == self.config.end_of_text_id
+
+    def _documents(self, ends_BT: jax.Array) -> jax.Array | None:
+        """Number the documents in each window; an end-of-text token belongs to the one it ends."""
+        if self.config.attend_across_documents:
+            return None
+        return jnp.cumsum(ends_BT, axis=1) - ends_BT
+
+    def _logits(self, x_ND: jax.Array) -> jax.Array:
+        head_DV = self.embedding[...].T if self.config.tied_embeddings else self.head[...]
+        x_ND = self.norm(x_ND)
+        return jnp.matmul(x_ND, head_DV, preferred_element_type=jnp.float32)

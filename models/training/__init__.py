@@ -1,0 +1,1 @@
+"""Training: optimizers, training steps, job lists, devices and checkpoints."""

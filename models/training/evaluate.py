@@ -1,0 +1,62 @@
+"""Held-out loss of an architecture with its weights, on windows of token ids.
+
+Texts and tasks, of one model or an ensemble, are scored by `perplexity`, `choices`, `minimal_pairs`
+and `lambada`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from models.config import ModelConfig
+from models.text.batches import has_unscored
+from models.training.train import Params, token_log_probs
+
+BATCH_WINDOWS = 64
+"""Windows evaluated together: enough to keep a core busy, few enough to stay small in memory."""
+
+
+@jax.jit(static_argnums=0)
+def _gold_log_probs(model: ModelConfig, params: Params, windows: jax.Array) -> jax.Array:
+    log_probs = token_log_probs(model, params, windows[:, :-1])
+    return jnp.take_along_axis(log_probs, windows[:, 1:, None], axis=-1)[..., 0]
+
+
+all_log_probs = jax.jit(
+    lambda model, params, windows: token_log_probs(model, params, windows[:, :-1]),
+    static_argnums=0,
+)
+"""(model, params, windows [B, context + 1]) -> log-probabilities [B, context, vocab_size]."""
+
+
+def batches_of(windows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield int32 batches of at most BATCH_WINDOWS windows."""
+    for first in range(0, len(windows), BATCH_WINDOWS):
+        yield windows[first : first + BATCH_WINDOWS].astype(np.int32)
+
+
+def gold_log_probs(model: ModelConfig, params: Params, windows: np.ndarray) -> np.ndarray:
+    """Return the log-probability of every true next token.
+
+    Args:
+        model: architecture.
+        params: its weights.
+        windows: held-out windows [n_windows, context + 1], see `batches.evaluation_windows`.
+
+    Returns:
+        float32 array [n_windows, context], in nats.
+    """
+    parts = [np.asarray(_gold_log_probs(model, params, batch)) for batch in batches_of(windows)]
+    return np.concatenate(parts)
+
+
+def held_out_loss(model: ModelConfig, params: Params, windows: np.ndarray) -> float:
+    """Return the cross-entropy on held-out windows, in nats per token not `batches.unscored`."""
+    if not has_unscored(windows):
+        return -float(gold_log_probs(model, params, windows).mean(dtype=np.float64))
+    log_probs = gold_log_probs(model, params, np.where(windows < 0, ~windows, windows))
+    return -float(log_probs.mean(dtype=np.float64, where=windows[:, 1:] >= 0))

@@ -1,0 +1,174 @@
+"""Train a list of independent jobs on every device at once, longest first.
+
+On a CPU a thread for each core takes the next job and calls the compiled segment until the job is
+done. On accelerators one thread drives them all, and jobs that compile alike train side
+by side (`models.training.slots`). Either reports what happened through a queue to the caller's
+thread, which alone writes files.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import jax
+import numpy as np
+
+from models.training.devices import worker_devices
+from models.training.interrupts import interrupt_sets
+from models.training.jobs import Desk, Event, Failed, Finished, Job, Keep, Load, Segment, score
+from models.training.sharding import Mesh
+from models.training.slots import train_side_by_side
+from models.training.train import Execution, init_state, train_segment
+
+__all__ = ["Event", "Failed", "Finished", "Job", "Keep", "Layout", "Load", "Segment", "train_jobs"]
+
+Layout = Literal["one_a_device", "side_by_side"]
+"""One job on each device (on CPUs, on each core), or several on all devices: the fastest on CPUs,
+and on accelerators."""
+
+
+def train_jobs(
+    jobs: Sequence[Job],
+    on_event: Callable[[Event], None],
+    *,
+    load: Load = lambda job: None,
+    keep: Keep = lambda job, state: None,
+    keep_every: float = 30.0,
+    devices: Sequence[jax.Device] | None = None,
+    layout: Layout | None = None,
+    execution: Execution | None = None,
+    mesh: Mesh | None = None,
+    n_members: int | None = None,
+) -> None:
+    """Train every job, most expensive first, and tell the caller what happens as it happens.
+
+    An interrupt (or an error in `on_event`) stops every device after its present segment, hands
+    the unfinished states to `keep`, so that the next call resumes them exactly, and reports what
+    had been finished meanwhile before it goes on up.
+
+    A mesh may span several processes (`jax.distributed.initialize`): each then makes this call
+    with the same jobs, mesh and `devices=jax.devices()`, hears all events, and one writes files.
+
+    Args:
+        jobs: what to train, in any order.
+        on_event: called in the caller's thread with each Segment, Finished or Failed.
+        load: the kept state of a job, or None to start it afresh.
+        keep: saves the state of an unfinished job; called from the devices' threads.
+        keep_every: seconds between calls of `keep` for one job.
+        devices: JAX devices to use (default: all of this process; on CPUs, `worker_devices`).
+        layout: how jobs share the devices (default: by the kind of device).
+        execution: microbatches and rematerialisation, for all jobs.
+        mesh: how the devices are shared `side_by_side` (default: all of them among the members).
+        n_members: jobs to train `side_by_side` (default: as many as memory holds).
+    """
+    todo = sorted(jobs, key=lambda job: job.flops, reverse=True)
+    events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+    desk = Desk(
+        report=events.put,
+        load=load,
+        keep=keep,
+        keep_every=keep_every,
+        stop=threading.Event(),
+        execution=execution or Execution(),
+    )
+    workers = list(devices or worker_devices())
+    if layout is None:
+        layout = "one_a_device" if workers[0].platform == "cpu" and mesh is None else "side_by_side"
+    if layout == "side_by_side":
+        devices = list(devices or jax.local_devices())
+        tasks = [partial(train_side_by_side, todo, desk, devices, mesh=mesh, n_members=n_members)]
+    else:
+        waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        for job in todo:
+            waiting.put(job)
+        used = workers[: len(todo)]
+        tasks = [partial(_train_one_by_one, waiting, desk, device) for device in used]
+    _run_tasks(tasks, events, on_event, desk.stop)
+
+
+def _run_tasks(
+    tasks: Sequence[Callable[[], None]],
+    events: queue.SimpleQueue[Event | None],
+    on_event: Callable[[Event], None],
+    stop: threading.Event,
+) -> None:
+    """Run each task in a thread; hand their events to the caller in this one."""
+    errors: list[BaseException] = []
+
+    def work(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as error:
+            errors.append(error)
+        events.put(None)
+
+    threads = [threading.Thread(target=work, args=(task,), daemon=True) for task in tasks]
+    with interrupt_sets(stop):
+        for thread in threads:
+            thread.start()
+        n_working = len(threads)
+        try:
+            while n_working:
+                event = events.get()
+                if event is None:
+                    n_working -= 1
+                else:
+                    on_event(event)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+            while not events.empty():
+                event = events.get()
+                if event is not None:
+                    on_event(event)
+    if errors:
+        raise errors[0]
+
+
+def _train_one_by_one(waiting: queue.SimpleQueue[Job], desk: Desk, device: jax.Device) -> None:
+    while not desk.stop.is_set():
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            return
+        try:
+            _train(job, desk, device)
+        except Exception as error:
+            desk.report(Failed(job=job, error=error))
+
+
+def _train(job: Job, desk: Desk, device: jax.Device) -> None:
+    """Train one job on one device, from its kept state if there is one."""
+    started = last = kept = time.monotonic()
+    program = job.program(desk.execution)
+    first_state = desk.load(job) or init_state(program, job.seed, job.first_params)
+    ring = job.padded_ring
+    # A copy even where it lies on the device already: the program reuses the buffers it is given.
+    state, ring = jax.tree.map(
+        lambda leaf: jax.device_put(leaf, device, may_alias=False), (first_state, ring)
+    )
+    hyper = job.hyperparameters
+    step, diverged = int(state.step), False
+    while step < job.n_steps and not diverged:
+        starts, n_now = job.starts(step)
+        state, losses = train_segment(program, state, ring, starts, np.int32(n_now), hyper)
+        losses = np.asarray(losses)[:n_now]
+        now = time.monotonic()
+        desk.report(Segment(job=job, first_step=step, losses=losses, seconds=now - last))
+        last = now
+        step, diverged = step + n_now, not np.isfinite(losses).all()
+        if step < job.n_steps and not diverged:
+            if desk.stop.is_set():
+                desk.keep(job, state)
+                return
+            if time.monotonic() - kept > desk.keep_every:
+                desk.keep(job, state)
+                kept = time.monotonic()
+    seconds = time.monotonic() - started
+    desk.report(score(job, state.result, diverged=diverged, seconds=seconds, device=device))

@@ -1,0 +1,228 @@
+"""One model to train, what happens to it, and the desk that hands it over and hears of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.text.batches import as_ring, has_unscored
+from models.text.mixing import mixed_ring, mixed_starts, mixed_steps_per_epoch, synthetic_per_batch
+from models.training.evaluate import held_out_loss
+from models.training.train import (
+    SEGMENT_STEPS,
+    Execution,
+    Hyperparameters,
+    Params,
+    Program,
+    TrainState,
+)
+
+if TYPE_CHECKING:
+    import jax
+
+
+LEAST_RING = 2**16
+"""Tokens to which shorter texts are padded; longer ones to four times as many, and so on."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One model to train.
+
+    Attributes:
+        id: the caller's name for it.
+        model: architecture.
+        optimizer: learning rate and decay.
+        train: epochs, batches, order.
+        seed: draws the weights, and the order of the data unless `train.order_seed` does.
+        tokens: the unique tokens [D] it may see; no loss is taken on those marked as
+            `batches.unscored`, here and in the windows.
+        held_out: windows [n_windows, context + 1] to score the trained model on, by name.
+        first_params: weights to start from, of this architecture; by default the seed draws them.
+        synthetic: windows [n_windows, context + 1] of sampled text to read as well, see
+            `generate.sample_windows`; an epoch is a pass over `tokens` still.
+        synthetic_share: their share of the windows of every batch, see `mixing`.
+
+    Raises:
+        ValueError: a share outside [0, 1], or one without synthetic windows.
+    """
+
+    id: str
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    train: TrainConfig
+    seed: int
+    tokens: np.ndarray
+    held_out: Mapping[str, np.ndarray]
+    first_params: Params | None = None
+    synthetic: np.ndarray | None = None
+    synthetic_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        synthetic_per_batch(self.train.batch_size, self.synthetic_share)
+        if self.synthetic_share and self.synthetic is None:
+            raise ValueError("a synthetic_share needs synthetic windows")
+
+    @property
+    def ring(self) -> np.ndarray:
+        """All text that its windows are cut from, real and synthetic."""
+        if self.synthetic is None:
+            return as_ring(self.tokens, context=self.model.context)
+        return mixed_ring(self.tokens, self.synthetic, context=self.model.context)
+
+    @cached_property
+    def has_unscored(self) -> bool:
+        """Whether its text has tokens that are read but not predicted."""
+        texts = [self.tokens] if self.synthetic is None else [self.tokens, self.synthetic]
+        return any(map(has_unscored, texts))
+
+    @property
+    def padded_ring(self) -> np.ndarray:
+        """The same, with zeros that no window reads: texts of similar sizes compile once."""
+        ring = self.ring
+        length = LEAST_RING
+        while length < len(ring):
+            length *= 4
+        return np.pad(ring, (0, length - len(ring)))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the unique tokens."""
+        return mixed_steps_per_epoch(
+            len(self.tokens),
+            context=self.model.context,
+            train=self.train,
+            share=self.synthetic_share,
+        )
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.train.n_epochs * self.steps_per_epoch
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens read in one step."""
+        return self.train.batch_size * self.model.context
+
+    def program(self, execution: Execution | None = None) -> Program:
+        """Return what has to be compiled to train it."""
+        return Program.of(
+            self.model,
+            self.optimizer,
+            self.train,
+            execution,
+            has_unscored=self.has_unscored,
+        )
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """Its numbers, as arguments of the program."""
+        return Hyperparameters.of(self.optimizer, self.n_steps, train=self.train, seed=self.seed)
+
+    def starts(self, step: int) -> tuple[np.ndarray, int]:
+        """Return the windows of the segment that begins at `step`, and how many steps it has.
+
+        Returns:
+            int32 [SEGMENT_STEPS, batch], zeros past the job's end; the number of steps before it.
+        """
+        n_now = max(0, min(SEGMENT_STEPS, self.n_steps - step))
+        starts = np.zeros((SEGMENT_STEPS, self.train.batch_size), np.int32)
+        if n_now:
+            order_seed = self.train.order_seed
+            starts[:n_now] = mixed_starts(
+                len(self.tokens),
+                0 if self.synthetic is None else len(self.synthetic),
+                context=self.model.context,
+                train=self.train,
+                share=self.synthetic_share,
+                seed=self.seed if order_seed is None else order_seed,
+                first_step=step,
+                last_step=step + n_now,
+            )
+        return starts, n_now
+
+    @property
+    def flops(self) -> float:
+        """Training floating-point operations of the whole run."""
+        return self.n_steps * self.tokens_per_step * self.model.train_flops_per_token
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segment:
+    """Steps `first_step` to `first_step + len(losses) - 1` of a job are done.
+
+    `seconds` have passed since the segment before, or since this call of `train_jobs` took the job.
+    """
+
+    job: Job
+    first_step: int
+    losses: np.ndarray
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Finished:
+    """A job has ended; `diverged` when its loss stopped being a number, with no scores then.
+
+    `seconds` are those of this call of `train_jobs`, from taking the job to its scores.
+    """
+
+    job: Job
+    params: Params
+    scores: Mapping[str, float]
+    diverged: bool
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Failed:
+    """A job has raised an error; the others go on."""
+
+    job: Job
+    error: Exception
+
+
+Event = Segment | Finished | Failed
+Load = Callable[[Job], TrainState | None]
+Keep = Callable[[Job, TrainState], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """What those who train have in common: the caller's functions, and when to stop."""
+
+    report: Callable[[Event], None]
+    load: Load
+    keep: Keep
+    keep_every: float
+    stop: threading.Event
+    execution: Execution
+
+
+def score(
+    job: Job, params: Params, *, diverged: bool, seconds: float, device: jax.Device
+) -> Finished:
+    """Score a trained model on its held-out windows, unless it diverged."""
+    import jax
+
+    scores = {
+        name: held_out_loss(job.model, params, windows)
+        for name, windows in job.held_out.items()
+        if not diverged
+    }
+    return Finished(
+        job=job,
+        params=jax.device_get(params),
+        scores=scores,
+        diverged=diverged or not np.isfinite(list(scores.values())).all(),
+        seconds=seconds,
+        device=device.device_kind,
+    )

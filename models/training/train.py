@@ -1,0 +1,292 @@
+"""The training program: one compiled loop per architecture that trains any cell of a grid.
+
+Learning rate, decay, number of steps and the windows to read are arguments of the program, not
+constants in it, so a grid of hyperparameters and all members of an ensemble share one compilation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from models.config import (
+    Decayed,
+    ModelConfig,
+    OptimizerConfig,
+    OptimizerName,
+    Precision,
+    TrainConfig,
+)
+from models.network.transformer import Dropout, Transformer
+from models.training.optimizers import (
+    Hyperparameters,
+    Params,
+    Scalar,
+    average_weight_at,
+    learning_rate_at,
+    optimizer_of,
+)
+
+__all__ = [
+    "SEGMENT_STEPS",
+    "Execution",
+    "Hyperparameters",
+    "Params",
+    "Program",
+    "Scalar",
+    "TrainState",
+    "apply_gradient",
+    "graph_of",
+    "init_params",
+    "init_state",
+    "learning_rate_at",
+    "mean_loss",
+    "token_log_probs",
+    "train_segment",
+    "train_step",
+]
+
+SEGMENT_STEPS = 128
+"""Most steps in one call of the program: how often progress is seen and Ctrl-C is heard."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a step is computed; the result is the same up to rounding.
+
+    Attributes:
+        n_microbatches: parts of a batch whose gradients are computed one after another and added.
+        remat: compute activations again in the backward pass instead of keeping them.
+    """
+
+    n_microbatches: int = 1
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n_microbatches < 1:
+            raise ValueError(f"n_microbatches must be >= 1; not {self.n_microbatches}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """All that is a constant of the compiled code; jobs that share it compile once."""
+
+    model: ModelConfig
+    optimizer: OptimizerName = "adamw"
+    decayed: Decayed = "matrices"
+    has_dropout: bool = False
+    precision: Precision = "float32"
+    keeps_average: bool = False
+    has_unscored: bool = False
+    execution: Execution = Execution()
+
+    @classmethod
+    def of(
+        cls,
+        model: ModelConfig,
+        optimizer: OptimizerConfig,
+        train: TrainConfig,
+        execution: Execution | None = None,
+        *,
+        has_unscored: bool = False,
+    ) -> Program:
+        """Return the program that trains such a run, on windows with `batches.unscored` tokens.
+
+        Raises:
+            ValueError: the microbatches do not divide the batch.
+        """
+        execution = execution or Execution()
+        if train.batch_size % execution.n_microbatches:
+            raise ValueError(
+                f"n_microbatches must divide the batch of {train.batch_size} sequences; "
+                f"not {execution.n_microbatches}"
+            )
+        return cls(
+            model=model,
+            optimizer=optimizer.name,
+            decayed=optimizer.decayed,
+            has_dropout=train.dropout > 0,
+            precision=train.precision,
+            keeps_average=train.weight_average != "none",
+            has_unscored=has_unscored,
+            execution=execution,
+        )
+
+
+class TrainState(NamedTuple):
+    """All that training needs to go on exactly where it stopped; `average` is None if not kept."""
+
+    params: Params
+    moments: optax.OptState
+    average: Params | None
+    step: jax.Array
+
+    @property
+    def result(self) -> Params:
+        """The weights to score and to keep."""
+        return self.params if self.average is None else self.average
+
+
+@cache
+def graph_of(model: ModelConfig) -> nnx.GraphDef:
+    """Return the static half of a model: its structure without its weights."""
+    abstract = nnx.eval_shape(lambda: Transformer(model, nnx.Rngs(0)))
+    return nnx.split(abstract, nnx.Param)[0]
+
+
+def init_params(model: ModelConfig, seed: int) -> Params:
+    """Draw the weights of a run from its seed."""
+    return _init_params(model, jax.random.key(seed))
+
+
+@jax.jit(static_argnums=0)
+def _init_params(model: ModelConfig, key: jax.Array) -> Params:
+    return nnx.split(Transformer(model, nnx.Rngs(params=key)), nnx.Param)[1]
+
+
+def init_state(program: Program, seed: int, params: Params | None = None) -> TrainState:
+    """Start a run: weights drawn from its seed unless given, zero moments, step zero."""
+    params = init_params(program.model, seed) if params is None else params
+    hyper = Hyperparameters(*(np.float32(0),) * len(Hyperparameters._fields))  # type: ignore[arg-type]
+    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, np.float32(0))
+    average = jax.tree.map(jnp.copy, params) if program.keeps_average else None
+    return TrainState(params, optimizer.init(params), average, jnp.int32(0))
+
+
+def token_log_probs(model: ModelConfig, params: Params, ids_BT: jax.Array) -> jax.Array:
+    """Return log p(next token) [sequences, positions, vocab_size], in nats."""
+    return jax.nn.log_softmax(nnx.merge(graph_of(model), params)(ids_BT))
+
+
+def mean_loss(
+    model: ModelConfig,
+    params: Params,
+    windows: jax.Array,
+    *,
+    precision: Precision = "float32",
+    drop: Dropout | None = None,
+    remat: bool = False,
+    n_scored: jax.Array | None = None,
+) -> jax.Array:
+    """Average the cross-entropy, in nats per token, over windows [sequences, context + 1].
+
+    Under `bfloat16` the matrix products take such operands; norms, softmax and loss are float32.
+    Windows with `batches.unscored` tokens need `n_scored`, by which the sum over the other targets
+    is divided.
+    """
+    ids = windows if n_scored is None else jnp.where(windows < 0, ~windows, windows)
+    inputs, targets = ids[:, :-1], ids[:, 1:]
+    params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
+    logits = nnx.merge(graph_of(model), params)(inputs, drop=drop, remat=remat)
+    # A one-hot product instead of a gather: its gradient is a product too, not a slow scatter.
+    gold = jnp.sum(logits * jax.nn.one_hot(targets, model.vocab_size), axis=-1)
+    losses_BT = jax.nn.logsumexp(logits, axis=-1) - gold
+    if n_scored is None:
+        return jnp.mean(losses_BT)
+    return jnp.sum(jnp.where(windows[:, 1:] < 0, 0, losses_BT)) / n_scored
+
+
+def _loss_and_gradient(
+    program: Program, state: TrainState, windows: jax.Array, hyper: Hyperparameters
+) -> tuple[jax.Array, Params]:
+    """Average loss and gradient over the microbatches of one step."""
+    n_parts = program.execution.n_microbatches
+    key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
+    n_scored = None
+    if program.has_unscored:
+        # Of the whole batch, so that the mean over its parts is the mean over its tokens.
+        n_scored = jnp.maximum(jnp.sum(windows[:, 1:] >= 0), 1) / n_parts
+
+    def part(index: jax.Array | int, windows: jax.Array) -> tuple[jax.Array, Params]:
+        drop = None
+        if program.has_dropout:
+            drop = Dropout(jax.random.fold_in(key, index), hyper.dropout)  # type: ignore[arg-type]
+        return jax.value_and_grad(
+            lambda params: mean_loss(
+                program.model,
+                params,
+                windows,
+                precision=program.precision,
+                drop=drop,
+                remat=program.execution.remat,
+                n_scored=n_scored,
+            )
+        )(state.params)
+
+    if n_parts == 1:
+        return part(0, windows)
+    parts = windows.reshape(n_parts, -1, windows.shape[-1])
+    zero = (jnp.float32(0), jax.tree.map(jnp.zeros_like, state.params))
+    total, _ = jax.lax.scan(
+        lambda total, each: (jax.tree.map(jnp.add, total, part(*each)), None),
+        zero,
+        (jnp.arange(n_parts), parts),
+    )
+    loss, gradient = jax.tree.map(lambda leaf: leaf / n_parts, total)
+    return loss, gradient
+
+
+def train_step(
+    program: Program, state: TrainState, windows: jax.Array, hyper: Hyperparameters
+) -> tuple[TrainState, jax.Array]:
+    """Take one step on windows [batch, context + 1]; return the new state and the loss."""
+    loss, gradient = _loss_and_gradient(program, state, windows, hyper)
+    return apply_gradient(program, state, gradient, hyper), loss
+
+
+def apply_gradient(
+    program: Program, state: TrainState, gradient: Params, hyper: Hyperparameters
+) -> TrainState:
+    """Let the optimiser, and the average of the weights, take one step."""
+    learning_rate = learning_rate_at(state.step, hyper)
+    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, learning_rate)
+    updates, moments = optimizer.update(gradient, state.moments, state.params)
+    params = optax.apply_updates(state.params, updates)
+    average = state.average
+    if program.keeps_average:
+        share = average_weight_at(state.step, hyper)
+        average = jax.tree.map(lambda mean, new: mean + share * (new - mean), average, params)
+    return TrainState(params, moments, average, state.step + 1)
+
+
+def segment(
+    program: Program,
+    state: TrainState,
+    ring: jax.Array,
+    starts: jax.Array,
+    n_steps: jax.Array,
+    hyper: Hyperparameters,
+) -> tuple[TrainState, jax.Array]:
+    """Run the first `n_steps` rows of `starts`.
+
+    Args:
+        program: what compiles anew.
+        state: where training stands.
+        ring: unique tokens with their wrapped beginning, as `batches.as_ring` makes them.
+        starts: int32 [SEGMENT_STEPS, batch] first tokens of each step's windows.
+        n_steps: rows to use, at most SEGMENT_STEPS.
+        hyper: the job's numbers.
+
+    Returns:
+        The new state, and each step's loss [SEGMENT_STEPS] (zeros past `n_steps`).
+    """
+    offsets = jnp.arange(program.model.context + 1)
+
+    def body(i: jax.Array, carry: tuple[TrainState, jax.Array]) -> tuple[TrainState, jax.Array]:
+        state, losses = carry
+        windows = ring[starts[i][:, None] + offsets].astype(jnp.int32)
+        state, loss = train_step(program, state, windows, hyper)
+        return state, losses.at[i].set(loss)
+
+    return jax.lax.fori_loop(0, n_steps, body, (state, jnp.zeros(starts.shape[0])))
+
+
+train_segment = jax.jit(segment, static_argnums=0, donate_argnums=1)
+"""`segment`, compiled; the buffers of the state are reused."""

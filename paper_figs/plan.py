@@ -1,0 +1,111 @@
+"""The plan as one figure: losses by recipe, and the stock of text against what training takes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from experiments.display.quantities import human
+from experiments.planner.plan import Plan, Range
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_plan(plan: Plan, path: Path) -> None:
+    """Write the figure, and the plotted numbers as CSV beside it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from experiments.runs.files import replacing
+    from paper_figs.style import STYLE
+
+    with plt.style.context(STYLE):
+        figure, (losses, stock) = plt.subplots(
+            1, 2, figsize=(10.4, 4.4), gridspec_kw={"width_ratios": [1.15, 1]}
+        )
+        frames = [_draw_losses(losses, plan), _draw_stock(stock, plan)]
+        with replacing(path) as beside:
+            figure.savefig(beside, dpi=160)
+        plt.close(figure)
+    with replacing(path.with_suffix(".csv")) as beside:
+        pd.concat(frames, ignore_index=True).to_csv(beside, index=False)
+
+
+def _draw_losses(ax: Axes, plan: Plan) -> pd.DataFrame:
+    """One point a recipe, the worst on top, its multiplier beside it."""
+    from paper_figs.style import COLORS, MARKERS
+
+    shown = [one for one in plan.options if one.loss is not None]
+    shown.sort(key=lambda one: one.loss.value if one.loss else math.inf)
+    rows = []
+    for place, option in enumerate(shown):
+        loss = option.loss
+        assert loss is not None
+        ends = [[_end(loss.value - loss.low)], [_end(loss.high - loss.value)]]
+        reference = option.recipe == "standard"
+        ax.errorbar(
+            loss.value, place, xerr=ends, capsize=3, color=COLORS[1 if reference else 0],
+            marker=MARKERS[1 if reference else 0],
+        )  # fmt: skip
+        if option.multiplier is not None:
+            ax.annotate(
+                f"{option.multiplier.value:.3g}x", (loss.value, place), xytext=(0, 6), ha="center",
+                textcoords="offset points", fontsize=8.5,
+            )  # fmt: skip
+        rows.append(
+            {
+                "panel": "loss",
+                "series": option.recipe,
+                "x": loss.value,
+                "low": loss.low,
+                "high": loss.high,
+                "multiplier": _value(option.multiplier),
+            }
+        )
+    ax.set_yticks(range(len(shown)), [one.recipe for one in shown])
+    ax.set(
+        xlabel="held-out loss (nats per token)", ylim=(-0.6, len(shown) - 0.2),
+        title=f"{human(plan.unique_tokens)} unique tokens, and what they are worth",
+    )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _draw_stock(ax: Axes, plan: Plan) -> pd.DataFrame:
+    """Medians with 95 % bands; the years in which the stock is used up, by recipe."""
+    from paper_figs.style import COLORS
+
+    frames = []
+    looks = {"stock": (0, "-", "stock of public text"), "demand": (1, "--", "largest training set")}
+    for name, (color, linestyle, label) in looks.items():
+        low, median, high = (plan.stock[f"{end}_{name}"] for end in ("low", "median", "high"))
+        ax.plot(plan.stock["year"], median, color=COLORS[color], linestyle=linestyle, label=label)
+        ax.fill_between(plan.stock["year"], low, high, color=COLORS[color], alpha=0.12, linewidth=0)
+        columns = {"x": plan.stock["year"], "y": median, "low": low, "high": high}
+        frames.append(pd.DataFrame(columns).assign(panel="stock", series=name))
+    marked = ["standard", *(name for name in ("joint",) if name in plan.years)]
+    for recipe, linestyle in zip(
+        [one for one in marked if one in plan.years], ("-", ":"), strict=False
+    ):
+        year = plan.years[recipe].value
+        ax.axvline(
+            year, color=COLORS[6], linestyle=linestyle, linewidth=1,
+            label=f"used up with the {recipe} recipe: {year:.0f}",
+        )  # fmt: skip
+    ax.set(yscale="log", xlabel="year", ylabel="tokens", title="projected stock of public text")
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
+    ax.legend(loc="upper left")
+    return pd.concat(frames)
+
+
+def _end(length: float) -> float:
+    return length if math.isfinite(length) else 0.0
+
+
+def _value(found: Range | None) -> float | None:
+    return None if found is None else found.value

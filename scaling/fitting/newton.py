@@ -1,0 +1,181 @@
+"""Damped Newton with the exact Hessian inside a box, for many small fits in lockstep.
+
+All arrays carry the fits in their last axis, so that one numpy call serves every fit. A coordinate
+whose two bounds coincide is held there: profiles and pinned parameters are bounds, nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.fitting.objective import Objective
+
+Array = NDArray[np.float64]
+
+SMALLEST_PIVOT = 1e-10
+LARGEST_DAMPING = 1e10
+ACCEPT = 1e-4
+NEGLIGIBLE = 1e-26
+"""Objective per unit of weight below which a table counts as fitted exactly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minimum:
+    """Where each fit ended: coordinates (p, fits), objective (fits,), converged (fits,)."""
+
+    coordinates: Array
+    value: Array
+    converged: NDArray[np.bool_]
+
+
+@dataclass
+class _State:
+    """The fits still moving; every array ends in their axis."""
+
+    index: NDArray[np.int64]
+    place: Array
+    value: Array
+    gradient: Array
+    hessian: Array
+    damping: Array
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        for name in ("index", "place", "value", "gradient", "hessian", "damping"):
+            setattr(self, name, getattr(self, name)[..., chosen])
+
+
+@np.errstate(all="ignore")  # a step that overflows has an infinite objective and is refused
+def minimise(
+    objective: Objective,
+    start: Array,
+    low: Array,
+    high: Array,
+    *,
+    tolerance: float = 1e-12,
+    max_steps: int = 80,
+) -> Minimum:
+    """Local minimum of each fit, from `start` (p, fits), within `low` and `high` (p, fits).
+
+    A fit stops when the objective that one more Newton step could gain is below `tolerance` times
+    the objective; stopping on the size of the last change ends long before the optimum here.
+    """
+    place = np.clip(start, low, high)
+    value, gradient, hessian = objective.derivatives(place)
+    n_fits = place.shape[1]
+    best, best_value = place.copy(), value.copy()
+    converged = np.zeros(n_fits, dtype=bool)
+    state = _State(
+        np.arange(n_fits), place, value, gradient, hessian, np.full(n_fits, 1e-3, dtype=float)
+    )
+    state.keep(np.isfinite(value))
+    scale = NEGLIGIBLE * _total_weight(objective, n_fits)
+    for _ in range(max_steps):
+        if state.index.size == 0:
+            break
+        lower, upper = low[:, state.index], high[:, state.index]
+        step, possible = _proposal(state, lower, upper)
+        finished = possible <= tolerance * state.value + scale[state.index]
+        done = finished & (state.damping <= 1e-2)
+        stuck = state.damping > LARGEST_DAMPING
+        converged[state.index[done]] = True
+        converged[state.index[stuck & ~done]] = possible[stuck & ~done] <= 1e-7 * (
+            state.value[stuck & ~done] + scale[state.index[stuck & ~done]]
+        )
+        state.damping = np.where(finished, state.damping * 0.01, state.damping)
+        moving = ~done & ~stuck
+        if not moving.all():
+            state.keep(moving)
+            step, lower, upper = step[:, moving], lower[:, moving], upper[:, moving]
+            if state.index.size == 0:
+                break
+        accepted = _advance(objective.take(state.index), state, step, lower, upper)
+        best[:, state.index[accepted]] = state.place[:, accepted]
+        best_value[state.index[accepted]] = state.value[accepted]
+    return Minimum(coordinates=best, value=best_value, converged=converged)
+
+
+def _total_weight(objective: Objective, n_fits: int) -> Array:
+    target = np.ones(1) if objective.loss.log else objective.target**2
+    return np.broadcast_to((objective.weights * target).sum(axis=-1), (n_fits,))
+
+
+def _proposal(state: _State, low: Array, high: Array) -> tuple[Array, Array]:
+    """Damped Newton step of the free coordinates, and the decrease that it could bring."""
+    outward = ((state.place <= low) & (state.gradient > 0)) | (
+        (state.place >= high) & (state.gradient < 0)
+    )
+    held = outward | (low >= high)
+    slope = np.where(held, 0.0, state.gradient)
+    step = -solve_modified(state.hessian, slope, held, state.damping)
+    possible = -0.5 * (slope * step).sum(axis=0)
+    # a coordinate that would leave the box goes to its bound, and the others follow from there
+    trial = state.place + step
+    leaving = ((trial < low) | (trial > high)) & ~held
+    if leaving.any():
+        moved = np.where(leaving, np.clip(trial, low, high) - state.place, 0.0)
+        slope = slope + np.einsum("klf,lf->kf", state.hessian, moved)
+        held = held | leaving
+        slope = np.where(held, 0.0, slope)
+        step = moved - solve_modified(state.hessian, slope, held, state.damping)
+    return step, possible
+
+
+def _advance(
+    objective: Objective, state: _State, step: Array, low: Array, high: Array
+) -> NDArray[np.bool_]:
+    """Try the step in place; returns which fits accepted it. The damping follows the gain."""
+    trial = np.clip(state.place + step, low, high)
+    moved = trial - state.place
+    value, gradient, hessian = objective.derivatives(trial)
+    bent = np.einsum("klf,lf->kf", state.hessian, moved)
+    promised = -(state.gradient * moved).sum(axis=0) - 0.5 * (moved * bent).sum(axis=0)
+    with np.errstate(all="ignore"):
+        gain = (state.value - value) / np.maximum(np.abs(promised), 1e-300)
+    accepted = (value < state.value) & (gain > ACCEPT)
+    state.damping = _damping(state.damping, accepted, gain)
+    state.place[:, accepted] = trial[:, accepted]
+    state.value[accepted] = value[accepted]
+    state.gradient[:, accepted] = gradient[:, accepted]
+    state.hessian[:, :, accepted] = hessian[:, :, accepted]
+    return accepted
+
+
+def _damping(damping: Array, accepted: NDArray[np.bool_], gain: Array) -> Array:
+    kept = np.where(gain > 0.7, 0.1 * damping, np.where(gain < 0.2, 3.0 * damping, damping))
+    return np.where(accepted, np.maximum(kept, 1e-12), np.maximum(8.0 * damping, 1e-4))
+
+
+def solve_modified(
+    hessian: Array, gradient: Array, held: NDArray[np.bool_], damping: Array | float
+) -> Array:
+    """Solve (H + damping * scale) x = g by LDL', pivots made positive; held coordinates give 0.
+
+    The matrix is first scaled to a unit diagonal, so the damping has no units.
+    """
+    p = hessian.shape[0]
+    diagonal = np.abs(np.einsum("kkf->kf", hessian))
+    largest = diagonal.max(axis=0)
+    root = np.sqrt(np.maximum(diagonal, 1e-14 * largest + 1e-290))
+    free = ~held / root
+    matrix = hessian * free[:, None] * free[None, :]
+    pivots = np.empty_like(gradient)
+    lower = np.zeros_like(matrix)
+    for j in range(p):
+        column = matrix[j:, j].copy()
+        column[0] += damping + held[j]
+        for k in range(j):
+            column -= lower[j:, k] * (lower[j, k] * pivots[k])
+        pivots[j] = np.maximum(np.abs(column[0]), SMALLEST_PIVOT)
+        lower[j + 1 :, j] = column[1:] / pivots[j]
+    solution = gradient * free
+    for j in range(p):
+        for k in range(j):
+            solution[j] -= lower[j, k] * solution[k]
+    solution /= pivots
+    for j in reversed(range(p)):
+        for k in range(j + 1, p):
+            solution[j] -= lower[k, j] * solution[k]
+    return solution * free

@@ -1,0 +1,161 @@
+"""One fitting problem: a law, a table and a loss, with the solves that everything else asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.fitting.evaluation import Model, build_model
+from scaling.fitting.losses import Loss
+from scaling.fitting.newton import Minimum
+from scaling.fitting.objective import Objective
+from scaling.fitting.search import global_minimum, grid, polish
+from scaling.fitting.table import Table
+from scaling.laws.laws import Law
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A law on a table under a loss.
+
+    Attributes:
+        law: the law.
+        table: its rows.
+        loss: the row loss.
+        delta: its transition point.
+        pinned: parameter -> value at which it is held.
+        uncentred: coefficients kept in printed units inside, so that they can be held there.
+        model: the law on the rows (derived).
+        low: lower bounds of the internal coordinates (p,) (derived).
+        high: upper bounds (p,) (derived).
+    """
+
+    law: Law
+    table: Table
+    loss: Loss
+    delta: float
+    pinned: Mapping[str, float] = field(default_factory=dict)
+    uncentred: frozenset[str] = frozenset()
+    model: Model = field(init=False, repr=False)
+    low: Array = field(init=False, repr=False)
+    high: Array = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        awkward = {c.name for c in self.law.linear if c.low not in (0.0, -np.inf)}
+        awkward |= {c.name for c in self.law.linear if c.high not in (0.0, np.inf)}
+        awkward |= {name for name in self.pinned if self.pinned[name] != 0.0}
+        model = build_model(self.law, self.table.columns, self.uncentred | awkward, self.pinned)
+        bounds = [(c.low, c.high) for c in self.law.linear]
+        bounds += [(t.low, t.high) for t in self.law.nonlinear]
+        for i, name in enumerate(self.law.parameters):
+            if name in self.pinned:
+                bounds[i] = (self.pinned[name], self.pinned[name])
+        low, high = np.array(bounds).T
+        n_linear = len(self.law.linear)
+        for k, parameter in enumerate(self.law.nonlinear):
+            if parameter.log:
+                low[n_linear + k] = np.log(low[n_linear + k])
+                high[n_linear + k] = np.log(high[n_linear + k])
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """Which parameters are fitted (p,)."""
+        return self.low < self.high
+
+    @property
+    def n_free(self) -> int:
+        """How many parameters are fitted."""
+        count = int(self.free.sum())
+        return count if self.law.n_effective is None else min(count, self.law.n_effective)
+
+    def with_delta(self, delta: float) -> Problem:
+        """The same problem with another transition point of the loss."""
+        return self._changed(delta=delta)
+
+    def holding(self, name: str) -> Problem:
+        """The same problem in coordinates in which parameter `name` can be held at a value."""
+        return self._changed(uncentred=self.uncentred | {name})
+
+    def _changed(
+        self,
+        *,
+        delta: float | None = None,
+        uncentred: Collection[str] | None = None,
+    ) -> Problem:
+        return Problem(
+            law=self.law,
+            table=self.table,
+            loss=self.loss,
+            delta=self.delta if delta is None else delta,
+            pinned=self.pinned,
+            uncentred=self.uncentred if uncentred is None else frozenset(uncentred),
+        )
+
+    def objective(self, weights: Array | None = None, target: Array | None = None) -> Objective:
+        """The objective with other weights or targets, shapes (n,) or (fits, n)."""
+        return Objective(
+            model=self.model,
+            loss=self.loss,
+            delta=self.delta,
+            target=self.table.y if target is None else target,
+            weights=self.table.weights if weights is None else weights,
+        )
+
+    def box(self, n_fits: int) -> tuple[Array, Array]:
+        """Bounds for `n_fits` fits, two arrays (p, n_fits)."""
+        return np.repeat(self.low[:, None], n_fits, 1), np.repeat(self.high[:, None], n_fits, 1)
+
+    def cells(self) -> Array:
+        """Nonlinear coordinates (q, cells) where the global search begins."""
+        n_linear = len(self.law.linear)
+        low, high = self.low[n_linear:].copy(), self.high[n_linear:].copy()
+        for k, parameter in enumerate(self.law.nonlinear):
+            if low[k] < high[k]:
+                low[k], high[k] = np.log(parameter.search)
+        cells = grid(low, high)
+        for k, parameter in enumerate(self.law.nonlinear):
+            if self.free[n_linear + k] and not parameter.log:
+                cells[k] = np.exp(cells[k])
+        return cells
+
+    def solve(
+        self,
+        weights: Array | None = None,
+        target: Array | None = None,
+        extra: Array | None = None,
+    ) -> Minimum:
+        """Global optimum, a `Minimum` of one fit; `extra` are further starts (p, k)."""
+        objective = self.objective(weights, target)
+        if self.law.starts is None:
+            cells = self.cells()
+        else:
+            cells = self._as_cells(self.law.starts(self.table.columns, objective.target))
+        return global_minimum(objective, cells, self.low, self.high, extra)
+
+    def _as_cells(self, starts: Array) -> Array:
+        """Nonlinear parameters (k, q) as coordinates (q, k), pinned ones replaced."""
+        n_linear = len(self.law.linear)
+        full = np.concatenate([np.ones((n_linear, len(starts))), starts.T])
+        inner = self.model.internal(full)
+        cells = np.clip(inner[n_linear:], self.low[n_linear:, None], self.high[n_linear:, None])
+        return np.unique(cells, axis=1)
+
+    def refine(
+        self,
+        start: Array,
+        weights: Array | None = None,
+        target: Array | None = None,
+        bounds: tuple[Array, Array] | None = None,
+        sharpening: tuple[float, ...] = (8.0, 2.5, 1.0),
+    ) -> Minimum:
+        """Local optimum of many fits from `start` (p, fits)."""
+        low, high = self.box(start.shape[1]) if bounds is None else bounds
+        return polish(self.objective(weights, target), start, low, high, sharpening=sharpening)

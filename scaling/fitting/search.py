@@ -1,0 +1,254 @@
+"""Global optimum: a grid over the nonlinear parameters with the linear ones projected out.
+
+In each grid cell the linear coefficients, bounded as the law says, are solved exactly by weighted
+least squares over all sets of active bounds, reweighted a few times for the robust loss. Every
+minimum of the grid is then polished by Newton, with the loss made sharper step by step.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.fitting.newton import Minimum, minimise
+from scaling.fitting.objective import Objective
+
+Array = NDArray[np.float64]
+
+REWEIGHTINGS = 5
+SHARPENING = (30.0, 8.0, 2.5, 1.0)
+"""Factors on delta, from nearly quadratic to the loss asked for."""
+GRID_SIZES = {1: 64, 2: 20, 3: 12}
+SCATTERED = 3000
+"""Points of the low-discrepancy search beyond three nonlinear parameters."""
+MOST_STARTS = 48
+SEARCH_ROWS = 4000
+"""Rows, chosen evenly, that the search sees; the polish sees all of them."""
+CELLS_AT_ONCE = 400_000
+MOST_SUBSETS = 4
+
+
+def polish(
+    objective: Objective,
+    start: Array,
+    low: Array,
+    high: Array,
+    *,
+    sharpening: tuple[float, ...] = SHARPENING,
+    tolerance: float = 1e-12,
+    max_steps: int = 100,
+) -> Minimum:
+    """Newton from `start` (p, fits), with delta shrinking to its value through `sharpening`."""
+    place = start
+    if objective.model.costly_curvature:
+        cheap = objective.gauss_newton()
+        place = minimise(cheap, place, low, high, tolerance=1e-9, max_steps=40).coordinates
+    if objective.loss.uses_delta:
+        for factor in sharpening:
+            if factor != 1.0:
+                softer = objective.with_delta(objective.delta * factor)
+                place = minimise(softer, place, low, high, tolerance=1e-3, max_steps=8).coordinates
+    return minimise(objective, place, low, high, tolerance=tolerance, max_steps=max_steps)
+
+
+def grid(low: Array, high: Array) -> Array:
+    """Points (q, cells) over the box of the nonlinear coordinates; coordinates held stay held."""
+    free = np.flatnonzero(high > low)
+    if free.size == 0:
+        return low[:, None].copy()
+    if len(free) in GRID_SIZES:
+        sides = [np.linspace(0.0, 1.0, GRID_SIZES[len(free)]) for _ in free]
+        unit = np.array(list(itertools.product(*sides))).T.reshape(len(free), -1)
+    else:
+        unit = _scattered(len(free), SCATTERED)
+    points = np.repeat(low[:, None], unit.shape[1], axis=1)
+    points[free] = low[free, None] + unit * (high - low)[free, None]
+    return points
+
+
+def _scattered(dimension: int, count: int) -> Array:
+    """Additive recurrence of Roberts (2018): evenly scattered points in the unit cube."""
+    root = 2.0
+    for _ in range(40):
+        root = (1.0 + root) ** (1.0 / (dimension + 1))
+    steps = root ** -np.arange(1.0, dimension + 1)
+    return (0.5 + np.outer(steps, np.arange(1, count + 1))) % 1.0
+
+
+def global_minimum(
+    objective: Objective, cells: Array, low: Array, high: Array, extra: Array | None = None
+) -> Minimum:
+    """Best minimum over the box, as a `Minimum` of one fit.
+
+    Args:
+        objective: with weights and target of shape (n,).
+        cells: nonlinear coordinates (q, cells) where the search begins.
+        low: lower bounds of all coordinates (p,).
+        high: upper bounds (p,).
+        extra: further full starts (p, k), for example a neighbouring solution.
+    """
+    rows = _search_rows(objective)
+    starts, values = _project(objective, cells, low, high, rows)
+    chosen = starts[:, _promising(cells, values)]
+    if extra is not None:
+        chosen = np.concatenate([chosen, extra], axis=1)
+    n_starts = chosen.shape[1]
+    if rows is not None:
+        chosen = _shortlist(objective, chosen, low, high, rows)
+        n_starts = chosen.shape[1]
+    wide_low, wide_high = _wide(low, n_starts), _wide(high, n_starts)
+    found = polish(objective, chosen, wide_low, wide_high)
+    best = int(np.argmin(np.where(np.isfinite(found.value), found.value, np.inf)))
+    return Minimum(
+        coordinates=found.coordinates[:, best : best + 1],
+        value=found.value[best : best + 1],
+        converged=found.converged[best : best + 1],
+    )
+
+
+def _wide(bound: Array, n_fits: int) -> Array:
+    return np.repeat(bound[:, None], n_fits, axis=1)
+
+
+def _search_rows(objective: Objective) -> NDArray[np.int64] | None:
+    n_rows = objective.model.n_rows
+    if n_rows <= SEARCH_ROWS:
+        return None
+    return np.random.default_rng(0).choice(n_rows, SEARCH_ROWS, replace=False)
+
+
+def _shortlist(
+    objective: Objective, starts: Array, low: Array, high: Array, rows: NDArray[np.int64]
+) -> Array:
+    small = objective.subset(rows)
+    n_starts = starts.shape[1]
+    found = polish(small, starts, _wide(low, n_starts), _wide(high, n_starts))
+    order = np.argsort(found.value)[:8]
+    keep = [order[0]]
+    for fit in order[1:]:
+        if found.value[fit] > found.value[keep[-1]] * (1 + 1e-6):
+            keep.append(fit)
+    return found.coordinates[:, keep[:3]]
+
+
+def _promising(cells: Array, values: Array) -> NDArray[np.int64]:
+    """Indices of the minima of a one- or two-dimensional grid, and of the best cells."""
+    best = np.argsort(values)
+    n_free = int((np.ptp(cells, axis=1) > 0).sum()) if cells.size else 0
+    if n_free in (1, 2) and values.size == GRID_SIZES[n_free] ** n_free:
+        table = values.reshape((GRID_SIZES[n_free],) * n_free)
+        padded = np.pad(table, 1, constant_values=np.inf)
+        lowest = np.ones_like(table, dtype=bool)
+        for shift in itertools.product((0, 1, 2), repeat=n_free):
+            window = tuple(slice(s, s + table.shape[0]) for s in shift)
+            lowest &= table <= padded[window]
+        minima = np.flatnonzero(lowest.ravel() & np.isfinite(values))
+        minima = minima[np.argsort(values[minima])][:12]
+        return np.unique(np.concatenate([minima, best[:3]]))
+    return best[:MOST_STARTS]
+
+
+def _project(
+    objective: Objective, cells: Array, low: Array, high: Array, rows: NDArray[np.int64] | None
+) -> tuple[Array, Array]:
+    """Best linear coefficients in each cell: full coordinates (p, cells) and objective (cells,)."""
+    small = objective if rows is None else objective.subset(rows)
+    n_linear = len(low) - cells.shape[0]
+    step = max(1, CELLS_AT_ONCE // small.model.n_rows)
+    coordinates, values = [], []
+    for first in range(0, cells.shape[1], step):
+        part = cells[:, first : first + step]
+        with np.errstate(all="ignore"):
+            basis = np.stack(small.model.basis(part, slice(None)))
+            linear = _reweighted(small, basis, low[:n_linear], high[:n_linear])
+        full = np.concatenate([linear, part])
+        coordinates.append(full)
+        values.append(small.value(full))
+    return np.concatenate(coordinates, axis=1), np.concatenate(values)
+
+
+def _reweighted(objective: Objective, basis: Array, low: Array, high: Array) -> Array:
+    """Linear coefficients (m, cells) by iteratively reweighted bounded least squares."""
+    target, weights = objective.target, objective.weights
+    base = weights / target**2 if objective.loss.log else weights
+    working = np.broadcast_to(base, basis.shape[1:])
+    offset = basis[len(low)] if len(basis) > len(low) else np.zeros(basis.shape[1:])
+    basis, wanted = basis[: len(low)], target - offset
+    linear = bounded_least_squares(basis, wanted, working, low, high)
+    if not objective.loss.log and not objective.loss.uses_delta:
+        return linear
+    for _ in range(REWEIGHTINGS):
+        predicted = np.einsum("mc,mcn->cn", linear, basis) + offset
+        predicted = np.maximum(predicted, 1e-3 * np.abs(target))
+        residual = np.log(predicted / target) if objective.loss.log else predicted - target
+        score = objective.loss.rows(residual, objective.delta)[1]
+        gap = predicted - target
+        scale = predicted if objective.loss.log else 1.0
+        safe = np.where(np.abs(gap) > 1e-12 * np.abs(target), gap, 1.0)
+        ratio = np.where(safe == 1.0, 1.0 / np.square(scale), score / (scale * safe))
+        working = weights * np.maximum(ratio, 0.0)
+        linear = bounded_least_squares(basis, wanted, working, low, high)
+    return linear
+
+
+def bounded_least_squares(
+    basis: Array, target: Array, weights: Array, low: Array, high: Array
+) -> Array:
+    """Weighted least squares over basis (m, cells, n) with bounds: coefficients (m, cells).
+
+    Exact: every set of coefficients at their bounds is solved and the best feasible one kept; for
+    more than four of them the active-set method of Lawson and Hanson does the same. A coefficient
+    whose bounds coincide is held there. `target` and `weights` have shape (cells, n).
+    """
+    m, n_cells, _ = basis.shape
+    if m > MOST_SUBSETS:
+        return _many_bounded(basis, target, weights, low, high)
+    weighted = basis * weights
+    normal = np.einsum("kcn,lcn->ckl", weighted, basis)
+    right = np.einsum("kcn,cn->ck", weighted, target)
+    scale = 1.0 / np.sqrt(np.maximum(np.einsum("ckk->ck", normal), 1e-290))
+    normal = normal * scale[:, :, None] * scale[:, None, :] + 1e-13 * np.eye(m)
+    right = right * scale
+    floor = np.where(np.isfinite(low), low, 0.0) / scale
+    pinned = low >= high
+    bounded = np.isfinite(low) & ~pinned
+    best = np.repeat(np.where(np.isfinite(low), low, 0.0)[:, None], n_cells, axis=1)
+    best_cost = np.full(n_cells, np.inf)
+    for pattern in itertools.product((False, True), repeat=int(bounded.sum())):
+        held = pinned.copy()
+        held[bounded] = pattern
+        solution = _solve_held(normal, right, floor, held)
+        natural = solution * scale
+        feasible = (natural >= low - 1e-12 * np.abs(low)).all(axis=1) | held.all()
+        cost = np.einsum("ck,ckl,cl->c", solution, normal, solution) - 2 * np.einsum(
+            "ck,ck->c", solution, right
+        )
+        better = feasible & (cost < best_cost)
+        best[:, better] = natural[better].T
+        best_cost[better] = cost[better]
+    return np.clip(best, low[:, None], high[:, None])
+
+
+def _many_bounded(basis: Array, target: Array, weights: Array, low: Array, high: Array) -> Array:
+    from scipy.optimize import nnls
+
+    floor = np.where(np.isfinite(low), low, 0.0)
+    free = np.flatnonzero(low < high)
+    out = np.repeat(floor[:, None], basis.shape[1], axis=1)
+    for cell in range(basis.shape[1]):
+        root = np.sqrt(weights[cell])
+        rest = target[cell] - floor @ basis[:, cell]
+        out[free, cell] += nnls((basis[free, cell] * root).T, rest * root)[0]
+    return np.clip(out, low[:, None], high[:, None])
+
+
+def _solve_held(normal: Array, right: Array, floor: Array, held: NDArray[np.bool_]) -> Array:
+    solution = np.where(held, floor, 0.0)
+    free = np.flatnonzero(~held)
+    if free.size:
+        rest = right - np.einsum("ckl,cl->ck", normal, solution)
+        matrix = normal[:, free[:, None], free[None, :]]
+        solution[:, free] = np.linalg.solve(matrix, rest[:, free, None])[..., 0]
+    return solution

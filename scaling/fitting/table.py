@@ -1,0 +1,307 @@
+"""Rows for a fit: columns taken from a frame, a mapping or arrays, and checked one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling.laws.laws import Law
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Checked rows.
+
+    Attributes:
+        columns: the law's columns, each an array (n,).
+        y: observed losses (n,).
+        weights: row weights (n,), scaled to mean one.
+        groups: cluster number of each row (n,), or None.
+        names: the caller's name of each column of the law.
+        y_name: the caller's name of the loss column.
+        warnings: soft trouble, one sentence each.
+        excluded: rows left out because they have no loss: reason -> how many.
+    """
+
+    columns: dict[str, Array]
+    y: Array
+    weights: Array
+    groups: NDArray[np.int64] | None
+    names: dict[str, str]
+    y_name: str
+    warnings: tuple[str, ...] = ()
+    excluded: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    def rows(self, chosen: NDArray[Any]) -> Table:
+        """The table of some rows (indices or a mask)."""
+        return Table(
+            columns={name: values[chosen] for name, values in self.columns.items()},
+            y=self.y[chosen],
+            weights=self.weights[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+            names=self.names,
+            y_name=self.y_name,
+            warnings=self.warnings,
+            excluded=self.excluded,
+        )
+
+
+def read_table(
+    data: Any,
+    law: Law,
+    *,
+    x: Any = None,
+    y: Any = "loss",
+    weights: Any = None,
+    groups: Any = None,
+    log: bool = True,
+    leave_out: bool = False,
+) -> Table:
+    """The rows of `data` that `law` needs, checked.
+
+    Args:
+        data: a DataFrame, a mapping of columns, or None when x and y are arrays.
+        law: the law whose columns are wanted.
+        x: name(s) of the columns in the law's order, or arrays: (n,), (n, columns) or a list.
+        y: name of the loss column, or an array (n,).
+        weights: name or array of row weights.
+        groups: name or array of cluster labels.
+        log: whether the loss takes logarithms, so that y must be positive.
+        leave_out: leave out rows whose loss is missing or not finite, as of runs that diverged,
+            and say so in a warning, with the reasons that the table's column `reason` or `status`
+            gives; they are an error otherwise.
+
+    Raises:
+        ValueError: a column is missing, is not numeric, is not finite or holds a size that is not
+            positive; the sentence names the column and the row.
+    """
+    frame = _frame(data)
+    y_name = y if isinstance(y, str) else "loss"
+    given = _take(frame, y, y_name, "y")
+    without = _without_loss(given) if leave_out else None
+    names, columns = law_columns(frame, law, x, ignored=without)
+    observed = numbers(given, y_name, positive=log, ignored=without)
+    if len(observed) == 0:
+        raise ValueError("the table has no rows")
+    for name, values in columns.items():
+        if len(values) != len(observed):
+            raise ValueError(
+                f"column {names[name]!r} has {len(values)} rows but {y_name!r} has {len(observed)}"
+            )
+    row_weights, labels = _weights(frame, weights, len(observed), without), None
+    if groups is not None:
+        label = groups if isinstance(groups, str) else "groups"
+        labels = pd.factorize(pd.Series(np.asarray(_take(frame, groups, label, "groups"))))[0]
+        if len(labels) != len(observed):
+            raise ValueError(f"{label!r} has {len(labels)} rows but {y_name!r} {len(observed)}")
+        bad = labels < 0 if without is None else (labels < 0) & ~without
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise ValueError(f"column {label!r}, row {row}: the group is missing")
+    table = Table(
+        columns=columns,
+        y=observed,
+        weights=row_weights,
+        groups=None if labels is None else labels.astype(np.int64),
+        names=names,
+        y_name=y_name,
+    )
+    if without is not None and without.any():
+        table = _left_out(table, without, frame)
+    warnings = (*table.warnings, *_duplicates(table.columns, table.y))
+    return replace(table, warnings=warnings)
+
+
+def _without_loss(given: Any) -> NDArray[np.bool_]:
+    """Which rows hold no loss: missing, or a number that is not finite (text is no number)."""
+    series = pd.Series(np.asarray(given).ravel() if not isinstance(given, pd.Series) else given)
+    missing = series.isna().to_numpy(dtype=bool)
+    return missing | np.isinf(pd.to_numeric(series, errors="coerce").to_numpy(float, na_value=0.0))
+
+
+def _left_out(table: Table, without: NDArray[np.bool_], frame: pd.DataFrame | None) -> Table:
+    """The table without some rows, with a warning that counts them and says why."""
+    if without.all():
+        raise ValueError(f"no row has a {table.y_name}")
+    reasons = _reasons(frame, without)
+    excluded = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
+    shown = "; ".join(
+        f"{count} x {reason}" for reason, count in list(excluded.items())[:MOST_REASONS]
+    )
+    more = f"; and {len(excluded) - MOST_REASONS} more" if len(excluded) > MOST_REASONS else ""
+    kept = table.rows(~without)
+    groups = None if kept.groups is None else np.unique(kept.groups, return_inverse=True)[1]
+    warning = (
+        f"{int(without.sum())} of {len(without)} rows have no {table.y_name} and are left out: "
+        f"{shown}{more}."
+    )
+    return replace(kept, groups=groups, excluded=excluded, warnings=(warning,))
+
+
+def _reasons(frame: pd.DataFrame | None, without: NDArray[np.bool_]) -> list[str]:
+    """Why each of these rows has no loss, as far as the table says."""
+    found = [NO_REASON] * int(without.sum())
+    for name in ("status", "reason"):
+        if frame is not None and name in frame.columns:
+            told = frame[name].to_numpy()[without]
+            found = [
+                text if isinstance(text, str) and text else before
+                for text, before in zip(told, found, strict=True)
+            ]
+    return found
+
+
+NO_REASON = "no reason given"
+MOST_REASONS = 3
+
+
+def law_columns(
+    frame: pd.DataFrame | None, law: Law, x: Any, *, ignored: NDArray[np.bool_] | None = None
+) -> tuple[dict[str, str], dict]:
+    """The law's columns as checked arrays, with the caller's name of each; see `numbers`."""
+    given = _split(frame, law, x)
+    names, columns = {}, {}
+    for role, source in zip(law.columns, given, strict=True):
+        label = source if isinstance(source, str) else role
+        taken, positive = _take(frame, source, label, "x"), role not in law.flags
+        values = numbers(taken, label, positive=positive, ignored=ignored)
+        names[role], columns[role] = label, values
+        if role in law.flags and not np.isin(values, (0.0, 1.0)).all():
+            row = int(np.flatnonzero(~np.isin(values, (0.0, 1.0)))[0])
+            raise ValueError(f"column {label!r}, row {row}: must be 0 or 1, not {values[row]:g}")
+    return names, columns
+
+
+def _frame(data: Any) -> pd.DataFrame | None:
+    if data is None or isinstance(data, pd.DataFrame):
+        return data
+    if isinstance(data, Mapping):
+        return pd.DataFrame({str(name): np.asarray(values) for name, values in data.items()})
+    raise TypeError(f"`data` must be a DataFrame, a mapping of columns or None; not {type(data)}")
+
+
+def _split(frame: pd.DataFrame | None, law: Law, x: Any) -> list[Any]:
+    """One column name or array per column of the law."""
+    wanted = len(law.columns)
+    if x is None:
+        if frame is None:
+            raise ValueError("`x` is needed: column names, or arrays when no table is given")
+        return list(law.columns)
+    if isinstance(x, str):
+        given: list[Any] = [x]
+    elif isinstance(x, np.ndarray):
+        given = [x] if x.ndim == 1 else list(x.T)
+    elif isinstance(x, pd.Series):
+        given = [x.to_numpy()]
+    elif isinstance(x, pd.DataFrame):
+        given = [x[name].to_numpy() for name in x.columns]
+    elif isinstance(x, Sequence) and len(x) and isinstance(x[0], int | float):
+        given = [np.asarray(x)]
+    else:
+        given = list(x)
+    if len(given) != wanted:
+        raise ValueError(
+            f"law {law.name!r} reads {wanted} column(s), {', '.join(law.columns)}; "
+            f"`x` gives {len(given)}"
+        )
+    return given
+
+
+def _take(frame: pd.DataFrame | None, source: Any, label: str, argument: str) -> Any:
+    if not isinstance(source, str):
+        return source
+    if frame is None:
+        raise ValueError(f"`{argument}` names column {source!r} but no table is given")
+    if source not in frame.columns:
+        allowed = ", ".join(repr(str(name)) for name in frame.columns[:30])
+        raise ValueError(f"column {source!r} is missing; the table has {allowed or 'no columns'}")
+    found = frame[source]
+    if isinstance(found, pd.DataFrame):
+        raise ValueError(f"column {source!r} appears more than once in the table")
+    return found
+
+
+def numbers(
+    values: Any, label: str, *, positive: bool, ignored: NDArray[np.bool_] | None = None
+) -> Array:
+    """`values` as finite floats; the first bad row is named. Ignored rows come out as 1.
+
+    Raises:
+        ValueError: text, missing, infinite, or not positive where that is needed.
+    """
+    series = pd.Series(np.asarray(values).ravel() if not isinstance(values, pd.Series) else values)
+    if series.dtype == bool:
+        series = series.astype(float)
+    if pd.api.types.is_complex_dtype(series.dtype):
+        raise ValueError(f"column {label!r} must hold real numbers; not complex ones")
+    array = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if ignored is not None and len(ignored) == len(array):
+        array = np.where(ignored, 1.0, array)
+    bad = ~np.isfinite(array)
+    if positive:
+        bad |= ~(array > 0)
+        bad |= (array < SMALLEST_SIZE) | (array > LARGEST_SIZE)
+    else:
+        bad |= np.abs(array) > LARGEST_SIZE
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        allowed = "a finite number above 0" if positive else "a finite number"
+        more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
+        raise ValueError(
+            f"column {label!r}, row {row}: {_shown(series.iloc[row])} is not {allowed} "
+            f"(between {SMALLEST_SIZE if positive else -LARGEST_SIZE:g} and {LARGEST_SIZE:g}){more}"
+        )
+    return np.ascontiguousarray(array)
+
+
+SMALLEST_SIZE = 1e-30
+LARGEST_SIZE = 1e40
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _weights(
+    frame: pd.DataFrame | None,
+    weights: Any,
+    n_rows: int,
+    ignored: NDArray[np.bool_] | None,
+) -> Array:
+    if weights is None:
+        return np.ones(n_rows)
+    label = weights if isinstance(weights, str) else "weights"
+    taken = _take(frame, weights, label, "weights")
+    array = numbers(taken, label, positive=False, ignored=ignored)
+    if len(array) != n_rows:
+        raise ValueError(f"{label!r} has {len(array)} rows but the table has {n_rows}")
+    if (array < 0).any():
+        row = int(np.flatnonzero(array < 0)[0])
+        raise ValueError(f"column {label!r}, row {row}: weight {array[row]:g} is negative")
+    if not array[slice(None) if ignored is None else ~ignored].sum() > 0:
+        raise ValueError(f"column {label!r}: at least one weight must be above 0")
+    return array
+
+
+def _duplicates(columns: dict[str, Array], y: Array) -> tuple[str, ...]:
+    rows = np.stack([*columns.values(), y], axis=1)
+    repeated = len(rows) - len(np.unique(rows, axis=0))
+    if repeated == 0:
+        return ()
+    return (
+        f"{repeated} row(s) repeat another row exactly; they count twice. If they are copies, "
+        "drop them; if they are checkpoints of one run, name the run in `groups`.",
+    )

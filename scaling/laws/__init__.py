@@ -1,0 +1,1 @@
+"""Scaling laws: how a law is defined, and the registry of those available."""

@@ -1,0 +1,286 @@
+"""Laws that are not sums of power terms: repeated data, overfitting, bounded and broken curves.
+
+Scales inside these laws (breaks, shifts) carry the units of the data, so each law says where the
+global search begins from the columns themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.laws.laws import Law, Linear, Nonlinear, coefficients
+
+Array = NDArray[np.float64]
+Columns = dict[str, Array]
+Values = dict[str, Array]
+
+SMALL, LARGE = 1e-30, 1e40
+
+
+def _scale(name: str, low: float = SMALL, high: float = LARGE) -> Nonlinear:
+    """A positive scale, stepped in its logarithm."""
+    return Nonlinear(name=name, low=low, high=high, search=(low, high), log=True)
+
+
+def _exponent(name: str, low: float = 1e-3, high: float = 10.0) -> Nonlinear:
+    return Nonlinear(name=name, low=low, high=high, search=(0.02, 2.5))
+
+
+def _product(*axes: Sequence[float] | Array) -> Array:
+    """All combinations of the axes: shape (combinations, axes)."""
+    return np.array(list(itertools.product(*axes)), dtype=float)
+
+
+def effective_tokens(tokens: Array, unique: Array, decay: Array) -> Array:
+    """Tokens that repeated ones are worth: U + U R (1 - exp(-(D/U - 1) / R)), 2305.16264 eq. 5."""
+    return unique + unique * decay * -np.expm1(-np.maximum(tokens / unique - 1.0, 0.0) / decay)
+
+
+def optimal_params(tokens: Array, p: Values) -> Array:
+    """Compute-optimal parameters for `tokens`: (D G)^(beta/alpha) G, 2305.16264 appendix A."""
+    g = (p["alpha"] * p["A"] / (p["beta"] * p["B"])) ** (1.0 / (p["alpha"] + p["beta"]))
+    return (tokens * g) ** (p["beta"] / p["alpha"]) * g
+
+
+def _data_constrained(x: Columns, p: Values) -> list[Array | float]:
+    params, tokens, unique = x["n_params"], x["n_tokens"], x["n_unique_tokens"]
+    used_params = np.minimum(params, optimal_params(np.minimum(unique, tokens), p))
+    params_left = effective_tokens(params, used_params, p["R_N"])
+    tokens_left = effective_tokens(tokens, np.minimum(unique, tokens), p["R_D"])
+    reducible = p["A"] / params_left ** p["alpha"] + p["B"] / tokens_left ** p["beta"]
+    return [1.0, reducible]
+
+
+def _data_constrained_starts(x: Columns, y: Array) -> Array:
+    """Exponents and decays on a grid; A and B so that each term is a share of the fall seen."""
+    exponents, decays = (0.2, 0.35, 0.55, 0.8), (0.5, 3.0, 15.0, 100.0, 1e4)
+    fall = max(float(np.ptp(y)), 1e-3 * float(np.median(y)))
+    params, tokens = (np.exp(np.mean(np.log(x[name]))) for name in ("n_params", "n_tokens"))
+    grid = _product(exponents, exponents, (0.15, 0.5), decays, decays)
+    alpha, beta, share, r_n, r_d = grid.T
+    a, b = share * fall * params**alpha, (0.65 - share) * fall * tokens**beta
+    return np.stack([a, b, alpha, beta, r_n, r_d], axis=1)
+
+
+DATA_CONSTRAINED = Law(
+    name="data_constrained",
+    formula="E + A / N'^alpha + B / D'^beta, D' = U + U R_D (1 - exp(-(D/U - 1) / R_D)), N' alike",
+    columns=("n_params", "n_tokens", "n_unique_tokens"),
+    linear=(Linear(name="E"),),
+    nonlinear=(
+        _scale("A"),
+        _scale("B"),
+        _exponent("alpha"),
+        _exponent("beta"),
+        _scale("R_N", 1e-3, 1e9),
+        _scale("R_D", 1e-3, 1e9),
+    ),
+    basis=_data_constrained,
+    offset=True,
+    starts=_data_constrained_starts,
+    source="Muennighoff et al. 2023, arXiv 2305.16264, eq. 5-6 and appendix A",
+)
+
+
+def _overfitting(x: Columns, p: Values) -> list[Array]:
+    params, tokens, unique = x["n_params"], x["n_tokens"], x["n_unique_tokens"]
+    h = p["a"] / params ** p["alpha"] + p["b"] / tokens ** p["beta"]
+    h = h + p["c"] * params ** p["gamma"] / unique ** p["delta"]
+    g = h / (1.0 + h)
+    return [1.0 - g, g]
+
+
+def _overfitting_starts(x: Columns, y: Array) -> Array:
+    """Exponents and shares on a grid; a, b, c so that each term has its share at the middle."""
+    middle = {name: float(np.mean(np.log(values))) for name, values in x.items()}
+    shares = _product((0.05, 0.3), (0.05, 0.3), (0.005, 0.1))
+    exponents = _product((0.2, 0.5, 1.0), (0.2, 0.5, 1.0), (0.3, 0.8, 1.4), (0.3, 0.8, 1.4))
+    rows = []
+    for a, b, c in shares:
+        alpha, beta, gamma, delta = exponents.T
+        big = middle["n_params"]
+        rows.append(
+            np.stack(
+                [
+                    a * np.exp(alpha * big),
+                    b * np.exp(beta * middle["n_tokens"]),
+                    c * np.exp(delta * middle["n_unique_tokens"] - gamma * big),
+                    alpha,
+                    beta,
+                    gamma,
+                    delta,
+                ],
+                axis=1,
+            )
+        )
+    return np.concatenate(rows)
+
+
+OVERFITTING = Law(
+    name="overfitting",
+    formula="E + (L0 - E) h / (1 + h), h = a/N^alpha + b/T^beta + c N^gamma / D^delta",
+    columns=("n_params", "n_tokens", "n_unique_tokens"),
+    linear=coefficients("E", "L0"),
+    nonlinear=(
+        _scale("a"),
+        _scale("b"),
+        _scale("c"),
+        *(_exponent(name) for name in ("alpha", "beta", "gamma", "delta")),
+    ),
+    basis=_overfitting,
+    starts=_overfitting_starts,
+    source="arXiv 2605.09189; T tokens seen, D unique tokens",
+)
+
+
+def _shifted_power(x: Columns, p: Values) -> list[Array | float]:
+    return [1.0, (x["n_params"] + p["N0"]) ** -p["alpha"]]
+
+
+def _shifted_power_starts(x: Columns, y: Array) -> Array:
+    sizes = x["n_params"]
+    shifts = np.geomspace(1e-3 * sizes.min(), sizes.max(), 16)
+    return _product(shifts, np.geomspace(0.02, 2.5, 24))
+
+
+SHIFTED_POWER = Law(
+    name="shifted_power",
+    formula="E + A / (N + N0)^alpha",
+    columns=("n_params",),
+    linear=coefficients("E", "A"),
+    nonlinear=(_scale("N0"), _exponent("alpha")),
+    basis=_shifted_power,
+    starts=_shifted_power_starts,
+    source="Mikami et al. 2021, arXiv 2108.11018; the shift absorbs a warm-up or pre-training",
+)
+
+
+def _saturating_power(x: Columns, p: Values) -> list[Array]:
+    return [(1.0 / x["n_params"] + 1.0 / p["N0"]) ** p["alpha"]]
+
+
+def _saturating_power_starts(x: Columns, y: Array) -> Array:
+    largest = x["n_params"].max()
+    return _product(np.geomspace(0.3 * largest, 1e4 * largest, 16), np.geomspace(0.02, 2.5, 24))
+
+
+SATURATING_POWER = Law(
+    name="saturating_power",
+    formula="A (1/N + 1/N0)^alpha",
+    columns=("n_params",),
+    linear=coefficients("A"),
+    nonlinear=(_scale("N0"), _exponent("alpha")),
+    basis=_saturating_power,
+    starts=_saturating_power_starts,
+    asymptote=None,
+    source="Bansal et al. 2022, arXiv 2202.01994; M3 of Alabdulmohsin et al. 2022, 2209.06640",
+)
+
+
+def bounded_share(log_ratio: Array, alpha: Array) -> Array:
+    """u in (0, 1) with u / (1 - u)^alpha = exp(log_ratio), by Newton on the logit of u.
+
+    In the logit the equation is convex or concave, so Newton's method cannot diverge.
+    """
+    logit = np.where(log_ratio < 0, log_ratio, log_ratio / alpha)
+    for _ in range(30):
+        u = 1.0 / (1.0 + np.exp(-logit))
+        value = np.logaddexp(0.0, logit) * alpha - np.logaddexp(0.0, -logit) - log_ratio
+        step = value / (1.0 - u + alpha * u)
+        logit = logit - step
+        if np.max(np.abs(step), initial=0.0) < 1e-12 * (1.0 + np.max(np.abs(logit), initial=0.0)):
+            break
+    return 1.0 / (1.0 + np.exp(-logit))
+
+
+def _bounded(x: Columns, p: Values) -> list[Array]:
+    share = bounded_share(-p["c"] * np.log(x["n_params"] / p["N0"]), p["alpha"])
+    return [1.0 - share, share]
+
+
+def _bounded_starts(x: Columns, y: Array) -> Array:
+    sizes = x["n_params"]
+    scales = np.geomspace(1e-3 * sizes.min(), 10 * sizes.max(), 12)
+    return _product(scales, np.geomspace(0.1, 2.5, 10), (0.3, 1.0, 2.0, 4.0))
+
+
+BOUNDED = Law(
+    name="bounded",
+    formula="(L - E) (E0 - E)^(alpha-1) / (E0 - L)^alpha = (N0 / N)^c",
+    columns=("n_params",),
+    linear=coefficients("E", "E0"),
+    nonlinear=(_scale("N0"), _exponent("c"), _scale("alpha", 1e-2, 1e2)),
+    basis=_bounded,
+    starts=_bounded_starts,
+    source="M4 of Alabdulmohsin et al. 2022, arXiv 2209.06640, with beta = N0^c (E0-E)^(1-alpha)",
+)
+
+
+def _broken_power(x: Columns, p: Values) -> list[Array | float]:
+    size = np.log(x["n_params"])
+    bend = np.logaddexp(0.0, (size - np.log(p["d"])) / p["f"]) * p["f"]
+    start = np.log(p["d"])
+    return [1.0, np.exp(-p["c0"] * (size - start) - p["c1"] * bend)]
+
+
+def _broken_power_starts(x: Columns, y: Array) -> Array:
+    sizes = x["n_params"]
+    breaks = np.geomspace(sizes.min(), 4 * sizes.max(), 9)
+    return _product((0.003, 0.05, 0.15, 0.4, 0.9), (-0.3, 0.1, 0.3, 0.8), breaks, (0.1, 0.5, 1.5))
+
+
+BROKEN_POWER = Law(
+    name="broken_power",
+    formula="E + A (N/d)^-c0 (1 + (N/d)^(1/f))^(-c1 f)",
+    columns=("n_params",),
+    linear=coefficients("E", "A"),
+    nonlinear=(
+        Nonlinear(name="c0", low=0.0, high=10.0, search=(0.02, 2.5)),
+        Nonlinear(name="c1", low=-10.0, high=10.0, search=(0.02, 2.5)),
+        _scale("d"),
+        _scale("f", 1e-2, 10.0),
+    ),
+    basis=_broken_power,
+    starts=_broken_power_starts,
+    source="BNSL with one break, Caballero et al. 2022, arXiv 2210.14891, A = b d^-c0",
+)
+
+N_RATES = 25
+RATE_DECADES = (-3.0, 3.0)
+RATES = np.logspace(*RATE_DECADES, N_RATES)
+
+
+def _mixture(x: Columns, p: Values) -> list[Array | float]:
+    time = x["time"] / p["t0"]
+    return [1.0, *(np.exp(-rate * time) for rate in RATES)]
+
+
+def _middle_time(x: Columns) -> dict[str, float]:
+    return {"t0": float(np.exp(np.mean(np.log(x["time"]))))}
+
+
+MIXTURE_OF_EXPONENTIALS = Law(
+    name="mixture_of_exponentials",
+    formula="E + sum_j c_j exp(-r_j t / t0), c_j >= 0, 25 rates r_j from 1e-3 to 1e3",
+    columns=("time",),
+    linear=coefficients("E", *(f"c{j:02d}" for j in range(1, N_RATES + 1))),
+    nonlinear=(_scale("t0"),),
+    basis=_mixture,
+    from_columns=_middle_time,
+    n_effective=4,
+    source="Yang et al. 2024, arXiv 2409.07431, section 6: EntiGraph's error 1 - accuracy",
+)
+
+CURVE_LAWS = (
+    DATA_CONSTRAINED,
+    OVERFITTING,
+    SHIFTED_POWER,
+    SATURATING_POWER,
+    BOUNDED,
+    BROKEN_POWER,
+    MIXTURE_OF_EXPONENTIALS,
+)

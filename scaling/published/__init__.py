@@ -1,0 +1,1 @@
+"""Numbers published by others, with their sources, and tables of runs."""

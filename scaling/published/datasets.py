@@ -1,0 +1,307 @@
+"""Published run tables by name.
+
+They are read from the folder that the environment variable DATAWALL_DATA names, or from
+`../shared/data` beside the project; tables whose public file is the table itself are otherwise
+downloaded once, by `pooch`, and checked by sha256. None is part of this project.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+GITHUB = "https://raw.githubusercontent.com"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Where a table comes from and how it is read.
+
+    Attributes:
+        name: what `load_dataset` calls it.
+        path: below the data folder.
+        sha256: of that file.
+        url: its public home, if the public file is the same one; else None.
+        origin: repository, commit and path that the table was taken from.
+        licence: as its repository states it.
+        prepare: from the file's frame to the published rows, with the columns of the law.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    url: str | None
+    origin: str
+    licence: str
+    prepare: Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def _epoch(frame: pd.DataFrame) -> pd.DataFrame:
+    """240 of 245 rows: Epoch's fit leaves the five largest losses out; D = FLOP / (6 N)."""
+    frame = frame.rename(columns={"Model Size": "n_params", "Training FLOP": "flops"})
+    frame["n_tokens"] = frame["flops"] / (6.0 * frame["n_params"])
+    kept = frame["loss"] < frame["loss"].nlargest(5).min()
+    return frame.loc[kept, ["n_params", "n_tokens", "flops", "loss"]].reset_index(drop=True)
+
+
+def _gemstones(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.rename(
+        columns={"params_active_precise": "n_params", "tokens": "n_tokens", "final_loss": "loss"}
+    )
+
+
+def _data_constrained(frame: pd.DataFrame) -> pd.DataFrame:
+    """The 182 runs of the notebook's cell 25, which the published fit used."""
+    names = {
+        "params": "n_params",
+        "tokens": "n_tokens",
+        "unique_tokens": "n_unique_tokens",
+        "val_loss": "loss",
+    }
+    return frame[frame["cell"] == 25].rename(columns=names).reset_index(drop=True)
+
+
+def _gadre(frame: pd.DataFrame) -> pd.DataFrame:
+    names = {"N": "n_params", "D": "n_tokens", "loss_c4_val": "loss"}
+    return frame.rename(columns=names)
+
+
+def _porian(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.rename(columns={"n": "n_params", "n_star_std": "log_stderr"})
+
+
+def _learning_curves(frame: pd.DataFrame) -> pd.DataFrame:
+    names = {
+        "Domain": "domain",
+        "Task": "task",
+        "Model": "model",
+        "Seen Examples": "n_examples",
+        "Loss": "loss",
+        "Training": "is_fit",
+    }
+    return frame.rename(columns=names)
+
+
+def _training_sets(frame: pd.DataFrame) -> pd.DataFrame:
+    """Language models since 2010: `year` as a decimal, `size` (words times 4/5), `flops`."""
+    day = pd.to_datetime(frame["date"])
+    year = day.dt.year + (day.dt.day_of_year - 1) / 365.25
+    found = pd.DataFrame(
+        {
+            "system": frame["system"],
+            "year": year,
+            "size": frame["dataset"] * 4 / 5,
+            "flops": frame["comp"],
+        }
+    )
+    return found[day >= "2010-01-01"].sort_values("year", ignore_index=True)
+
+
+def _infinite_compute(frame: pd.DataFrame) -> pd.DataFrame:
+    """Runs, asymptotes, tuned hyperparameters and benchmarks; `n_params` in units of one."""
+    size = pd.to_numeric(frame["params_B"], errors="coerce") * 1e9
+    names = {
+        "members_K": "n_members",
+        "seed_tokens": "n_unique_tokens",
+        "epochs": "n_epochs",
+        "lr": "learning_rate",
+    }
+    return frame.drop(columns="params_B").assign(n_params=size).rename(columns=names)
+
+
+def _entigraph(frame: pd.DataFrame) -> pd.DataFrame:
+    names = {"synthetic_tokens_millions": "n_million_tokens", "accuracy_pct": "accuracy"}
+    return frame.rename(columns=names)
+
+
+EPOCH_REPO = "epoch-research/analyzing-chinchilla"
+EPOCH_COMMIT = "92258837425e1b5f2851d624287f0120583a3d0e"
+STOCK_REPO = "epoch-research/data-stock"
+STOCK_COMMIT = "83da8edaa853f036f1bbd521df9e789335d64b3b"
+GEMSTONES_REPO = "mcleish7/gemstone-scaling-laws"
+GEMSTONES_COMMIT = "5f420478f6057b0cbb4d13405fb10ca64675bccb"
+
+
+def _gemstones_table(name: str, file: str, sha256: str) -> Dataset:
+    return Dataset(
+        name=name,
+        path=f"fits/gemstones/{file}",
+        sha256=sha256,
+        url=f"{GITHUB}/{GEMSTONES_REPO}/{GEMSTONES_COMMIT}/wandb_dfs/{file}",
+        origin=f"github.com/{GEMSTONES_REPO} @ {GEMSTONES_COMMIT}: wandb_dfs/{file}",
+        licence="MIT",
+        prepare=_gemstones,
+    )
+
+
+DATASETS: dict[str, Dataset] = {
+    table.name: table
+    for table in (
+        Dataset(
+            name="chinchilla_epoch",
+            path="fits/chinchilla_epoch/svg_extracted_data.csv",
+            sha256="193478df4e90f040016431996c45682659306840ecdadf83cfb9cd5ca0aa1b30",
+            url=f"{GITHUB}/{EPOCH_REPO}/{EPOCH_COMMIT}/data/svg_extracted_data.csv",
+            origin=f"github.com/{EPOCH_REPO} @ {EPOCH_COMMIT}: data/svg_extracted_data.csv",
+            licence="none stated",
+            prepare=_epoch,
+        ),
+        _gemstones_table(
+            "gemstones_hot",
+            "hot.jsonl",
+            "655467b59c99383403d6f73f5b7f23c02aea3f12935dc110382d8a8b43a0ff5d",
+        ),
+        _gemstones_table(
+            "gemstones_hot_100b",
+            "hot_100b+.jsonl",
+            "1da97ce3d1394e0223826c8f5ca081cb0fb289ec65d2707fb5430721e92e9659",
+        ),
+        _gemstones_table(
+            "gemstones_cool_end",
+            "cool_end.jsonl",
+            "bdf01b6b21bafc414218124a6f9e195cee07f3d69ceacbfae2fcf069d34f4e61",
+        ),
+        Dataset(
+            name="data_constrained",
+            path="fits/data_constrained/runs.csv",
+            sha256="b2ef20d124828582e72c7ed7dca6baa3027aecd21813e5f443d0a682cb561c66",
+            url=None,
+            origin="github.com/huggingface/datablations @ 13701315: utils/parametric_fit.ipynb",
+            licence="Apache-2.0",
+            prepare=_data_constrained,
+        ),
+        Dataset(
+            name="gadre_rpj",
+            path="fits/gadre_rpj/runs.csv",
+            sha256="6999e87a55353113c9d72271447793fc715ef6d06c1305b1c0965780ec309215",
+            url=None,
+            origin="github.com/mlfoundations/scaling @ a003c491: exp_data/models/*.json",
+            licence="MIT",
+            prepare=_gadre,
+        ),
+        Dataset(
+            name="porian",
+            path="fits/porian/optimal_pairs.csv",
+            sha256="51c8ab3b007fe24261ba0cabe443842924284be313616e15cf0f37c535a6ac6f",
+            url=None,
+            origin="github.com/formll/resolving-scaling-law-discrepancies @ 0dc60d91: data/",
+            licence="MIT-style",
+            prepare=_porian,
+        ),
+        Dataset(
+            name="learning_curves",
+            path="fits/learning_curves/learning_curves_dev.csv",
+            sha256="1ac668a83b3f1c1e7f0710ef13622c69d362664895d09c5a09c77430f2df7310",
+            url=None,
+            origin="github.com/IBM/ColPret @ 16f23bbe: aggregated_eval/revisiting_vision.csv",
+            licence="Apache-2.0",
+            prepare=_learning_curves,
+        ),
+        Dataset(
+            name="training_sets",
+            path="published/data_stock/data/dataset_sizes.csv",
+            sha256="e2d19e6be9d4b0a79acef394cb4f63108bd62f95cbf20fc7c5ccdd15f1ef5106",
+            url=f"{GITHUB}/{STOCK_REPO}/{STOCK_COMMIT}/data/dataset_sizes.csv",
+            origin=f"github.com/{STOCK_REPO} @ {STOCK_COMMIT}: data/dataset_sizes.csv",
+            licence="none stated",
+            prepare=_training_sets,
+        ),
+        Dataset(
+            name="infinite_compute",
+            path="published/infinite_compute_runs.csv",
+            sha256="e5953b6d9452cf2662103e4a21f6767781825df4db6b1a11eea6b5a5e7ea34cc",
+            url=None,
+            origin="arXiv 2509.14786 and github.com/marin-community/marin @ 0a3a1194",
+            licence="none stated",
+            prepare=_infinite_compute,
+        ),
+        Dataset(
+            name="entigraph",
+            path="published/entigraph_points.csv",
+            sha256="e58870bd1dcbc7af905e1d1115222d906823bebb5fb1af88cdf215c03d9464b4",
+            url=None,
+            origin="arXiv 2409.07431 and the notebooks of its public code @ d56a84e",
+            licence="none stated",
+            prepare=_entigraph,
+        ),
+    )
+}
+"""The tables by name."""
+
+
+def load_dataset(name: str, *, folder: str | Path | None = None) -> pd.DataFrame:
+    """A published table, with the rows of its published fit and the column names of the laws.
+
+    Args:
+        name: a key of `DATASETS`.
+        folder: the data folder; else DATAWALL_DATA, else `../shared/data` beside the project.
+
+    Raises:
+        ValueError: unknown name, or a file whose sha256 is not the recorded one.
+        FileNotFoundError: the table is not in the folder and has no download.
+        OSError: its public home is out of reach.
+    """
+    if name not in DATASETS:
+        allowed = ", ".join(repr(known) for known in DATASETS)
+        raise ValueError(f"`name` must be one of {allowed}; not {name!r}")
+    table = DATASETS[name]
+    path = _local(table, folder)
+    if path is None:
+        path = _download(table)
+    if path.suffix == ".jsonl":
+        return table.prepare(pd.read_json(path, lines=True))
+    return table.prepare(pd.read_csv(path))
+
+
+def data_folder(folder: str | Path | None = None) -> Path:
+    """The folder of data: `folder`, else DATAWALL_DATA, else `../shared/data` by the project."""
+    if folder is not None:
+        return Path(folder)
+    named = os.environ.get("DATAWALL_DATA")
+    return Path(named) if named else Path(__file__).parents[3] / "shared" / "data"
+
+
+def _local(table: Dataset, folder: str | Path | None) -> Path | None:
+    import hashlib
+
+    path = data_folder(folder) / table.path
+    if not path.is_file():
+        return None
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != table.sha256:
+        raise ValueError(f"{path} is not the published table: its sha256 is {found}")
+    return path
+
+
+def _download(table: Dataset) -> Path:
+    if table.url is None:
+        raise FileNotFoundError(
+            f"{table.name!r} was taken from {table.origin}, where it is not a plain table; "
+            f"put it at {table.path} below the folder that DATAWALL_DATA names"
+        )
+    found = _fetched(table.url, table.sha256, f"{table.name}{Path(table.path).suffix}")
+    if isinstance(found, OSError):
+        raise found
+    return found
+
+
+@cache
+def _fetched(url: str, sha256: str, name: str) -> Path | OSError:
+    """Download a file once; a home out of reach is tried once in a process, and silently."""
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    try:
+        return Path(
+            pooch.retrieve(
+                url, known_hash=f"sha256:{sha256}", fname=name, path=pooch.os_cache("datawall")
+            )
+        )
+    except OSError as error:
+        return error

@@ -1,0 +1,323 @@
+"""The result of a fit: parameters, intervals, predictions, reports and storage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scaling.fitting.problem import Problem
+from scaling.fitting.status import FitStatus
+from scaling.fitting.table import law_columns
+from scaling.results import report, storage
+from scaling.uncertainty.bootstrap import Draws
+from scaling.uncertainty.covariance import known_covariance, noise_scale, printed_covariance
+from scaling.uncertainty.diagnostics import delta_sensitivity, influence
+from scaling.uncertainty.intervals import METHODS, from_draws, from_spread
+from scaling.uncertainty.profiles import (
+    Profile,
+    degrees_of_freedom,
+    prediction_intervals,
+    profile_parameter,
+    student,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from scaling.laws.laws import Law
+
+Array = NDArray[np.float64]
+
+STATUS_LEVEL = 0.95
+"""Level of the interval on which a status rests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """A fitted law.
+
+    Attributes:
+        params: printed parameters by name.
+        stderr: their standard errors: of the bootstrap draws, else of the Hessian or the sandwich.
+        objective: sum of the weighted row losses at the optimum.
+        status: how far the fit can be trusted.
+        message: the status in a sentence about this fit.
+        warnings: soft trouble, one sentence each.
+        method: how intervals are made by default: "bootstrap", "profile" or "sandwich".
+        draws: the bootstrap draws, if any.
+        problem: what was fitted.
+        coordinates: the optimum in the problem's internal coordinates (p,).
+        asymptote_interval: 95 % interval of the asymptote by `method`, on which the status rests.
+        seconds: time that the fit took.
+        seed: seed of the draws.
+    """
+
+    params: dict[str, float]
+    stderr: dict[str, float]
+    objective: float
+    status: FitStatus
+    message: str
+    warnings: tuple[str, ...]
+    method: str
+    draws: Draws | None = field(repr=False)
+    problem: Problem = field(repr=False)
+    coordinates: Array = field(repr=False)
+    asymptote_interval: tuple[float, float] | None
+    seconds: float
+    seed: int
+
+    @property
+    def law(self) -> Law:
+        """The law that was fitted."""
+        return self.problem.law
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the table."""
+        return self.problem.table.n_rows
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        """Rows left out because they have no loss: reason -> how many."""
+        return dict(self.problem.table.excluded)
+
+    @property
+    def asymptote(self) -> float:
+        """The loss at infinite scale; NaN for a law without one."""
+        name = self.law.asymptote
+        return float("nan") if name is None else self.params[name]
+
+    @property
+    def residuals(self) -> Array:
+        """Residual of each row, ln(prediction / y) or prediction - y as the loss has it (n,)."""
+        return self.problem.objective().residuals(self.coordinates)
+
+    @np.errstate(all="ignore")
+    def interval(
+        self, name: str, level: float = 0.95, method: str | None = None
+    ) -> tuple[float, float]:
+        """Interval of a parameter at a confidence level.
+
+        Args:
+            name: a parameter of the law.
+            level: between 0 and 1.
+            method: "bootstrap", "profile" or "sandwich"; the fit's own by default.
+
+        Returns:
+            (low, high); the parameter's bound, or infinity, where the data give no end.
+
+        Raises:
+            ValueError: unknown parameter, level or method, or no draws to use.
+        """
+        self._check_name(name)
+        method = self._check_method(method, level)
+        known = self.asymptote_interval if name == self.law.asymptote else None
+        if known is not None and level == STATUS_LEVEL and method == self.method:
+            return known
+        index = self.law.parameters.index(name)
+        if not self.problem.free[index]:
+            return self.params[name], self.params[name]
+        if method == "profile":
+            return self.profile(name, level).interval(level)
+        limits = self.law.limits[index]
+        if method == "bootstrap":
+            assert self.draws is not None
+            values = self.draws.parameters[index]
+            return from_draws(self.problem, self.draws, values, self.params[name], level, limits)
+        robust = self.method != "profile"
+        spread = printed_covariance(self.problem, self.coordinates, robust=robust)[index, index]
+        return from_spread(self.problem, self.params[name], spread, level, limits)
+
+    @np.errstate(all="ignore")
+    def profile(self, name: str, level: float = 0.95) -> Profile:
+        """Profile likelihood of a parameter, dense around the ends of its interval at `level`.
+
+        Raises:
+            ValueError: the parameter is unknown or pinned.
+        """
+        self._check_name(name)
+        if not self.problem.free[self.law.parameters.index(name)]:
+            raise ValueError(f"{name!r} is pinned at {self.params[name]:g}; it has no profile")
+        known = self._profiles
+        if (name, level) not in known:
+            known[name, level] = profile_parameter(self.problem, self.coordinates, name, level)
+        return known[name, level]
+
+    @np.errstate(all="ignore")
+    def predict(
+        self,
+        frame: Any,
+        level: float = 0.95,
+        *,
+        method: str | None = None,
+        observation: bool = False,
+    ) -> pd.DataFrame:
+        """The law at new sizes, with intervals.
+
+        Args:
+            frame: a DataFrame or mapping with the fit's columns, or arrays in the law's order.
+            level: confidence level.
+            method: as in `interval`.
+            observation: widen the interval by the scatter of single runs.
+
+        Returns:
+            A frame with columns mean, low, high and one row per row of `frame`.
+        """
+        method = self._check_method(method, level)
+        new = self.columns_of(frame)
+        mean = self._law_at(new, self._printed())[0]
+        if method == "profile":
+            low, high = prediction_intervals(
+                self.problem, self.coordinates, new, level, self._valley(level)
+            )
+        elif method == "bootstrap":
+            assert self.draws is not None
+            every = self._law_at(new, self.draws.parameters)
+            pairs = [
+                from_draws(self.problem, self.draws, every[:, i], mean[i], level, None)
+                for i in range(len(mean))
+            ]
+            low, high = np.array(pairs).T
+        else:
+            spread = self._prediction_variance(new)
+            pairs = [
+                from_spread(self.problem, mean[i], spread[i], level, None) for i in range(len(mean))
+            ]
+            low, high = np.array(pairs).T
+        if observation:
+            low, high = self._with_scatter(mean, low, high, level)
+        low, high = np.minimum(low, mean), np.maximum(high, mean)
+        index = frame.index if isinstance(frame, pd.DataFrame) else None
+        return pd.DataFrame({"mean": mean, "low": low, "high": high}, index=index)
+
+    @np.errstate(all="ignore")
+    def influence(self) -> pd.DataFrame:
+        """How far each row moves each parameter, in standard errors; see `diagnostics`."""
+        return influence(self.problem, self.coordinates)
+
+    @np.errstate(all="ignore")
+    def delta_sensitivity(self) -> pd.DataFrame:
+        """How the parameters move with the transition point of the Huber loss; one row a delta.
+
+        Raises:
+            ValueError: the loss has no delta.
+        """
+        return delta_sensitivity(self.problem, self.coordinates)
+
+    def columns_of(self, frame: Any) -> dict[str, Array]:
+        """The law's columns of a new frame, checked."""
+        names = [self.problem.table.names[role] for role in self.law.columns]
+        if isinstance(frame, Mapping):
+            frame = pd.DataFrame({k: np.atleast_1d(np.asarray(v)) for k, v in frame.items()})
+        if isinstance(frame, pd.DataFrame):
+            return law_columns(frame, self.law, names)[1]
+        if np.isscalar(frame):
+            frame = np.array([frame], dtype=float)
+        return law_columns(None, self.law, frame)[1]
+
+    def summary(self) -> str:
+        """The fit as text: parameters with intervals, status and warnings."""
+        return report.summary(self)
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Data, fit and interval, extrapolation dashed; see `scaling.results.plotting.plot_fit`."""
+        from scaling.results.plotting import plot_fit
+
+        return plot_fit(self, ax, **options)
+
+    def _repr_html_(self) -> str:
+        return report.html(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything needed to rebuild the result, as JSON types."""
+        return storage.to_dict(self)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The result as JSON text; also written to `path` if given."""
+        text = json.dumps(self.to_dict(), allow_nan=False)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    @staticmethod
+    def from_json(path: str | Path, law: Law | None = None) -> FitResult:
+        """Read a result written by `to_json`.
+
+        Args:
+            path: the file.
+            law: the law, for results of a law that is not in `LAWS`.
+
+        Raises:
+            ValueError: the file is not such a result, or its law is unknown.
+        """
+        return FitResult(**storage.read(Path(path), law))
+
+    @cached_property
+    def _profiles(self) -> dict[tuple[str, float], Profile]:
+        """Profiles traced so far, by name and level: every prediction rests on several."""
+        return {}
+
+    def _valley(self, level: float) -> Array:
+        """Printed parameters (p, k): the optimum, then those along profiles to start from."""
+        names = [self.law.asymptote, *(parameter.name for parameter in self.law.nonlinear)]
+        free = dict(zip(self.law.parameters, self.problem.free, strict=True))
+        profiles = [self.profile(name, level) for name in names if name is not None and free[name]]
+        return np.concatenate([self._printed(), *(each.parameters for each in profiles)], axis=1)
+
+    def _printed(self) -> Array:
+        return np.array([self.params[name] for name in self.law.parameters])[:, None]
+
+    def _law_at(self, new: dict[str, Array], printed: Array) -> Array:
+        """The law at new columns for printed parameters (p, fits): shape (fits, rows)."""
+        from scaling.fitting.evaluation import build_model
+
+        model = build_model(self.law, new, frozenset(c.name for c in self.law.linear))
+        with np.errstate(all="ignore"):
+            return model.value(model.internal(printed), slice(None))
+
+    def _prediction_variance(self, new: dict[str, Array]) -> Array:
+        robust = self.method != "profile"
+        spread = known_covariance(self.problem, self.coordinates, robust=robust)
+        root = np.sqrt(np.maximum(np.diag(spread), 0.0))
+        step = 1e-4 * np.where(root > 0, root, 0.0)
+        moved = self.coordinates[:, None] + np.concatenate([np.diag(step), -np.diag(step)], axis=1)
+        values = self._law_at(new, self.problem.model.printed(moved))
+        p = len(step)
+        slope = (values[:p] - values[p:]) / np.where(step > 0, 2 * step, 1.0)[:, None]
+        return np.einsum("kn,kl,ln->n", slope, spread, slope)
+
+    def _with_scatter(
+        self, mean: Array, low: Array, high: Array, level: float
+    ) -> tuple[Array, Array]:
+        noise = noise_scale(self.problem, self.coordinates)
+        noise = noise / 2.0 if self.problem.loss.name.startswith("squared") else noise
+        reach = student(level, degrees_of_freedom(self.problem)) * np.sqrt(noise)
+        reach = reach * mean if self.problem.loss.log else reach
+        return mean - np.hypot(mean - low, reach), mean + np.hypot(high - mean, reach)
+
+    def _check_name(self, name: str) -> None:
+        if name not in self.law.parameters:
+            allowed = ", ".join(repr(known) for known in self.law.parameters)
+            raise ValueError(f"law {self.law.name!r} has parameters {allowed}; not {name!r}")
+
+    def _check_method(self, method: str | None, level: float) -> str:
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+        method = self.method if method is None else method
+        if method not in METHODS:
+            allowed = ", ".join(repr(known) for known in METHODS)
+            raise ValueError(f"`method` must be one of {allowed}; not {method!r}")
+        if method == "bootstrap" and self.draws is None:
+            raise ValueError("this fit has no draws; fit with n_boot > 0 for bootstrap intervals")
+        return method

@@ -1,0 +1,145 @@
+"""Drawing a fit: data, curve, interval, extrapolation dashed, asymptote dotted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from scaling.results.fitted import FitResult
+
+Array = NDArray[np.float64]
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MOST_CURVES = 7
+
+
+def plot_fit(
+    fit: FitResult,
+    ax: Axes | None = None,
+    *,
+    along: str | None = None,
+    beyond: float = 10.0,
+    level: float = 0.95,
+    points: int = 48,
+    curves: pd.DataFrame | None = None,
+) -> Axes:
+    """Draw a fit against one of its columns.
+
+    Args:
+        fit: the fit.
+        ax: axes to draw on; new ones by default.
+        along: the column on the horizontal axis (the caller's name); the first by default. Every
+            combination of the others that occurs gets a curve, at most seven, evenly chosen.
+        beyond: how far past the largest size to extrapolate, as a factor.
+        level: of the interval.
+        points: points per curve.
+        curves: what `curve_table` gave for this fit and `along`, where it is at hand.
+
+    Raises:
+        ValueError: `along` is not a column of the fit.
+    """
+    import matplotlib.pyplot as plt
+
+    if curves is None:
+        curves = curve_table(fit, along=along, beyond=beyond, level=level, points=points)
+    role = _role(fit, along)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.0, 4.0), layout="constrained")
+    table = fit.problem.table
+    many = curves["curve"].nunique() > 1
+    for k, (label, part) in enumerate(curves.groupby("curve", sort=False)):
+        color, marker = OKABE_ITO[k % len(OKABE_ITO)], MARKERS[k % len(MARKERS)]
+        seen, further = part[~part["extrapolated"]], part[part["extrapolated"]]
+        mask = _rows_of_curve(fit, role, part)
+        ax.plot(
+            table.columns[role][mask],
+            table.y[mask],
+            marker,
+            color=color,
+            markersize=4,
+            linestyle="none",
+        )
+        ax.plot(seen["x"], seen["mean"], color=color, label=str(label) if many else fit.law.name)
+        ax.plot(further["x"], further["mean"], color=color, linestyle="--")
+        ax.fill_between(part["x"], part["low"], part["high"], color=color, alpha=0.15, linewidth=0)
+    if np.isfinite(fit.asymptote) and fit.status.usable:
+        ax.axhline(fit.asymptote, color="0.4", linestyle=":", linewidth=1)
+        ax.annotate(
+            f"{fit.law.asymptote} = {fit.asymptote:.4g}",
+            (0.99, fit.asymptote),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="top",
+            color="0.3",
+            fontsize=8,
+        )
+    ax.set_xscale("log")
+    ax.set_xlabel(table.names[role])
+    ax.set_ylabel(table.y_name)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def curve_table(
+    fit: FitResult,
+    *,
+    along: str | None = None,
+    beyond: float = 10.0,
+    level: float = 0.95,
+    points: int = 48,
+) -> pd.DataFrame:
+    """The plotted curves: columns curve, x, mean, low, high, extrapolated and the fixed columns."""
+    role = _role(fit, along)
+    table = fit.problem.table
+    sizes = table.columns[role]
+    grid = np.geomspace(sizes.min(), sizes.max() * beyond, points)
+    others = [name for name in fit.law.columns if name != role]
+    frames = []
+    for values in _combinations(fit, others):
+        held = dict(zip(others, values, strict=True))
+        label = ", ".join(f"{table.names[n]} = {v:.3g}" for n, v in held.items())
+        part = pd.DataFrame({"curve": label or fit.law.name, "x": grid})
+        frames.append(part.assign(extrapolated=grid > sizes.max(), **held))
+    curves = pd.concat(frames, ignore_index=True)
+    columns = {table.names[name]: curves.get(name, curves["x"]) for name in fit.law.columns}
+    predicted = fit.predict(pd.DataFrame(columns), level)
+    for place, name in enumerate(("mean", "low", "high"), start=2):
+        curves.insert(place, name, predicted[name])
+    return curves
+
+
+def _role(fit: FitResult, along: str | None) -> str:
+    names = fit.problem.table.names
+    if along is None:
+        return fit.law.columns[0]
+    for role, name in names.items():
+        if along in (role, name) and role not in fit.law.flags:
+            return role
+    allowed = ", ".join(repr(name) for role, name in names.items() if role not in fit.law.flags)
+    raise ValueError(f"`along` must be one of {allowed}; not {along!r}")
+
+
+def _combinations(fit: FitResult, others: list[str]) -> Array:
+    if not others:
+        return np.empty((1, 0))
+    design = np.stack([fit.problem.table.columns[name] for name in others], axis=1)
+    distinct = np.unique(design, axis=0)
+    if len(distinct) > MOST_CURVES:
+        distinct = distinct[np.linspace(0, len(distinct) - 1, MOST_CURVES).round().astype(int)]
+    return distinct
+
+
+def _rows_of_curve(fit: FitResult, role: str, part: pd.DataFrame) -> NDArray[np.bool_]:
+    table = fit.problem.table
+    mask = np.ones(table.n_rows, dtype=bool)
+    for name in fit.law.columns:
+        if name != role:
+            mask &= table.columns[name] == part[name].iloc[0]
+    return mask

@@ -1,0 +1,86 @@
+"""Text and HTML reports of results. All wording of summaries is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaling.results import markup
+
+if TYPE_CHECKING:
+    from scaling.results.fitted import FitResult
+
+
+def number(value: float) -> str:
+    """A number in at most five significant digits."""
+    if np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return "none" if np.isnan(value) else f"{value:.5g}"
+
+
+def rows(fit: FitResult, level: float = 0.95) -> list[tuple[str, str, str, str]]:
+    """Per parameter: name, estimate, standard error, interval, as text."""
+    found = []
+    for name in fit.law.parameters:
+        pinned = not fit.problem.free[fit.law.parameters.index(name)]
+        if pinned:
+            found.append((name, number(fit.params[name]), "pinned", ""))
+            continue
+        interval = span(fit.interval(name, level))
+        found.append((name, number(fit.params[name]), number(fit.stderr[name]), interval))
+    return found
+
+
+def headline(fit: FitResult) -> str:
+    """What was fitted to what."""
+    names = [fit.problem.table.names[role] for role in fit.law.columns]
+    delta = f", delta {fit.problem.delta:.3g}" if fit.problem.loss.uses_delta else ""
+    return (
+        f"{fit.law.name}: {fit.problem.table.y_name} = {fit.law.formula} "
+        f"in {', '.join(names)}; {fit.n_rows} rows, {fit.problem.loss.name}{delta}"
+    )
+
+
+def source_of_intervals(fit: FitResult, level: float = 0.95) -> str:
+    """How the intervals were made."""
+    how = {
+        "profile": "profile likelihood",
+        "sandwich": "sandwich covariance",
+        "bootstrap": "",
+    }[fit.method]
+    if fit.method == "bootstrap" and fit.draws is not None:
+        count = fit.draws.parameters.shape[1]
+        how = f"{count:,} bootstrap draws of {fit.draws.resample}, seed {fit.seed}"
+    return f"{100 * level:g} % intervals: {how}. Objective {fit.objective:.10g}."
+
+
+def summary(fit: FitResult) -> str:
+    """The fit as a plain-text table with its status and warnings."""
+    table = [("", "estimate", "s.e.", "95 % interval"), *rows(fit)]
+    widths = [max(len(row[i]) for row in table) for i in range(4)]
+    lines = [headline(fit)]
+    lines += ["  " + "  ".join(c.rjust(w) for c, w in zip(r, widths, strict=True)) for r in table]
+    lines.append(source_of_intervals(fit))
+    lines.append(f"{fit.status.name}: {fit.message}")
+    lines += [f"Warning: {sentence}" for sentence in fit.warnings]
+    return "\n".join(lines)
+
+
+def html(fit: FitResult) -> str:
+    """The same as an HTML fragment, for notebooks."""
+    found = markup.table(("", "estimate", "s.e.", "95 % interval"), rows(fit))
+    notes = [source_of_intervals(fit), *(f"Warning: {sentence}" for sentence in fit.warnings)]
+    return markup.fragment(
+        headline(fit), tables=[found], notes=notes, verdict=f"{fit.status.name}: {fit.message}"
+    )
+
+
+def span(interval: tuple[float, float]) -> str:
+    """An interval."""
+    return f"[{number(interval[0])}, {number(interval[1])}]"
+
+
+def ranged(value: float, interval: tuple[float, float]) -> str:
+    """A value with its interval."""
+    return f"{number(value)} {span(interval)}"

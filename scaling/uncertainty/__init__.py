@@ -1,0 +1,1 @@
+"""Uncertainty of fits: covariances, profiles, bootstrap and diagnostics."""

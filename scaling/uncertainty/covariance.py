@@ -1,0 +1,116 @@
+"""Covariance of a fit without resampling: the sandwich, and the model-based one for few rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.fitting.problem import Problem
+
+Array = NDArray[np.float64]
+
+
+NO_CURVATURE = 1e-200
+
+
+def noise_scale(problem: Problem, best: Array) -> float:
+    """Scale tau such that twice the rise of the objective over tau is chi-squared.
+
+    It is the mean squared row score over the mean row curvature, with Huber's correction for the
+    parameters spent (Huber 1981, section 7.6); for least squares it is the residual variance.
+    """
+    _, score, bend = problem.objective().scores(best)
+    weights = problem.table.weights
+    used = weights > 0
+    n_rows, p = int(used.sum()), problem.n_free
+    curvature = float(np.average(bend, weights=weights))
+    if curvature <= 0.0:
+        return float("nan")
+    spread = float(np.average((bend - curvature) ** 2, weights=weights)) / curvature**2
+    correction = (1.0 + p / n_rows * spread) ** 2
+    scatter = float((weights * score**2)[used].sum()) / max(n_rows - p, 1)
+    return correction * scatter / curvature
+
+
+def free_coordinates(problem: Problem, best: Array) -> NDArray[np.int64]:
+    """Indices of the coordinates that are neither pinned nor at a bound."""
+    size = np.maximum(np.abs(best), 1e-12)
+    inside = (best > problem.low + 1e-10 * size) & (best < problem.high - 1e-10 * size)
+    return np.flatnonzero(inside & problem.free)
+
+
+def covariance(problem: Problem, best: Array, *, robust: bool = True) -> Array:
+    """Covariance (p, p) of the internal coordinates; zero for pinned and bound ones.
+
+    A coordinate of which the rows know nothing has a variance of NaN.
+
+    Args:
+        problem: what was fitted.
+        best: its optimum (p,).
+        robust: the sandwich, over clusters where the rows have groups; otherwise tau / Hessian.
+    """
+    index = free_coordinates(problem, best)
+    out = np.zeros((len(best), len(best)))
+    if index.size == 0:
+        return out
+    _, _, hessian = problem.objective().derivatives(best[:, None])
+    blind = index[np.abs(hessian[index, index, 0]) < NO_CURVATURE]
+    out[blind, blind] = np.nan
+    index = np.setdiff1d(index, blind)
+    if index.size == 0:
+        return out
+    bread = _inverse(hessian[np.ix_(index, index)][:, :, 0])
+    if not robust:
+        out[np.ix_(index, index)] = noise_scale(problem, best) * bread
+        return out
+    gradient, score, _ = problem.objective().scores(best)
+    rows = gradient[:, index] * (score * problem.table.weights)[:, None]
+    count = len(rows)
+    if problem.table.groups is not None:
+        count = int(problem.table.groups.max()) + 1
+        summed = np.zeros((count, index.size))
+        np.add.at(summed, problem.table.groups, rows)
+        rows = summed
+    spent = problem.n_free if problem.table.groups is None else 1
+    meat = rows.T @ rows * (count / max(count - spent, 1))
+    out[np.ix_(index, index)] = bread @ meat @ bread
+    return out
+
+
+def printed_covariance(problem: Problem, best: Array, *, robust: bool) -> Array:
+    """Covariance (p, p) of the printed parameters, by the delta method."""
+    change = printed_jacobian(problem, best)
+    spread = covariance(problem, best, robust=robust)
+    blind = np.isnan(np.diag(spread))
+    spread[blind] = spread[:, blind] = 0.0
+    out = change @ spread @ change.T
+    out[blind, blind] = np.nan
+    return out
+
+
+def standard_errors(problem: Problem, best: Array, *, robust: bool) -> Array:
+    """Standard errors (p,) of the printed parameters; NaN where the rows know nothing."""
+    variance = np.diag(printed_covariance(problem, best, robust=robust))
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def known_covariance(problem: Problem, best: Array, *, robust: bool) -> Array:
+    """`covariance` with zero for coordinates of which the rows know nothing."""
+    return np.nan_to_num(covariance(problem, best, robust=robust), nan=0.0)
+
+
+def _inverse(hessian: Array) -> Array:
+    """Inverse of the positive part of a symmetric matrix, scaled to a unit diagonal first."""
+    root = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-290))
+    values, vectors = np.linalg.eigh(hessian / np.outer(root, root))
+    kept = np.maximum(values, 1e-13)
+    return (vectors / kept) @ vectors.T / np.outer(root, root)
+
+
+def printed_jacobian(problem: Problem, best: Array) -> Array:
+    """Derivatives (p, p) of the printed parameters with respect to the internal coordinates."""
+    p = len(best)
+    step = 1e-6 * np.maximum(np.abs(best), 1e-6)
+    ahead = problem.model.printed(best[:, None] + np.diag(step))
+    behind = problem.model.printed(best[:, None] - np.diag(step))
+    return (ahead - behind).reshape(p, p) / (2 * step)

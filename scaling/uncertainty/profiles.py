@@ -1,0 +1,318 @@
+"""Profile likelihood: how far a parameter or a prediction can move before the fit suffers.
+
+The interval at a level holds the values at which the best fit costs no more than
+``objective + tau t^2 / 2``, with t the Student quantile for the rows left over and tau the noise
+scale of the fit. For least squares this is the F-test interval; it needs no symmetry, follows the
+curvature of the law, and ends at infinity where the data do not bound the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from scaling.fitting.objective import Objective
+from scaling.fitting.problem import Problem
+from scaling.fitting.search import polish
+from scaling.uncertainty.covariance import known_covariance, noise_scale
+
+Array = NDArray[np.float64]
+
+STRIDES = np.array(
+    [0.1, 0.3, 0.6, 1.0, 1.4, 1.8, 2.2, 2.7, 3.3, 4.0, 5.0, 7.0, 10.0, 16.0, 30.0, 1e2, 1e3, 1e5]
+)
+"""Where the profile is looked at first, in standard errors from the optimum."""
+REFINEMENTS = 3
+INSIDE = np.array([0.15, 0.35, 0.5, 0.65, 0.85])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Best objective with one quantity held at each of several values.
+
+    Attributes:
+        name: the parameter, or "prediction".
+        values: where it was held (k,), ascending, the optimum among them.
+        objective: best objective there (k,).
+        parameters: all parameters of the law there, as printed (p, k).
+        minimum: objective of the fit.
+        noise: tau, the unit of the rise.
+        degrees: rows less fitted parameters.
+        bounds: smallest and largest value allowed.
+    """
+
+    name: str
+    values: Array
+    objective: Array
+    parameters: Array
+    minimum: float
+    noise: float
+    degrees: int
+    bounds: tuple[float, float]
+
+    def rise(self, level: float) -> float:
+        """How far the objective may rise within the interval at `level`."""
+        return 0.5 * self.noise * student(level, self.degrees) ** 2
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Ends of the interval; the bound of the quantity where the profile never rises enough."""
+        threshold = self.minimum + self.rise(level)
+        centre = int(np.argmin(self.objective))
+        ends = []
+        for side in (-1, 1):
+            path = np.arange(centre, -1, -1) if side < 0 else np.arange(centre, len(self.values))
+            ends.append(self._crossing(path, threshold, side))
+        return ends[0], ends[1]
+
+    def _crossing(self, path: NDArray[np.int64], threshold: float, side: int) -> float:
+        above = np.flatnonzero(self.objective[path] > threshold)
+        if above.size == 0:
+            return self.bounds[0] if side < 0 else self.bounds[1]
+        outer, inner = path[above[0]], path[above[0] - 1]
+        # the root of the rise is nearly straight in the value
+        far, near = (np.sqrt(max(self.objective[i] - self.minimum, 0.0)) for i in (outer, inner))
+        share = (np.sqrt(threshold - self.minimum) - near) / max(far - near, 1e-300)
+        return float(self.values[inner] + share * (self.values[outer] - self.values[inner]))
+
+
+def student(level: float, degrees: int) -> float:
+    """Two-sided Student quantile at `level` (0 < level < 1)."""
+    return float(stdtrit(max(degrees, 1), 0.5 + 0.5 * level))
+
+
+def degrees_of_freedom(problem: Problem) -> int:
+    """Rows of positive weight less fitted parameters, at least one."""
+    return max(int((problem.table.weights > 0).sum()) - problem.n_free, 1)
+
+
+def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0.95) -> Profile:
+    """Profile of a printed parameter around the optimum `best` (p,)."""
+    index = problem.law.parameters.index(name)
+    held = problem.holding(name)
+    place = held.model.internal(problem.model.printed(best[:, None]))[:, 0]
+    spread = known_covariance(held, place, robust=False)
+    low, high = float(held.low[index]), float(held.high[index])
+    unit = float(np.sqrt(max(spread[index, index], 0.0)))
+    # Where the optimum is at a bound the quadratic says nothing about the other direction.
+    if not np.isfinite(unit) or unit < 1e-9 * max(abs(place[index]), 1e-9):
+        unit = max(0.01 * abs(place[index]), 1e-4 * _typical(held, index))
+    slope = spread[:, index] / spread[index, index] if spread[index, index] > 0 else None
+
+    def solve(values: Array, starts: Array | None) -> tuple[Array, Array]:
+        lower, upper = held.box(len(values))
+        lower[index] = upper[index] = values
+        # starts that are solutions next door need no detour over softer losses
+        sharpening = (8.0, 2.5, 1.0) if starts is None else (1.0,)
+        if starts is None:
+            starts = np.repeat(place[:, None], len(values), axis=1)
+            if slope is not None:
+                starts = starts + np.outer(slope, values - place[index])
+        starts = np.clip(starts, held.low[:, None], held.high[:, None])
+        starts[index] = values
+        found = held.refine(starts, bounds=(lower, upper), sharpening=sharpening)
+        return found.value, found.coordinates
+
+    values, objective, found = _trace(solve, place, index, unit, (low, high), problem, best, level)
+    logged = (
+        index >= len(problem.law.linear)
+        and problem.law.nonlinear[index - len(problem.law.linear)].log
+    )
+    printed = np.exp if logged else np.asarray
+    end = problem.law.limits[index]
+    upper_end = np.inf if index >= len(problem.law.linear) and logged else end.high
+    return Profile(
+        name=name,
+        values=printed(values),
+        objective=objective,
+        parameters=held.model.printed(found),
+        minimum=float(objective.min()),
+        noise=noise_scale(problem, best),
+        degrees=degrees_of_freedom(problem),
+        bounds=(0.0 if logged else end.low, upper_end),
+    )
+
+
+def _typical(problem: Problem, index: int) -> float:
+    """Size that a linear coefficient would have if its term alone made up the loss."""
+    if index >= len(problem.law.linear):
+        return 1.0
+    theta = problem.model.internal(np.ones((len(problem.low), 1)))[len(problem.law.linear) :]
+    basis = problem.model.basis(np.clip(theta, -1e3, 1e3), slice(None))[index]
+    return float(np.median(np.abs(problem.table.y)) / max(float(np.abs(basis).mean()), 1e-300))
+
+
+Solver = Callable[[Array, "Array | None"], tuple[Array, Array]]
+
+
+def _trace(
+    solve: Solver,
+    place: Array,
+    index: int,
+    unit: float,
+    bounds: tuple[float, float],
+    problem: Problem,
+    best: Array,
+    level: float,
+) -> tuple[Array, Array, Array]:
+    """Values, ascending, best objectives and coordinates there, dense at the interval's ends."""
+    centre = place[index]
+    offsets = np.concatenate([-STRIDES[::-1], [0.0], STRIDES]) * unit
+    values = np.unique(np.clip(centre + offsets, *bounds))
+    values = values[np.isfinite(values)]
+    objective, found = solve(values, None)
+    objective, found = _sweep(solve, values, objective, found)
+    rise = 0.5 * noise_scale(problem, best) * student(level, degrees_of_freedom(problem)) ** 2
+    for _ in range(REFINEMENTS):
+        inner = _brackets(values, objective, objective.min() + rise)
+        if inner.size == 0:
+            break
+        right = np.searchsorted(values, inner)
+        share = (inner - values[right - 1]) / (values[right] - values[right - 1])
+        starts = found[:, right - 1] * (1 - share) + found[:, right] * share
+        extra, coordinates = solve(inner, starts)
+        order = np.argsort(np.concatenate([values, inner]))
+        values = np.concatenate([values, inner])[order]
+        objective = np.concatenate([objective, extra])[order]
+        found = np.concatenate([found, coordinates], axis=1)[:, order]
+    return values, objective, found
+
+
+def _sweep(solve: Solver, values: Array, objective: Array, found: Array) -> tuple[Array, Array]:
+    """Restart every point from its neighbours' solutions; keep what is better."""
+    for shift in (1, -1):
+        other, coordinates = solve(values, np.roll(found, shift, axis=1))
+        better = other < objective
+        objective = np.where(better, other, objective)
+        found = np.where(better, coordinates, found)
+    return objective, found
+
+
+def _brackets(values: Array, objective: Array, threshold: float) -> Array:
+    """Points inside the two intervals in which the profile crosses the threshold."""
+    inside = np.flatnonzero(objective <= threshold)
+    if inside.size == 0:
+        return np.empty(0)
+    points = []
+    for edge, outer in ((inside[0], inside[0] - 1), (inside[-1], inside[-1] + 1)):
+        if 0 <= outer < len(values):
+            points.append(values[edge] + INSIDE * (values[outer] - values[edge]))
+    return np.unique(np.concatenate(points)) if points else np.empty(0)
+
+
+HELD_WEIGHT = 1e3
+FARTHEST = 50.0
+"""Farthest that a prediction is moved, in ln(loss)."""
+PREDICTION_STRIDES = np.array(
+    [0.3, 0.7, 1.1, 1.6, 2.0, 2.5, 3.2, 4.2, 6.0, 9.0, 14.0, 20.0, 30.0, 45.0, 70.0, 110.0, 300.0]
+)
+"""Where a prediction is looked at, in linearised standard errors; far from the data one of those
+can be a small part of the interval."""
+ROWS_AT_ONCE = 25
+
+
+def prediction_intervals(
+    problem: Problem, best: Array, new: dict[str, Array], level: float, valley: Array
+) -> tuple[Array, Array]:
+    """Profile intervals of the law at new rows: low and high, each (k,).
+
+    The new row joins the table as a heavy observation whose target is moved: a minimum of the
+    objective plus any penalty on the prediction is exactly a point of the profile at the value
+    that the prediction then has. Each minimum is looked for from the optimum and from the nearest
+    point of `valley`: printed parameters (p, m) of the optimum and along the profiles of the law's
+    asymptote and exponents, which follow the valley of the objective.
+    """
+    count = len(next(iter(new.values())))
+    low, high = np.empty(count), np.empty(count)
+    for first in range(0, count, ROWS_AT_ONCE):
+        rows = slice(first, min(first + ROWS_AT_ONCE, count))
+        part = {name: values[rows] for name, values in new.items()}
+        low[rows], high[rows] = _prediction_block(problem, best, part, level, valley)
+    return low, high
+
+
+def _prediction_block(
+    problem: Problem, best: Array, new: dict[str, Array], level: float, valley: Array
+) -> tuple[Array, Array]:
+    table, count = problem.table, len(next(iter(new.values())))
+    place, on_data, n_rows = best[:, None], problem.objective(), table.n_rows
+    # Centred anew, a law would lie elsewhere for each set of rows, and badly for far ones.
+    model = problem.model.at(
+        {name: np.concatenate([values, new[name]]) for name, values in table.columns.items()}
+    )
+    predicted, first, _ = model.derivatives(place, slice(n_rows, None))
+    centre = predicted[0]
+    scale = centre if problem.loss.log else np.ones(count)
+    gradient = np.stack([np.broadcast_to(part, (1, count))[0] for part in first]) / scale
+    spread = known_covariance(problem, best, robust=False)
+    unit = np.sqrt(np.maximum(np.einsum("kc,kl,lc->c", gradient, spread, gradient), 1e-18))
+    offsets = np.concatenate([-PREDICTION_STRIDES[::-1], PREDICTION_STRIDES])
+    fits = np.repeat(np.arange(count), len(offsets))
+    number = np.arange(len(fits))
+    aim = np.outer(unit, offsets).ravel()
+    goal = (
+        centre[fits] * np.exp(np.clip(aim, -FARTHEST, FARTHEST))
+        if problem.loss.log
+        else centre[fits] + aim
+    )
+    held_weight = HELD_WEIGHT * table.weights.sum()
+    weights = np.zeros((len(fits), n_rows + count))
+    weights[:, :n_rows] = table.weights
+    weights[number, n_rows + fits] = held_weight
+    target = np.ones((len(fits), n_rows + count))
+    target[:, :n_rows] = table.y
+    target[number, n_rows + fits] = goal
+    delta = np.concatenate([np.full(n_rows, problem.delta), np.full(count, np.inf)])
+    objective = Objective(
+        model=model, loss=problem.loss, delta=delta, target=target, weights=weights
+    )
+    low, high = problem.box(len(fits))
+    along = np.clip(problem.model.internal(valley), low[:, :1], high[:, :1])
+    along_values = model.value(along, slice(n_rows, None))
+    along_cost = on_data.value(along)
+    with np.errstate(all="ignore"):
+        near = along_values[:, fits]
+        gap = np.log(near / goal) if problem.loss.log else near - goal
+        whole = along_cost[:, None] + held_weight * problem.loss.rows(gap, np.inf)[0]
+    nearest = np.where(np.isfinite(whole), whole, np.inf).argmin(axis=0)
+    values, costs = [near[nearest, number]], [along_cost[nearest]]
+    for starts in (np.repeat(place, len(fits), axis=1), along[:, nearest]):
+        found = polish(objective, starts, low, high, sharpening=(8.0, 2.5, 1.0)).coordinates
+        values.append(model.value(found, slice(n_rows, None))[number, fits])
+        costs.append(on_data.value(found))
+    minimum = float(on_data.value(place)[0])
+    rise = 0.5 * noise_scale(problem, best) * student(level, degrees_of_freedom(problem)) ** 2
+    ends = [
+        _ends(
+            np.concatenate([part[fits == row] for part in values]),
+            np.concatenate([part[fits == row] for part in costs]),
+            float(centre[row]), minimum, rise,
+        )
+        for row in range(count)
+    ]  # fmt: skip
+    return np.array([end[0] for end in ends]), np.array([end[1] for end in ends])
+
+
+def _ends(
+    values: Array, cost: Array, centre: float, minimum: float, rise: float
+) -> tuple[float, float]:
+    order = np.argsort(values)
+    values, root = values[order], np.sqrt(np.maximum(cost[order] - minimum, 0.0))
+    limit, ends = np.sqrt(rise), []
+    for side in (-1, 1):
+        chosen = (values - centre) * side > 0
+        # The profile rises outwards: what is missed on the way is no dearer than what lies beyond.
+        outwards = np.minimum.accumulate(root[chosen][::side][::-1])[::-1]
+        far = np.concatenate([[0.0], outwards])
+        at = np.concatenate([[centre], values[chosen][::side]])
+        beyond = np.flatnonzero(far > limit)
+        if beyond.size == 0:
+            ends.append(at[-1])
+            continue
+        k = beyond[0]
+        share = (limit - far[k - 1]) / (far[k] - far[k - 1])
+        ends.append(at[k - 1] + share * (at[k] - at[k - 1]))
+    return float(ends[0]), float(ends[1])

@@ -1,0 +1,193 @@
+"""`datawall augment` as a user runs it: on a folder of files, killed, interrupted and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from time import sleep
+
+import pytest
+
+from experiments.cli.app import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, main
+from models.text.corpora import load_corpus
+
+ENTITIES = [f"E{i}" for i in range(8)]
+
+
+@pytest.fixture
+def texts(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text(
+        "The notes of Ada Lovelace are long. She met Charles Babbage in London.", encoding="utf-8"
+    )
+    (folder / "b.txt").write_text(
+        "In winter the Thames froze. Many people of London walked on it.", encoding="utf-8"
+    )
+    return folder
+
+
+@pytest.fixture
+def server():
+    pytest.importorskip("openai")
+    from tests.models.augment.chat_server import chat_server
+
+    with chat_server() as server:
+        server.answer = lambda prompt: (
+            json.dumps({"summary": "In short.", "entities": ENTITIES})
+            if "JSON" in prompt
+            else f"text of {len(prompt)} letters"
+        )
+        yield server
+
+
+def lines(out):
+    return (out / "texts.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+def test_what_is_left_out_or_cut_is_said(texts, tmp_path, capsys):
+    for i in range(8):
+        (texts / f"blank{i}.txt").write_text("\n", encoding="utf-8")
+    (texts / "long.txt").write_text("One sentence of five words. " * 60, encoding="utf-8")
+    command = ["augment", "rephrase", str(texts), "--out", str(tmp_path / "out"), "--dry-run"]
+    assert main([*command, "--chunk-tokens", "100"]) == 0
+    error = capsys.readouterr().err
+    assert f"blank, left out: {texts / 'blank0.txt'}\n" in error
+    assert error.count("blank, left out") == 6
+    assert "blank, left out: 3 more" in error
+    assert "cut into chunks that fit: long.txt, 4 chunks" in error
+
+
+@pytest.mark.parametrize("method", ["entigraph", "rephrase"])
+def test_the_template_writer_needs_nothing_and_texts_can_be_trained_on(
+    texts, tmp_path, capsys, method
+):
+    out = tmp_path / "out"
+    command = ["augment", method, str(texts), "--out", str(out)]
+    assert main([*command, "--dry-run", "--price-prompt", "1000", "--price-reply", "2000"]) == 0
+    said = capsys.readouterr().out
+    assert "calls" in said
+    assert "at most" in said
+    assert not out.exists()
+    assert main([*command, "--parquet"]) == 0
+    said = capsys.readouterr().out
+    assert f"{len(lines(out))} new texts" in said
+    assert "novel_ngrams" in said
+    assert len(load_corpus(f"files:{out}").documents) == len(lines(out))
+    before = lines(out)
+    assert main(command) == 0
+    assert "0 new texts" in capsys.readouterr().out
+    assert lines(out) == before
+    for line in before:
+        assert set(json.loads(line)["metadata"]["source_ids"]) <= {"a.txt", "b.txt"}
+
+
+def test_a_missing_key_is_named(texts, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("openai")
+    monkeypatch.delenv("MY_KEY", raising=False)
+    command = ["augment", "rephrase", str(texts), "--out", str(tmp_path / "out")]
+    model = ["--backend", "openai", "--model", "m", "--api-key-variable", "MY_KEY"]
+    assert main([*command, *model]) == EXIT_FAILED
+    assert "set the environment variable MY_KEY" in capsys.readouterr().err
+
+
+def test_what_the_user_gets_wrong_is_said_in_a_sentence(texts, tmp_path, capsys):
+    out = str(tmp_path / "out")
+
+    def said(*arguments):
+        status = main(["augment", *map(str, arguments), "--out", out])
+        return status, capsys.readouterr().err
+
+    status, error = said("rephrase", texts, "--backend", "openai")
+    assert (status, error) == (EXIT_BAD_INPUT, "datawall: --backend openai needs --model\n")
+    status, error = said("rephrase", tmp_path / "nowhere")
+    assert status == EXIT_BAD_INPUT
+    assert "no such file or folder" in error
+    status, error = said("rephrase", texts, "--backend", "ours", "--model", tmp_path / "nowhere")
+    assert status != 0
+    assert "nowhere" in error
+    for method in ("rephrase", "sbp"):
+        assert main(["augment", method, str(texts), "--out", str(texts / "new")]) == EXIT_BAD_INPUT
+        assert "must not lie in the input" in capsys.readouterr().err
+    (texts / "c.bin").write_bytes(b"\x00\x01")
+    status, error = said("entigraph", texts)
+    assert status == EXIT_BAD_INPUT
+    assert "c.bin is binary" in error
+    with pytest.raises(SystemExit):
+        main(["augment", "rephrase", str(texts), "--out", out, "--styles", "epic"])
+
+
+def save_ours(folder):
+    from models.config import ModelConfig
+    from models.language.language_model import LanguageModel
+    from models.training.train import init_params
+    from tests.models.augment.tiny import byte_tokenizer
+
+    model = ModelConfig.from_width(8, vocab_size=257, context=640, n_layers=1)
+    params = init_params(model, 0)
+    LanguageModel(model=model, params=params, tokenizer=byte_tokenizer()).save(folder)
+
+
+def save_hf(folder):
+    from tests.models.augment.tiny import save_tiny_llama
+
+    save_tiny_llama(folder, n_positions=640)
+
+
+@pytest.mark.parametrize(("backend", "save"), [("ours", save_ours), ("hf", save_hf)])
+def test_models_on_this_machine_write(texts, tmp_path, capsys, backend, save):
+    save(tmp_path / "model")
+    out = tmp_path / "out"
+    command = [
+        "augment", "rephrase", str(texts), "--out", str(out), "--backend", backend,
+        "--model", str(tmp_path / "model"), "--styles", "easy", "medium", "--tokens", "16",
+    ]  # fmt: skip
+    assert main(command) == 0
+    before = lines(out)
+    # An untrained model writes noise; what is only white space is a failure, and said to be.
+    n_failed = len((out / ".augment" / "failed.jsonl").read_text().splitlines())
+    assert len(before) + n_failed == 4
+    assert before
+    assert json.loads(before[0])["metadata"]["model"].endswith("model")
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "0 new texts" in capsys.readouterr().out
+    assert lines(out) == before
+
+
+def command_against(server, texts, out):
+    return [
+        sys.executable, "-m", "experiments.cli.app", "augment", "entigraph", str(texts), "--out",
+        str(out), "--backend", "openai", "--model", "m", "--base-url", server.url,
+        "--concurrency", "4", "--no-quality",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_and_resumed_it_ends_as_if_undisturbed(server, texts, tmp_path, how):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    arguments = command_against(server, texts, whole)
+    assert main(arguments[3:]) == 0
+    n_calls = server.calls.total()
+    assert n_calls == 2 * (1 + 28)
+    server.calls.clear()
+    # What is asked after the signal takes so long that the command cannot end before it hears it.
+    server.fault = lambda handler, prompt: sleep(0.0 if server.calls.total() <= 12 else 1.0)
+    with subprocess.Popen(
+        command_against(server, texts, broken), stderr=subprocess.PIPE, text=True
+    ) as process:
+        while server.calls.total() < 12:
+            assert process.poll() is None, process.stderr.read()
+            sleep(0.02)
+        os.kill(process.pid, how)
+        process.communicate(timeout=300)
+    assert process.returncode == (EXIT_INTERRUPTED if how == signal.SIGINT else -how)
+    n_before = server.calls.total()
+    assert n_before < n_calls
+    server.fault = lambda handler, prompt: False
+    assert main(command_against(server, texts, broken)[3:]) == 0
+    assert lines(broken) == lines(whole)
+    # Interrupted, it waits for the answers that are under way; killed, it cannot.
+    n_lost = server.calls.total() - n_calls
+    assert n_lost == 0 if how == signal.SIGINT else n_lost <= 4

@@ -1,0 +1,90 @@
+"""The world of concepts says what it should, and pairs and streams keep what they promise."""
+
+import numpy as np
+import pytest
+
+from experiments.recipes.bootstrapped.concepts import ConceptSettings, ConceptWorld
+from experiments.recipes.bootstrapped.pairs import mixed_stream, random_pairs
+
+
+@pytest.fixture(scope="module")
+def world():
+    return ConceptWorld(settings=ConceptSettings(n_concepts=64, seed=3))
+
+
+@pytest.fixture(scope="module")
+def documents(world):
+    return world.documents(4)
+
+
+def test_the_same_settings_write_the_same_and_other_seeds_or_parts_write_others(world, documents):
+    again = ConceptWorld(settings=world.settings)
+    assert np.array_equal(again.documents(4), documents)
+    assert not np.array_equal(world.documents(4, part=1), documents)
+    other = ConceptWorld(settings=ConceptSettings(n_concepts=64, seed=4))
+    assert other.words == world.words
+    assert not np.array_equal(other.values, world.values)
+
+
+def test_documents_are_of_one_length_end_once_and_give_only_their_concepts_values(world, documents):
+    assert documents.shape == (256, world.settings.length)
+    assert (documents[:, -1] == 0).all()
+    assert (documents[:, :-1] != 0).all()
+    assert world.agreement(documents) == 1
+    assert np.array_equal(np.bincount(world.concept_of(documents)), np.full(64, 4))
+    assert len({tuple(name) for name in world.names.tolist()}) == 64
+
+
+def test_wrong_values_lower_the_agreement_by_their_share(world, documents):
+    """Give each document the values of another concept: those that differ are wrong."""
+    shifted = documents.copy()
+    concepts = world.concept_of(documents)
+    values = world.values
+    n_wrong = n_values = 0
+    for row, concept in zip(shifted, concepts, strict=True):
+        other = values[(concept + 1) % len(values)]
+        at = np.flatnonzero(world.is_value(row))
+        slots = np.searchsorted(world.first_value + 24 * np.arange(1, 6), row[at], side="right")
+        row[at] = other[slots]
+        n_wrong += int((other[slots] != values[concept][slots]).sum())
+        n_values += len(at)
+    assert world.agreement(shifted) == pytest.approx(1 - n_wrong / n_values)
+
+
+def test_first_mentions_are_the_first_and_each_value_once(world, documents):
+    marked = world.first_mentions(documents)
+    for document, here in zip(documents, marked, strict=True):
+        firsts = document[here]
+        assert len(set(firsts)) == len(firsts)
+        assert set(firsts) == set(document[world.is_value(document)])
+        for at in np.flatnonzero(here):
+            assert document[at] not in document[:at]
+
+
+def test_random_pairs_join_every_document_with_others_of_other_concepts(world, documents):
+    concepts = world.concept_of(documents)
+    pairs = random_pairs(len(documents), n_neighbors=3, seed=0)
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    assert np.array_equal(np.bincount(pairs[:, 0]), np.full(len(documents), 3))
+    assert (concepts[pairs[:, 0]] == concepts[pairs[:, 1]]).mean() < 0.1
+
+
+def test_a_mixed_stream_reads_synthetic_text_once_and_repeats_the_real(world, documents):
+    synthetic = list(world.documents(8, part=9))
+    n_tokens = 3 * documents.size
+    stream = mixed_stream(documents, synthetic, n_tokens, share=0.5, seed=0)
+    read = stream.reshape(-1, world.settings.length)
+    seen, counts = np.unique(read, axis=0, return_counts=True)
+    known = {tuple(document) for document in documents.tolist()}
+    real = np.array([tuple(row) in known for row in seen.tolist()])
+    assert counts[~real].max() == 1
+    assert counts[~real].sum() == pytest.approx(0.5 * len(read), abs=1)
+    assert set(counts[real]) <= {1, 2}
+    assert np.array_equal(stream, mixed_stream(documents, synthetic, n_tokens, share=0.5, seed=0))
+    with pytest.raises(ValueError, match="share must lie in"):
+        mixed_stream(documents, synthetic, n_tokens, share=1.5, seed=0)
+
+
+def test_more_concepts_than_names_are_refused():
+    with pytest.raises(ValueError, match="n_concepts must lie between 1 and the 16 names"):
+        ConceptSettings(n_concepts=17, n_name_words=4)

@@ -1,0 +1,143 @@
+"""Data laws, multipliers and regimes on losses made up to follow known laws."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.claims import data as claims_data
+from experiments.recipes.data_scaling import DataScaling
+from experiments.story.regimes import gains, slope
+from scaling import data_multiplier
+
+SIZES = (4_000, 8_000, 16_000, 32_000)
+E, A, ALPHA = 2.0, 20.0, 0.3
+
+
+def standard_loss(size):
+    return E + A / size**ALPHA
+
+
+def scaling_of(recipes, *, luck=0.05, n_draws=3, sizes=SIZES):
+    """recipes: {name: {width: size -> loss}}; every draw shifts all recipes alike."""
+    shifts = luck * np.linspace(-1, 1, n_draws)
+    rows = [
+        {
+            "recipe": recipe, "n_unique_tokens": size, "draw_seed": draw, "width": width,
+            "n_params_non_embedding": 24 * width**2,
+            "validation_loss": loss(size) + shift, "test_loss": loss(size) + shift,
+        }
+        for recipe, by_width in recipes.items()
+        for width, loss in by_width.items()
+        for size in sizes
+        for draw, shift in enumerate(shifts)
+    ]  # fmt: skip
+    return DataScaling(certificates={size: [] for size in sizes}, losses=pd.DataFrame(rows))
+
+
+def worth(factor):
+    """A recipe worth `factor` times the data of the standard one."""
+    return lambda size: standard_loss(factor * size)
+
+
+@pytest.fixture
+def known():
+    return scaling_of(
+        {
+            "standard": {16: lambda size: standard_loss(size) + 1, 32: standard_loss},
+            "regularized": {32: worth(2)},
+            "ensemble": {32: worth(3)},
+        },
+        luck=0.01,
+    )
+
+
+def test_the_width_that_validation_selects_is_reported(known):
+    assert known.recipes == ["standard", "regularized", "ensemble"]
+    assert set(known.best["width"]) == {32}
+    assert known.loss("standard", 8_000).value == pytest.approx(standard_loss(8_000))
+
+
+def test_the_data_law_is_recovered_and_multipliers_are_the_factors(known):
+    law = known.laws["standard"].params
+    assert law["E"] == pytest.approx(E, abs=0.15)
+    assert law["alpha"] == pytest.approx(ALPHA, abs=0.05)
+    for recipe, factor in (("regularized", 2), ("ensemble", 3)):
+        for size in SIZES:
+            found = known.multiplier(recipe, size)
+            assert found.low < found.value < found.high
+            assert found.value == pytest.approx(factor, rel=0.05)
+    assert known.efficiency("ensemble", 4_000).multiplier == pytest.approx(3, rel=0.05)
+
+
+def test_a_loss_below_the_asymptote_is_worth_any_amount_of_data():
+    deep = scaling_of(
+        {"standard": {32: standard_loss}, "ensemble": {32: lambda size: 0.1}}, luck=0.01
+    )
+    found = deep.multiplier("ensemble", 4_000)
+    assert found.value == found.high == np.inf
+    assert data_multiplier(4.0, 0.1, E, ALPHA) == np.inf
+
+
+def test_draws_that_recipes_share_do_not_widen_the_gain():
+    """The luck of a draw is ten times the gain, and cancels."""
+    recipes = {
+        "standard": {32: standard_loss},
+        "regularized": {32: lambda size: standard_loss(size) - 0.03},
+        "ensemble": {32: lambda size: standard_loss(size) - 0.05},
+        "ensemble limit": {32: lambda size: standard_loss(size) - 0.06},
+    }
+    story = SimpleNamespace(result=lambda name: scaling_of(recipes, luck=0.3))
+    table = gains(story)
+    assert len(table) == len(SIZES)
+    assert table["regularization"].to_numpy() == pytest.approx(0.03)
+    assert table["ensembles"].to_numpy() == pytest.approx(0.02)
+    assert table["infinite ensembles"].to_numpy() == pytest.approx(0.03)
+    assert (table["regularization_low"] > 0.02).all()
+
+
+@pytest.mark.parametrize(
+    ("single", "many", "expected"),
+    [
+        (worth(2), worth(3), "supported"),
+        (worth(0.5), worth(3), "contradicted"),
+        (worth(1), worth(3), "inconclusive"),
+    ],
+)
+def test_gains_persist(single, many, expected):
+    found = scaling_of(
+        {
+            "standard": {32: standard_loss},
+            "regularized": {32: single},
+            "ensemble": {32: many},
+        },
+        luck=0.01,
+    )
+    claim = claims_data._p13(SimpleNamespace(result=lambda name: found))
+    assert claim.verdict == expected
+    assert claim.value == pytest.approx(3, rel=0.05)
+
+
+def test_gains_by_parameters_a_token():
+    """Regularisation gains .2 per tenfold N/D, ensembles half of it."""
+
+    def less(width, per_decade):
+        return lambda size: standard_loss(size) - per_decade * np.log10(24 * width**2 / size)
+
+    found = scaling_of(
+        {
+            "standard": dict.fromkeys((16, 64), standard_loss),
+            "regularized": {width: less(width, 0.2) for width in (16, 64)},
+            "ensemble": {width: less(width, 0.3) for width in (16, 64)},
+            "ensemble limit": {width: less(width, 0.4) for width in (16, 64)},
+        }
+    )
+    story = SimpleNamespace(result=lambda name: found)
+    table = gains(story)
+    assert slope(table, "regularization").value == pytest.approx(0.2)
+    assert slope(table, "ensembles").value == pytest.approx(0.1)
+    assert slope(table, "infinite ensembles").value == pytest.approx(0.2)
+    claim = claims_data._n2(story)
+    assert claim.verdict == "supported"
+    assert claim.value == pytest.approx(0.2)

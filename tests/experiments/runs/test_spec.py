@@ -1,0 +1,169 @@
+"""Identity and storage of the settings of a run."""
+
+import dataclasses
+import json
+
+import pytest
+
+from experiments.runs import spec as spec_module
+from experiments.runs.rows import SETTINGS
+from experiments.runs.spec import SCHEMA_VERSION, RunSpec
+from models.config import OptimizerConfig
+
+GOLDEN_ID = "2c35c3f70e426f7d"
+"""Of `sample.spec()`, computed by the version before schema 2. It may never change."""
+SCHEMA_1 = {
+    "schema": 1,
+    "model": {
+        "vocab_size": 30,
+        "width": 16,
+        "n_layers": 2,
+        "n_heads": 1,
+        "mlp_width": 48,
+        "context": 8,
+        "tied_embeddings": False,
+    },
+    "data": {
+        "corpus": "stdlib",
+        "sha256": "ab" * 32,
+        "n_unique_tokens": 1024,
+        "draw_seed": 0,
+        "n_eval_tokens": 64,
+    },
+    "optimizer": {
+        "learning_rate": 0.01,
+        "weight_decay": 0.8,
+        "beta1": 0.9,
+        "beta2": 0.95,
+        "epsilon": 1e-08,
+        "warmup_fraction": 0.05,
+    },
+    "train": {
+        "n_epochs": 2,
+        "batch_size": 4,
+        "data_order": "reshuffled",
+        "window_jitter": True,
+    },
+    "seed": 0,
+}
+"""As the version before schema 2 wrote it."""
+
+
+def test_a_spec_of_schema_1_still_reads_and_keeps_its_name(sample):
+    spec = RunSpec.from_dict(SCHEMA_1)
+    assert spec == sample.spec()
+    assert spec.run_id == sample.spec().run_id == GOLDEN_ID
+
+
+def test_run_id_changes_with_every_setting_that_changes_the_result(sample):
+    base = sample.spec()
+    changed = [
+        sample.spec(seed=1),
+        sample.spec(model=dataclasses.replace(base.model, tied_embeddings=True)),
+        sample.spec(data=dataclasses.replace(base.data, draw_seed=1)),
+        sample.spec(data=dataclasses.replace(base.data, sha256="cd" * 32)),
+        sample.spec(optimizer=dataclasses.replace(base.optimizer, weight_decay=0.4)),
+        sample.spec(train=dataclasses.replace(base.train, window_jitter=False)),
+    ]
+    assert len({spec.run_id for spec in (base, *changed)}) == len(changed) + 1
+
+
+def test_run_id_depends_neither_on_the_name_of_the_text_nor_on_recipes(sample):
+    renamed = dataclasses.replace(sample.spec().data, corpus="files:elsewhere")
+    assert sample.spec(data=renamed).run_id == GOLDEN_ID
+    labeled = sample.spec().labeled(["standard"]).labeled(["ensembles", "standard"])
+    assert labeled.recipes == ("ensembles", "standard")
+    assert labeled.run_id == GOLDEN_ID
+    assert labeled == sample.spec()
+
+
+def test_equal_settings_have_equal_ids_whole_or_real(sample):
+    whole, real = (
+        sample.spec(optimizer=OptimizerConfig(learning_rate=one, weight_decay=one))
+        for one in (1, 1.0)
+    )
+    assert whole == real
+    assert whole.run_id == real.run_id
+
+
+def test_a_setting_of_a_later_schema_counts_only_where_it_is_used(sample, monkeypatch):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Later(OptimizerConfig):
+        flavour: str = dataclasses.field(default="plain", metadata={"since": 2})
+
+    monkeypatch.setitem(spec_module.PARTS, "optimizer", Later)
+    base = vars(sample.spec().optimizer)
+    assert sample.spec(optimizer=Later(**base)).run_id == GOLDEN_ID
+    other = sample.spec(optimizer=Later(**base, flavour="sour"))
+    assert other.run_id != GOLDEN_ID
+    assert RunSpec.from_dict(json.loads(json.dumps(other.to_dict()))) == other
+    assert RunSpec.from_dict(SCHEMA_1).optimizer.flavour == "plain"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stretch:
+    factor: float
+    ends: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Nested(OptimizerConfig):
+    stretch: Stretch | None = dataclasses.field(default=None, metadata={"since": 2})
+
+
+def test_settings_within_settings_round_trip_and_identify(sample, monkeypatch):
+    monkeypatch.setitem(spec_module.PARTS, "optimizer", Nested)
+    base = vars(sample.spec().optimizer)
+    specs = [
+        sample.spec(optimizer=Nested(**base, stretch=stretch))
+        for stretch in (
+            None,
+            Stretch(factor=2),
+            Stretch(factor=2.0),
+            Stretch(factor=3),
+            Stretch(factor=2, ends=(1, 2)),
+        )
+    ]
+    ids = [spec.run_id for spec in specs]
+    assert ids[0] == GOLDEN_ID
+    assert ids[1] == ids[2]
+    assert len(set(ids)) == 4
+    for spec in specs:
+        assert RunSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_spec_round_trips(sample):
+    spec = sample.spec().labeled(["standard"])
+    values = json.loads(json.dumps(spec.to_dict()))
+    assert values["schema"] == SCHEMA_VERSION
+    assert RunSpec.from_dict(values) == spec
+    assert RunSpec.from_dict(values).recipes == ("standard",)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema": 99}, "schema 99; readable are 1 to 3"),
+        ({"schema": None}, "schema None; readable are 1 to 3"),
+        ({"colour": "red"}, "a spec has no colour; it has data, init_from, model, optimizer"),
+        (
+            {"model": {**SCHEMA_1["model"], "depth": 3}},
+            "ModelConfig has no depth; it has .*context",
+        ),
+        ({"train": {}}, "TrainConfig: .*n_epochs"),
+        ({"data": 3}, "DataConfig must be an object of settings; not 3"),
+        ({"model": {**SCHEMA_1["model"], "width": -1}}, "width must be a whole number >= 1"),
+    ],
+)
+def test_what_cannot_be_read_is_named(change, said):
+    with pytest.raises(ValueError, match=said):
+        RunSpec.from_dict({**SCHEMA_1, **change})
+
+
+def test_a_missing_part_is_named():
+    with pytest.raises(ValueError, match="this spec lacks optimizer, seed"):
+        RunSpec.from_dict({k: v for k, v in SCHEMA_1.items() if k not in ("optimizer", "seed")})
+
+
+def test_no_two_settings_share_a_column():
+    assert len(set(SETTINGS)) == len(SETTINGS)

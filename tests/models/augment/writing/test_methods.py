@@ -1,0 +1,285 @@
+"""Rephrasing and EntiGraph, asked once for each text, killed and resumed."""
+
+import itertools
+import json
+
+import pytest
+
+from models.augment.backends.openai import OpenAIBackend
+from models.augment.backends.template import Fact, KnownFacts, TemplateBackend, names_in
+from models.augment.texts.records import Record
+from models.augment.writing.asking import Asker, Estimator
+from models.augment.writing.documents import Chunk
+from models.augment.writing.entigraph import EntiGraph, combinations, entigraph, parsed_entities
+from models.augment.writing.ledger import Ledger
+from models.augment.writing.outcomes import Failed
+from models.augment.writing.output import OutputFolder, write_outcomes
+from models.augment.writing.prompts import PROMPTS, STYLES, prompt_of
+from models.augment.writing.rephrase import Rephrase, rephrase
+from models.augment.writing.requests import Answer, Failure, Reply
+
+
+def chunk(name: str, text: str = "Ada met Charles.", part: int = 0) -> Chunk:
+    return Chunk(source_id=name, part=part, n_parts=1, text=text)
+
+
+DOCUMENTS = [chunk(name, f"About {name}.") for name in ("x", "y", "z")]
+
+
+class Scripted:
+    """Answers by a function of the request, and counts what it is asked."""
+
+    name, context = "scripted", None
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.asked = []
+
+    def generate(self, requests):
+        for request in requests:
+            self.asked.append(request)
+            found = self.answer(request)
+            yield Answer(request, Reply(text=found) if isinstance(found, str) else found)
+
+    def count_tokens(self, text):
+        return len(text.split())
+
+
+def entities_json(*names):
+    return json.dumps({"summary": "In short.", "entities": names})
+
+
+def writes(request):
+    names = [f"{request.source_id}{i}" for i in range(4)]
+    return entities_json(*names) if request.task == "entities" else f"text on {request.entities}"
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Makes askers that share one ledger."""
+    with Ledger(tmp_path / "calls") as ledger:
+        yield lambda backend: Asker(backend=backend, ledger=ledger)
+
+
+def run(method, backend, ask, settings, documents=DOCUMENTS):
+    outcomes = list(method(iter(documents), ask(backend), settings, writer=backend.name))
+    return [o for o in outcomes if isinstance(o, Record)], [
+        o for o in outcomes if isinstance(o, Failed)
+    ]
+
+
+def test_every_document_is_rephrased_in_every_style_and_says_where_from(ask):
+    backend = Scripted(lambda request: f"{request.task} {request.source_id} {request.seed}")
+    texts, failed = run(rephrase, backend, ask, Rephrase(n_samples=2, seed=3))
+    assert not failed
+    assert len({text.id for text in texts}) == len(texts) == 3 * len(STYLES) * 2
+    seen = {(t.metadata["source_ids"][0], t.metadata["task"], t.metadata["seed"]) for t in texts}
+    assert len(seen) == len(texts)
+    first = texts[0]
+    assert first.text == "easy x 3000000"
+    assert first.metadata == {
+        "method": "rephrase", "task": "easy", "source_ids": ["x"], "part": 0, "entities": [],
+        "model": "scripted", "prompt_version": "1", "seed": 3000000, "finish": "stop",
+    }  # fmt: skip
+    # What is asked again is not paid for again; more samples only add to fewer.
+    again = Scripted(lambda request: "another")
+    assert run(rephrase, again, ask, Rephrase(n_samples=2, seed=3))[0] == texts
+    assert not again.asked
+    more, _ = run(rephrase, again, ask, Rephrase(n_samples=3, seed=3))
+    assert len(again.asked) == 3 * len(STYLES)
+    assert {t.id for t in texts} < {t.id for t in more}
+
+
+def test_entigraph_writes_on_every_pair_and_on_sampled_triples(ask):
+    backend = Scripted(writes)
+    texts, failed = run(entigraph, backend, ask, EntiGraph(n_triples=2))
+    assert not failed
+    tasks = [text.metadata["task"] for text in texts]
+    assert tasks.count("summary") == 3
+    assert tasks.count("pair") == 3 * 6
+    assert tasks.count("triple") == 3 * 2
+    pairs = [t.metadata["entities"] for t in texts if t.metadata["source_ids"] == ["y"]]
+    expected = [[*p] for p in itertools.combinations(["y0", "y1", "y2", "y3"], 2)]
+    assert [p for p in pairs if len(p) == 2] == expected
+    few, _ = run(entigraph, backend, ask, EntiGraph(max_entities=3, max_pairs=2))
+    assert [t.metadata["task"] for t in few].count("pair") == 3 * 2
+    # Which entities are named was known before.
+    assert [r.task for r in backend.asked].count("entities") == 3
+
+
+def test_broken_json_is_repaired_once_or_fails_and_the_others_go_on(ask):
+    def answer(request):
+        if request.task == "entities":
+            return {"x": '{"summary": "cut of', "y": "no JSON at all"}.get(
+                request.source_id, writes(request)
+            )
+        if request.task == "repair":
+            assert request.document in request.prompt
+            return entities_json("A", "B") if request.source_id == "x" else "{still broken"
+        return "a text"
+
+    backend = Scripted(answer)
+    texts, failed = run(entigraph, backend, ask, EntiGraph())
+    assert [r.task for r in backend.asked].count("repair") == 2
+    assert [(f.request.source_id, f.is_final) for f in failed] == [("y", True)]
+    assert "no JSON" in failed[0].reason
+    assert {t.metadata["source_ids"][0] for t in texts} == {"x", "z"}
+    run(entigraph, backend, ask, EntiGraph())
+    assert [r.task for r in backend.asked].count("repair") == 2
+
+
+def test_refusals_and_empty_answers_are_final_and_lost_calls_are_not(ask):
+    def answer(request):
+        return {
+            "x": Reply(text="not I", finish="refusal"),
+            "y": Failure(reason="500: internal"),
+        }.get(request.source_id, "  ")
+
+    backend = Scripted(answer)
+    for n_asked in (3, 4):
+        texts, failed = run(rephrase, backend, ask, Rephrase(styles=("easy",)))
+        assert not texts
+        assert {(f.request.source_id, f.reason, f.is_final) for f in failed} == {
+            ("x", "refused: not I", True), ("y", "500: internal", False),
+            ("z", "the answer is empty", True),
+        }  # fmt: skip
+        assert len(backend.asked) == n_asked
+    _, failed = run(entigraph, backend, ask, EntiGraph())
+    assert {f.request.source_id for f in failed} == {"x", "y", "z"}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('{"summary": "s", "entities": ["a", "b"]}', ("a", "b")),
+        ('Sure!\n```json\n{"summary": "s", "entities": ["a", " b ", "a", "", 3]}\n```', ("a", "b")),
+        ('{"x": {"summary": "s", "entities": ["a"]}}', ("a",)),
+        ('{"summary": "s", "entities": "a, b"}', None),
+        ('{"summary": "s", "entities": ["a", "b"', None),
+        ('{"entities": ["a"]}', None),
+        ("[]", None),
+        ("{" * 5000, None),
+    ],
+)
+def test_entities_are_read_wherever_they_stand(text, names):
+    found = parsed_entities(text)
+    assert (found.names if found else None) == names
+
+
+def test_combinations_are_drawn_uniformly_without_replacement():
+    import numpy as np
+
+    assert list(combinations(4, 2, None, np.random.default_rng(0))) == [
+        *itertools.combinations(range(4), 2)
+    ]
+    counts = dict.fromkeys(itertools.combinations(range(5), 3), 0)
+    for seed in range(400):
+        drawn = list(combinations(5, 3, 4, np.random.default_rng(seed)))
+        assert len(set(drawn)) == 4
+        for chosen in drawn:
+            counts[chosen] += 1
+    # 160 expected of each; the standard deviation is below 10.
+    assert min(counts.values()) > 120
+    assert max(counts.values()) < 200
+    assert list(combinations(1, 2, 3, np.random.default_rng(0))) == []
+
+
+def test_a_dry_run_counts_what_a_run_then_asks(ask, tmp_path):
+    backend = Scripted(writes)
+    guess = Scripted(writes)
+    with Ledger(tmp_path / "none", read_only=True) as ledger:
+        estimator = Estimator(backend=backend, ledger=ledger, guess=guess)
+        list(entigraph(iter(DOCUMENTS), estimator, EntiGraph(n_tokens=50), writer="scripted"))
+    assert not backend.asked
+    asker = ask(backend)
+    list(entigraph(iter(DOCUMENTS), asker, EntiGraph(n_tokens=50), writer="scripted"))
+    assert estimator.tally.n_asked == len(backend.asked) == asker.tally.n_asked
+    words = sum(len(request.prompt.split()) for request in backend.asked)
+    assert estimator.tally.n_prompt_tokens == words
+    assert estimator.tally.n_reply_tokens == 3 * 1024 + 18 * 50
+
+
+def test_known_facts_are_stated_as_asked(make_request):
+    facts = KnownFacts((Fact("Ada", "wrote to", "Charles"), Fact("Charles", "lived in", "London")))
+    backend = TemplateBackend(facts, name="template:facts")
+
+    def told(entities, task="pair"):
+        request = make_request("Ada Charles London", task=task, entities=entities)
+        return next(backend.generate([request])).result.text
+
+    assert "lived in" in told(("Charles", "London"))
+    assert "Ada" not in told(("Charles", "London"))
+    assert told(("Ada", "London")) == ""
+    assert parsed_entities(told((), "entities")).names == ("Ada", "Charles", "London")
+    assert {"wrote", "lived"} <= set(told((), "easy").split())
+
+
+def test_names_are_found_in_plain_text():
+    text = "The notes of Ada Lovelace. They met in London. London is where Ada Lovelace lived."
+    assert names_in(text)[:2] == ["Ada Lovelace", "London"]
+    assert names_in("lower case only") == []
+
+
+def test_every_prompt_is_filled_in():
+    for task in PROMPTS:
+        entities = ("A", "B") if task == "pair" else ("A", "B", "C")
+        prompt = prompt_of(task, name="the name", document="some {text}", entities=entities)
+        assert "some {text}" in prompt
+        assert task == "repair" or "the name" in prompt
+    assert '"A" and "B"' in prompt_of("pair", name="n", document="d", entities=("A", "B"))
+    assert '"A", "B" and "C"' in prompt_of(
+        "triple", name="n", document="d", entities=("A", "B", "C")
+    )
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="styles must be some of"):
+        Rephrase(styles=("easy", "epic"))
+    with pytest.raises(ValueError, match="n_samples"):
+        Rephrase(n_samples=0)
+    with pytest.raises(ValueError, match="max_entities"):
+        EntiGraph(max_entities=1)
+    with pytest.raises(ValueError, match="negative"):
+        EntiGraph(n_triples=-1)
+
+
+class Stop(BaseException):
+    """Something that breaks in anywhere, as an interrupt does."""
+
+
+def test_interrupted_again_and_again_it_ends_as_if_undisturbed(server, tmp_path):
+    """Over HTTP, broken off after every few answers: each text is paid for once, and all come."""
+    server.answer = lambda prompt: (
+        entities_json(*"ABCDE") if "JSON" in prompt else f"text of {len(prompt)}"
+    )
+    backend = OpenAIBackend(model="m", base_url=server.url, concurrency=4)
+
+    def attempt(folder, patience):
+        seen = itertools.count(1)
+
+        def on_answer(tally):
+            if next(seen) == patience:
+                raise Stop
+
+        with Ledger(folder.calls) as ledger:
+            asker = Asker(backend=backend, ledger=ledger, on_answer=on_answer)
+            outcomes = entigraph(
+                iter(DOCUMENTS), asker, EntiGraph(n_triples=2), writer=backend.name
+            )
+            write_outcomes(outcomes, folder)
+
+    whole = OutputFolder(tmp_path / "whole")
+    attempt(whole, patience=10**9)
+    n_calls = server.calls.total()
+    assert set(server.calls.values()) == {1}
+    server.calls.clear()
+    broken = OutputFolder(tmp_path / "broken")
+    for _ in range(50):
+        try:
+            attempt(broken, patience=7)
+            break
+        except Stop:
+            pass
+    assert broken.texts.read_bytes() == whole.texts.read_bytes()
+    # Broken off without warning, it may lose what was under way: at most one call a thread.
+    assert server.calls.total() <= n_calls + 4 * (n_calls // 7 + 1)

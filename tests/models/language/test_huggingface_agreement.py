@@ -1,0 +1,152 @@
+"""transformers computes, says and reads the same as we do."""
+
+import json
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from models.config import ModelConfig, RopeScaling
+from models.language.huggingface import export_llama, import_llama
+from models.text.tokens import END_OF_TEXT
+from models.training.train import graph_of
+
+torch = pytest.importorskip("torch", reason="needs the extra hf: PyTorch")
+transformers = pytest.importorskip("transformers", reason="needs the extra hf: transformers")
+
+SMALL = {"vocab_size": 300, "width": 32, "n_heads": 4, "mlp_width": 48, "context": 64}
+# Of the 4 frequencies of a head, one stays, one is interpolated and two are divided.
+STRETCH = RopeScaling(factor=8.0, low_frequency=1.0, high_frequency=4.0, original_context=48)
+PLAIN = ModelConfig(**SMALL, n_layers=2)
+SHARED = ModelConfig(
+    **SMALL, n_layers=2, n_kv_heads=2, tied_embeddings=True, rope_base=500.0, norm_epsilon=1e-3,
+    rope_scaling=STRETCH,
+)  # fmt: skip
+TEXTS = ["vékidolu menora 東", "naïve 🙂 — \t東京\n\n", " leading, trailing ", ""]
+
+
+@partial(jax.jit, static_argnums=0)
+def ours(model, params, ids):
+    return nnx.merge(graph_of(model), params)(ids)
+
+
+def theirs(llama, ids):
+    with torch.no_grad():
+        return llama(torch.tensor(ids)).logits.numpy()
+
+
+def assert_logits_agree(model, params, llama):
+    ids = np.random.default_rng(0).integers(model.vocab_size, size=(2, model.context))
+    wanted = theirs(llama, ids)
+    assert wanted.std() > 0.5  # or the tolerance would say little
+    np.testing.assert_allclose(ours(model, params, ids), wanted, atol=1e-4, rtol=0)
+
+
+def random_llama(kind="Llama", **settings):
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=300, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=48, max_position_embeddings=64, initializer_range=0.3, **settings,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    llama = getattr(transformers, f"{kind}ForCausalLM")(config)
+    for name, weight in llama.named_parameters():
+        if "norm" in name:
+            torch.nn.init.uniform_(weight, 0.5, 1.5)
+    return llama.eval()
+
+
+@pytest.fixture(scope="module", params=[PLAIN, SHARED], ids=["plain", "shared"])
+def exported(request, tmp_path_factory, draw_params, made_up_tokens):
+    model, folder = request.param, tmp_path_factory.mktemp("exported") / "llama"
+    params = draw_params(model)
+    export_llama(folder, model, params, made_up_tokens.tokenizer_path)
+    return model, params, folder
+
+
+def test_an_exported_model_computes_the_same_logits(exported):
+    model, params, folder = exported
+    llama = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    assert isinstance(llama, transformers.LlamaForCausalLM)
+    assert llama.num_parameters() == model.n_params
+    assert_logits_agree(model, params, llama)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("Llama", {"rms_norm_eps": 1e-3, "num_key_value_heads": 1}),
+        (
+            "Llama",
+            {
+                "tie_word_embeddings": True,
+                "num_key_value_heads": 2,
+                "rope_parameters": {
+                    "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0,
+                    "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                    "original_max_position_embeddings": 48,
+                },
+            },
+        ),
+        ("Mistral", {"num_key_value_heads": 2, "sliding_window": 64}),
+    ],
+)  # fmt: skip
+def test_an_imported_model_computes_the_same_logits(tmp_path, kind, settings):
+    llama = random_llama(kind, **settings)
+    llama.save_pretrained(tmp_path)
+    model, params, tokenizer = import_llama(tmp_path)
+    assert tokenizer is None
+    assert model.n_params == llama.num_parameters()
+    assert_logits_agree(model, params, llama)
+
+
+def test_an_imported_model_of_many_files_in_bfloat16_computes_the_same_logits(tmp_path):
+    llama = random_llama().to(torch.bfloat16)
+    llama.save_pretrained(tmp_path, max_shard_size="30KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    model, params, _ = import_llama(tmp_path)
+    # Not llama.float(): what it rotates by would keep the few digits of bfloat16.
+    reference = random_llama()
+    reference.load_state_dict(llama.state_dict())
+    assert_logits_agree(model, params, reference)
+
+
+def test_an_exported_model_writes_the_same_greedy_text(exported, made_up_tokens):
+    """The most probable token again and again, ours from the whole text at every step."""
+    model, params, folder = exported
+    llama = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    their_tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = made_up_tokens.tokenizer()
+    prompt = tokenizer.encode("vékidolu 東").ids
+    ids = list(prompt)
+    while len(ids) < 48 and (len(ids) == len(prompt) or ids[-1] != model.end_of_text_id):
+        padded = np.pad(ids, (0, model.context - len(ids)))[None]
+        ids.append(int(ours(model, params, padded)[0, len(ids) - 1].argmax()))
+    assert len(set(ids[len(prompt) :])) > 10
+    inputs = their_tokenizer("vékidolu 東", return_tensors="pt")
+    found = llama.generate(**inputs, do_sample=False, max_length=48)[0].tolist()
+    assert found == ids
+    assert their_tokenizer.decode(found) == tokenizer.decode(ids, skip_special_tokens=False)
+
+
+def test_an_exported_tokenizer_reads_and_writes_as_ours(exported, made_up_tokens):
+    tokenizer = made_up_tokens.tokenizer()
+    found = transformers.AutoTokenizer.from_pretrained(exported[2])
+    assert isinstance(found, transformers.PreTrainedTokenizerFast)
+    assert (found.eos_token, found.eos_token_id) == (END_OF_TEXT, 0)
+    assert len(found) == made_up_tokens.vocab_size
+    for text in TEXTS:
+        assert found(text)["input_ids"] == tokenizer.encode(text).ids
+        assert found.decode(found(text)["input_ids"]) == text
+
+
+def test_what_transformers_writes_of_our_export_is_read_back(exported, tmp_path):
+    model, _, folder = exported
+    transformers.AutoModelForCausalLM.from_pretrained(folder).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["transformers_version"]
+    found, params, _ = import_llama(tmp_path)
+    assert found == model
+    _, wanted, _ = import_llama(folder)
+    for a, b in zip(*map(nnx.to_flat_state, (params, wanted)), strict=True):
+        np.testing.assert_array_equal(a[1], b[1])

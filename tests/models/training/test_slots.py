@@ -1,0 +1,212 @@
+"""Jobs side by side in one program end where jobs one by one do."""
+
+import dataclasses
+import json
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.text.batches import evaluation_windows
+from models.training.job_list import Failed, Finished, Job, Segment, train_jobs
+from models.training.memory import members_that_fit, training_bytes
+from models.training.sharding import Mesh
+from models.training.train import Execution, Program, init_state, train_segment
+
+MODEL = ModelConfig.from_width(16, vocab_size=30, context=8)
+TEXT = np.random.default_rng(0).integers(30, size=4096).astype(np.uint16)
+
+
+def make_job(name, *, seed=0, n_epochs=1, lr=0.001, n_tokens=4096, **train):
+    return Job(
+        id=name,
+        model=MODEL,
+        optimizer=OptimizerConfig(learning_rate=lr, weight_decay=0.8),
+        train=TrainConfig(n_epochs=n_epochs, batch_size=4, **train),
+        seed=seed,
+        tokens=TEXT[:n_tokens],
+        held_out={"validation": evaluation_windows(TEXT[:500], context=8)},
+    )
+
+
+def run(jobs, **options):
+    events = []
+    train_jobs(jobs, events.append, **options)
+    failed = [event for event in events if isinstance(event, Failed)]
+    assert not failed, failed[0].error
+    done = {event.job.id: event for event in events if isinstance(event, Finished)}
+    losses = {
+        job.id: np.concatenate(
+            [e.losses for e in events if isinstance(e, Segment) and e.job is job]
+        )
+        for job in jobs
+    }
+    return done, losses
+
+
+def weights(params):
+    return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(params)])
+
+
+JOBS = [
+    make_job("long", n_epochs=3),
+    make_job("short", seed=1),
+    make_job("other text", n_epochs=2, n_tokens=2048),
+    make_job("wild", lr=1e30),
+    make_job("late", seed=2, lr=0.002),
+]
+
+
+@pytest.fixture(scope="module")
+def one_by_one():
+    return run(JOBS, layout="one_a_device")
+
+
+@pytest.mark.parametrize(("n_members", "mesh"), [(2, None), (3, Mesh(member=1, data=2))])
+def test_side_by_side_equals_one_by_one(one_by_one, n_members, mesh):
+    """Jobs of unequal length and text take turns in few slots; one of them diverges."""
+    done, losses = run(JOBS, layout="side_by_side", n_members=n_members, mesh=mesh)
+    expected, expected_losses = one_by_one
+    assert done.keys() == expected.keys()
+    for name, event in done.items():
+        assert event.diverged == expected[name].diverged == (name == "wild")
+        if not event.diverged:
+            # Adam turns rounding into steps; another window would differ by tenths at once.
+            np.testing.assert_allclose(losses[name][:50], expected_losses[name][:50], atol=1e-4)
+            np.testing.assert_allclose(losses[name], expected_losses[name], atol=5e-3)
+            assert event.scores == pytest.approx(expected[name].scores, abs=2e-3)
+
+
+def test_an_interrupted_bench_resumed_equals_an_uninterrupted_one(one_by_one):
+    kept, seen = {}, []
+
+    def interrupt_after_three(event):
+        seen.append(event)
+        if len([e for e in seen if isinstance(e, Segment)]) == 3:
+            raise KeyboardInterrupt
+
+    jobs = [job for job in JOBS if job.id != "wild"]
+    with pytest.raises(KeyboardInterrupt):
+        train_jobs(
+            jobs, interrupt_after_three, layout="side_by_side", n_members=2,
+            keep=lambda job, state: kept.update({job.id: state}),
+        )  # fmt: skip
+    finished = {e.job.id for e in seen if isinstance(e, Finished)}
+    assert kept.keys().isdisjoint(finished)
+    assert any(0 < int(state.step) < job.n_steps for job in jobs if (state := kept.get(job.id)))
+    rest = [job for job in jobs if job.id not in finished]
+    done, _ = run(rest, layout="side_by_side", n_members=2, load=lambda job: kept.get(job.id))
+    for job in rest:
+        expected = one_by_one[0][job.id]
+        assert done[job.id].scores == pytest.approx(expected.scores, abs=2e-3)
+        gap = weights(done[job.id].params) - weights(expected.params)
+        assert np.abs(gap).mean() < 1e-3
+
+
+def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_by_one):
+    """The error is raised by hand: a real one would take the machine's memory first."""
+    import models.training.slots
+
+    compiled, sizes = models.training.slots._compiled, []
+
+    def limited(program, mesh):
+        def call(states, *rest):
+            sizes.append(len(states.step))
+            if sizes[-1] > 2:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+            return compiled(program, mesh)(states, *rest)
+
+        return call
+
+    loaded = []
+    monkeypatch.setattr(models.training.slots, "_compiled", limited)
+    jobs = [job for job in JOBS if job.id != "wild"]
+    done, _ = run(
+        jobs, layout="side_by_side", n_members=4, mesh=Mesh(data=2),
+        load=lambda job: loaded.append(job.id),
+    )  # fmt: skip
+    assert sizes[0] == 4
+    assert set(sizes[1:]) == {2}
+    assert "going on with 2 models side by side" in caplog.text
+    assert sorted(loaded) == sorted(job.id for job in jobs)
+    for name, event in done.items():
+        assert event.scores == pytest.approx(one_by_one[0][name].scores, abs=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["microbatches", "remat"])
+def test_how_a_step_is_computed_does_not_change_it(kind):
+    execution = {"microbatches": Execution(n_microbatches=2), "remat": Execution(remat=True)}[kind]
+    job, ring = make_job("job"), np.concatenate([TEXT, TEXT[:9]])
+    losses = []
+    for program in (job.program(), job.program(execution)):
+        state = init_state(program, 0)
+        starts, hyper = job.starts(0)[0], job.hyperparameters
+        losses.append(train_segment(program, state, ring, starts, np.int32(9), hyper)[1])
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
+    with pytest.raises(ValueError, match="must divide the batch of 4 sequences; not 3"):
+        job.program(Execution(n_microbatches=3))
+
+
+def test_members_that_fit():
+    each = training_bytes(MODEL, batch_size=4)
+    assert members_that_fit(100, each, 10 * each) == 8
+    assert members_that_fit(3, each, 10 * each) == 3
+    assert members_that_fit(100, each, each // 2) == 1
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_the_estimate_of_memory_is_near_what_the_compiler_asks_for(remat):
+    model = ModelConfig.from_width(128, vocab_size=512, context=64, n_layers=8)
+    train, execution = TrainConfig(n_epochs=1, batch_size=16), Execution(remat=remat)
+    program = Program(model=model, execution=execution)
+    state = jax.eval_shape(lambda: init_state(program, 0))
+    job = dataclasses.replace(make_job("job"), model=model, train=train)
+    starts = jax.ShapeDtypeStruct((128, 16), np.int32)
+    ring = jax.ShapeDtypeStruct((5000,), np.uint16)
+    asked = (
+        train_segment.lower(program, state, ring, starts, np.int32(1), job.hyperparameters)
+        .compile()
+        .memory_analysis()
+    )
+    asked = asked.temp_size_in_bytes + asked.argument_size_in_bytes
+    estimate = training_bytes(model, batch_size=16, train=train, execution=execution)
+    assert 0.6 < estimate / asked < 1.7, (estimate, asked)
+
+
+@pytest.mark.long
+def test_two_processes_of_four_devices_equal_one_device():
+    """A mesh of 2 x 2 x 2 (members, batch, matrices) that jax.distributed spans on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tests.models.training.distributed_worker"]
+    workers = [
+        subprocess.Popen(
+            [*command, str(process), "2", str(port)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for process in range(2)
+    ]  # fmt: skip
+    try:
+        out, errors = workers[0].communicate(timeout=240)
+        assert workers[0].returncode == 0, errors
+        assert workers[1].wait(timeout=60) == 0
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    together = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
+    jobs = [make_job("a", n_tokens=640), make_job("b", seed=1, n_tokens=640)]
+    done, losses = run(jobs, layout="one_a_device", devices=jax.local_devices()[:1])
+    for at, job in enumerate(jobs):
+        np.testing.assert_allclose(together["losses"][at], losses[job.id], atol=1e-4)
+        assert together["scores"][at] == pytest.approx(done[job.id].scores["validation"], abs=1e-4)
+
+
+def test_a_mesh_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="a mesh of 4 x 1 x 1 needs 4 devices; there are 2"):
+        train_jobs([make_job("a")], lambda event: None, mesh=Mesh(member=4))

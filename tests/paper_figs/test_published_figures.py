@@ -1,0 +1,95 @@
+"""The talk's figures from published numbers: what they plot is what was printed."""
+
+from __future__ import annotations
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pytest
+
+from experiments.claims.stock import text_runs_out
+from experiments.cli.app import main
+from paper_figs import figure_modules, figure_names
+from scaling.published import datasets
+from tests.data import needed
+
+matplotlib.use("Agg")
+SLOW = {"fig05", "fig20"}
+"""Drawn in tests of their own, or by hand: they fit dozens of curves."""
+MODULES = [m for m in figure_modules(published=True) if m.NAME not in SLOW]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Name -> the numbers that the figure draws; skips where it reads a table that is absent."""
+    monkeypatch.setattr(datasets, "_download", lambda table: needed(table.path))
+
+    def drawn(name):
+        (module,) = figure_modules([name], published=True)
+        figure, frame = module.draw(None)
+        plt.close(figure)
+        return frame
+
+    return drawn
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.NAME)
+def test_each_figure_is_drawn_from_no_story(module, drawn):
+    frame = drawn(module.NAME)
+    assert len(frame) >= 3
+    assert module.TITLE
+    assert len(module.CAPTION) > 80
+
+
+def test_names_are_those_of_the_talk():
+    published = [module.NAME for module in figure_modules(published=True)]
+    assert published == sorted(published)
+    assert {"fig02", "fig03", "fig06", "fig08", "fig09", "fig10"} <= {*published, *figure_names()}
+    with pytest.raises(ValueError, match="figure must be one of fig01"):
+        figure_modules(["fig04"], published=True)
+
+
+def test_joint_limits_refitted(drawn):
+    # An independent refit of the same four columns: 3.169, 2.980, 2.789, 2.657.
+    limits = drawn("fig10").dropna(subset="status")
+    assert limits["loss"].tolist() == pytest.approx([3.169, 2.980, 2.789, 2.657], abs=1e-3)
+
+
+def test_paraphrases_and_entigraph_scale_as_printed(drawn):
+    # arXiv 2409.07431: 41.20 + 1.56 ln x and 43.07 + 2.05 ln x, x in millions of tokens.
+    slopes = drawn("fig16").groupby("series")["slope"].first()
+    assert slopes["paraphrases"] == pytest.approx(1.56, abs=0.01)
+    assert slopes["EntiGraph"] == pytest.approx(2.05, abs=0.01)
+
+
+def test_sbp_recovers_42_and_48_percent(drawn):
+    # arXiv 2509.15248: share of the gain of unique data in the average of question answering.
+    shares = drawn("fig22").query("benchmark == 'average of QA'").set_index("scale")["share"]
+    assert shares["200B"] == pytest.approx(0.42, abs=0.005)
+    assert shares["1T"] == pytest.approx(0.48, abs=0.01)
+
+
+def test_the_student_keeps_83_percent(drawn):
+    # arXiv 2509.14786: (3.57 - 3.36) / (3.57 - 3.32).
+    assert drawn("fig12")["share_kept"].iloc[0] == pytest.approx(0.83, abs=0.01)
+
+
+def test_the_best_decay_grows_with_parameters_per_token(drawn):
+    decay = drawn("fig06").query("panel == 'decay'")
+    assert len(decay) == 17
+    assert decay[["x", "y"]].corr("spearman").iloc[0, 1] > 0.8
+
+
+def test_text_runs_out_on_published_inputs():
+    found = text_runs_out(None)
+    assert found.id == "P1"
+    assert found.verdict == "supported"
+    assert 2026 < found.low < found.value < found.high < 2034
+
+
+def test_the_command_skips_what_lacks_its_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DATAWALL_DATA", str(tmp_path / "nothing"))
+    out = tmp_path / "out"
+    assert main(["figures", "--published", "fig12", "fig23", "--out", str(out)]) == 0
+    assert (out / "published" / "fig12.png").stat().st_size > 5000
+    assert main(["figures", "--published", "fig16", "--out", str(out)]) == 1
+    assert "put it at published/entigraph_points.csv" in capsys.readouterr().err
