@@ -177,6 +177,7 @@ def site(tmp_path_factory):
     return folder, [record.getMessage() for record in warned]
 
 
+@pytest.mark.long
 def test_the_pages_build_strictly_without_a_warning(site):
     folder, warned = site
     assert not warned
@@ -185,6 +186,7 @@ def test_the_pages_build_strictly_without_a_warning(site):
     assert not list(folder.rglob("*.py"))
 
 
+@pytest.mark.long
 def test_pages_ask_nothing_of_a_network_and_every_formula_is_drawn(site):
     outside = re.compile(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"')
     for path in site[0].rglob("*.html"):
@@ -203,6 +205,7 @@ def test_the_reference_has_every_public_name(package):
     assert set(importlib.import_module(package).__all__) <= there
 
 
+@pytest.mark.long
 def test_the_reference_takes_no_module_for_a_function_of_its_name(site):
     for path in (site[0] / "reference").glob("*.html"):
         assert "doc-symbol-module" not in path.read_text(encoding="utf-8"), path

@@ -79,6 +79,7 @@ def test_import_is_light():
     assert run(IMPORTS).stdout.strip() == "[]"
 
 
+@pytest.mark.long
 def test_compiling_is_announced_once_and_cached(tmp_path):
     """Two processes meet an empty cache at once and agree; a third one need not compile."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

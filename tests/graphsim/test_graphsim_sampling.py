@@ -45,6 +45,7 @@ def test_stream_refines_towards_the_final_curve():
     assert np.all(np.abs(middle.accuracy - last.accuracy) < 5 * middle.stderr + 1e-12)
 
 
+@pytest.mark.long
 def test_lazy_growth_without_a_graph_agrees_with_the_expectation():
     """Independent oracle: children of a queue entry are Binomial(unvisited, p); no graph is drawn.
 

@@ -156,6 +156,7 @@ def finish(store: RunStore, sample, spec: RunSpec, loss: float) -> None:
     store.finish(spec, event)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tokens", [2048, 3000])
 def test_own_runs_give_their_own_multiplier(store, tokens):
     plan = store_plan(store.root, tokens)

@@ -50,6 +50,7 @@ def test_trained_held_out_and_new_documents_are_different_pieces(lab, excerpts):
     assert set(numbered.texts(4).real[:, 0]) != set(texts.real[:, 0])
 
 
+@pytest.mark.long
 def test_excerpts_read_as_the_text_they_are_from(lab, excerpts):
     from models.text.corpora import load_corpus
 

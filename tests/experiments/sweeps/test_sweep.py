@@ -39,6 +39,7 @@ def test_finished_runs_are_not_trained_again(lab, tmp_path):
     ]
 
 
+@pytest.mark.long
 def test_an_interrupted_sweep_resumed_equals_an_undisturbed_one(lab, tmp_path, hold, monkeypatch):
     undisturbed, disturbed = RunStore(tmp_path / "a"), RunStore(tmp_path / "b")
     specs = specs_of(lab, n=3, n_epochs=64)

@@ -76,6 +76,7 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn(temperature):
     assert slope(init_params(MODEL, 1)) > 1e-3
 
 
+@pytest.mark.long
 def test_a_student_comes_nearer_to_its_teacher_by_soft_targets_and_by_its_text(teacher):
     """Few real tokens: what the student lacks is in the teacher. Same steps for all three."""
     tokens = markov_tokens(256, seed=3)
@@ -103,6 +104,7 @@ def test_hard_labels_alone_are_the_training_of_a_job():
     np.testing.assert_allclose(student.losses, plain, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_pooled_members_write_a_share_each(teacher):
     """At temperature 0 a writer's window is its greedy text, so it can be told who wrote."""
     other = (MODEL, init_params(MODEL, 5))

@@ -100,6 +100,7 @@ def test_an_ensemble_of_one_model_repeated_is_that_model(member, how):
     )
 
 
+@pytest.mark.long
 def test_an_ensemble_of_two_shapes_averages_at_every_step(member):
     pair = [member, (WIDER, init_params(WIDER, seed=1))]
     prompt = [4, 2]

@@ -327,6 +327,7 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path, draw_params, made_up_
         )
 
 
+@pytest.mark.long
 def test_training_goes_on_from_imported_weights(checkpoint):
     """At next to no learning rate the weights stay those of the checkpoint."""
     model, params, _ = import_llama(checkpoint)

@@ -88,6 +88,7 @@ def test_bad_ids_are_refused(three_models):
         nameless.encode("text")
 
 
+@pytest.mark.long
 def test_members_are_trained_in_the_order_of_their_seeds(byte_tokenizer):
     model = ModelConfig.from_width(8, vocab_size=257, context=12, n_layers=1)
     tokens = np.tile(np.arange(1, 25), 20)

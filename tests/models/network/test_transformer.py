@@ -9,7 +9,6 @@ from models.network.transformer import (
     NEVER,
     Attention,
     Positions,
-    Transformer,
     rope_frequencies,
     rotate,
 )
@@ -27,7 +26,7 @@ def random_ids(n_sequences: int, n_positions: int) -> np.ndarray:
 def test_parameter_counts_equal_the_weights_there_are(width, tied):
     base = ModelConfig.from_width(width, vocab_size=50, context=12)
     config = ModelConfig(**{**vars(base), "tied_embeddings": tied})
-    params = init_params(config, seed=0)
+    params = jax.eval_shape(lambda: init_params(config, seed=0))
     n_weights = sum(leaf.size for leaf in jax.tree.leaves(params))
     tables = (1 if tied else 2) * config.vocab_size * width
     assert n_weights == config.n_params
@@ -36,17 +35,19 @@ def test_parameter_counts_equal_the_weights_there_are(width, tied):
 
 def test_no_position_sees_a_later_one():
     """The gradient of position i's output with respect to the inputs after i is exactly zero."""
-    graph, state = nnx.split(Transformer(MODEL, nnx.Rngs(0)))
+    graph, params = graph_of(MODEL), init_params(MODEL, seed=0)
     ids = random_ids(1, MODEL.context)
 
     def outputs(table):
-        model = nnx.merge(graph, state)
+        model = nnx.merge(graph, params)
         model.embedding = nnx.Param(table)
         return model(jnp.arange(MODEL.context)[None]).sum(-1)[0]
 
     # Each position has a row of the table to itself, so a row's gradient is that position's.
-    table = state["embedding"][...][ids[0]]
-    jacobian = jax.jacobian(outputs)(jnp.pad(table, ((0, MODEL.vocab_size - len(table)), (0, 0))))
+    table = params["embedding"][...][ids[0]]
+    jacobian = jax.jit(jax.jacobian(outputs))(
+        jnp.pad(table, ((0, MODEL.vocab_size - len(table)), (0, 0)))
+    )
     reach = np.abs(np.asarray(jacobian)[:, : MODEL.context]).max(-1)
     assert (reach[np.triu_indices(MODEL.context, 1)] == 0).all()
     assert (reach[np.tril_indices(MODEL.context)] > 0).all()
@@ -100,34 +101,37 @@ def test_reading_on_from_a_cache_equals_reading_the_whole(across):
         vocab_size=50, width=32, n_layers=2, n_heads=4, mlp_width=16, context=12,
         n_kv_heads=2, attend_across_documents=across,
     )  # fmt: skip
-    model = Transformer(config, nnx.Rngs(0))
+    graph, params = graph_of(config), init_params(config, seed=0)
+    read = jax.jit(lambda ids: nnx.merge(graph, params)(ids))
+    extend = jax.jit(lambda *given: nnx.merge(graph, params).extend(*given))
     ids = np.random.default_rng(0).integers(1, 50, size=(3, 12))
     ids[0, 3] = ids[1, 0] = ids[1, 6] = ids[2, 8] = config.end_of_text_id
-    whole = model(ids)
+    whole = read(ids)
     lengths = np.array([7, 4, 6])
     given = np.arange(7) < lengths[:, None]
     prompts, at = np.where(given, ids[:, :7], 0), np.where(given, np.arange(7), NEVER)
-    logits, cache = model.extend(prompts, at, 0, model.empty_cache(3))
+    cache = nnx.merge(graph, params).empty_cache(3)
+    logits, cache = extend(prompts, at, 0, cache)
     for row, length in enumerate(lengths):
         np.testing.assert_allclose(logits[row, :length], whole[row, :length], atol=1e-5)
     rows = np.arange(3)
     for step in range(5):
         at = lengths + step
-        logits, cache = model.extend(ids[rows, at][:, None], at[:, None], 7 + step, cache)
+        logits, cache = extend(ids[rows, at][:, None], at[:, None], 7 + step, cache)
         np.testing.assert_allclose(logits[:, 0], whole[rows, lengths + step], atol=1e-5)
 
 
 def test_scanned_and_rematerialised_blocks_equal_unrolled_ones(monkeypatch):
-    config = ModelConfig.from_width(16, vocab_size=30, context=8, n_layers=3)
+    config = ModelConfig.from_width(16, vocab_size=30, context=8, n_layers=2)
     params, ids = init_params(config, 0), random_ids(2, 8) % 30
 
     def loss(params, **options):
         return nnx.merge(graph_of(config), params)(ids, **options).var()
 
-    expected = jax.value_and_grad(loss)(params)
+    expected = jax.jit(jax.value_and_grad(loss))(params)
     monkeypatch.setattr("models.network.transformer.UNROLLED_LAYERS", 1)
     for options in ({}, {"remat": True}):
-        found = jax.value_and_grad(lambda p, options=options: loss(p, **options))(params)
+        found = jax.jit(jax.value_and_grad(lambda p, options=options: loss(p, **options)))(params)
         for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-6)
 
@@ -140,7 +144,7 @@ def test_predictions_are_normalised():
 
 def test_more_positions_than_the_context_are_refused():
     with pytest.raises(ValueError, match="13 positions are more than the model's context 12"):
-        Transformer(MODEL, nnx.Rngs(0))(random_ids(1, 13))
+        nnx.merge(graph_of(MODEL), init_params(MODEL, seed=0))(random_ids(1, 13))
 
 
 @pytest.mark.parametrize(

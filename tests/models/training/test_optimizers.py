@@ -73,6 +73,7 @@ def test_what_decays_is_what_is_said(decayed, which):
         np.testing.assert_allclose(taken, lr * 3.2 * before * which(name), atol=1e-6)
 
 
+@pytest.mark.long
 def test_muon_orthogonalises_the_matrices_of_the_blocks_and_leaves_the_rest_to_adam():
     muon = OptimizerConfig(learning_rate=0.01, weight_decay=0.0, name="muon")
     adamw = OptimizerConfig(learning_rate=0.01, weight_decay=0.0)

@@ -107,6 +107,7 @@ def test_an_interrupted_bench_resumed_equals_an_uninterrupted_one(one_by_one):
         assert np.abs(gap).mean() < 1e-3
 
 
+@pytest.mark.long
 def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_by_one):
     """The error is raised by hand: a real one would take the machine's memory first."""
     import models.training.slots
@@ -158,6 +159,7 @@ def test_members_that_fit():
     assert members_that_fit(100, each, each // 2) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("remat", [False, True])
 def test_the_estimate_of_memory_is_near_what_the_compiler_asks_for(remat):
     model = ModelConfig.from_width(128, vocab_size=512, context=64, n_layers=8)

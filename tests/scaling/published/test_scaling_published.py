@@ -105,6 +105,7 @@ def test_data_constrained_reports_r_d_as_unbounded_above(published):
     assert high == np.inf
 
 
+@pytest.mark.long
 def test_data_constrained_free_refit_sends_r_n_to_its_bound(published):
     table = published("data_constrained")
     fit = fit_law(table, "data_constrained", **MUENNIGHOFF, n_boot=0)

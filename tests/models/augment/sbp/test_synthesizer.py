@@ -65,6 +65,7 @@ def test_masked_loss_equals_the_mean_over_scored_targets():
     assert float(loss) == pytest.approx(losses_by_hand(params, windows), rel=1e-5)
 
 
+@pytest.mark.long
 def test_parts_of_a_batch_and_layouts_train_alike():
     documents, pairs = make_documents(48), related(48)
 
