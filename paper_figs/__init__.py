@@ -1,8 +1,14 @@
-"""The figures of the talk, one module each.
+"""The figures of the talk, one file each.
 
-A module defines `NAME`, `TITLE`, `CAPTION` and `draw(story) -> (figure, frame)`, where the frame
-holds the numbers that are plotted. `story` is an `experiments.story.story.Story`. Those of
-`paper_figs.published` draw published numbers alone, from no story.
+A file `figNN_name.py` defines `NAME` and what it draws:
+
+- `TITLE`, `CAPTION` and `draw(story)`, from the runs of a world;
+- `PUBLISHED_TITLE`, `PUBLISHED_CAPTION` and `draw_published()`, from published numbers alone, with
+  laws refitted here.
+
+It has one of the two or both. Each function returns the figure and a table of the plotted numbers.
+A figure without measurements of either kind, such as a schematic, says `draw_published = draw` and
+needs `TITLE` and `CAPTION` only.
 """
 
 from __future__ import annotations
@@ -21,44 +27,66 @@ SUFFIXES = ("png", "pdf", "csv")
 PNG_DPI = 160
 
 
-WITHOUT_RUNS = ("fig17", "fig18", "fig20")
-"""Figures of this package that need no story either, and are drawn with the published ones."""
-
-
-def _files(*, published: bool = False) -> dict[str, str]:
-    """Module names below this package, by figure, in the order of the talk."""
+def _files() -> dict[str, str]:
+    """Return the modules of this package by the name of their figure, in the order of the talk."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
-    files = {name.split("_")[0]: name for name in names if name.startswith("fig")}
-    if published:
-        files = {name: files[name] for name in WITHOUT_RUNS}
-        folder = [str(Path(path) / "published") for path in __path__]
-        for module in pkgutil.iter_modules(folder):
-            files[module.name.split("_")[0]] = f"published.{module.name}"
-    return dict(sorted(files.items()))
+    return {name.split("_")[0]: name for name in sorted(names) if name.startswith("fig")}
 
 
-def figure_names() -> list[str]:
-    """Return the names of all figures, in the order of the talk."""
-    return list(_files())
+def figure_names(*, published: bool = False) -> list[str]:
+    """Return the names of the figures drawn from runs, or from published numbers."""
+    return [module.NAME for module in figure_modules(published=published)]
 
 
 def figure_modules(names: Iterable[str] = (), *, published: bool = False) -> list[ModuleType]:
-    """Import figures by name (all when none is named), from runs or from published numbers.
+    """Import figures by name.
+
+    Args:
+        names: such as "fig06"; by default all, in the order of the talk.
+        published: those drawn from published numbers, instead of those drawn from runs.
+
+    Returns:
+        Modules with `draw_published`, or with `draw`.
 
     Raises:
-        ValueError: no figure of that name.
+        ValueError: there is no such figure.
     """
-    files = _files(published=published)
+    files = _files()
+    names = list(names)
+    modules = {
+        name: importlib.import_module(f"{__name__}.{files[name]}")
+        for name in names or files
+        if name in files
+    }
+    modules = {name: one for name, one in modules.items() if _draws(one, published=published)}
     for name in names:
-        if name not in files:
-            raise ValueError(f"figure must be one of {', '.join(files)}; not {name!r}")
-    return [importlib.import_module(f"{__name__}.{files[name]}") for name in names or files]
+        if name not in modules:
+            allowed = ", ".join(figure_names(published=published))
+            raise ValueError(f"figure must be one of {allowed}; not {name!r}")
+    return [modules[name] for name in names or modules]
+
+
+def _draws(module: ModuleType, *, published: bool) -> bool:
+    return hasattr(module, "draw_published" if published else "draw")
+
+
+def published_texts(module: ModuleType) -> tuple[str, str]:
+    """Return title and caption of a figure as drawn from published numbers."""
+    if module.draw_published is getattr(module, "draw", None):
+        return module.TITLE, module.CAPTION
+    return module.PUBLISHED_TITLE, module.PUBLISHED_CAPTION
 
 
 def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
-    """Draw one figure and write it as PNG, PDF and CSV; return the paths.
+    """Draw one figure and write it as PNG, PDF and CSV.
 
-    Published figures need no story.
+    Args:
+        module: the figure.
+        story: results of a world; None draws the published numbers.
+        folder: where the files go.
+
+    Returns:
+        The paths of the files.
     """
     import matplotlib
 
@@ -69,7 +97,7 @@ def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
     from paper_figs.style import STYLE
 
     with plt.style.context(STYLE):
-        figure, frame = module.draw(story)
+        figure, frame = module.draw_published() if story is None else module.draw(story)
         paths = [folder / f"{module.NAME}.{suffix}" for suffix in SUFFIXES]
         for path in paths:
             with replacing(path) as beside:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.recipes.classical import Classical
 from experiments.story.story import Story
-from paper_figs.style import COLORS
+from paper_figs.style import COLORS, MARKERS
 from scaling.published import talk
 
 NAME = "fig07"
@@ -23,6 +23,13 @@ CAPTION = (
     "arXiv 2312.03735). Perplexities of different vocabularies do not compare."
 )
 KINDS = {"classical": COLORS[1], "standard": COLORS[4], "tuned": COLORS[0], "member": COLORS[2]}
+PUBLISHED_TITLE = "A mixture of classical and neural models beats each of them"
+PUBLISHED_CAPTION = (
+    f"Published ({talk.HEREL}; the talk's table): Penn Treebank test perplexity of seven models, "
+    "and of the mixture of their probabilities with the weights on the right, which were fitted on "
+    "the validation part. The 5-gram with perplexity 141 still gets a weight. WikiText-2 is not "
+    "published as numbers that are typed here."
+)
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -52,7 +59,11 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )
     published = talk.MIXTURE.assign(kind=np.where(talk.MIXTURE["model"] == "KN-5", "classical", ""))
     published = published.sort_values("perplexity", ascending=False)
-    mixture = {"model": "mixture of all", "kind": "mixture", "perplexity": talk.MIXTURE_PERPLEXITY}
+    mixture = {
+        "model": "mixture of all",
+        "kind": "mixture",
+        "perplexity": talk.MIXTURE_PERPLEXITY["test"],
+    }
     published = pd.concat([published, pd.DataFrame([mixture])], ignore_index=True)
     figure, (ax, theirs) = plt.subplots(
         1, 2, figsize=(9.6, 0.5 + 0.27 * len(ours)), gridspec_kw={"width_ratios": [1.4, 1]}
@@ -82,3 +93,28 @@ def _bars(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_yticks(places, table["model"], fontsize=8)
     ax.set(xlabel="test perplexity", xlim=(0, 1.35 * table["perplexity"].max()))
     ax.grid(axis="y", visible=False)
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw perplexities and weights, one row a model."""
+    table = talk.MIXTURE.sort_values("perplexity", ascending=False, ignore_index=True)
+    figure, (ax, weights) = plt.subplots(
+        1, 2, figsize=(8.8, 3.8), sharey=True, gridspec_kw={"width_ratios": [1.6, 1]}
+    )
+    ax.plot(table["perplexity"], table.index, MARKERS[0], color=COLORS[0])
+    mixture = talk.MIXTURE_PERPLEXITY["test"]
+    ax.axvline(mixture, color=COLORS[1], linestyle="--", label=f"mixture: {mixture}")
+    for row in table.itertuples():
+        ax.annotate(
+            f"{row.perplexity:.1f}", (row.perplexity, row.Index), xytext=(6, 5),
+            textcoords="offset points", fontsize=8.5,
+        )  # fmt: skip
+    ax.set_yticks(table.index, table["model"])
+    ax.set(xscale="log", xlabel="test perplexity", xlim=(44, 170))
+    ax.set_xticks([50, 60, 80, 100, 140], ["50", "60", "80", "100", "140"])
+    ax.minorticks_off()
+    ax.legend(loc="upper right")
+    weights.barh(table.index, table["weight"], height=0.55, color=COLORS[0], alpha=0.7)
+    weights.set(xlabel="weight in the mixture")
+    extra = pd.DataFrame({"model": ["mixture"], "perplexity": [mixture]})
+    return figure, pd.concat([table, extra], ignore_index=True)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from experiments.analysis.laws import LOSS
+from experiments.planner.published_laws import data_laws, multiplier_of
 from experiments.recipes.data_scaling import REFERENCE, D, DataScaling
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS, log_ticks, spread_x
-from scaling.published.figures import MEMBER_LIMITS
+from paper_figs.fig10_joint_limit import refit
+from paper_figs.style import COLORS, MARKERS, human, log_ticks, spread_x
+from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES, fit_law
+from scaling.published import talk
+from scaling.published.figures import KIM
 
 NAME = "fig11"
 TITLE = "Data scaling: do the gains persist as data grows?"
@@ -24,6 +29,22 @@ CAPTION = (
     "recipes paired; an arrow: no upper end). Right, published: "
     "limits of infinitely many members (Kim et al. 2025, arXiv 2509.14786, authors' code)."
 )
+PUBLISHED_TITLE = "The gains of each recipe persist as data grows"
+PUBLISHED_CAPTION = (
+    f"Published ({KIM}). Left: data laws with the published E = 1.94 and alpha = 0.235 through the "
+    "loss of each recipe at 200M tokens; points: joint limits refitted here at four stocks, with "
+    "the law that fits them (their snapshot has a lower asymptote than the paper's final one). "
+    "Right: how many times more data the standard recipe needs; ends over the published ranges of "
+    "E and alpha and the rounding of losses; rings: as printed (the ensembles' is read off a "
+    "figure)."
+)
+_RECIPES = {
+    "standard": (talk.STANDARD_BEST, None),
+    "regularised": (talk.REGULARIZED_LAW["E"], "multiplier_regularized"),
+    "ensembles of 300M": (talk.ENSEMBLE_LAW["E"], "multiplier_ensembles"),
+    "joint": (talk.JOINT_LIMIT, "multiplier_joint"),
+}
+_COLORS = dict(zip(_RECIPES, (COLORS[1], COLORS[0], COLORS[3], COLORS[2]), strict=True))
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -77,13 +98,13 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     ax.set(ylabel="test loss (nats per token)", title="here")
     worth.set(ylabel="times more data for the standard recipe", title="data efficiency, here")
     ax.legend()
-    names = {"209M": 209e6, "419M": 419e6, "839M": 839e6, "1.68B": 1.68e9}
+    stocks = list(talk.STOCK_TOKENS.values())
     for i, n_params in enumerate(MEMBER_LIMITS["209M"]):
         published.plot(
-            list(names.values()), [MEMBER_LIMITS[name][n_params] for name in names],
+            stocks, [limits[n_params] for limits in MEMBER_LIMITS.values()],
             color=COLORS[i], marker=MARKERS[i], label=f"members of {n_params:g}B",
         )  # fmt: skip
-    log_ticks(published, list(names.values()))
+    log_ticks(published, stocks)
     published.set(xlabel="unique tokens D", title="published: limits in K")
     published.legend()
     return figure, pd.concat(tables, ignore_index=True)
@@ -111,3 +132,64 @@ def _certified(found: DataScaling, recipe: str, size: int) -> bool:
         for one in found.certificates[size]
         if one.objective == objective and (not widths or one.spec.model.width in widths)
     )
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw the data laws and the multipliers."""
+    figure, (ax, worth) = plt.subplots(
+        1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.5, 1]}
+    )
+    return figure, pd.concat([_laws(ax), _multipliers(worth)], ignore_index=True)
+
+
+def _laws(ax: Axes) -> pd.DataFrame:
+    tokens = np.geomspace(1e8, 4e9, 80)
+    law = next(data_laws())
+    frames = []
+    for (name, (loss, _)), linestyle in zip(_RECIPES.items(), ("-", "--", "-.", ":"), strict=True):
+        line = np.array([law.at(loss, one) for one in tokens])
+        ax.plot(tokens, line, color=_COLORS[name], linestyle=linestyle, label=name)
+        frames.append(pd.DataFrame({"panel": "law", "series": name, "x": tokens, "y": line}))
+    limits = [
+        refit(pd.DataFrame({"n_params": list(one), "loss": list(one.values())})).asymptote
+        for one in MEMBER_LIMITS.values()
+    ]
+    points = pd.DataFrame({"n_tokens": list(talk.STOCK_TOKENS.values()), "loss": limits})
+    fit = fit_law(points, "power", x="n_tokens", y="loss", loss="squared_log", n_boot=0)
+    shown = fit.params["E"] + fit.params["A"] / tokens ** fit.params["alpha"]
+    ax.plot(
+        points["n_tokens"], points["loss"], MARKERS[2], color=COLORS[2], label="joint, refitted"
+    )
+    ax.plot(
+        tokens, shown, color=COLORS[2], linewidth=0.9,
+        label=f"its law: E = {fit.params['E']:.2f}, alpha = {fit.params['alpha']:.2f}",
+    )  # fmt: skip
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    ax.set(xlabel="unique tokens", ylabel="held-out loss (nats per token)")
+    ax.legend()
+    refitted = points.rename(columns={"n_tokens": "x", "loss": "y"})
+    return pd.concat([*frames, refitted.assign(panel="law", series="joint, refitted")])
+
+
+def _multipliers(ax: Axes) -> pd.DataFrame:
+    rows = []
+    for place, (name, (loss, figure)) in enumerate(_RECIPES.items()):
+        found = multiplier_of(loss)
+        ends = [[found.value - found.low], [found.high - found.value]] if figure else None
+        ax.errorbar(
+            place, found.value, yerr=ends, color=_COLORS[name], marker=MARKERS[0], capsize=4
+        )
+        ax.annotate(
+            f"{found.value:.2f}x", (place, found.value), xytext=(8, 0), textcoords="offset points",
+            va="center", fontsize=8.5,
+        )  # fmt: skip
+        if figure is not None:
+            ax.plot(
+                place, PUBLISHED_FIGURES[figure].value, "o", markersize=11, fillstyle="none",
+                color=COLORS[6],
+            )  # fmt: skip
+        rows.append(("multiplier", name, place, found.value, found.low, found.high))
+    ax.set_xticks(range(len(_RECIPES)), ["standard", "regular-\nised", "300M\nensembles", "joint"])
+    ax.set(xlim=(-0.4, 3.7), ylim=(0, 6.2), ylabel="times more data")
+    return pd.DataFrame(rows, columns=["panel", "series", "x", "y", "low", "high"])

@@ -11,6 +11,8 @@ from experiments.analysis.intervals import mean_estimate
 from experiments.recipes.distillation import ARMS, Distillation
 from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS
+from scaling import PUBLISHED_FIGURES
+from scaling.published.figures import KIM
 
 NAME = "fig12"
 TITLE = "Distillation and self-distillation, with their controls"
@@ -22,14 +24,29 @@ CAPTION = (
     "published: 8 members of 300M and a student of 300M at 200M tokens (Kim et al. 2025, arXiv "
     "2509.14786)."
 )
-
-PUBLISHED = {
-    "tuned single model": 3.57,
-    "self-distilled": 3.43243,
-    "distilled from 8": 3.3635,
-    "8 members": 3.32,
+SHOWN = {
+    "tuned single model": "single_loss",
+    "self-distilled": "self_distilled_loss",
+    "distilled from 8": "distilled_loss",
+    "8 members": "eight_members_loss",
 }
-"""Kim et al. 2025, arXiv 2509.14786, and the authors' code: losses at 300M."""
+"""Names in `PUBLISHED_FIGURES` of the losses that stand beside ours."""
+PUBLISHED_TITLE = "One small student keeps most of an ensemble's gain; self-distillation helps too"
+PUBLISHED_CAPTION = (
+    f"Published ({KIM}; losses of 300M models on 200M tokens). Top: a regularised model, the "
+    "ensemble of eight that teaches, and its student; the share of the gain that the student "
+    "keeps is computed from these three. Bottom: self-distillation, its teacher a member tuned "
+    "for ensembles; synthetic text alone, and mixed with real text one to one and three to one."
+)
+_ROWS = (
+    ("one regularised model", "single_loss", 0),
+    ("ensemble of eight", "eight_members_loss", 2),
+    ("student of the eight", "distilled_loss", 1),
+    ("teacher of itself", "member_loss", 0),
+    ("synthetic text only", "synthetic_only_loss", 3),
+    ("one synthetic to one real", "synthetic_one_to_one_loss", 1),
+    ("three synthetic to one real", "self_distilled_loss", 1),
+)
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -89,9 +106,31 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     loops.set(xlabel="generation (0: trained on real text)", title="here: self-training")
     loops.legend()
 
-    published.barh(list(PUBLISHED), list(PUBLISHED.values()), color=COLORS[5])
+    theirs = [PUBLISHED_FIGURES[name].value for name in SHOWN.values()]
+    published.barh(list(SHOWN), theirs, color=COLORS[5])
     published.invert_yaxis()
     published.set_xlim(3.25, 3.6)
     published.tick_params(axis="y", labelsize=7.5)
     published.set(xlabel="loss (nats per token)", title="published")
     return figure, pd.DataFrame(rows)
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw one point a model."""
+    table = pd.DataFrame(_ROWS, columns=["model", "figure", "look"])
+    table["loss"] = [PUBLISHED_FIGURES[name].value for name in table["figure"]]
+    figure, ax = plt.subplots(figsize=(7.4, 4.0))
+    places = [7.0, 6.0, 5.0, 3.4, 2.4, 1.4, 0.4]
+    for place, row in zip(places, table.itertuples(), strict=True):
+        ax.plot(row.loss, place, MARKERS[row.look], color=COLORS[row.look], markersize=7)
+        ax.annotate(
+            f"{row.loss:.3g}", (row.loss, place), xytext=(8, 0), textcoords="offset points",
+            va="center", fontsize=8.5,
+        )  # fmt: skip
+    one, eight, student = table["loss"][:3]
+    kept = (one - student) / (one - eight)
+    ax.annotate("", (student, 5.35), (one, 5.35), arrowprops={"arrowstyle": "->", "lw": 1})
+    ax.text((one + student) / 2, 5.5, f"{100 * kept:.0f} % of the gain", ha="center", fontsize=8.5)
+    ax.set_yticks(places, table["model"])
+    ax.set(xlabel="held-out loss (nats per token)", xlim=(3.25, 4.2), ylim=(-0.2, 7.6))
+    return figure, table[["model", "loss"]].assign(share_kept=kept)

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from experiments.analysis import intervals
 from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS
+from scaling.published.figures import KIM
+from scaling.published.talk import CONTINUED
 
 NAME = "fig14"
 TITLE = "Few tokens of a domain: smaller batches, epochs and ensembles against many tokens"
@@ -20,6 +22,12 @@ CAPTION = (
     "tokens. Members differ in the order of their data and start from the same model."
 )
 LADDER = ("base", "usual", "small batch", "epochs")
+PUBLISHED_TITLE = "Eight models on 4B tokens beat one on 73B"
+PUBLISHED_CAPTION = (
+    f"Published (the talk's table; {KIM}): accuracy after continued pre-training of Llama 3B on 4B "
+    "MegaMath tokens, step by step along the recipe, and (hollow, dotted line) on all 73B tokens "
+    "with the default recipe. No intervals are published."
+)
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -52,3 +60,23 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     ax.set(ylabel="test loss on the domain (nats per token)")
     ax.legend()
     return figure, frame
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw one line a benchmark over the steps of the recipe."""
+    table = CONTINUED.set_index("benchmark")
+    steps = [name for name in table.columns if name != "73B tokens"]
+    figure, ax = plt.subplots(figsize=(7.6, 4.4))
+    for i, (benchmark, row) in enumerate(table.iterrows()):
+        strong = benchmark == "average"
+        color = COLORS[6] if strong else COLORS[i]
+        ax.plot(
+            range(len(steps)), row[steps], color=color, marker=MARKERS[i],
+            linewidth=2 if strong else 1.2, label=str(benchmark),
+        )  # fmt: skip
+        ax.axhline(row["73B tokens"], color=color, linestyle=":", linewidth=1)
+        ax.plot(len(steps), row["73B tokens"], MARKERS[i], color=color, fillstyle="none")
+    ax.set_xticks(range(len(steps) + 1), [name.replace(", ", "\n") for name in table.columns])
+    ax.set(ylabel="accuracy (%)", ylim=(0, 68))
+    ax.legend(ncols=2, loc="upper left")
+    return figure, CONTINUED

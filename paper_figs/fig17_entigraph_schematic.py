@@ -36,7 +36,7 @@ BOXES = pd.DataFrame(
 _WIDTH, _HEIGHT = 2.2, 2.3
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     """Draw the stages from left to right; the frame lists what the boxes say."""
     figure, ax = plt.subplots(figsize=(10.5, 3.2))
     for number, (stage, content, x) in enumerate(BOXES.itertuples(index=False)):
@@ -54,6 +54,9 @@ def draw(context: object) -> tuple[Figure, pd.DataFrame]:
     ax.set(xlim=(0, 13.4), ylim=(-0.7, 3.6))
     ax.axis("off")
     return figure, BOXES[["stage", "content"]].replace("\n", " ", regex=True)
+
+
+draw_published = draw
 
 
 def _box(ax: Axes, x: float, stage: str, content: str, color: str, linestyle: str) -> None:

@@ -44,7 +44,7 @@ _LAWS = {
 }
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     """Draw the curves and the errors; the frame holds every plotted number in long form."""
     figure, axes = plt.subplots(2, 2, figsize=(9.6, 7.2))
     frames = [

@@ -34,7 +34,7 @@ _RATES_PER_CAP = 1e3  # the law's slowest rate is 1e-3 / t0
 _FILE = "published/entigraph_points.csv"
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     """Draw points, fits and plateaus; the frame holds all of them in long form.
 
     Raises:
@@ -54,6 +54,9 @@ def draw(context: object) -> tuple[Figure, pd.DataFrame]:
     )  # fmt: skip
     ax.legend(loc="upper left")
     return figure, pd.concat(frames, ignore_index=True)
+
+
+draw_published = draw
 
 
 def _published_points() -> pd.DataFrame:

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.story.story import Story
+from paper_figs.style import COLORS, MARKERS
+from scaling.published.talk import SBP_PAPER, SBP_QUALITY
 
 NAME = "fig23"
 TITLE = "Quality of synthetic documents at two model sizes, beside real ones"
@@ -27,6 +29,13 @@ MEASURES = {
     "unrelated": "unrelated to its source",
     "novel_ngrams": "novel 4-grams",
 }
+PUBLISHED_TITLE = "Failures of synthetic documents fall with scale, most of them"
+PUBLISHED_CAPTION = (
+    f"Published ({SBP_PAPER}; the talk's table): share of documents with each failure, of the "
+    "synthesisers of the 200B-scale and the 1T-scale, and of real documents. The first two are "
+    "counted, the third and fourth judged by a language model; thresholds are not published."
+)
+_LOOKS = {"200B": ("200B scale", 1), "1T": ("1T scale", 0), "real": ("real documents", 2)}
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -63,3 +72,19 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )  # fmt: skip
     table.scale(1, 1.5)
     return figure, frame
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw one row a failure."""
+    places = list(range(len(SBP_QUALITY)))[::-1]
+    figure, ax = plt.subplots(figsize=(7.2, 3.8))
+    for name, (label, i) in _LOOKS.items():
+        ax.plot(
+            SBP_QUALITY[name], places, MARKERS[i], color=COLORS[i], markersize=7, label=label,
+            fillstyle="none" if name == "real" else "full",
+        )  # fmt: skip
+    ax.set_yticks(places, SBP_QUALITY["failure"])
+    ax.set(xscale="log", xlabel="documents with the failure (%)", xlim=(0.06, 50))
+    ax.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
+    ax.legend(loc="lower right")
+    return figure, SBP_QUALITY

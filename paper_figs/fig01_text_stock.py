@@ -14,8 +14,8 @@ from scaling.published.talk import DATED_TRAINING_SETS
 from scaling.published.text_stock import draw_demand, draw_stock, years_of_use
 
 NAME = "fig01"
-TITLE = "Training sets grow tenfold in three years; the stock of text does not"
-CAPTION = (
+PUBLISHED_TITLE = "Training sets grow tenfold in three years; the stock of text does not"
+PUBLISHED_CAPTION = (
     "Left: tokens of public text on the indexed web, what of it is worth training on, and that "
     "with the gain from repeating it (medians; band: 95 % of the last), drawn here from the input "
     "distributions of Villalobos et al. 2024 (arXiv 2211.04325); the largest training set, from "
@@ -29,7 +29,7 @@ _LOOKS = {"raw": ":", "good": "--", "effective": "-"}
 _LABELS = {"raw": "indexed web", "good": "of good quality", "effective": "with repetition"}
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+def draw_published() -> tuple[Figure, pd.DataFrame]:
     """Draw stock and demand by year, and when they meet; the frame holds all in long form."""
     figure, (ax, met) = plt.subplots(
         1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
