@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import BLACK, COLORS, MARKERS
 from scaling import load_dataset
 from scaling.published.talk import DATED_TRAINING_SETS
 from scaling.published.text_stock import draw_demand, draw_stock, years_of_use
@@ -81,10 +81,10 @@ def _meeting(ax: Axes, years: np.ndarray) -> pd.DataFrame:
     counts, edges = np.histogram(shown, bins=np.arange(2024, 2040.5, 0.5))
     share = counts / len(years)
     ax.stairs(share, edges, color=COLORS[4], fill=True, alpha=0.5)
-    ax.axvline(median, color=COLORS[6], label=f"median {median:.1f}")
+    ax.axvline(median, color=BLACK, label=f"median {median:.1f}")
     for end in (low, high):
-        ax.axvline(end, color=COLORS[6], linestyle=":")
-    ax.plot([], [], color=COLORS[6], linestyle=":", label=f"95 %: {low:.1f} to {high:.1f}")
+        ax.axvline(end, color=BLACK, linestyle=":")
+    ax.plot([], [], color=BLACK, linestyle=":", label=f"95 %: {low:.1f} to {high:.1f}")
     ax.set(xlabel="year in which the stock is used up", ylabel="share of draws per half year")
     ax.legend(loc="upper right")
     return pd.DataFrame({"panel": "year of use", "x": edges[:-1], "y": share})

@@ -6,8 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.display.quantities import human
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS, human, log_ticks
+from paper_figs.style import COLORS, MARKERS, log_ticks, look
 from scaling.published.talk import infinite_compute
 
 NAME = "fig02"
@@ -57,15 +58,17 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     rows = infinite_compute("benchmark", metric="avg3_acc")
     rows = rows[rows["recipe"] == "epoch sweep"].sort_values(["weight_decay", "n_epochs"])
     figure, ax = plt.subplots()
-    for i, (decay, line) in enumerate(rows.groupby("weight_decay")):
+    for (decay, line), recipe in zip(
+        rows.groupby("weight_decay"), ("standard", "regularized"), strict=True
+    ):
+        shown = look(recipe)
         ax.plot(
-            line["n_epochs"], 100 * line["value"], color=COLORS[1 - i], marker=MARKERS[1 - i],
-            label=f"weight decay {decay:g}",
+            line["n_epochs"], 100 * line["value"], label=f"weight decay {decay:g}", **shown.line
         )  # fmt: skip
         best = line.loc[line["value"].idxmax()]
         ax.plot(
             best["n_epochs"], 100 * best["value"], "o", markersize=13, fillstyle="none",
-            color=COLORS[1 - i],
+            color=shown.color,
         )  # fmt: skip
     log_ticks(ax, rows["n_epochs"].unique().tolist(), base=2)
     ax.set(xlabel="epochs over 200M tokens", ylabel="mean accuracy of three tasks (%)")

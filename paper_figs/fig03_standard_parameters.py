@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS, UNCERTIFIED, log_ticks, mark_uncertified
+from paper_figs.style import MARKERS, UNCERTIFIED, log_ticks, look, mark_uncertified, shades
 from scaling.published import talk
 
 NAME = "fig03"
@@ -46,27 +46,28 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         rows = runs[runs["n_epochs"] == n_epochs]
         table = rows.groupby([n, "n_epochs"])["test_loss"].agg(["mean", "min", "max"])
         frames.append(table.reset_index().assign(series=f"{n_epochs} epochs at every size"))
+    standard = look("standard")
+    colors = [standard.color, *shades(standard.color, len(frames) - 1)]
+    markers = [standard.marker, *(mark for mark in MARKERS if mark != standard.marker)]
     for i, frame in enumerate(frames):
         errors = [frame["mean"] - frame["min"], frame["max"] - frame["mean"]]
         ax.errorbar(
-            frame[n], frame["mean"], yerr=errors, color=COLORS[i], marker=MARKERS[i], capsize=2,
+            frame[n], frame["mean"], yerr=errors, color=colors[i], marker=markers[i], capsize=2,
             linestyle="-" if i == 0 else "--", label=frame["series"].iloc[0],
         )  # fmt: skip
-    mark_uncertified(
-        ax, best[n].tolist(), best["mean"].tolist(), tuned, color=COLORS[0], marker=MARKERS[0]
-    )
+    mark_uncertified(ax, best[n].tolist(), best["mean"].tolist(), tuned, **standard.line)
     for row in best.itertuples():
         ax.annotate(
             f"{row.n_epochs} ep\nlr {row.learning_rate:g}", (row.n_params_non_embedding, row.mean),
             textcoords="offset points", xytext=(0, -24), ha="center", fontsize=8,
-            color=COLORS[0],
+            color=standard.color,
         )  # fmt: skip
     ax.margins(0.12, 0.15)  # room for what is written beside the outermost points
     log_ticks(ax, runs[n].tolist())
     ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")
     ax.legend()
     theirs = talk.STANDARD
-    published.plot(theirs["n_params"], theirs["loss"], color=COLORS[6], marker=MARKERS[1])
+    published.plot(theirs["n_params"], theirs["loss"], **standard.line)
     log_ticks(published, theirs["n_params"].tolist())
     published.set(xlabel="parameters", title="published: 200M tokens")
     shown = theirs.rename(columns={"n_params": n, "loss": "mean"}).assign(series="published")
@@ -77,9 +78,12 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     """Draw loss against size with the tuned settings."""
     table = talk.STANDARD
     figure, ax = plt.subplots()
-    ax.plot(table["n_params"], table["loss"], color=COLORS[1], marker=MARKERS[1])
+    standard = look("standard")
+    ax.plot(table["n_params"], table["loss"], **standard.line)
     best = table.loc[table["loss"].idxmin()]
-    ax.plot(best["n_params"], best["loss"], "o", markersize=14, fillstyle="none", color=COLORS[1])
+    ax.plot(
+        best["n_params"], best["loss"], "o", markersize=14, fillstyle="none", color=standard.color
+    )
     for row in table.itertuples():
         ax.annotate(
             f"lr {row.learning_rate:g}\n{row.n_epochs} epochs", (row.n_params, row.loss),

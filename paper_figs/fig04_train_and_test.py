@@ -6,8 +6,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.display.quantities import human
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS, human, log_ticks
+from paper_figs.style import COLORS, MARKERS, log_ticks
 
 NAME = "fig04"
 TITLE = "Train and test loss as the data is repeated"

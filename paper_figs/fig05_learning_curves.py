@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.recipes.learning_curves import LearningCurves
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS, log_ticks, spread_x
+from paper_figs.style import BLACK, COLORS, MARKERS, log_ticks, spread_x
 from scaling import load_dataset
 from scaling.fit import best_parameters
 
@@ -63,7 +63,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             ax.fill_between(sizes, band["low"], band["high"], color=COLORS[i], alpha=0.12, lw=0)
     asymptote = curves.law.params["E"]
     ax.axhline(
-        asymptote, color="black", linestyle=":", linewidth=1, label=f"asymptote {asymptote:.3f}"
+        asymptote, color=BLACK, linestyle=":", linewidth=1, label=f"asymptote {asymptote:.3f}"
     )
     low, high = curves.table["loss"].min(), curves.table["loss"].max()
     ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
@@ -72,7 +72,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
     means = curves.table.pivot_table(index="n_examples", columns="is_train", values="loss")
     ax.plot(
-        means.index, means.sum(axis=1) / 2, MARKERS[6], color="black", label="half the sum",
+        means.index, means.sum(axis=1) / 2, MARKERS[6], color=BLACK, label="half the sum",
         markersize=4,
     )  # fmt: skip
     ax.legend()
@@ -150,7 +150,7 @@ def _curve(ax: Axes, curve: pd.DataFrame, i: int, label: str) -> None:
     examples = np.geomspace(last / 10, curve["n_examples"].max(), 80)
     for inside, linestyle in ((examples <= last, "-"), (examples > last, "--")):
         ax.plot(
-            examples[inside], _predict(law, examples[inside]), color=COLORS[6],
+            examples[inside], _predict(law, examples[inside]), color=BLACK,
             linestyle=linestyle, linewidth=1,
         )  # fmt: skip
 
@@ -161,7 +161,7 @@ def _errors(ax: Axes, found: pd.DataFrame) -> None:
         across = place + rng.uniform(-0.12, 0.12, len(rows))
         ax.plot(across, rows["error"], MARKERS[place], color=COLORS[place], alpha=0.5)
         middle = rows["error"].median()
-        ax.plot([place - 0.25, place + 0.25], [middle, middle], color=COLORS[6])
+        ax.plot([place - 0.25, place + 0.25], [middle, middle], color=BLACK)
         ax.annotate(f"{middle:.3f}", (place + 0.27, middle), va="center", fontsize=8.5)
     ax.set_xticks(range(len(_WINDOWS)), list(_WINDOWS))
     ax.set(yscale="log", xlim=(-0.5, 1.7), xlabel="fitted to", ylabel="error of the prediction")

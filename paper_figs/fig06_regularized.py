@@ -8,14 +8,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.display.quantities import human
 from experiments.story.story import Story
 from paper_figs.style import (
+    BLACK,
     COLORS,
+    GREY,
     MARKERS,
     UNCERTIFIED,
-    human,
     limit_line,
     log_ticks,
+    look,
     mark_uncertified,
     spread_x,
 )
@@ -51,34 +54,36 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         1, 2, figsize=(9.2, 4.2), gridspec_kw={"width_ratios": [1.7, 1]}
     )
     standard = story.standard_best.groupby(n)["test_loss"].mean()
-    ax.plot(standard.index, standard, color=COLORS[1], marker=MARKERS[1], label="standard recipe")
+    usual, regularized = look("standard"), look("regularized")
+    ax.plot(standard.index, standard, label=usual.label, **usual.line)
     mark_uncertified(
         ax, standard.index.tolist(), standard.tolist(),
-        [found.tuned for _, found in sorted(story.standard_certificates.items())],
-        color=COLORS[1], marker=MARKERS[1],
+        [found.tuned for _, found in sorted(story.standard_certificates.items())], **usual.line,
     )  # fmt: skip
+    smallest = best["width"].min()
     for width, rows in best.groupby("width"):
         tuned = story.regularized.tuned[int(str(width))]
         ax.plot(
-            rows[n], rows["test_loss"], MARKERS[0], color=COLORS[0],
-            label="tuned, one point a seed" if width == best["width"].min() else None,
+            rows[n], rows["test_loss"], regularized.marker, color=regularized.color,
+            label=f"{regularized.label}, one point a seed" if width == smallest else None,
         )  # fmt: skip
         mark_uncertified(
             ax, rows[n].tolist(), rows["test_loss"].tolist(), [tuned] * len(rows),
-            color=COLORS[0], marker=MARKERS[0],
+            **regularized.line,
         )  # fmt: skip
         learning_rate, weight_decay, n_epochs = tuned.point
         ax.annotate(
             f"lr {learning_rate:g}\nwd {weight_decay:g}\n{n_epochs:g} ep",
             (rows[n].iloc[0], rows["test_loss"].max()),
-            textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8, color=COLORS[0],
+            textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8,
+            color=regularized.color,
         )  # fmt: skip
     inside = spread_x(best[n].min(), best[n].max())
     beyond = spread_x(best[n].max(), 30 * best[n].max())
     for sizes, linestyle in ((inside, "-"), (beyond, "--")):
         mean = fit.predict(pd.DataFrame({n: sizes}))["mean"]
-        ax.plot(sizes, mean, color=COLORS[0], linestyle=linestyle, linewidth=1.2)
-    limit_line(ax, story.laws.single_limit, color=COLORS[2], label="limit")
+        ax.plot(sizes, mean, color=regularized.color, linestyle=linestyle, linewidth=1.2)
+    limit_line(ax, story.laws.single_limit, color=regularized.color, label="limit")
     log_ticks(ax, [*best[n].unique(), 30 * best[n].max()])
     ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")
     ax.legend(loc="upper right")
@@ -86,12 +91,11 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     law = talk.REGULARIZED_LAW
     sizes = np.geomspace(150e6, 14e9, 200)
     published.plot(
-        talk.STANDARD["n_params"], talk.STANDARD["loss"], color=COLORS[1], marker=MARKERS[1],
-        label="standard recipe",
-    )  # fmt: skip
+        talk.STANDARD["n_params"], talk.STANDARD["loss"], label=usual.label, **usual.line
+    )
     curve = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
-    published.plot(sizes, curve, color=COLORS[0], label="regularised law")
-    published.axhline(law["E"], color=COLORS[2], linestyle="--", label=f"limit {law['E']}")
+    published.plot(sizes, curve, color=regularized.color, label=f"{regularized.label}, law")
+    published.axhline(law["E"], color=regularized.color, linestyle="--", label=f"limit {law['E']}")
     published.set_xscale("log")
     published.xaxis.set_major_formatter(lambda value, _: human(value))
     published.set(xlabel="parameters", title="published: 200M tokens")
@@ -123,19 +127,18 @@ def _law(ax: Axes) -> pd.DataFrame:
     law, sizes = talk.REGULARIZED_LAW, np.geomspace(150e6, 14e9, 120)
     loss = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
     inside = sizes <= 1.4e9
-    ax.plot(
-        talk.STANDARD["n_params"], talk.STANDARD["loss"], color=COLORS[1], marker=MARKERS[1],
-        label="standard recipe",
-    )  # fmt: skip
-    ax.plot(sizes[inside], loss[inside], color=COLORS[0], label="regularised, law")
-    ax.plot(sizes[~inside], loss[~inside], color=COLORS[0], linestyle="--")
+    usual, regularized = look("standard"), look("regularized")
+    ax.plot(talk.STANDARD["n_params"], talk.STANDARD["loss"], label=usual.label, **usual.line)
+    ax.plot(sizes[inside], loss[inside], color=regularized.color, label=f"{regularized.label}, law")
+    ax.plot(sizes[~inside], loss[~inside], color=regularized.color, linestyle="--")
     one = PUBLISHED_FIGURES["single_loss"].value
-    ax.plot(300e6, one, MARKERS[0], color=COLORS[0], label=f"regularised 300M: {one}")
-    ax.axhline(law["E"], color=COLORS[2], linestyle="--", label=f"limit {law['E']}")
+    ax.plot(300e6, one, linestyle="none", label=f"printed, 300M: {one}", **regularized.line)
+    ax.axhline(law["E"], color=regularized.color, linestyle=":", label=f"limit {law['E']}")
     for row in talk.TUNED.itertuples():
         ax.annotate(
             f"lr {row.learning_rate:g}\nwd {row.weight_decay:g}\n{row.n_epochs} ep",
-            (row.n_params, law["E"] - 0.03), ha="center", va="top", fontsize=8, color=COLORS[0],
+            (row.n_params, law["E"] - 0.03), ha="center", va="top", fontsize=8,
+            color=regularized.color,
         )  # fmt: skip
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(lambda value, _: human(value))
@@ -161,10 +164,10 @@ def _decay(ax: Axes) -> pd.DataFrame:
         )  # fmt: skip
     ends = np.array([rows["ratio"].min(), rows["ratio"].max()])
     ax.plot(
-        ends, np.exp(at_one) * ends**slope, color=COLORS[6], linewidth=1,
+        ends, np.exp(at_one) * ends**slope, color=BLACK, linewidth=1,
         label=f"(N/D)^{slope:.2f}",
     )  # fmt: skip
-    ax.axhline(0.1, color="#777777", linestyle=":", label="the usual 0.1")
+    ax.axhline(0.1, color=GREY, linestyle=":", label="the usual 0.1")
     ax.set(xscale="log", yscale="log", xlabel="parameters per unique token", ylabel="best decay")
     ax.set_yticks([0.1, 0.4, 1.6, 6.4], ["0.1", "0.4", "1.6", "6.4"])
     ax.minorticks_off()

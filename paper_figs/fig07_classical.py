@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.recipes.classical import Classical
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import COLORS, GREY, MARKERS, look
 from scaling.published import talk
 
 NAME = "fig07"
@@ -22,7 +22,7 @@ CAPTION = (
     "the validation part. Right, published: the same on the Penn Treebank (Herel and Mikolov 2023, "
     "arXiv 2312.03735). Perplexities of different vocabularies do not compare."
 )
-KINDS = {"classical": COLORS[1], "standard": COLORS[4], "tuned": COLORS[0], "member": COLORS[2]}
+KINDS = ("classical", "standard", "tuned", "member")
 PUBLISHED_TITLE = "A mixture of classical and neural models beats each of them"
 PUBLISHED_CAPTION = (
     f"Published ({talk.HEREL}; the talk's table): Penn Treebank test perplexity of seven models, "
@@ -80,9 +80,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 def _bars(ax: Axes, table: pd.DataFrame) -> None:
     places = np.arange(len(table))[::-1]
     ax.barh(
-        places, table["perplexity"], color=[KINDS.get(kind, "#777777") for kind in table["kind"]],
-        height=0.7, hatch=["//" if kind == "mixture" else "" for kind in table["kind"]],
-        edgecolor="white",
+        places, table["perplexity"], height=0.7, edgecolor="white",
+        color=[look(kind).color if kind in KINDS else GREY for kind in table["kind"]],
+        hatch=["//" if kind == "mixture" else "" for kind in table["kind"]],
     )  # fmt: skip
     for place, row in zip(places, table.itertuples(), strict=True):
         weight = f"  weight {row.weight:.2f}" if np.isfinite(row.weight) else ""

@@ -8,16 +8,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis.laws import member_curve
+from experiments.display.quantities import human
 from experiments.planner.published_laws import member_gain
 from experiments.story.equal_size import compare
 from experiments.story.story import Story
 from paper_figs.style import (
-    COLORS,
     MARKERS,
     UNCERTIFIED,
-    human,
     limit_line,
+    look,
     mark_uncertified,
+    shades,
     spread_x,
 )
 from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES
@@ -51,29 +52,30 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         1, 2, figsize=(9.2, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
     )
     single = story.regularized.best.groupby(n)["test_loss"].mean()
-    ax.plot(single.index, single, color="black", marker="o", label="one tuned model")
+    one_model, ensemble = look("regularized"), look("ensemble")
+    ax.plot(single.index, single, label=one_model.label, **one_model.line)
     mark_uncertified(
         ax, single.index.tolist(), single.tolist(),
-        [found for _, found in sorted(story.regularized.tuned.items())],
-        color="black", marker="o",
+        [found for _, found in sorted(story.regularized.tuned.items())], **one_model.line,
     )  # fmt: skip
     tables = []
+    colors = shades(ensemble.color, len(story.laws.ensembles))
     for i, (width, fit) in enumerate(story.laws.ensembles.items()):
         table = member_curve(story.ensembles.curves, width)
         size = story.world.model(width).n_params_non_embedding
         limit = story.laws.limits[width]
         ax.plot(
-            size * table["n_members"], table["test_loss"], color=COLORS[i], marker=MARKERS[i],
+            size * table["n_members"], table["test_loss"], color=colors[i], marker=MARKERS[i],
             label=f"members of {human(size)}: limit {limit}",
         )  # fmt: skip
         tuned = story.ensembles.tuned[width]
         mark_uncertified(
             ax, (size * table["n_members"]).tolist(), table["test_loss"].tolist(),
-            [tuned] * len(table), color=COLORS[i], marker=MARKERS[i],
+            [tuned] * len(table), color=colors[i], marker=MARKERS[i],
         )  # fmt: skip
         members = spread_x(1, 100)
         curve = fit.predict(pd.DataFrame({"n_members": members}))["mean"]
-        ax.plot(size * members, curve, color=COLORS[i], linestyle=":", linewidth=1.2)
+        ax.plot(size * members, curve, color=colors[i], linestyle=":", linewidth=1.2)
         tables.append(
             table.assign(width=width, n_params_non_embedding=size, certified=tuned.certified)
         )
@@ -83,9 +85,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         ax.errorbar(
             single.index[story.world.widths.index(pair.large)], found.value,
             yerr=[[found.value - found.low], [found.high - found.value]], marker="*", markersize=9,
-            color=COLORS[sorted(story.laws.ensembles).index(pair.small)], capsize=3, zorder=5,
+            color=colors[sorted(story.laws.ensembles).index(pair.small)], capsize=3, zorder=5,
         )  # fmt: skip
-    limit_line(ax, story.laws.single_limit, color="black", label="limit of one model")
+    limit_line(ax, story.laws.single_limit, color=one_model.color, label="limit of one model")
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(lambda value, _: human(value))
     ax.set(xlabel="total parameters N x K", ylabel="test loss (nats per token)", title="here")
@@ -95,12 +97,12 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     k = np.arange(1, 33)
     sizes = np.geomspace(150e6, 10e9, 100)
     published.plot(
-        300e6 * k, small["E"] + small["A"] / k ** small["alpha"], color=COLORS[1],
-        marker=MARKERS[1], markevery=[0, 1, 2, 3, 7, 15, 31], label="members of 300M",
+        300e6 * k, small["E"] + small["A"] / k ** small["alpha"],
+        markevery=[0, 1, 2, 3, 7, 15, 31], label="members of 300M", **ensemble.line,
     )  # fmt: skip
     published.plot(
-        sizes, one["E"] + one["A"] / (sizes / talk.BILLION) ** one["alpha"], color="black",
-        label="one model",
+        sizes, one["E"] + one["A"] / (sizes / talk.BILLION) ** one["alpha"],
+        color=one_model.color, label=one_model.label,
     )  # fmt: skip
     published.set_xscale("log")
     published.xaxis.set_major_formatter(lambda value, _: human(value))
@@ -137,14 +139,20 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
             tuned_limit + member_gain().value / members,
         ),
     }
-    looks = (("black", "-", one["E"]), (COLORS[1], "-", small["E"]), (COLORS[0], ":", tuned_limit))
+    ensemble = look("ensemble")
+    dark, light = shades(ensemble.color, 2)
+    looks = (
+        (look("regularized").color, "-", one["E"]),
+        (light, "-", small["E"]),
+        (dark, ":", tuned_limit),
+    )
     figure, ax = plt.subplots(figsize=(6.8, 4.4))
     for (name, (x, y)), (color, linestyle, limit) in zip(series.items(), looks, strict=True):
         ax.plot(x, y, color=color, linestyle=linestyle, label=f"{name}; limit {limit:.2f}")
         ax.axhline(limit, color=color, linestyle="--", linewidth=0.8)
     printed = [PUBLISHED_FIGURES[name].value for name in ("member_loss", "eight_members_loss")]
     ax.plot(
-        [size, 8 * size], printed, MARKERS[0], color=COLORS[0], label="printed losses, K = 1 and 8"
+        [size, 8 * size], printed, ensemble.marker, color=dark, label="printed losses, K = 1 and 8"
     )
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(lambda value, _: human(value))

@@ -10,10 +10,11 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.display.quantities import human
 from experiments.recipes.member_counts import MemberCounts
 from experiments.story.story import Story
 from experiments.tuning.certificates import AXIS_LABELS
-from paper_figs.style import COLORS, MARKERS, human, log_ticks, mark_uncertified
+from paper_figs.style import BLACK, COLORS, GREY, MARKERS, log_ticks, look, mark_uncertified
 from scaling.published.figures import KIM
 from scaling.published.talk import STOCK_TOKENS, infinite_compute
 
@@ -53,8 +54,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         n_rows, n_columns, figsize=(4.0 * n_columns, 3.1 * n_rows), squeeze=False
     )
     encoding = {
-        "palette": dict(zip(CHOICES, COLORS, strict=False)),
-        "markers": dict(zip(CHOICES, MARKERS, strict=False)),
+        "palette": {choice: look(choice).color for choice in CHOICES},
+        "markers": {choice: look(choice).marker for choice in CHOICES},
     }
     for ax, width in zip(axes.flat, widths, strict=False):
         of_width = table[table["width"] == width]
@@ -123,12 +124,10 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     )
     for column, (stock, tokens) in enumerate(STOCK_TOKENS.items()):
         part = limits.loc[tokens]
-        for i, chosen in enumerate(_RECIPES.values()):
-            axes[0, column].plot(
-                part.index, part[chosen], color=COLORS[1 - i], marker=MARKERS[1 - i], label=chosen
-            )
-        axes[1, column].plot(part.index, part["gain"], color=COLORS[6], marker=MARKERS[2])
-        axes[1, column].axhline(0, color="#777777", linewidth=0.8)
+        for recipe, chosen in _RECIPES.items():
+            axes[0, column].plot(part.index, part[chosen], label=chosen, **look(recipe).line)
+        axes[1, column].plot(part.index, part["gain"], color=BLACK, marker=MARKERS[2])
+        axes[1, column].axhline(0, color=GREY, linewidth=0.8)
         axes[0, column].set_title(f"{stock} tokens")
         log_ticks(axes[1, column], [150e6, 300e6, 600e6, 1.4e9])
         axes[1, column].set_xlabel("parameters")

@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.display.quantities import human
 from experiments.story.story import Story
 from paper_figs.style import (
+    BLACK,
     COLORS,
     MARKERS,
     UNCERTIFIED,
-    human,
     limit_line,
     log_ticks,
+    look,
     mark_uncertified,
 )
 from scaling import MEMBER_LIMITS, FitResult, fit_law
@@ -50,16 +52,16 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )
     standard = story.standard_best.groupby(n)["test_loss"].mean()
     single = story.regularized.best.groupby(n)["test_loss"].mean()
-    ax.plot(standard.index, standard, color=COLORS[1], marker=MARKERS[1], label="standard")
-    ax.plot(single.index, single, color=COLORS[0], marker=MARKERS[0], label="tuned single model")
-    for means, certificates, i in (
-        (standard, story.standard_certificates, 1),
-        (single, story.regularized.certificates, 0),
+    endless, joint = look("ensemble limit"), look("joint limit")
+    for recipe, means, certificates in (
+        ("standard", standard, story.standard_certificates),
+        ("regularized", single, story.regularized.certificates),
     ):
+        shown = look(recipe)
+        ax.plot(means.index, means, label=shown.label, **shown.line)
         mark_uncertified(
             ax, means.index.tolist(), means.tolist(),
-            [found.tuned for _, found in sorted(certificates.items())],
-            color=COLORS[i], marker=MARKERS[i],
+            [found.tuned for _, found in sorted(certificates.items())], **shown.line,
         )  # fmt: skip
     table = laws.ensemble_table
     largest = table["n_members"].max()
@@ -75,12 +77,12 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     errors = np.abs([[e.value - e.low, e.high - e.value] for e in limits]).T
     values = np.where(np.isfinite(errors).all(axis=0), values, np.nan)
     ax.errorbar(
-        sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), color=COLORS[3],
-        marker=MARKERS[2], capsize=2, label="K to infinity",
+        sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), capsize=2,
+        label=endless.label, **endless.line,
     )  # fmt: skip
     members = [story.ensembles.tuned[width] for width in laws.ensembles]
-    mark_uncertified(ax, sizes, values.tolist(), members, color=COLORS[3], marker=MARKERS[2])
-    limit_line(ax, laws.joint_limit, color=COLORS[2], label="joint limit")
+    mark_uncertified(ax, sizes, values.tolist(), members, **endless.line)
+    limit_line(ax, laws.joint_limit, color=joint.color, label=joint.label)
     log_ticks(ax, sizes)
     ax.set(
         xlabel="non-embedding parameters of a member", ylabel="test loss (nats per token)",
@@ -89,16 +91,13 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     ax.set_ylim(top=ax.get_ylim()[1] + 0.25 * np.ptp(ax.get_ylim()))  # room for the legend
     ax.legend(ncols=2, fontsize=7.5, loc="upper right")
 
-    for series, label, i in (
-        (talk.STANDARD, "standard", 1),
-        (talk.ENSEMBLE_LIMITS, "K to infinity", 3),
-    ):
-        published.plot(
-            series["n_params"], series["loss"], color=COLORS[i], marker=MARKERS[i - i // 3],
-            label=label,
-        )  # fmt: skip
+    for series, shown in ((talk.STANDARD, look("standard")), (talk.ENSEMBLE_LIMITS, endless)):
+        published.plot(series["n_params"], series["loss"], label=shown.label, **shown.line)
     published.axhline(
-        talk.JOINT_LIMIT, color=COLORS[2], linestyle="--", label=f"joint limit {talk.JOINT_LIMIT}"
+        talk.JOINT_LIMIT,
+        color=joint.color,
+        linestyle="--",
+        label=f"{joint.label} {talk.JOINT_LIMIT}",
     )
     log_ticks(published, talk.STANDARD["n_params"].tolist())
     published.set(xlabel="parameters of a member", title="published: 200M tokens")
@@ -148,7 +147,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
             f"{row.loss:.3f}\n{end}", (i, row.loss), xytext=(6, 4), textcoords="offset points",
             fontsize=8,
         )  # fmt: skip
-    joint.axhline(talk.JOINT_LIMIT, color=COLORS[6], linestyle=":", label="published, 200M: 3.17")
+    joint.axhline(talk.JOINT_LIMIT, color=BLACK, linestyle=":", label="published, 200M: 3.17")
     joint.set_xticks(range(len(MEMBER_LIMITS)), list(MEMBER_LIMITS))
     joint.set(xlim=(-0.4, 4.1), xlabel="unique tokens", ylabel="joint limit")
     joint.legend()

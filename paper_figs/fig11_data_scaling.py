@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from experiments.analysis.laws import LOSS
+from experiments.display.quantities import human
 from experiments.planner.published_laws import data_laws, multiplier_of
 from experiments.recipes.data_scaling import REFERENCE, D, DataScaling
 from experiments.story.story import Story
 from paper_figs.fig10_joint_limit import refit
-from paper_figs.style import COLORS, MARKERS, human, log_ticks, spread_x
+from paper_figs.style import BLACK, MARKERS, Look, log_ticks, look, shades, spread_x
 from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES, fit_law
 from scaling.published import talk
 from scaling.published.figures import KIM
@@ -44,7 +45,12 @@ _RECIPES = {
     "ensembles of 300M": (talk.ENSEMBLE_LAW["E"], "multiplier_ensembles"),
     "joint": (talk.JOINT_LIMIT, "multiplier_joint"),
 }
-_COLORS = dict(zip(_RECIPES, (COLORS[1], COLORS[0], COLORS[3], COLORS[2]), strict=True))
+_LOOKS = {
+    "standard": look("standard"),
+    "regularised": look("regularized"),
+    "ensembles of 300M": look("ensemble limit"),
+    "joint": look("joint limit"),
+}
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -55,22 +61,22 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )
     sizes = np.array(found.sizes, float)
     tables = []
-    for i, recipe in enumerate(found.recipes):
-        look = {"color": COLORS[i], "marker": MARKERS[i]}
+    for recipe in found.recipes:
+        shown = look(recipe)
         losses = [found.loss(recipe, size) for size in found.sizes]
         values = np.array([loss.value for loss in losses])
         errors = np.abs([[e.value - e.low, e.high - e.value] for e in losses]).T
         ax.errorbar(
             sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), linestyle="none",
-            capsize=3, label=recipe, **look,
+            capsize=3, label=shown.label, **shown.line,
         )  # fmt: skip
         curve = spread_x(sizes[0], 4 * sizes[-1])
         law = found.laws[recipe].predict(pd.DataFrame({D: curve}))["mean"]
-        ax.plot(curve, law, color=COLORS[i], linestyle=":", linewidth=1.2)
+        ax.plot(curve, law, color=shown.color, linestyle=":", linewidth=1.2)
         certified = [_certified(found, recipe, size) for size in found.sizes]
         ax.plot(
             sizes[~np.array(certified)], values[~np.array(certified)], linestyle="none",
-            marker=MARKERS[i], markeredgecolor=COLORS[i], markerfacecolor="white", zorder=4,
+            marker=shown.marker, markeredgecolor=shown.color, markerfacecolor="white", zorder=4,
             label="_uncertified",
         )  # fmt: skip
         table = pd.DataFrame(
@@ -86,9 +92,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             table["multiplier_low"] = [estimate.low for estimate in worths]
             table["multiplier_high"] = [estimate.high for estimate in worths]
             table["unpaired_low"], table["unpaired_high"] = zip(*unpaired, strict=True)
-            _draw_worth(worth, table, i)
+            _draw_worth(worth, table, shown)
         tables.append(table)
-    worth.axhline(1, color="black", linewidth=0.8)
+    worth.axhline(1, color=BLACK, linewidth=0.8)
     worth.set_yscale("log")
     worth.yaxis.set_major_formatter(LogFormatter())
     worth.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
@@ -99,10 +105,11 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     worth.set(ylabel="times more data for the standard recipe", title="data efficiency, here")
     ax.legend()
     stocks = list(talk.STOCK_TOKENS.values())
+    colors = shades(look("ensemble limit").color, len(MEMBER_LIMITS["209M"]))
     for i, n_params in enumerate(MEMBER_LIMITS["209M"]):
         published.plot(
             stocks, [limits[n_params] for limits in MEMBER_LIMITS.values()],
-            color=COLORS[i], marker=MARKERS[i], label=f"members of {n_params:g}B",
+            color=colors[i], marker=MARKERS[i], label=f"members of {n_params:g}B",
         )  # fmt: skip
     log_ticks(published, stocks)
     published.set(xlabel="unique tokens D", title="published: limits in K")
@@ -110,7 +117,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     return figure, pd.concat(tables, ignore_index=True)
 
 
-def _draw_worth(ax: plt.Axes, table: pd.DataFrame, i: int) -> None:
+def _draw_worth(ax: plt.Axes, table: pd.DataFrame, shown: Look) -> None:
     """Draw multipliers with their intervals; an end beyond all data is an arrow."""
     there = table[np.isfinite(table["multiplier"])]
     below = there["multiplier"] - there["multiplier_low"]
@@ -118,7 +125,7 @@ def _draw_worth(ax: plt.Axes, table: pd.DataFrame, i: int) -> None:
     above = (there["multiplier_high"] - there["multiplier"]).where(~endless, there["multiplier"])
     ax.errorbar(
         there[D], there["multiplier"], yerr=[below, above], lolims=endless.to_numpy(), capsize=3,
-        color=COLORS[i], marker=MARKERS[i],
+        **shown.line,
     )  # fmt: skip
 
 
@@ -148,7 +155,7 @@ def _laws(ax: Axes) -> pd.DataFrame:
     frames = []
     for (name, (loss, _)), linestyle in zip(_RECIPES.items(), ("-", "--", "-.", ":"), strict=True):
         line = np.array([law.at(loss, one) for one in tokens])
-        ax.plot(tokens, line, color=_COLORS[name], linestyle=linestyle, label=name)
+        ax.plot(tokens, line, color=_LOOKS[name].color, linestyle=linestyle, label=name)
         frames.append(pd.DataFrame({"panel": "law", "series": name, "x": tokens, "y": line}))
     limits = [
         refit(pd.DataFrame({"n_params": list(one), "loss": list(one.values())})).asymptote
@@ -158,10 +165,14 @@ def _laws(ax: Axes) -> pd.DataFrame:
     fit = fit_law(points, "power", x="n_tokens", y="loss", loss="squared_log", n_boot=0)
     shown = fit.params["E"] + fit.params["A"] / tokens ** fit.params["alpha"]
     ax.plot(
-        points["n_tokens"], points["loss"], MARKERS[2], color=COLORS[2], label="joint, refitted"
+        points["n_tokens"],
+        points["loss"],
+        linestyle="none",
+        label="joint limit, refitted",
+        **_LOOKS["joint"].line,
     )
     ax.plot(
-        tokens, shown, color=COLORS[2], linewidth=0.9,
+        tokens, shown, color=_LOOKS["joint"].color, linewidth=0.9,
         label=f"its law: E = {fit.params['E']:.2f}, alpha = {fit.params['alpha']:.2f}",
     )  # fmt: skip
     ax.set_xscale("log")
@@ -177,9 +188,7 @@ def _multipliers(ax: Axes) -> pd.DataFrame:
     for place, (name, (loss, figure)) in enumerate(_RECIPES.items()):
         found = multiplier_of(loss)
         ends = [[found.value - found.low], [found.high - found.value]] if figure else None
-        ax.errorbar(
-            place, found.value, yerr=ends, color=_COLORS[name], marker=MARKERS[0], capsize=4
-        )
+        ax.errorbar(place, found.value, yerr=ends, capsize=4, **_LOOKS[name].line)
         ax.annotate(
             f"{found.value:.2f}x", (place, found.value), xytext=(8, 0), textcoords="offset points",
             va="center", fontsize=8.5,
@@ -187,7 +196,7 @@ def _multipliers(ax: Axes) -> pd.DataFrame:
         if figure is not None:
             ax.plot(
                 place, PUBLISHED_FIGURES[figure].value, "o", markersize=11, fillstyle="none",
-                color=COLORS[6],
+                color=BLACK,
             )  # fmt: skip
         rows.append(("multiplier", name, place, found.value, found.low, found.high))
     ax.set_xticks(range(len(_RECIPES)), ["standard", "regular-\nised", "300M\nensembles", "joint"])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.analysis.intervals import mean_estimate
 from experiments.recipes.distillation import ARMS, Distillation
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import look
 from scaling import PUBLISHED_FIGURES
 from scaling.published.figures import KIM
 
@@ -24,13 +24,23 @@ CAPTION = (
     "published: 8 members of 300M and a student of 300M at 200M tokens (Kim et al. 2025, arXiv "
     "2509.14786)."
 )
-SHOWN = {
-    "tuned single model": "single_loss",
-    "self-distilled": "self_distilled_loss",
-    "distilled from 8": "distilled_loss",
-    "8 members": "eight_members_loss",
+TAUGHT = {
+    "ensemble": "distilled",
+    "pooled": "distilled",
+    "soft": "distilled",
+    "ensemble only": "distilled",
+    "self": "self-distilled",
+    "self only": "self-distilled",
+    "real": "regularized",
 }
-"""Names in `PUBLISHED_FIGURES` of the losses that stand beside ours."""
+"""What the students of each arm are, as in `paper_figs.style.LOOKS`."""
+SHOWN = {
+    "regularized": "single_loss",
+    "self-distilled": "self_distilled_loss",
+    "distilled": "distilled_loss",
+    "ensemble": "eight_members_loss",
+}
+"""Names in `PUBLISHED_FIGURES` of the losses beside ours, by the look of each."""
 PUBLISHED_TITLE = "One small student keeps most of an ensemble's gain; self-distillation helps too"
 PUBLISHED_CAPTION = (
     f"Published ({KIM}; losses of 300M models on 200M tokens). Top: a regularised model, the "
@@ -39,13 +49,13 @@ PUBLISHED_CAPTION = (
     "for ensembles; synthetic text alone, and mixed with real text one to one and three to one."
 )
 _ROWS = (
-    ("one regularised model", "single_loss", 0),
-    ("ensemble of eight", "eight_members_loss", 2),
-    ("student of the eight", "distilled_loss", 1),
-    ("teacher of itself", "member_loss", 0),
-    ("synthetic text only", "synthetic_only_loss", 3),
-    ("one synthetic to one real", "synthetic_one_to_one_loss", 1),
-    ("three synthetic to one real", "self_distilled_loss", 1),
+    ("one regularised model", "single_loss", "regularized"),
+    ("ensemble of eight", "eight_members_loss", "ensemble"),
+    ("student of the eight", "distilled_loss", "distilled"),
+    ("teacher of itself", "member_loss", "regularized"),
+    ("synthetic text only", "synthetic_only_loss", "self-distilled"),
+    ("one synthetic to one real", "synthetic_one_to_one_loss", "self-distilled"),
+    ("three synthetic to one real", "self_distilled_loss", "self-distilled"),
 )
 
 
@@ -56,14 +66,15 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.5, 1, 0.8]}
     )
     rows = []
+    single_look, ensemble = look("regularized"), look("ensemble")
     for i, arm in enumerate(ARMS):
         loss = mean_estimate(found.losses(arm))
         arms = found.students[found.students["arm"] == arm]
         is_edge = bool(arms["is_edge"].any())
         reach = np.nan_to_num([[loss.value - loss.low], [loss.high - loss.value]], posinf=0)
         ax.errorbar(
-            [loss.value], [i], xerr=reach, capsize=3, color=COLORS[i % len(COLORS)],
-            marker=MARKERS[i % len(MARKERS)], markerfacecolor="white" if is_edge else None,
+            [loss.value], [i], xerr=reach, capsize=3,
+            markerfacecolor="white" if is_edge else None, **look(TAUGHT[arm]).line,
         )  # fmt: skip
         kept = found.kept(arm)
         rows.append(
@@ -78,23 +89,24 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     ax.invert_yaxis()
     single = float(found.single.mean())
     for value, name, color in (
-        (single, "tuned single model", "black"),
-        (found.teacher, f"ensemble of {found.n_members}", COLORS[2]),
+        (single, single_look.label, single_look.color),
+        (found.teacher, f"{ensemble.label} of {found.n_members}", ensemble.color),
     ):
         ax.axvline(value, color=color, linestyle="--", linewidth=1.2, label=f"{name}: {value:.3f}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.3, -0.14), ncols=2)
     ax.set(xlabel="test loss (nats per token)", title="here: students by what they read")
 
     last = int(found.students["generation"].max())
-    for i, (arm, label) in enumerate(
-        (("self", "real and synthetic text"), ("self only", "synthetic text only"))
+    for arm, label, linestyle in (
+        ("self", "real and synthetic text", "-"),
+        ("self only", "synthetic text only", "--"),
     ):
         losses = [mean_estimate(found.losses(arm, g)) for g in range(1, last + 1)]
         values = [single, *(loss.value for loss in losses)]
         half = [0.0, *(np.nan_to_num(loss.high - loss.value, posinf=0) for loss in losses)]
         loops.errorbar(
-            range(last + 1), values, yerr=half, capsize=3, color=COLORS[i], marker=MARKERS[i],
-            label=label,
+            range(last + 1), values, yerr=half, capsize=3, linestyle=linestyle, label=label,
+            fillstyle="full" if linestyle == "-" else "none", **look("self-distilled").line,
         )  # fmt: skip
         rows += [
             {"arm": arm, "reads": ARMS[arm], "test_loss": loss.value, "low": loss.low,
@@ -107,7 +119,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     loops.legend()
 
     theirs = [PUBLISHED_FIGURES[name].value for name in SHOWN.values()]
-    published.barh(list(SHOWN), theirs, color=COLORS[5])
+    shown = [look(name) for name in SHOWN]
+    published.barh([one.label for one in shown], theirs, color=[one.color for one in shown])
     published.invert_yaxis()
     published.set_xlim(3.25, 3.6)
     published.tick_params(axis="y", labelsize=7.5)
@@ -117,12 +130,12 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
     """Draw one point a model."""
-    table = pd.DataFrame(_ROWS, columns=["model", "figure", "look"])
+    table = pd.DataFrame(_ROWS, columns=["model", "figure", "recipe"])
     table["loss"] = [PUBLISHED_FIGURES[name].value for name in table["figure"]]
     figure, ax = plt.subplots(figsize=(7.4, 4.0))
     places = [7.0, 6.0, 5.0, 3.4, 2.4, 1.4, 0.4]
     for place, row in zip(places, table.itertuples(), strict=True):
-        ax.plot(row.loss, place, MARKERS[row.look], color=COLORS[row.look], markersize=7)
+        ax.plot(row.loss, place, markersize=7, **look(str(row.recipe)).line)
         ax.annotate(
             f"{row.loss:.3g}", (row.loss, place), xytext=(8, 0), textcoords="offset points",
             va="center", fontsize=8.5,

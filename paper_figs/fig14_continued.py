@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import BLACK, COLORS, MARKERS, look
 from scaling.published.figures import KIM
 from scaling.published.talk import CONTINUED
 
@@ -52,10 +52,11 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     figure, ax = plt.subplots(figsize=(6.8, 3.9))
     at = np.arange(len(ladder))
     errors = [ladder["test_loss"] - ladder["low"], ladder["high"] - ladder["test_loss"]]
-    ax.errorbar(at, ladder["test_loss"], yerr=errors, color=COLORS[0], marker=MARKERS[0], capsize=3)
+    ax.errorbar(at, ladder["test_loss"], yerr=errors, capsize=3, **look("regularized").line)
+    usual = look("standard").color
     label = f"usual recipe, {many['n_tokens']:,.0f} tokens"
-    ax.axhline(many["test_loss"], color=COLORS[1], linestyle="--", label=label)
-    ax.axhspan(many["low"], many["high"], color=COLORS[1], alpha=0.1, linewidth=0)
+    ax.axhline(many["test_loss"], color=usual, linestyle="--", label=label)
+    ax.axhspan(many["low"], many["high"], color=usual, alpha=0.1, linewidth=0)
     ax.set_xticks(at, ladder["rung"])
     ax.set(ylabel="test loss on the domain (nats per token)")
     ax.legend()
@@ -69,7 +70,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     figure, ax = plt.subplots(figsize=(7.6, 4.4))
     for i, (benchmark, row) in enumerate(table.iterrows()):
         strong = benchmark == "average"
-        color = COLORS[6] if strong else COLORS[i]
+        color = BLACK if strong else COLORS[i]
         ax.plot(
             range(len(steps)), row[steps], color=color, marker=MARKERS[i],
             linewidth=2 if strong else 1.2, label=str(benchmark),

@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from paper_figs.style import COLORS, MARKERS, human
+from experiments.display.quantities import human
+from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import DOMAIN_CORPORA, ENTIGRAPH_PAPER
 
 NAME = "fig15"

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from paper_figs.style import COLORS
+from paper_figs.style import BLACK, COLORS
 
 NAME = "fig17"
 TITLE = "EntiGraph: from a small corpus to a large one through its entities"
@@ -47,7 +47,7 @@ def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     ax.add_patch(
         FancyArrowPatch(
             (1.3, 0.32), (6.7, 0.32), connectionstyle="arc3,rad=0.12", arrowstyle="-|>",
-            mutation_scale=12, color=COLORS[6], linestyle=":",
+            mutation_scale=12, color=BLACK, linestyle=":",
         )
     )  # fmt: skip
     ax.text(4.0, -0.38, "the document goes along", ha="center", fontsize=8)
@@ -71,4 +71,4 @@ def _box(ax: Axes, x: float, stage: str, content: str, color: str, linestyle: st
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=COLORS[6]))
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=BLACK))

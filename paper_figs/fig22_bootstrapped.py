@@ -14,7 +14,7 @@ from experiments.analysis import intervals
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
 from experiments.story.story import Story
 from experiments.worlds.bootstrapping_plan import USUAL_DECAY
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import BLACK, look
 from scaling.published.talk import SBP, SBP_PAPER
 
 NAME = "fig22"
@@ -65,8 +65,8 @@ def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, p
                     ax.plot([x - 0.18] * len(losses), losses, ".", color="#999999")
                 ax.errorbar(
                     x, mean.value, yerr=np.abs([[mean.value - mean.low], [mean.high - mean.value]]),
-                    color=COLORS[0 if is_tuned else 1], marker=MARKERS[0 if is_tuned else 1],
                     fillstyle="full" if is_tuned else "none", capsize=4,
+                    **look("tuned" if is_tuned else "standard").line,
                 )  # fmt: skip
                 rows.append(
                     {"arm": arm, "decay": decay, "loss": column, "mean": mean.value,
@@ -105,9 +105,10 @@ def gains(scale: str) -> pd.DataFrame:
 def _panel(ax: Axes, scale: str) -> pd.DataFrame:
     table = gains(scale)
     places = np.arange(len(table))[::-1]
-    for name, i, label in (("unique", 2, "unlimited unique data"), ("sbp", 0, "synthetic data")):
+    for name in ("unique", "sbp"):
+        shown = look(name)
         ax.plot(
-            table[name], places, MARKERS[i], color=COLORS[i], label=label,
+            table[name], places, shown.marker, color=shown.color, label=shown.label,
             fillstyle="none" if name == "unique" else "full",
         )  # fmt: skip
     for place, row in zip(places, table.itertuples(), strict=True):
@@ -116,7 +117,7 @@ def _panel(ax: Axes, scale: str) -> pd.DataFrame:
             f"{100 * row.share:.0f} %", (max(row.sbp, row.unique), place), xytext=(8, 0),
             textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
-    ax.axvline(0, color=COLORS[6], linewidth=0.9)
+    ax.axvline(0, color=BLACK, linewidth=0.9)
     ax.set_yticks(places, table["benchmark"])
     ax.margins(x=0.16)
     ax.set(title=f"{scale} training tokens", xlabel="gain over repetition (points, or % of ppl)")
