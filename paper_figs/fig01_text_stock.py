@@ -16,13 +16,13 @@ from scaling.published.text_stock import draw_demand, draw_stock, years_of_use
 NAME = "fig01"
 PUBLISHED_TITLE = "Training sets grow tenfold in three years; the stock of text does not"
 PUBLISHED_CAPTION = (
-    "Left: tokens of public text on the indexed web, what of it is worth training on, and that "
-    "with the gain from repeating it (medians; band: 95 % of the last), drawn here from the input "
-    "distributions of Villalobos et al. 2024 (arXiv 2211.04325); the largest training set, from "
-    "its size in 2024 and the growth refitted here to the training sets of language models since "
-    "2010 (dots; median and 95 % band); named models as in their figure. Right: the year in which "
-    "the two meet, over draws. Their own answer, with half of the draws following compute: median "
-    "2028, 80 % between 2026 and 2032."
+    "Left: tokens of public text on the indexed web, the part of sufficient quality, and that "
+    "part including the gain from repeating it (medians; band: 95 % of the last), sampled here "
+    "from the input distributions of Villalobos et al. 2024 (arXiv 2211.04325); the largest "
+    "training set, from its size in 2024 and the growth refitted here to the training sets of "
+    "language models since 2010 (dots; median and 95 % band); named models as in their figure. "
+    "Right: the distribution of the year in which the two meet. Their own estimate, with half of "
+    "the samples following compute: median 2028, 80 % between 2026 and 2032."
 )
 _YEARS = np.arange(2020.0, 2036.0)
 _LOOKS = {"raw": ":", "good": "--", "effective": "-"}

@@ -1,4 +1,4 @@
-"""Figure 2: more epochs over the same tokens, standard recipe."""
+"""Figure 2: training for more epochs on the same tokens, standard recipe."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from matplotlib.figure import Figure
 from experiments.display.quantities import human
 from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, log_ticks, look
+from scaling.published.figures import KIM
 from scaling.published.talk import infinite_compute
 
 NAME = "fig02"
 TITLE = "More epochs of one model, standard recipe"
 CAPTION = (
-    "Test loss of the standard recipe (the usual weight decay, the learning rate by one rule for "
-    "all sizes) against the number of epochs over the same unique tokens, one line a model size: "
-    "mean of the seeds, bars from the lowest to the highest seed, rings at the epochs that "
-    "validation selects. The talk finds the same shape at 200M tokens, with 4 to 8 epochs best "
-    "(published)."
+    "Test loss of the standard recipe (usual weight decay, learning rate set by one rule for all "
+    "sizes) against the number of epochs over the same unique tokens, one line per model size. "
+    "Points are means over seeds; bars run from the lowest to the highest seed; rings mark the "
+    "number of epochs that validation selects. The talk reports the same shape at 200M tokens, "
+    "with 4 to 8 epochs best (published)."
 )
-PUBLISHED_TITLE = "More epochs of one model help and then hurt; weight decay moves the turn"
+PUBLISHED_TITLE = "More epochs of one model help, then hurt; weight decay moves the turning point"
 PUBLISHED_CAPTION = (
-    "Published (public data of Kim et al. 2025, arXiv 2509.14786): mean accuracy on ARC-Easy, PIQA "
-    "and SciQ of a 300M model against epochs over 200M tokens, learning rate 3e-3, at the usual "
-    "weight decay 0.1 and at 1.6. Hollow: the best. Losses of this sweep are not published as "
-    "numbers. The talk's tuned learning rates at 1, 8 and 128 epochs are 1e-3, 1e-3 and 3e-3."
+    f"Published (public data of {KIM}): mean accuracy on ARC-Easy, PIQA and SciQ of a 300M model "
+    "against epochs over 200M tokens, learning rate 3e-3, at the usual weight decay 0.1 and at "
+    "1.6. Rings: the best number of epochs. The losses of this sweep are not published as "
+    "numbers. The learning rates tuned in the talk at 1, 8 and 128 epochs are 1e-3, 1e-3 and "
+    "3e-3."
 )
 
 

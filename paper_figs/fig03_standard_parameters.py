@@ -9,22 +9,21 @@ from matplotlib.figure import Figure
 from experiments.story.story import Story
 from paper_figs.style import MARKERS, UNCERTIFIED, log_ticks, look, mark_uncertified, shades
 from scaling.published import talk
+from scaling.published.figures import KIM
 
 NAME = "fig03"
 TITLE = "More parameters under the standard recipe"
 CAPTION = (
-    "Left: test loss at the usual weight decay against model size, with the epochs and the "
-    "learning rate tuned at each size (beside the point) and at fixed numbers of epochs; bars "
-    f"from the lowest to the highest seed. {UNCERTIFIED} Right, published (Kim et al. 2025, arXiv "
-    "2509.14786): the same for 150M to 1.4B parameters on 200M tokens, best epochs and learning "
-    "rate at each."
+    "Left: test loss at the usual weight decay against model size, with epochs and learning rate "
+    "tuned at each size (printed beside the point), and at fixed numbers of epochs; bars run from "
+    f"the lowest to the highest seed. {UNCERTIFIED} Right, published ({KIM}): the same for 150M to "
+    "1.4B parameters on 200M tokens, with the best epochs and learning rate at each size."
 )
-PUBLISHED_TITLE = "Under the standard recipe, more parameters stop paying at 600M"
+PUBLISHED_TITLE = "Under the standard recipe, more parameters stop helping at 600M"
 PUBLISHED_CAPTION = (
-    "Published (Kim et al. 2025, arXiv 2509.14786): held-out loss on 200M tokens of DCLM at the "
-    "usual weight decay 0.1, with the learning rate and the epochs tuned at each size (beside the "
-    "point); hollow: the best. The last step in size costs 0.015 nats; no spread over seeds is "
-    "published."
+    f"Published ({KIM}): held-out loss on 200M tokens of DCLM at the usual weight decay 0.1, with "
+    "learning rate and epochs tuned at each size (printed beside the point). Ring: the best size. "
+    "The last increase in size costs 0.015 nats; no spread over seeds is published."
 )
 
 

@@ -1,4 +1,4 @@
-"""Figure 5: train and test loss against the size of the training set (Cortes et al. 1993)."""
+"""Figure 5: training and test loss against the size of the training set (Cortes et al. 1993)."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from scaling.fit import best_parameters
 NAME = "fig05"
 TITLE = "Learning curves: large-data loss from small data"
 CAPTION = (
-    "Left: loss of the world's smallest model on its training tokens (final weights) and on the "
-    "test part against the number of training tokens, the same steps at each, a point a seed and a "
-    "draw of the corpus. Lines: E + B / l^alpha and E - C / l^beta with one asymptote E (Cortes et "
-    "al. 1993), fitted to the filled points with a 95 % band; dashed beyond them, where the "
-    "hollow points check the prediction; were both curves mirror images, half their sum would be "
-    "flat. Right: their difference, a straight line on these axes then. The talk shows the curves "
-    "of the paper, without numbers."
+    "Left: loss of the smallest model on its training tokens (final weights) and on the test set "
+    "against the number of training tokens, for the same number of steps; one point per seed and "
+    "draw of the corpus. Lines: E + B / l^alpha and E - C / l^beta with a common asymptote E "
+    "(Cortes et al. 1993), fitted to the filled points, with a 95 % band; dashed where they "
+    "extrapolate to the hollow points, which test the prediction. If the two curves were mirror "
+    "images, half their sum would be constant. Right: their difference, which would then be a "
+    "straight line on these axes. The talk shows the curves of the paper, without numbers."
 )
 CURVES = {0.0: ("test", 0), 1.0: ("training", 1)}
-PUBLISHED_TITLE = "Learning curves predict the loss on more data from that on less"
+PUBLISHED_TITLE = "Learning curves on little data predict the loss on more data"
 PUBLISHED_CAPTION = (
-    "Published curves (Alabdulmohsin et al. 2022, arXiv 2209.06640; 36 tasks of their benchmark "
-    "of image classifiers), refitted here after Cortes et al. 1993, E_test = a + b / l^alpha. "
-    "Left: three tasks; filled points were fitted, hollow ones predicted, the law dashed beyond "
-    "what it was fitted to. Right: all tasks, root mean square error of ln(loss) over the hollow "
-    "points, for the law fitted to all filled points and to their last half; black: the medians. "
-    "Training losses, with which Cortes et al. pin the common asymptote, are not published for "
-    "these."
+    "Published curves (Alabdulmohsin et al. 2022, arXiv 2209.06640; 36 tasks from their benchmark "
+    "of image classifiers), refitted here following Cortes et al. 1993, E_test = a + b / l^alpha. "
+    "Left: three tasks; filled points were fitted, hollow points predicted, the law is dashed "
+    "beyond the fitted points. Right: all tasks, root mean square error of ln(loss) over the "
+    "hollow points, for the law fitted to all filled points and to the last half of them; black: "
+    "medians. Training losses, which Cortes et al. use to fix the common asymptote, are not "
+    "published for these curves."
 )
 _SHOWN = (("inet_10", "ViT/B/16"), ("inet_25", "BiT/50/1"), ("bird_10", "MiX/L/16"))
 _WINDOWS = {"all points": 1.0, "last half": 0.5}

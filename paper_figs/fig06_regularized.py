@@ -1,4 +1,4 @@
-"""Figure 6: with tuned regularisation the loss falls with size, towards a limit."""
+"""Figure 6: with tuned regularization the loss falls with model size towards a limit."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ from scaling.published.figures import KIM
 from scaling.published.talk import infinite_compute
 
 NAME = "fig06"
-TITLE = "Tuned regularisation: scaling with parameters and its limit"
+TITLE = "Tuned regularization: scaling with parameters and its limit"
 CAPTION = (
     "Left: test loss against model size with learning rate, weight decay and epochs tuned at "
-    "every size (beside it; one point a seed), the fitted law E + A / N^alpha with its "
-    "extrapolation dashed, and its limit E with a 95 % interval; the standard recipe, learning "
-    f"rate and epochs tuned, for comparison. {UNCERTIFIED} Right, published: 3.43 + 0.05 / N^1.02, "
-    "N in billions, on 200M tokens, and the standard recipe (Kim et al. 2025, arXiv 2509.14786)."
+    "every size (printed beside the points; one point per seed), the fitted law E + A / N^alpha, "
+    "dashed where it extrapolates, and its limit E with a 95 % interval. For comparison, the "
+    f"standard recipe with learning rate and epochs tuned. {UNCERTIFIED} Right, published: 3.43 + "
+    f"0.05 / N^1.02, N in billions, on 200M tokens, and the standard recipe ({KIM})."
 )
 PUBLISHED_TITLE = "With tuned weight decay the loss falls with size towards a limit"
 PUBLISHED_CAPTION = (
     f"Published ({KIM}), 200M tokens. Left: the law 3.43 + 0.05 / (N/1e9)^1.02 of single models "
-    "with learning rate, epochs and weight decay tuned at each size (below it), its limit, "
-    "the one loss that is printed (300M), and the standard recipe. The losses behind the law are "
-    "not published, so it cannot be refitted. Right: the best weight decay against parameters per "
-    "unique token, four sizes and four stocks; the line is least squares in logarithms, made here."
+    "with learning rate, epochs and weight decay tuned at each size (printed below it), its "
+    "limit, the one loss that is printed (300M), and the standard recipe. The losses behind the "
+    "law are not published, so it cannot be refitted. Right: the best weight decay against "
+    "parameters per unique token, for four sizes and four stocks of tokens; the line is a "
+    "least-squares fit in logarithms, made here."
 )
 
 

@@ -1,4 +1,4 @@
-"""Figure 7: classical and neural models, and their mixture."""
+"""Figure 7: n-gram and neural models, and their mixture."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from paper_figs.style import COLORS, GREY, MARKERS, look
 from scaling.published import talk
 
 NAME = "fig07"
-TITLE = "Classical and neural models, alone and mixed"
+TITLE = "N-gram and neural models, alone and mixed"
 CAPTION = (
     "Left: test perplexity of a Kneser-Ney n-gram model and of single neural models of every size "
     "and recipe (standard, tuned, and tuned as ensemble members), all trained on the same unique "
-    "tokens, with their weight in the mixture; below, the mixtures, whose weights were learned on "
-    "the validation part. Right, published: the same on the Penn Treebank (Herel and Mikolov 2023, "
-    "arXiv 2312.03735). Perplexities of different vocabularies do not compare."
+    "tokens, with their weights in the mixture; below, the mixtures, whose weights were fitted on "
+    f"the validation set. Right, published: the same on the Penn Treebank ({talk.HEREL}). "
+    "Perplexities over different vocabularies are not comparable."
 )
 KINDS = ("classical", "standard", "tuned", "member")
-PUBLISHED_TITLE = "A mixture of classical and neural models beats each of them"
+PUBLISHED_TITLE = "A mixture of n-gram and neural models beats each of them"
 PUBLISHED_CAPTION = (
-    f"Published ({talk.HEREL}; the talk's table): Penn Treebank test perplexity of seven models, "
-    "and of the mixture of their probabilities with the weights on the right, which were fitted on "
-    "the validation part. The 5-gram with perplexity 141 still gets a weight. WikiText-2 is not "
-    "published as numbers that are typed here."
+    f"Published ({talk.HEREL}; table of the talk): Penn Treebank test perplexity of seven models, "
+    "and of the mixture of their probabilities with the weights on the right, which were fitted "
+    "on the validation set. The 5-gram with perplexity 141 still gets a weight. The WikiText-2 "
+    "results are left out."
 )
 
 

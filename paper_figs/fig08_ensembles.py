@@ -29,19 +29,19 @@ NAME = "fig08"
 TITLE = "Ensembles against one ever larger model, at equal total size"
 CAPTION = (
     "Left: test loss against total parameters N x K for ensembles of K members (logits averaged, "
-    "means over subsets of the members), one line a member size, members tuned for the ensemble; "
-    "dotted: fitted E + A / K^gamma. The tuned single models and their law's limit for "
-    "comparison; stars: ensembles read at exactly the size of one model, with 95 % intervals. "
-    f"{UNCERTIFIED} Right, published: members of 300M, 3.34 + 0.25 / K, against 3.43 + "
-    "0.05 / N^1.02 (Kim et al. 2025, arXiv 2509.14786)."
+    "means over subsets of the members), one line per member size, members tuned for the "
+    "ensemble; dotted: fitted E + A / K^gamma. For comparison, the tuned single models and the "
+    "limit of their law. Stars: ensembles interpolated to exactly the size of one model, with 95 "
+    f"% intervals. {UNCERTIFIED} Right, published: members of 300M, 3.34 + 0.25 / K, against 3.43 "
+    f"+ 0.05 / N^1.02 ({KIM})."
 )
-PUBLISHED_TITLE = "Ensembles of small models pass the limit of one ever larger model"
+PUBLISHED_TITLE = "Ensembles of small models go below the limit of one ever larger model"
 PUBLISHED_CAPTION = (
-    f"Published ({KIM}), 200M tokens, loss against total parameters N x K: one regularised model, "
+    f"Published ({KIM}), 200M tokens, loss against total parameters N x K: one regularized model, "
     "3.43 + 0.05 / (N/1e9)^1.02; K members of 300M with the hyperparameters of one model, 3.34 + "
     "0.25 / K^1.02; points, where losses are printed: 300M members tuned for the ensemble at K = "
-    "1 and 8. Dotted: limit + B / K of tuned members, B made here from these points. Dashed: "
-    "limits."
+    "1 and 8. Dotted: limit + B / K of tuned members, with B estimated here from these points. "
+    "Dashed: limits."
 )
 
 

@@ -1,4 +1,4 @@
-"""Figure 9: the best hyperparameters of one model are not the best of an ensemble's members."""
+"""Figure 9: the best hyperparameters of one model are not the best for ensemble members."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from scaling.published.talk import STOCK_TOKENS, infinite_compute
 NAME = "fig09"
 TITLE = "Hyperparameters against the size of the ensemble"
 CAPTION = (
-    "Test loss against the number of members (logits averaged, means over subsets) with the "
-    "learning rate, weight decay and epochs tuned for one model, those of the heuristic (twice "
-    "the epochs, half the decay) and those tuned for the ensemble, one panel a member size. Where "
-    "two choices fall on the same cell, one line stands for both. The legend says which tuned "
-    "cells are not certified. Last panel: epochs over weight decay of the best cell for K members, "
-    "among all cells that were given every seed, by validation loss; hollow where not all of its "
-    "neighbours are among them. The talk's heuristic (twice the epochs, half the decay; published) "
-    "is a factor of 4."
+    "Test loss against the number of members (logits averaged, means over subsets), one panel per "
+    "member size, with the learning rate, weight decay and epochs tuned for one model, those of "
+    "the heuristic (twice the epochs, half the weight decay) and those tuned for the ensemble. "
+    "Where two choices coincide, their lines overlap. The legend says which tuned settings are "
+    "not certified. Last panel: epochs divided by weight decay of the setting with the lowest "
+    "validation loss for K members, among all settings trained with every seed; hollow where some "
+    "neighbouring settings were not. The heuristic of the talk (published) multiplies this ratio "
+    "by 4."
 )
 CHOICES = ("single", "heuristic", "ensemble")
-PUBLISHED_TITLE = "Members tuned as members reach a lower limit"
+PUBLISHED_TITLE = "Members tuned for the ensemble reach a lower limit"
 PUBLISHED_CAPTION = (
-    f"Published (public code of {KIM}): fitted loss of infinitely many members, by size and stock, "
-    "with the hyperparameters that are best for one model, and with the members' heuristic (twice "
-    "the epochs, half the decay). Bottom row: the difference. At the largest stocks the authors' "
-    "fits of some sizes are missing."
+    f"Published (public code of {KIM}): fitted loss of infinitely many members, by model size and "
+    "stock of tokens, with the hyperparameters that are best for one model, and with the "
+    "heuristic for members (twice the epochs, half the weight decay). Bottom row: the difference. "
+    "At the largest stocks the authors give no fit for some sizes."
 )
 _RECIPES = {"single-model-optimal": "best for one model", "heuristic": "members' heuristic"}
 

@@ -27,19 +27,19 @@ NAME = "fig10"
 TITLE = "Members to infinity and parameters to infinity: the joint limit"
 CAPTION = (
     "Left: test loss of the best standard recipe, the tuned single model, ensembles of 1 to K "
-    "members tuned at every size (grey, larger K darker) and the fitted limit of infinitely many "
-    "members, against the size of a member; the joint limit with its 95 % interval, or the "
-    f"statement that these runs do not identify it. {UNCERTIFIED} Right, published: limits of "
-    "infinitely many members at 200M tokens and the joint limit 3.17 (Kim et al. 2025, arXiv "
-    "2509.14786)."
+    "members tuned at every size (grey, darker for larger K) and the fitted limit of infinitely "
+    "many members, against the size of a member; the joint limit with its 95 % interval, or a "
+    f"note that these runs do not identify it. {UNCERTIFIED} Right, published: limits of "
+    f"infinitely many members at 200M tokens and the joint limit 3.17 ({KIM})."
 )
 PUBLISHED_TITLE = "Members to infinity, then parameters to infinity, at four stocks of tokens"
 PUBLISHED_CAPTION = (
-    f"Losses of infinitely many members (public code of {KIM}, members by the heuristic), and "
-    "E + A / N^alpha refitted here at each stock: the joint limit E with its 95 % interval by "
-    "profile likelihood (3.17 published at 200M tokens, without one). Four points and three "
-    "parameters leave one degree of freedom; where the interval has no end, that is said. The last "
-    "two columns look like a snapshot before the paper's final runs."
+    f"Losses of infinitely many members (public code of {KIM}, members by the heuristic), and E + "
+    "A / N^alpha refitted here for each stock of tokens: the joint limit E with its 95 % "
+    "profile-likelihood interval (published: 3.17 at 200M tokens, without interval). Four points "
+    "and three parameters leave one degree of freedom; intervals without a lower end are "
+    "labelled. The values of the two largest stocks appear to predate the final runs of the "
+    "paper."
 )
 
 

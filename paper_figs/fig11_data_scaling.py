@@ -1,4 +1,4 @@
-"""Figure 11: every recipe on stocks of text of several sizes, and what it is worth in data."""
+"""Figure 11: every recipe on stocks of text of several sizes, and its value in data."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ CAPTION = (
     "Left: test loss against unique tokens D, each recipe tuned on every stock (means over draws "
     "of the corpus with 95 % intervals; lines: fitted E + A / D^alpha). Hollow: some optimum "
     "behind the point is not certified. Middle: how many times more data the standard recipe "
-    "would need for the same loss, by its data law (intervals: draws left out one at a time, the "
-    "recipes paired; an arrow: no upper end). Right, published: "
-    "limits of infinitely many members (Kim et al. 2025, arXiv 2509.14786, authors' code)."
+    "would need for the same loss, by its data law (jackknife intervals over draws, recipes "
+    "paired; an arrow means no upper end). Right, published: limits of infinitely many members "
+    f"(public code of {KIM})."
 )
 PUBLISHED_TITLE = "The gains of each recipe persist as data grows"
 PUBLISHED_CAPTION = (
     f"Published ({KIM}). Left: data laws with the published E = 1.94 and alpha = 0.235 through the "
-    "loss of each recipe at 200M tokens; points: joint limits refitted here at four stocks, with "
-    "the law that fits them (their snapshot has a lower asymptote than the paper's final one). "
-    "Right: how many times more data the standard recipe needs; ends over the published ranges of "
-    "E and alpha and the rounding of losses; rings: as printed (the ensembles' is read off a "
-    "figure)."
+    "loss of each recipe at 200M tokens; points: joint limits refitted here at four stocks of "
+    "tokens, with the law fitted to them (these earlier values have a lower asymptote than the "
+    "final ones of the paper). Right: how many times more data the standard recipe needs; bars "
+    "span the published ranges of E and alpha and the rounding of losses; rings: printed values "
+    "(for ensembles read off a figure)."
 )
 _RECIPES = {
     "standard": (talk.STANDARD_BEST, None),
@@ -155,7 +155,9 @@ def _laws(ax: Axes) -> pd.DataFrame:
     frames = []
     for (name, (loss, _)), linestyle in zip(_RECIPES.items(), ("-", "--", "-.", ":"), strict=True):
         line = np.array([law.at(loss, one) for one in tokens])
-        ax.plot(tokens, line, color=_LOOKS[name].color, linestyle=linestyle, label=name)
+        ax.plot(
+            tokens, line, color=_LOOKS[name].color, linestyle=linestyle, label=_LOOKS[name].label
+        )
         frames.append(pd.DataFrame({"panel": "law", "series": name, "x": tokens, "y": line}))
     limits = [
         refit(pd.DataFrame({"n_params": list(one), "loss": list(one.values())})).asymptote

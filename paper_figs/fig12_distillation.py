@@ -1,4 +1,4 @@
-"""Figure 12: an ensemble, what one student keeps of it, and generations of self-training."""
+"""Figure 12: an ensemble, how much of it one student keeps, and repeated self-training."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from scaling.published.figures import KIM
 NAME = "fig12"
 TITLE = "Distillation and self-distillation, with their controls"
 CAPTION = (
-    "Left: test loss of students of a member's size, all trained for the same number of steps, by "
-    "what they read (means over seeds with 95 % intervals); dashed: the tuned single model and "
-    "the ensemble that teaches. Hollow: the weight decay that validation selected is an end of "
-    "the candidates. Middle: generations of self-training, each taught by the one before. Right, "
-    "published: 8 members of 300M and a student of 300M at 200M tokens (Kim et al. 2025, arXiv "
-    "2509.14786)."
+    "Left: test loss of students of the size of a member, all trained for the same number of "
+    "steps, by their training data (means over seeds with 95 % intervals); dashed: the tuned "
+    "single model and the ensemble that teaches. Hollow: the weight decay selected on validation "
+    "data is at an end of the candidates. Middle: generations of self-training, each taught by "
+    "the one before. Right, published: 8 members of 300M and students of 300M at 200M tokens "
+    f"({KIM})."
 )
 TAUGHT = {
     "ensemble": "distilled",
@@ -43,10 +43,10 @@ SHOWN = {
 """Names in `PUBLISHED_FIGURES` of the losses beside ours, by the look of each."""
 PUBLISHED_TITLE = "One small student keeps most of an ensemble's gain; self-distillation helps too"
 PUBLISHED_CAPTION = (
-    f"Published ({KIM}; losses of 300M models on 200M tokens). Top: a regularised model, the "
+    f"Published ({KIM}; losses of 300M models on 200M tokens). Top: a regularized model, the "
     "ensemble of eight that teaches, and its student; the share of the gain that the student "
-    "keeps is computed from these three. Bottom: self-distillation, its teacher a member tuned "
-    "for ensembles; synthetic text alone, and mixed with real text one to one and three to one."
+    "keeps is computed from these three. Bottom: self-distillation from a model tuned as a member "
+    "of an ensemble: synthetic text alone, and mixed with real text one to one and three to one."
 )
 _ROWS = (
     ("one regularised model", "single_loss", "regularized"),

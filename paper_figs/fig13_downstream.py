@@ -17,22 +17,22 @@ from scaling.published.figures import KIM
 from scaling.published.talk import infinite_compute
 
 NAME = "fig13"
-TITLE = "Downstream accuracy: is the order of losses the order of accuracies?"
+TITLE = "Downstream accuracy: do lower losses mean higher accuracies?"
 CAPTION = (
     "Left: accuracy on minimal pairs of grammar (BLiMP, Warstadt et al. 2020) against test loss, "
-    "first seeds of the standard and tuned recipes and ensembles of tuned members, bars one "
-    "standard error over paradigms. Hollow: hyperparameters that are not certified. Middle: the "
-    "same against training compute of all members, with the frontier. Right, published: mean "
-    "accuracy on ARC-Easy, PIQA and SciQ against total parameters at 200M tokens (Kim et al. 2025, "
-    "arXiv 2509.14786, authors' code). Chance is 0.5 on pairs."
+    "for the first seeds of the standard and tuned recipes and for ensembles of tuned members; "
+    "bars are one standard error over paradigms. Hollow: hyperparameters that are not certified. "
+    "Middle: the same against training compute of all members, with the Pareto front. Right, "
+    "published: mean accuracy on ARC-Easy, PIQA and SciQ against total parameters at 200M tokens "
+    f"(public code of {KIM}). Chance is 0.5 on pairs."
 )
-PUBLISHED_TITLE = "At large total size the Pareto-best on downstream tasks are ensembles"
+PUBLISHED_TITLE = "At large total size, ensembles are Pareto-optimal on downstream tasks"
 PUBLISHED_CAPTION = (
     f"Published (public data of {KIM}, 200M tokens): mean accuracy on ARC-Easy, PIQA and SciQ "
-    "against total parameters N x K: the standard recipe, single regularised models, ensembles of "
-    "one to five members at four sizes, and the two distilled 300M students. Black: the Pareto "
-    "front. No intervals are published; ARC-Easy has 2,376 questions, so that one standard error "
-    "of its accuracy is about a point."
+    "against total parameters N x K for the standard recipe, single regularized models, ensembles "
+    "of one to five members at four sizes, and the two distilled 300M students. Black: the Pareto "
+    "front. No intervals are published; ARC-Easy has 2,376 questions, so one standard error of "
+    "its accuracy is about one point."
 )
 _SINGLE = ("standard", "regularized", "8-ensemble distill student", "self-distill student")
 """Recipes of single models, as the table names them."""

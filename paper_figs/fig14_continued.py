@@ -1,4 +1,4 @@
-"""Figure 14: going on in a small domain, rung by rung."""
+"""Figure 14: continued training on a small domain, step by step along the recipe."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from scaling.published.figures import KIM
 from scaling.published.talk import CONTINUED
 
 NAME = "fig14"
-TITLE = "Few tokens of a domain: smaller batches, epochs and ensembles against many tokens"
+TITLE = "Continued training on few tokens of a domain: small batches, epochs and ensembles"
 CAPTION = (
-    "A model trained on the other docstrings goes on with those of graphical interfaces, 10 % of "
-    "its text replayed. Test loss on the domain, means and 95 % intervals over draws of it; "
-    "learning rate and epochs chosen on another draw. Dashed: the usual recipe on many times the "
-    "tokens. Members differ in the order of their data and start from the same model."
+    "A model trained on the other docstrings continues training on those of graphical interfaces, "
+    "with 10 % of its original text replayed. Test loss on the domain, means and 95 % intervals "
+    "over draws of it; learning rate and epochs were chosen on another draw. Dashed: the usual "
+    "recipe on many times the tokens. Members differ in the order of their data and start from "
+    "the same model."
 )
 LADDER = ("base", "usual", "small batch", "epochs")
 PUBLISHED_TITLE = "Eight models on 4B tokens beat one on 73B"
 PUBLISHED_CAPTION = (
-    f"Published (the talk's table; {KIM}): accuracy after continued pre-training of Llama 3B on 4B "
-    "MegaMath tokens, step by step along the recipe, and (hollow, dotted line) on all 73B tokens "
-    "with the default recipe. No intervals are published."
+    f"Published (table of the talk; {KIM}): accuracy after continued pretraining of Llama 3B on 4B "
+    "MegaMath tokens, step by step along the recipe, and on all 73B tokens with the default "
+    "recipe (hollow, dotted line). No intervals are published."
 )
 
 

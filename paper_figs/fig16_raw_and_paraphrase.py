@@ -15,12 +15,13 @@ from scaling import load_dataset
 from scaling.published.talk import ENTIGRAPH_ACCURACY, ENTIGRAPH_PAPER
 
 NAME = "fig16"
-TITLE = "What the source, its paraphrases and EntiGraph teach"
+TITLE = "What models learn from the source text, paraphrases and EntiGraph"
 CAPTION = (
-    "Closed-book accuracy after continued training on a world of facts, four choices of one kind "
-    "each, means and 95 % intervals over graphs. Left: facts that the source states; middle: those "
-    "that only paths imply; right: the same facts asked backwards. Every method reads the same "
-    "number of tokens, with its learning rate chosen on another graph; dotted, chance."
+    "Closed-book accuracy after continued training on a synthetic world of facts; questions have "
+    "four choices of the same kind; means and 95 % intervals over graphs. Left: facts that the "
+    "source states; middle: facts that only paths imply; right: the same facts asked backwards. "
+    "Every method trains on the same number of tokens, with its learning rate chosen on another "
+    "graph. Dotted: chance."
 )
 SHEETS = {
     "explicit": "stated facts",
@@ -30,11 +31,13 @@ SHEETS = {
 METHODS = ("paraphrase", "entigraph")
 FLAT = {"base": "--", "raw": "-."}
 """Methods that write nothing, with the lines that show them."""
-PUBLISHED_TITLE = "The texts themselves teach nothing; paraphrases teach, more and more slowly"
+PUBLISHED_TITLE = (
+    "The source text itself teaches nothing; paraphrases teach with diminishing returns"
+)
 PUBLISHED_CAPTION = (
     f"Published ({ENTIGRAPH_PAPER}): closed-book accuracy on QuALITY of Llama 3 8B, of the same "
-    "model after continued pre-training on the 1.3M source tokens (below it), and on paraphrases "
-    "of them, against synthetic tokens; EntiGraph at equal tokens for comparison. Lines: least "
+    "model after continued pretraining on the 1.3M source tokens (lower), and on paraphrases of "
+    "them, against synthetic tokens; EntiGraph at equal tokens for comparison. Lines: least "
     "squares on the logarithm of the tokens, made here, dashed where they extrapolate; the legend "
     "gives points of accuracy per e-fold of tokens with a 95 % interval."
 )

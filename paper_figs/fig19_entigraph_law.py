@@ -19,19 +19,18 @@ from graphsim import (
 from paper_figs.style import BLACK, COLORS, MARKERS
 
 NAME = "fig19"
-TITLE = (
-    "EntiGraph's accuracy has three phases; the printed law lags behind, the corrected one holds"
-)
+TITLE = "EntiGraph's accuracy has three phases; the printed law is too low, the corrected one holds"
 CAPTION = (
-    "Everything is computed here, on random directed graphs of the model in arXiv 2409.07431. Top: "
-    "share of pairs known after s steps per ordered pair, V = 100 (as in the paper's Figure 5; "
-    "mean of 30 runs on one graph, band of two standard deviations of a run) and V = 100,000 (64 "
-    "sampled sources, band of two standard errors); the exact expectation on the same graph, the "
-    "law as printed (Section 6.3, summed with exp(-sk)) and the corrected law of graphsim, both "
-    "averages over graphs. Grey: the linear phase, the log-linear window and the plateau of the "
-    "corrected law. Bottom: relative error of both laws against the exact expectation averaged "
-    "over graphs; left over mean degree at s = 0.1 and V = 10,000, with two standard errors over "
-    "graphs; right over s at mean degree 3 for four sizes (standard errors in the CSV)."
+    "Everything is computed here, on random directed graphs of the model in arXiv 2409.07431. "
+    "Top: share of pairs known after s steps per ordered pair, for V = 100 (as in Figure 5 of the "
+    "paper; mean of 30 runs on one graph, band of two standard deviations over runs) and V = "
+    "100,000 (64 sampled sources, band of two standard errors); the exact expectation on the same "
+    "graph; the law as printed (Section 6.3, summed with exp(-sk)) and the corrected law of "
+    "graphsim, both averages over graphs. Grey: the linear phase, the log-linear window and the "
+    "plateau of the corrected law. Bottom: relative error of both laws against the exact "
+    "expectation averaged over graphs; left, against mean degree at s = 0.1 and V = 10,000, with "
+    "two standard errors over graphs; right, against s at mean degree 3 for four sizes (standard "
+    "errors are in the CSV file)."
 )
 
 _DEGREE = 3.0

@@ -1,4 +1,4 @@
-"""Figure 20: EntiGraph's published accuracy, and how little it says about the plateau."""
+"""Figure 20: EntiGraph's published accuracy, and how little it constrains the plateau."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from scaling.published.datasets import data_folder
 from scaling.published.talk import ENTIGRAPH_ACCURACY
 
 NAME = "fig20"
-TITLE = "Accuracy grows with synthetic tokens; where it ends is not identified"
+TITLE = "Accuracy grows with synthetic tokens; the plateau is not identified"
 CAPTION = (
     "Left: published closed-book accuracy on QuALITY after continued pretraining on EntiGraph (36 "
-    "points) and on paraphrases (20), dotted the published fit of three exponentials "
+    "points) and on paraphrases (20 points); dotted: the published fit of three exponentials "
     "(arXiv 2409.07431, Section 4 and Appendix F.1). Computed here: non-negative mixtures of "
-    "exponentials, fitted by least squares to the EntiGraph points, whose slowest time scale may "
-    "be at most 1, 3 or 10 times the largest number of tokens; dashed where they extrapolate. "
-    "Right: the plateau of each fit with its 95 % profile interval; an interval that ends only at "
+    "exponentials, fitted by least squares to the EntiGraph points, with a slowest time scale of "
+    "at most 1, 3 or 10 times the largest number of tokens; dashed where they extrapolate. Right: "
+    "the plateau of each fit with its 95 % profile interval; a plateau whose interval extends to "
     "100 % is not identified."
 )
 
@@ -63,7 +63,7 @@ def _published_points() -> pd.DataFrame:
     path = data_folder() / _FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"figure {NAME} needs the published points: put them at {_FILE} below the folder that "
+            f"figure {NAME} needs the published points: put them at {_FILE} in the folder that "
             "DATAWALL_DATA names"
         )
     table = pd.read_csv(path)

@@ -1,4 +1,4 @@
-"""Figure 20, here: accuracy on implied facts against the expectation of the graph process."""
+"""Figure 20b: accuracy on implied facts against the expectation of the graph process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from paper_figs.style import BLACK, COLORS, GREY, look
 from scaling import fit_law
 
 NAME = "fig20b"
-TITLE = "Accuracy on implied facts here, beside the graph process"
+TITLE = "Accuracy on implied facts here, compared with the graph process"
 CAPTION = (
-    "Left: accuracy after continued training on EntiGraph's documents against the steps that wrote "
-    "them, a point a graph and size; lines, the exact expectation of the process on each graph for "
-    "who knows a fact once it is stated and guesses the rest; dashed, with a ceiling fitted to "
-    "each graph. Right: a mixture of exponentials fitted to all graphs against synthetic tokens "
-    "(non-negative least squares), with the time scales of the fit; dotted, chance."
+    "Left: accuracy after continued training on EntiGraph's documents against the number of steps "
+    "that generated them, one point per graph and size. Solid lines: the exact expectation of the "
+    "process on each graph for a model that knows a fact once it is stated and guesses otherwise; "
+    "dashed: the same with a ceiling fitted to each graph. Right: a mixture of exponentials "
+    "fitted to all graphs against synthetic tokens (non-negative least squares). Dotted: chance."
 )
 
 

@@ -20,11 +20,11 @@ from scaling.published.talk import SBP, SBP_PAPER
 NAME = "fig22"
 TITLE = "Baseline, bootstrapping, its controls and an oracle at equal training tokens"
 CAPTION = (
-    "Test loss (left) and loss where a document first gives a value, which must be known (right); "
-    "a grey dot a world, means with 95 % intervals over worlds. Weight decay is chosen for each "
-    "arm on another world from the same values; hollow, baseline and SBP with the usual decay of "
-    f"{USUAL_DECAY}: against that baseline any synthetic text looks like a gain. The world favours "
-    "bootstrapping by construction."
+    "Test loss (left) and loss where a document first gives a value, which the model must know "
+    "(right). Each grey dot is a world; points are means with 95 % intervals over worlds. Weight "
+    "decay is chosen for each arm on another world from the same candidates. Hollow: baseline and "
+    f"SBP with the usual weight decay of {USUAL_DECAY}; against that baseline any synthetic text "
+    "looks like a gain. The world favours bootstrapping by construction."
 )
 LABELS = {
     "baseline": "repetition", "sbp": "SBP", "random": "random\npairs",
@@ -32,13 +32,14 @@ LABELS = {
     "oracle": "new\ndocuments",
 }  # fmt: skip
 PANELS = {"test_loss": "test loss (nats per token)", "first_mention_loss": "at first mentions"}
-PUBLISHED_TITLE = "Synthetic documents recover a good part of what unique data would give"
+PUBLISHED_TITLE = "Synthetic documents recover much of the gain of unique data"
 PUBLISHED_CAPTION = (
-    f"Published ({SBP_PAPER}; the talk's table), at equal training tokens: 10B real tokens in 200B "
-    "(left) and 50B in 1T (right). Change against repeating the real data, with synthetic "
-    "documents beside it and with unlimited unique data: accuracy in points, perplexity as its "
-    "relative fall in %. Beside each: share of the unique data's gain that is recovered, computed "
-    "from these. No intervals are published; where unique data gains little, the share says little."
+    f"Published ({SBP_PAPER}; table of the talk), at equal training tokens: 10B real tokens in "
+    "200B (left) and 50B in 1T (right). Change relative to repeating the real data, with added "
+    "synthetic documents and with unlimited unique data: accuracy in points, perplexity as its "
+    "relative decrease in %. Printed beside each: the share of the gain of unique data that is "
+    "recovered, computed from these values. No intervals are published; where unique data gains "
+    "little, the share is not informative."
 )
 
 

@@ -1,4 +1,4 @@
-"""Figure 23: quality of synthetic documents at two sizes, real documents beside them."""
+"""Figure 23: quality of synthetic documents at two model sizes, compared with real documents."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import SBP_PAPER, SBP_QUALITY
 
 NAME = "fig23"
-TITLE = "Quality of synthetic documents at two model sizes, beside real ones"
+TITLE = "Quality of synthetic documents at two model sizes, compared with real ones"
 CAPTION = (
-    "Percent of documents, means and 95 % intervals over worlds. Repetition: a fifth of a "
-    "document's 4-grams of words occur in it before; duplicates: a near-double (Jaccard .8) among "
-    "as many documents as there are real ones; wrong values: not those of the concept that the "
-    "document names; copying: half of its 5-grams are its source's; unrelated: 1 minus the "
-    "probability that it is nearer to its source than to another document; novel 4-grams: no real "
-    "document (of a real one, no other) has them. Definitions in models.augment.quality.quality."
+    "Percent of documents, means and 95 % intervals over worlds. Repetition: a fifth of the word "
+    "4-grams of a document occur earlier in it. Duplicates: a near-duplicate (Jaccard similarity "
+    "0.8) exists among as many documents as there are real ones. Wrong values: not those of the "
+    "concept that the document names. Copying: half of its 5-grams are in its source. Unrelated: "
+    "1 minus the probability that it is closer to its source than to another document. Novel "
+    "4-grams: in no real document (for a real one, in no other). Definitions in "
+    "models.augment.quality.quality."
 )
 MEASURES = {
     "repetition": "repetition",
@@ -29,10 +30,10 @@ MEASURES = {
     "unrelated": "unrelated to its source",
     "novel_ngrams": "novel 4-grams",
 }
-PUBLISHED_TITLE = "Failures of synthetic documents fall with scale, most of them"
+PUBLISHED_TITLE = "Most failures of synthetic documents become rarer with scale"
 PUBLISHED_CAPTION = (
-    f"Published ({SBP_PAPER}; the talk's table): share of documents with each failure, of the "
-    "synthesisers of the 200B-scale and the 1T-scale, and of real documents. The first two are "
+    f"Published ({SBP_PAPER}; table of the talk): share of documents with each failure, for the "
+    "synthesizers of the 200B and the 1T scale, and for real documents. The first two are "
     "counted, the third and fourth judged by a language model; thresholds are not published."
 )
 _LOOKS = {"200B": ("200B scale", 1), "1T": ("1T scale", 0), "real": ("real documents", 2)}

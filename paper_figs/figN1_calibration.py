@@ -1,4 +1,4 @@
-"""Fitted asymptotes and limits held against languages whose entropy is known."""
+"""Figure N1: fitted asymptotes and limits compared with languages of known entropy."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from experiments.story.story import Story
 from paper_figs.style import BLACK, Look, log_ticks, look, spread_x
 
 NAME = "figN1"
-TITLE = "Can a fitted asymptote be believed?"
+TITLE = "Can a fitted asymptote be trusted?"
 CAPTION = (
-    "Models trained on languages of known entropy; every loss is in excess of what is known, in "
-    "nats per token. Upper left: loss less the entropy of the windows against D on the first "
-    "Markov chain, the Bayes-optimal predictor beside tuned models and ensembles, with the data "
-    "law of each; dashed beyond the fitted points, where hollow ones check it. Upper right: the "
-    "asymptote of every language's data law less the truth, with its 95 % interval (profile "
-    "likelihood); hollow where the interval misses the truth, a cross where the fit says that it "
-    "is not identified, at the edge where it lies beyond. Lower left: loss at a fixed D less that "
-    "of the Bayes-optimal predictor, which no recipe goes below on average, means over Markov "
-    "chains with 95 % intervals; hollow points are brute force, beyond the sizes and members that "
-    "limits are fitted to. Lower right: the limits of every chain less the floor, a cross where "
-    "one is not identified, at the edge where it lies beyond; x is brute force. Nothing like it is "
-    "published."
+    "Models trained on languages of known entropy; every loss is the excess over the known value, "
+    "in nats per token. Upper left: loss minus the entropy of the windows against D on the first "
+    "Markov chain, for the Bayes-optimal predictor, tuned models and ensembles, with the data law "
+    "of each; dashed beyond the fitted points, where hollow points check it. Upper right: the "
+    "asymptote of every data law minus the truth, with its 95 % interval (profile likelihood); "
+    "hollow where the interval misses the truth, a cross where the fit reports that it is not "
+    "identified, at the edge if it lies outside the axes. Lower left: loss at a fixed D minus "
+    "that of the Bayes-optimal predictor, which is a lower bound on average; means over Markov "
+    "chains with 95 % intervals; hollow points are brute-force runs beyond the sizes and members "
+    "that the limits are fitted to. Lower right: the limits of every chain minus the lower bound, "
+    "a cross where one is not identified, at the edge if it lies outside the axes; x marks brute "
+    "force. There is no published counterpart."
 )
 CURVES = (BAYES, "single", "ensemble")
 FORMS = {"markov": "Markov", "hidden": "hidden Markov"}

@@ -1,4 +1,4 @@
-"""Where in N/D each recipe pays, and where its tuned epochs and weight decay lie."""
+"""Figure N2: where in N/D each recipe helps, and its tuned epochs and weight decay."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from experiments.story.story import Story
 from paper_figs.style import BLACK, COLORS, MARKERS, UNCERTIFIED, look
 
 NAME = "figN2"
-TITLE = "Where each recipe pays"
+TITLE = "Where each recipe helps"
 CAPTION = (
-    "Above: gain in test loss against parameters a unique token, N/D: left, of tuned weight decay, "
-    "epochs and learning rate over the standard recipe at its best epochs; middle, of an ensemble "
-    "over the tuned single model of the same size; right, of infinitely many such members, for "
-    "which they are tuned. One point a size of model and stock of text, 95 % intervals over draws "
-    "of the corpus. Below: the epochs, the weight decay and the learning rate that each recipe is "
-    f"tuned to. {UNCERTIFIED} Nothing like it is published."
+    "Top: gain in test loss against parameters per unique token, N/D: left, from tuning weight "
+    "decay, epochs and learning rate over the standard recipe at its best epochs; middle, of an "
+    "ensemble over the tuned single model of the same size; right, of infinitely many such "
+    "members. One point per model size and stock of text, 95 % intervals over draws of the "
+    "corpus. Bottom: the epochs, weight decay and learning rate that each recipe is tuned to. "
+    f"{UNCERTIFIED} There is no published counterpart."
 )
 TITLES = {
     "regularization": "gain: tuned over standard",

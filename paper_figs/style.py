@@ -118,8 +118,10 @@ STYLE = {
 }
 
 
-UNCERTIFIED = "Hollow: hyperparameters that are not certified (on an edge of the grid, say)."
-"""What every caption of a figure with tuned points says of `mark_uncertified`."""
+UNCERTIFIED = (
+    "Hollow: hyperparameters that are not certified (for example, at an edge of the grid)."
+)
+"""Sentence in the caption of every figure that uses `mark_uncertified`."""
 
 
 def log_ticks(ax: Axes, values: Sequence[float], *, axis: str = "x", base: int = 10) -> None:
@@ -140,7 +142,8 @@ def spread_x(low: float, high: float, n: int = 200) -> np.ndarray:
 def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
     """Draw a limit as a dashed line with its interval as a band.
 
-    One that the data do not identify is only named in the legend: a line would look like a result.
+    A limit that the data do not identify appears in the legend only, because a line would look like
+    a result.
     """
     if not limit.is_bounded:
         ax.plot([], [], color=color, linestyle=":", label=f"{label}: {limit}")
@@ -148,7 +151,7 @@ def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
     bottom, top = ax.get_ylim()
     ax.axhline(limit.value, color=color, linestyle="--", linewidth=1.2, label=f"{label}: {limit}")
     ax.axhspan(limit.low, limit.high, color=color, alpha=0.10, linewidth=0)
-    # The data set the scale: a wide interval runs off the page rather than flattening them.
+    # The data set the scale: a wide interval is cut off rather than flattening the points.
     margin = 0.2 * (top - bottom)
     ax.set_ylim(min(bottom, limit.value - margin), max(top, limit.value + margin))
 
@@ -162,7 +165,14 @@ def mark_uncertified(
     color: str,
     marker: str,
 ) -> None:
-    """Make the points hollow whose hyperparameters are not certified; one optimum a point."""
+    """Draw the points whose hyperparameters are not certified hollow.
+
+    Args:
+        ax: where the points have been drawn.
+        x, y: all points.
+        tuned: the optimum behind each point.
+        color, marker: look of the points.
+    """
     hollow = [i for i, found in enumerate(tuned) if not found.certified]
     ax.plot(
         [x[i] for i in hollow], [y[i] for i in hollow], linestyle="none", marker=marker,
