@@ -11,10 +11,10 @@ from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import DOMAIN_CORPORA, ENTIGRAPH_PAPER
 
 NAME = "fig15"
-PUBLISHED_TITLE = "10,000 times less data than in other work on continued pretraining"
+PUBLISHED_TITLE = "10,000 times less data than in other work on continued pre-training"
 PUBLISHED_CAPTION = (
     f"Published ({ENTIGRAPH_PAPER}, and table of the talk): unique tokens in studies that adapt a "
-    "language model to a domain by continued pretraining, as ranges where several models were "
+    "language model to a domain by continued pre-training, as ranges where several models were "
     "trained, and the 1.3M tokens of the EntiGraph setting. Printed beside each: how many times "
     "more than the latter."
 )

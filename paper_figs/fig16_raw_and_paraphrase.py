@@ -36,7 +36,7 @@ PUBLISHED_TITLE = (
 )
 PUBLISHED_CAPTION = (
     f"Published ({ENTIGRAPH_PAPER}): closed-book accuracy on QuALITY of Llama 3 8B, of the same "
-    "model after continued pretraining on the 1.3M source tokens (lower), and on paraphrases of "
+    "model after continued pre-training on the 1.3M source tokens (lower), and on paraphrases of "
     "them, against synthetic tokens; EntiGraph at equal tokens for comparison. Lines: least "
     "squares on the logarithm of the tokens, made here, dashed where they extrapolate; the legend "
     "gives points of accuracy per e-fold of tokens with a 95 % interval."

@@ -16,7 +16,7 @@ from scaling.published.talk import ENTIGRAPH_ACCURACY
 NAME = "fig20"
 TITLE = "Accuracy grows with synthetic tokens; the plateau is not identified"
 CAPTION = (
-    "Left: published closed-book accuracy on QuALITY after continued pretraining on EntiGraph (36 "
+    "Left: published closed-book accuracy on QuALITY after continued pre-training on EntiGraph (36 "
     "points) and on paraphrases (20 points); dotted: the published fit of three exponentials "
     "(arXiv 2409.07431, Section 4 and Appendix F.1). Computed here: non-negative mixtures of "
     "exponentials, fitted by least squares to the EntiGraph points, with a slowest time scale of "

@@ -1,4 +1,4 @@
-"""Figure 21: how bootstrapped pretraining generates documents, and a check before sampling."""
+"""Figure 21: how bootstrapped pre-training generates documents, and a check before sampling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experiments.story.story import Story
 from paper_figs.style import COLORS
 
 NAME = "fig21"
-TITLE = "Bootstrapped pretraining: learn to write one document from another, then train on both"
+TITLE = "Bootstrapped pre-training: learn to write one document from another, then train on both"
 CAPTION = (
     "Left: the procedure (after arXiv 2509.15248), schematic. Right: the check made before "
     "anything is sampled: loss on held-out second documents by the baseline, by the synthesizer "
