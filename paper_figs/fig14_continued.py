@@ -25,8 +25,8 @@ CAPTION = (
 LADDER = ("base", "usual", "small batch", "epochs")
 PUBLISHED_TITLE = "Eight models on 4B tokens beat one on 73B"
 PUBLISHED_CAPTION = (
-    f"Published (table of the talk; {KIM}): accuracy after continued pre-training of Llama 3B on 4B "
-    "MegaMath tokens, step by step along the recipe, and on all 73B tokens with the default "
+    f"Published (table of the talk; {KIM}): accuracy after continued pre-training of Llama 3B on "
+    "4B MegaMath tokens, step by step along the recipe, and on all 73B tokens with the default "
     "recipe (hollow, dotted line). No intervals are published."
 )
 

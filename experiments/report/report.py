@@ -1,4 +1,4 @@
-"""The report: one self-contained page with the story in the order of the talk."""
+"""The report: one self-contained HTML page in the order of the talk."""
 
 from __future__ import annotations
 
@@ -129,7 +129,13 @@ def write_report(story: Story, drawings: Drawings, out: Path) -> list[Claim]:
 
 
 def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str:
-    """Return the page, of a whole story or of one part of the talk."""
+    """Return the HTML page.
+
+    Args:
+        story: results of a world, of the whole talk or of one part of it.
+        claims: to list, with their verdicts.
+        figures: to show, in the order of the talk.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -150,7 +156,7 @@ def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str
 
 
 def tuned_points(story: Story) -> list[dict[str, str]]:
-    """Describe every tuned point with its certificate, row by row."""
+    """Return a table row for every tuned point with its certificate."""
     rows = []
     for found in story.certificates:
         tuned = found.tuned
@@ -172,7 +178,7 @@ def tuned_points(story: Story) -> list[dict[str, str]]:
 
 
 def _published_tuned() -> str:
-    """List the talk's tuned hyperparameters of single models in a sentence."""
+    """Return the talk's tuned hyperparameters of single models as text."""
     return "; ".join(
         f"{row.n_params / 1e6:g}M parameters: {row.learning_rate:g}, {row.weight_decay:g}, "
         f"{row.n_epochs}"
@@ -192,7 +198,7 @@ def _pair(drawings: list[Drawing]) -> list[Figure]:
 
 
 def _facts(story: Story) -> dict[str, str]:
-    """What a reader needs to know to judge or repeat the numbers."""
+    """Return what a reader needs to judge or reproduce the numbers, by label."""
     world, runs, source = story.world, story.runs, provenance()
     revision = str(source["git_revision"] or "unknown")[:12]
     packages = source["packages"]

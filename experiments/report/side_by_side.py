@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
-    """Set the published values beside ours, row by row, as far as the world has run recipes."""
+    """Return the published values and ours, for the recipes that the world has run.
+
+    Returns:
+        Rows with the keys `quantity`, `published` and `here`.
+    """
     measured = {claim.id: claim for claim in claims}
     rows = _main_rows(story) if "ensembles" in story.results else []
     rows += [
@@ -30,7 +34,7 @@ def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
 
 
 def _beside_claims() -> list[tuple[str, str, str]]:
-    """List the published values of what claims measure: id, quantity, value."""
+    """Return the published values of what claims measure: id of the claim, quantity, value."""
     worth = PUBLISHED_FIGURES["multiplier_ensembles"].value
     average = talk.CONTINUED.set_index("benchmark").loc["average"]
     sbp = talk.SBP.set_index("benchmark").loc["average of QA"]
@@ -39,7 +43,7 @@ def _beside_claims() -> list[tuple[str, str, str]]:
         for scale in talk.SBP_TRAINING_TOKENS
     )
     return [
-        ("P13", "What ensembles are worth in data", f"{worth:g} times (300M members)"),
+        ("P13", "Data multiplier of ensembles", f"{worth:g} times (300M members)"),
         ("P14", "Share of an ensemble's gain that one student keeps", f"{PUBLISHED_SHARE:.0%}"),
         (
             "P18",
@@ -51,7 +55,7 @@ def _beside_claims() -> list[tuple[str, str, str]]:
 
 
 def _accuracy_row(facts: FactResults) -> tuple[str, str, str]:
-    """Set the closed-book accuracies of the methods side by side, each with its largest corpus."""
+    """Return the closed-book accuracies of the methods, each with its largest corpus."""
     published = talk.ENTIGRAPH_ACCURACY
     means = facts.answers.groupby(["method", "n_synthetic"])["balanced"].mean()
     ours = ", ".join(
