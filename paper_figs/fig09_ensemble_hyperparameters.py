@@ -6,7 +6,6 @@ import math
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -42,7 +41,9 @@ _RECIPES = {"single-model-optimal": "best for one model", "heuristic": "members'
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw one panel a size, one line a way to choose hyperparameters."""
+    """Draw one panel per size, one line per way to choose hyperparameters."""
+    import seaborn
+
     curves = story.ensembles.curves
     curves = curves[(curves["average"] == "logit") & curves["chosen_for"].isin(CHOICES)]
     keys = ["width", "n_params_non_embedding", "chosen_for", *AXIS_LABELS]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
@@ -50,6 +53,20 @@ def test_names_are_those_of_the_talk():
         figure_modules(["fig04"], published=True)
     with pytest.raises(ValueError, match="figure must be one of fig02"):
         figure_modules(["fig01"])
+
+
+def test_each_file_is_named_after_its_figure():
+    for published in (False, True):
+        modules = figure_modules(published=published)
+        assert [module.NAME for module in modules] == figure_names(published=published)
+        assert all(hasattr(module, "draw_published" if published else "draw") for module in modules)
+
+
+def test_published_figures_are_found_without_loading_jax():
+    code = "import sys, paper_figs; paper_figs.figure_modules(published=True); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "paper_figs.fig06_regularized" in done.stdout.split()
+    assert "jax" not in done.stdout.split()
 
 
 def test_joint_limits_refitted(drawn):
