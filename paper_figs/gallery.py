@@ -47,9 +47,11 @@ class Gallery(Sized):
         trace: TracebackType | None,
     ) -> None:
         assert self._process is not None
+        assert self._process.stdout is not None
         if kind is not None:
             self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        self._process.stdout.close()
 
     def __len__(self) -> int:
         return len(figure_modules()) + len(_published())

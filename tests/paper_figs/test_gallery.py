@@ -1,6 +1,8 @@
-"""The drawings of a report, from fake figures and without the second process."""
+"""The drawings of a report, from fake figures and a fake second process."""
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -36,28 +38,31 @@ SCHEMATIC = SimpleNamespace(
 )
 
 
-class Process:
-    """A process that has drawn the published figures; `code` is its exit status."""
-
-    code = 0
-
-    def __init__(self, *_, **__):
-        self.returncode, self.killed = self.code, False
-
-    def communicate(self):
-        return json.dumps({"fig02": "no table"}), None
-
-    def kill(self):
-        self.killed = True
+REASONS = f"print({json.dumps({'fig02': 'no table'})!r})"
 
 
 @pytest.fixture
-def shown(monkeypatch, tmp_path):
+def second_process(monkeypatch):
+    """Replace the program of the second process."""
+    start = subprocess.Popen
+
+    def replace(program):
+        monkeypatch.setattr(
+            gallery.subprocess,
+            "Popen",
+            lambda *_, **options: start([sys.executable, "-c", program], **options),
+        )
+
+    replace(REASONS)
+    return replace
+
+
+@pytest.fixture
+def shown(monkeypatch, tmp_path, second_process):
     modules = [RUNS, BOTH, SCHEMATIC]
     monkeypatch.setattr(
         gallery, "figure_modules", lambda *, published=False: modules[1:] if published else modules
     )
-    monkeypatch.setattr(gallery.subprocess, "Popen", Process)
     return gallery.Gallery(STORY, tmp_path)
 
 
@@ -79,11 +84,17 @@ def test_drawings_come_with_their_files_or_the_reason_why_not(shown, tmp_path):
     assert published.command == "datawall figures fig02 --published"
 
 
-def test_a_failed_process_is_an_error_and_an_error_ends_the_process(shown, monkeypatch):
-    monkeypatch.setattr(Process, "code", 1)
+def test_a_failed_second_process_is_an_error(shown, second_process):
+    second_process("raise SystemExit(3)")
     with pytest.raises(RuntimeError, match="could not be drawn"), shown as drawings:
         list(drawings)
-    assert shown._process.killed
+
+
+def test_an_error_ends_the_second_process(shown, second_process):
+    second_process("import time; time.sleep(600)")
+    with pytest.raises(KeyboardInterrupt), shown:
+        raise KeyboardInterrupt
+    assert shown._process.returncode < 0
 
 
 def test_a_report_is_current_while_its_files_are_there(tmp_path):
