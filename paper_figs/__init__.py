@@ -1,14 +1,20 @@
-"""The figures of the talk, one module each.
+"""The figures of the talk, one file each.
 
-A module defines `NAME`, `TITLE`, `CAPTION` and `draw(story) -> (figure, frame)`, where the frame
-holds the numbers that are plotted. `story` is an `experiments.story.story.Story`. Those of
-`paper_figs.published` draw published numbers alone, from no story.
+A file `figNN_name.py` defines `NAME` and what it draws:
+
+- `TITLE`, `CAPTION` and `draw(story)`, from the runs of a world;
+- `PUBLISHED_TITLE`, `PUBLISHED_CAPTION` and `draw_published()`, from published numbers alone, with
+  laws refitted here.
+
+It has one of the two or both. Each function returns the figure and a table of the plotted numbers.
+A figure without measurements of either kind, such as a schematic, says `draw_published = draw` and
+needs `TITLE` and `CAPTION` only.
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -21,44 +27,63 @@ SUFFIXES = ("png", "pdf", "csv")
 PNG_DPI = 160
 
 
-WITHOUT_RUNS = ("fig17", "fig18", "fig20")
-"""Figures of this package that need no story either, and are drawn with the published ones."""
+def _files(*, published: bool) -> dict[str, str]:
+    """Return the modules of this package by the name of their figure, in the order of the talk.
+
+    Read off the files: importing all of them would load jax for those that need no runs.
+    """
+    drawing = re.compile(r"^(def )?draw_published\b" if published else r"^def draw\b", re.MULTILINE)
+    return {
+        path.stem.split("_")[0]: path.stem
+        for folder in __path__
+        for path in sorted(Path(folder).glob("fig*.py"))
+        if drawing.search(path.read_text(encoding="utf-8"))
+    }
 
 
-def _files(*, published: bool = False) -> dict[str, str]:
-    """Module names below this package, by figure, in the order of the talk."""
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
-    files = {name.split("_")[0]: name for name in names if name.startswith("fig")}
-    if published:
-        files = {name: files[name] for name in WITHOUT_RUNS}
-        folder = [str(Path(path) / "published") for path in __path__]
-        for module in pkgutil.iter_modules(folder):
-            files[module.name.split("_")[0]] = f"published.{module.name}"
-    return dict(sorted(files.items()))
-
-
-def figure_names() -> list[str]:
-    """Return the names of all figures, in the order of the talk."""
-    return list(_files())
+def figure_names(*, published: bool = False) -> list[str]:
+    """Return the names of the figures drawn from runs, or from published numbers."""
+    return list(_files(published=published))
 
 
 def figure_modules(names: Iterable[str] = (), *, published: bool = False) -> list[ModuleType]:
-    """Import figures by name (all when none is named), from runs or from published numbers.
+    """Import figures by name.
+
+    Args:
+        names: such as "fig06"; by default all, in the order of the talk.
+        published: those drawn from published numbers, instead of those drawn from runs.
+
+    Returns:
+        Modules with `draw_published`, or with `draw`.
 
     Raises:
-        ValueError: no figure of that name.
+        ValueError: there is no such figure.
     """
     files = _files(published=published)
+    names = list(names)
     for name in names:
         if name not in files:
             raise ValueError(f"figure must be one of {', '.join(files)}; not {name!r}")
     return [importlib.import_module(f"{__name__}.{files[name]}") for name in names or files]
 
 
-def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
-    """Draw one figure and write it as PNG, PDF and CSV; return the paths.
+def published_texts(module: ModuleType) -> tuple[str, str]:
+    """Return title and caption of a figure as drawn from published numbers."""
+    if module.draw_published is getattr(module, "draw", None):
+        return module.TITLE, module.CAPTION
+    return module.PUBLISHED_TITLE, module.PUBLISHED_CAPTION
 
-    Published figures need no story.
+
+def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
+    """Draw one figure and write it as PNG, PDF and CSV.
+
+    Args:
+        module: the figure.
+        story: results of a world; None draws the published numbers.
+        folder: where the files go.
+
+    Returns:
+        The paths of the files.
     """
     import matplotlib
 
@@ -69,7 +94,7 @@ def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
     from paper_figs.style import STYLE
 
     with plt.style.context(STYLE):
-        figure, frame = module.draw(story)
+        figure, frame = module.draw_published() if story is None else module.draw(story)
         paths = [folder / f"{module.NAME}.{suffix}" for suffix in SUFFIXES]
         for path in paths:
             with replacing(path) as beside:

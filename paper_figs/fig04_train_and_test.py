@@ -1,4 +1,4 @@
-"""Figure 4: train and test loss as the data is repeated."""
+"""Figure 4: training and test loss as the data is repeated."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.display.quantities import human
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS, human, log_ticks
+from paper_figs.style import COLORS, MARKERS, log_ticks
 
 NAME = "fig04"
-TITLE = "Train and test loss as the data is repeated"
+TITLE = "Training and test loss as the data is repeated"
 CAPTION = (
     "Standard recipe: training loss averaged over the last epoch (dashed, hollow) and test loss "
-    "(solid, filled) against the number of epochs over the same unique tokens, one colour a model "
-    "size, means over seeds."
+    "(solid, filled) against the number of epochs over the same unique tokens, one colour per "
+    "model size, means over seeds."
 )
 
 

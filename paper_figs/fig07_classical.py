@@ -1,4 +1,4 @@
-"""Figure 7: classical and neural models, and their mixture."""
+"""Figure 7: n-gram and neural models, and their mixture."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from matplotlib.figure import Figure
 
 from experiments.recipes.classical import Classical
 from experiments.story.story import Story
-from paper_figs.style import COLORS
+from paper_figs.style import COLORS, GREY, MARKERS, look
 from scaling.published import talk
 
 NAME = "fig07"
-TITLE = "Classical and neural models, alone and mixed"
+TITLE = "N-gram and neural models, alone and mixed"
 CAPTION = (
     "Left: test perplexity of a Kneser-Ney n-gram model and of single neural models of every size "
     "and recipe (standard, tuned, and tuned as ensemble members), all trained on the same unique "
-    "tokens, with their weight in the mixture; below, the mixtures, whose weights were learned on "
-    "the validation part. Right, published: the same on the Penn Treebank (Herel and Mikolov 2023, "
-    "arXiv 2312.03735). Perplexities of different vocabularies do not compare."
+    "tokens, with their weights in the mixture; below, the mixtures, whose weights were fitted on "
+    f"the validation set. Right, published: the same on the Penn Treebank ({talk.HEREL}). "
+    "Perplexities over different vocabularies are not comparable."
 )
-KINDS = {"classical": COLORS[1], "standard": COLORS[4], "tuned": COLORS[0], "member": COLORS[2]}
+KINDS = ("classical", "standard", "tuned", "member")
+PUBLISHED_TITLE = "A mixture of n-gram and neural models beats each of them"
+PUBLISHED_CAPTION = (
+    f"Published ({talk.HEREL}; table of the talk): Penn Treebank test perplexity of seven models, "
+    "and of the mixture of their probabilities with the weights on the right, which were fitted "
+    "on the validation set. The 5-gram with perplexity 141 still gets a weight. The WikiText-2 "
+    "results are left out."
+)
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -52,7 +59,11 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )
     published = talk.MIXTURE.assign(kind=np.where(talk.MIXTURE["model"] == "KN-5", "classical", ""))
     published = published.sort_values("perplexity", ascending=False)
-    mixture = {"model": "mixture of all", "kind": "mixture", "perplexity": talk.MIXTURE_PERPLEXITY}
+    mixture = {
+        "model": "mixture of all",
+        "kind": "mixture",
+        "perplexity": talk.MIXTURE_PERPLEXITY["test"],
+    }
     published = pd.concat([published, pd.DataFrame([mixture])], ignore_index=True)
     figure, (ax, theirs) = plt.subplots(
         1, 2, figsize=(9.6, 0.5 + 0.27 * len(ours)), gridspec_kw={"width_ratios": [1.4, 1]}
@@ -69,9 +80,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 def _bars(ax: Axes, table: pd.DataFrame) -> None:
     places = np.arange(len(table))[::-1]
     ax.barh(
-        places, table["perplexity"], color=[KINDS.get(kind, "#777777") for kind in table["kind"]],
-        height=0.7, hatch=["//" if kind == "mixture" else "" for kind in table["kind"]],
-        edgecolor="white",
+        places, table["perplexity"], height=0.7, edgecolor="white",
+        color=[look(kind).color if kind in KINDS else GREY for kind in table["kind"]],
+        hatch=["//" if kind == "mixture" else "" for kind in table["kind"]],
     )  # fmt: skip
     for place, row in zip(places, table.itertuples(), strict=True):
         weight = f"  weight {row.weight:.2f}" if np.isfinite(row.weight) else ""
@@ -82,3 +93,28 @@ def _bars(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_yticks(places, table["model"], fontsize=8)
     ax.set(xlabel="test perplexity", xlim=(0, 1.35 * table["perplexity"].max()))
     ax.grid(axis="y", visible=False)
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw perplexities and weights, one row a model."""
+    table = talk.MIXTURE.sort_values("perplexity", ascending=False, ignore_index=True)
+    figure, (ax, weights) = plt.subplots(
+        1, 2, figsize=(8.8, 3.8), sharey=True, gridspec_kw={"width_ratios": [1.6, 1]}
+    )
+    ax.plot(table["perplexity"], table.index, MARKERS[0], color=COLORS[0])
+    mixture = talk.MIXTURE_PERPLEXITY["test"]
+    ax.axvline(mixture, color=COLORS[1], linestyle="--", label=f"mixture: {mixture}")
+    for row in table.itertuples():
+        ax.annotate(
+            f"{row.perplexity:.1f}", (row.perplexity, row.Index), xytext=(6, 5),
+            textcoords="offset points", fontsize=8.5,
+        )  # fmt: skip
+    ax.set_yticks(table.index, table["model"])
+    ax.set(xscale="log", xlabel="test perplexity", xlim=(44, 170))
+    ax.set_xticks([50, 60, 80, 100, 140], ["50", "60", "80", "100", "140"])
+    ax.minorticks_off()
+    ax.legend(loc="upper right")
+    weights.barh(table.index, table["weight"], height=0.55, color=COLORS[0], alpha=0.7)
+    weights.set(xlabel="weight in the mixture")
+    extra = pd.DataFrame({"model": ["mixture"], "perplexity": [mixture]})
+    return figure, pd.concat([table, extra], ignore_index=True)

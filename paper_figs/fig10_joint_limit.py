@@ -7,19 +7,39 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.display.quantities import human
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS, UNCERTIFIED, limit_line, log_ticks, mark_uncertified
+from paper_figs.style import (
+    BLACK,
+    COLORS,
+    MARKERS,
+    UNCERTIFIED,
+    limit_line,
+    log_ticks,
+    look,
+    mark_uncertified,
+)
+from scaling import MEMBER_LIMITS, FitResult, fit_law
 from scaling.published import talk
+from scaling.published.figures import KIM
 
 NAME = "fig10"
 TITLE = "Members to infinity and parameters to infinity: the joint limit"
 CAPTION = (
     "Left: test loss of the best standard recipe, the tuned single model, ensembles of 1 to K "
-    "members tuned at every size (grey, larger K darker) and the fitted limit of infinitely many "
-    "members, against the size of a member; the joint limit with its 95 % interval, or the "
-    f"statement that these runs do not identify it. {UNCERTIFIED} Right, published: limits of "
-    "infinitely many members at 200M tokens and the joint limit 3.17 (Kim et al. 2025, arXiv "
-    "2509.14786)."
+    "members tuned at every size (grey, darker for larger K) and the fitted limit of infinitely "
+    "many members, against the size of a member; the joint limit with its 95 % interval, or a "
+    f"note that these runs do not identify it. {UNCERTIFIED} Right, published: limits of "
+    f"infinitely many members at 200M tokens and the joint limit 3.17 ({KIM})."
+)
+PUBLISHED_TITLE = "Members to infinity, then parameters to infinity, at four stocks of tokens"
+PUBLISHED_CAPTION = (
+    f"Losses of infinitely many members (public code of {KIM}, members by the heuristic), and E + "
+    "A / N^alpha refitted here for each stock of tokens: the joint limit E with its 95 % "
+    "profile-likelihood interval (published: 3.17 at 200M tokens, without interval). Four points "
+    "and three parameters leave one degree of freedom; intervals without a lower end are "
+    "labelled. The values of the two largest stocks appear to predate the final runs of the "
+    "paper."
 )
 
 
@@ -32,16 +52,16 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )
     standard = story.standard_best.groupby(n)["test_loss"].mean()
     single = story.regularized.best.groupby(n)["test_loss"].mean()
-    ax.plot(standard.index, standard, color=COLORS[1], marker=MARKERS[1], label="standard")
-    ax.plot(single.index, single, color=COLORS[0], marker=MARKERS[0], label="tuned single model")
-    for means, certificates, i in (
-        (standard, story.standard_certificates, 1),
-        (single, story.regularized.certificates, 0),
+    endless, joint = look("ensemble limit"), look("joint limit")
+    for recipe, means, certificates in (
+        ("standard", standard, story.standard_certificates),
+        ("regularized", single, story.regularized.certificates),
     ):
+        shown = look(recipe)
+        ax.plot(means.index, means, label=shown.label, **shown.line)
         mark_uncertified(
             ax, means.index.tolist(), means.tolist(),
-            [found.tuned for _, found in sorted(certificates.items())],
-            color=COLORS[i], marker=MARKERS[i],
+            [found.tuned for _, found in sorted(certificates.items())], **shown.line,
         )  # fmt: skip
     table = laws.ensemble_table
     largest = table["n_members"].max()
@@ -57,12 +77,12 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     errors = np.abs([[e.value - e.low, e.high - e.value] for e in limits]).T
     values = np.where(np.isfinite(errors).all(axis=0), values, np.nan)
     ax.errorbar(
-        sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), color=COLORS[3],
-        marker=MARKERS[2], capsize=2, label="K to infinity",
+        sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), capsize=2,
+        label=endless.label, **endless.line,
     )  # fmt: skip
     members = [story.ensembles.tuned[width] for width in laws.ensembles]
-    mark_uncertified(ax, sizes, values.tolist(), members, color=COLORS[3], marker=MARKERS[2])
-    limit_line(ax, laws.joint_limit, color=COLORS[2], label="joint limit")
+    mark_uncertified(ax, sizes, values.tolist(), members, **endless.line)
+    limit_line(ax, laws.joint_limit, color=joint.color, label=joint.label)
     log_ticks(ax, sizes)
     ax.set(
         xlabel="non-embedding parameters of a member", ylabel="test loss (nats per token)",
@@ -71,19 +91,69 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     ax.set_ylim(top=ax.get_ylim()[1] + 0.25 * np.ptp(ax.get_ylim()))  # room for the legend
     ax.legend(ncols=2, fontsize=7.5, loc="upper right")
 
-    for series, label, i in (
-        (talk.STANDARD, "standard", 1),
-        (talk.ENSEMBLE_LIMITS, "K to infinity", 3),
-    ):
-        published.plot(
-            series["n_params"], series["loss"], color=COLORS[i], marker=MARKERS[i - i // 3],
-            label=label,
-        )  # fmt: skip
+    for series, shown in ((talk.STANDARD, look("standard")), (talk.ENSEMBLE_LIMITS, endless)):
+        published.plot(series["n_params"], series["loss"], label=shown.label, **shown.line)
     published.axhline(
-        talk.JOINT_LIMIT, color=COLORS[2], linestyle="--", label=f"joint limit {talk.JOINT_LIMIT}"
+        talk.JOINT_LIMIT,
+        color=joint.color,
+        linestyle="--",
+        label=f"{joint.label} {talk.JOINT_LIMIT}",
     )
     log_ticks(published, talk.STANDARD["n_params"].tolist())
     published.set(xlabel="parameters of a member", title="published: 200M tokens")
     published.legend()
     limit_rows = pd.DataFrame({n: sizes, "n_members": np.inf, "test_loss": values})
     return figure, pd.concat([table, limit_rows], ignore_index=True)
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw the limits of many members against size, and the joint limit of each stock."""
+    figure, (ax, joint) = plt.subplots(
+        1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.5, 1]}
+    )
+    sizes = np.geomspace(0.15, 40, 120)
+    frames, rows = [], []
+    for i, (stock, limits) in enumerate(MEMBER_LIMITS.items()):
+        points = pd.DataFrame({"n_params": list(limits), "loss": list(limits.values())})
+        fit = refit(points)
+        curve = fit.params["E"] + fit.params["A"] / sizes ** fit.params["alpha"]
+        ax.plot(
+            points["n_params"] * talk.BILLION, points["loss"], MARKERS[i], color=COLORS[i],
+            label=f"{stock} tokens",
+        )  # fmt: skip
+        inside = sizes <= 1.4
+        ax.plot(sizes[inside] * talk.BILLION, curve[inside], color=COLORS[i], linewidth=1)
+        ax.plot(
+            sizes[~inside] * talk.BILLION, curve[~inside], color=COLORS[i], linewidth=1,
+            linestyle="--",
+        )  # fmt: skip
+        low, high = fit.interval("E")
+        rows.append((stock, fit.params["E"], low, high, fit.status.name))
+        frames.append(points.assign(series=stock))
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    ax.set(xlabel="parameters of a member", ylabel="loss of infinitely many (nats per token)")
+    ax.legend()
+    found = pd.DataFrame(rows, columns=["series", "loss", "low", "high", "status"])
+    bottom = 2.2
+    for i, row in enumerate(found.itertuples()):
+        low = row.low if np.isfinite(row.low) else -np.inf
+        ends = [[row.loss - max(low, bottom)], [min(row.high, 4.0) - row.loss]]
+        joint.errorbar(i, row.loss, yerr=ends, color=COLORS[i], marker=MARKERS[i], capsize=4)
+        if low <= bottom:
+            joint.plot(i, bottom, "v", color=COLORS[i])
+        end = f"[{row.low:.2f}, {row.high:.2f}]" if low > bottom else "no lower end"
+        joint.annotate(
+            f"{row.loss:.3f}\n{end}", (i, row.loss), xytext=(6, 4), textcoords="offset points",
+            fontsize=8,
+        )  # fmt: skip
+    joint.axhline(talk.JOINT_LIMIT, color=BLACK, linestyle=":", label="published, 200M: 3.17")
+    joint.set_xticks(range(len(MEMBER_LIMITS)), list(MEMBER_LIMITS))
+    joint.set(xlim=(-0.4, 4.1), xlabel="unique tokens", ylabel="joint limit")
+    joint.legend()
+    return figure, pd.concat([*frames, found.assign(panel="joint limit")], ignore_index=True)
+
+
+def refit(points: pd.DataFrame) -> FitResult:
+    """Fit E + A / N^alpha by least squares, as the paper does."""
+    return fit_law(points, "power", x="n_params", y="loss", loss="squared", n_boot=0)

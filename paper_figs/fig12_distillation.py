@@ -1,4 +1,4 @@
-"""Figure 12: an ensemble, what one student keeps of it, and generations of self-training."""
+"""Figure 12: an ensemble, how much of it one student keeps, and repeated self-training."""
 
 from __future__ import annotations
 
@@ -10,26 +10,53 @@ from matplotlib.figure import Figure
 from experiments.analysis.intervals import mean_estimate
 from experiments.recipes.distillation import ARMS, Distillation
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import look
+from scaling import PUBLISHED_FIGURES
+from scaling.published.figures import KIM
 
 NAME = "fig12"
 TITLE = "Distillation and self-distillation, with their controls"
 CAPTION = (
-    "Left: test loss of students of a member's size, all trained for the same number of steps, by "
-    "what they read (means over seeds with 95 % intervals); dashed: the tuned single model and "
-    "the ensemble that teaches. Hollow: the weight decay that validation selected is an end of "
-    "the candidates. Middle: generations of self-training, each taught by the one before. Right, "
-    "published: 8 members of 300M and a student of 300M at 200M tokens (Kim et al. 2025, arXiv "
-    "2509.14786)."
+    "Left: test loss of students of the size of a member, all trained for the same number of "
+    "steps, by their training data (means over seeds with 95 % intervals); dashed: the tuned "
+    "single model and the ensemble that teaches. Hollow: the weight decay selected on validation "
+    "data is at an end of the candidates. Middle: generations of self-training, each taught by "
+    "the one before. Right, published: 8 members of 300M and students of 300M at 200M tokens "
+    f"({KIM})."
 )
-
-PUBLISHED = {
-    "tuned single model": 3.57,
-    "self-distilled": 3.43243,
-    "distilled from 8": 3.3635,
-    "8 members": 3.32,
+TAUGHT = {
+    "ensemble": "distilled",
+    "pooled": "distilled",
+    "soft": "distilled",
+    "ensemble only": "distilled",
+    "self": "self-distilled",
+    "self only": "self-distilled",
+    "real": "regularized",
 }
-"""Kim et al. 2025, arXiv 2509.14786, and the authors' code: losses at 300M."""
+"""What the students of each arm are, as in `paper_figs.style.LOOKS`."""
+SHOWN = {
+    "regularized": "single_loss",
+    "self-distilled": "self_distilled_loss",
+    "distilled": "distilled_loss",
+    "ensemble": "eight_members_loss",
+}
+"""Names in `PUBLISHED_FIGURES` of the losses beside ours, by the look of each."""
+PUBLISHED_TITLE = "One small student keeps most of an ensemble's gain; self-distillation helps too"
+PUBLISHED_CAPTION = (
+    f"Published ({KIM}; losses of 300M models on 200M tokens). Top: a regularized model, the "
+    "ensemble of eight that teaches, and its student; the share of the gain that the student "
+    "keeps is computed from these three. Bottom: self-distillation from a model tuned as a member "
+    "of an ensemble: synthetic text alone, and mixed with real text one to one and three to one."
+)
+_ROWS = (
+    ("one regularised model", "single_loss", "regularized"),
+    ("ensemble of eight", "eight_members_loss", "ensemble"),
+    ("student of the eight", "distilled_loss", "distilled"),
+    ("teacher of itself", "member_loss", "regularized"),
+    ("synthetic text only", "synthetic_only_loss", "self-distilled"),
+    ("one synthetic to one real", "synthetic_one_to_one_loss", "self-distilled"),
+    ("three synthetic to one real", "self_distilled_loss", "self-distilled"),
+)
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -39,14 +66,15 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.5, 1, 0.8]}
     )
     rows = []
+    single_look, ensemble = look("regularized"), look("ensemble")
     for i, arm in enumerate(ARMS):
         loss = mean_estimate(found.losses(arm))
         arms = found.students[found.students["arm"] == arm]
         is_edge = bool(arms["is_edge"].any())
         reach = np.nan_to_num([[loss.value - loss.low], [loss.high - loss.value]], posinf=0)
         ax.errorbar(
-            [loss.value], [i], xerr=reach, capsize=3, color=COLORS[i % len(COLORS)],
-            marker=MARKERS[i % len(MARKERS)], markerfacecolor="white" if is_edge else None,
+            [loss.value], [i], xerr=reach, capsize=3,
+            markerfacecolor="white" if is_edge else None, **look(TAUGHT[arm]).line,
         )  # fmt: skip
         kept = found.kept(arm)
         rows.append(
@@ -61,23 +89,24 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     ax.invert_yaxis()
     single = float(found.single.mean())
     for value, name, color in (
-        (single, "tuned single model", "black"),
-        (found.teacher, f"ensemble of {found.n_members}", COLORS[2]),
+        (single, single_look.label, single_look.color),
+        (found.teacher, f"{ensemble.label} of {found.n_members}", ensemble.color),
     ):
         ax.axvline(value, color=color, linestyle="--", linewidth=1.2, label=f"{name}: {value:.3f}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.3, -0.14), ncols=2)
     ax.set(xlabel="test loss (nats per token)", title="here: students by what they read")
 
     last = int(found.students["generation"].max())
-    for i, (arm, label) in enumerate(
-        (("self", "real and synthetic text"), ("self only", "synthetic text only"))
+    for arm, label, linestyle in (
+        ("self", "real and synthetic text", "-"),
+        ("self only", "synthetic text only", "--"),
     ):
         losses = [mean_estimate(found.losses(arm, g)) for g in range(1, last + 1)]
         values = [single, *(loss.value for loss in losses)]
         half = [0.0, *(np.nan_to_num(loss.high - loss.value, posinf=0) for loss in losses)]
         loops.errorbar(
-            range(last + 1), values, yerr=half, capsize=3, color=COLORS[i], marker=MARKERS[i],
-            label=label,
+            range(last + 1), values, yerr=half, capsize=3, linestyle=linestyle, label=label,
+            fillstyle="full" if linestyle == "-" else "none", **look("self-distilled").line,
         )  # fmt: skip
         rows += [
             {"arm": arm, "reads": ARMS[arm], "test_loss": loss.value, "low": loss.low,
@@ -89,9 +118,32 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     loops.set(xlabel="generation (0: trained on real text)", title="here: self-training")
     loops.legend()
 
-    published.barh(list(PUBLISHED), list(PUBLISHED.values()), color=COLORS[5])
+    theirs = [PUBLISHED_FIGURES[name].value for name in SHOWN.values()]
+    shown = [look(name) for name in SHOWN]
+    published.barh([one.label for one in shown], theirs, color=[one.color for one in shown])
     published.invert_yaxis()
     published.set_xlim(3.25, 3.6)
     published.tick_params(axis="y", labelsize=7.5)
     published.set(xlabel="loss (nats per token)", title="published")
     return figure, pd.DataFrame(rows)
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw one point a model."""
+    table = pd.DataFrame(_ROWS, columns=["model", "figure", "recipe"])
+    table["loss"] = [PUBLISHED_FIGURES[name].value for name in table["figure"]]
+    figure, ax = plt.subplots(figsize=(7.4, 4.0))
+    places = [7.0, 6.0, 5.0, 3.4, 2.4, 1.4, 0.4]
+    for place, row in zip(places, table.itertuples(), strict=True):
+        ax.plot(row.loss, place, markersize=7, **look(str(row.recipe)).line)
+        ax.annotate(
+            f"{row.loss:.3g}", (row.loss, place), xytext=(8, 0), textcoords="offset points",
+            va="center", fontsize=8.5,
+        )  # fmt: skip
+    one, eight, student = table["loss"][:3]
+    kept = (one - student) / (one - eight)
+    ax.annotate("", (student, 5.35), (one, 5.35), arrowprops={"arrowstyle": "->", "lw": 1})
+    ax.text((one + student) / 2, 5.5, f"{100 * kept:.0f} % of the gain", ha="center", fontsize=8.5)
+    ax.set_yticks(places, table["model"])
+    ax.set(xlabel="held-out loss (nats per token)", xlim=(3.25, 4.2), ylim=(-0.2, 7.6))
+    return figure, table[["model", "loss"]].assign(share_kept=kept)

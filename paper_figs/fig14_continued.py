@@ -1,4 +1,4 @@
-"""Figure 14: going on in a small domain, rung by rung."""
+"""Figure 14: continued training on a small domain, step by step along the recipe."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import BLACK, COLORS, MARKERS, look
+from scaling.published.figures import KIM
+from scaling.published.talk import CONTINUED
 
 NAME = "fig14"
-TITLE = "Few tokens of a domain: smaller batches, epochs and ensembles against many tokens"
+TITLE = "Continued training on few tokens of a domain: small batches, epochs and ensembles"
 CAPTION = (
-    "A model trained on the other docstrings goes on with those of graphical interfaces, 10 % of "
-    "its text replayed. Test loss on the domain, means and 95 % intervals over draws of it; "
-    "learning rate and epochs chosen on another draw. Dashed: the usual recipe on many times the "
-    "tokens. Members differ in the order of their data and start from the same model."
+    "A model trained on the other docstrings continues training on those of graphical interfaces, "
+    "with 10 % of its original text replayed. Test loss on the domain, means and 95 % intervals "
+    "over draws of it; learning rate and epochs were chosen on another draw. Dashed: the usual "
+    "recipe on many times the tokens. Members differ in the order of their data and start from "
+    "the same model."
 )
 LADDER = ("base", "usual", "small batch", "epochs")
+PUBLISHED_TITLE = "Eight models on 4B tokens beat one on 73B"
+PUBLISHED_CAPTION = (
+    f"Published (table of the talk; {KIM}): accuracy after continued pre-training of Llama 3B on "
+    "4B MegaMath tokens, step by step along the recipe, and on all 73B tokens with the default "
+    "recipe (hollow, dotted line). No intervals are published."
+)
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -44,11 +53,32 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     figure, ax = plt.subplots(figsize=(6.8, 3.9))
     at = np.arange(len(ladder))
     errors = [ladder["test_loss"] - ladder["low"], ladder["high"] - ladder["test_loss"]]
-    ax.errorbar(at, ladder["test_loss"], yerr=errors, color=COLORS[0], marker=MARKERS[0], capsize=3)
+    ax.errorbar(at, ladder["test_loss"], yerr=errors, capsize=3, **look("regularized").line)
+    usual = look("standard").color
     label = f"usual recipe, {many['n_tokens']:,.0f} tokens"
-    ax.axhline(many["test_loss"], color=COLORS[1], linestyle="--", label=label)
-    ax.axhspan(many["low"], many["high"], color=COLORS[1], alpha=0.1, linewidth=0)
+    ax.axhline(many["test_loss"], color=usual, linestyle="--", label=label)
+    ax.axhspan(many["low"], many["high"], color=usual, alpha=0.1, linewidth=0)
     ax.set_xticks(at, ladder["rung"])
     ax.set(ylabel="test loss on the domain (nats per token)")
     ax.legend()
     return figure, frame
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw one line a benchmark over the steps of the recipe."""
+    table = CONTINUED.set_index("benchmark")
+    steps = [name for name in table.columns if name != "73B tokens"]
+    figure, ax = plt.subplots(figsize=(7.6, 4.4))
+    for i, (benchmark, row) in enumerate(table.iterrows()):
+        strong = benchmark == "average"
+        color = BLACK if strong else COLORS[i]
+        ax.plot(
+            range(len(steps)), row[steps], color=color, marker=MARKERS[i],
+            linewidth=2 if strong else 1.2, label=str(benchmark),
+        )  # fmt: skip
+        ax.axhline(row["73B tokens"], color=color, linestyle=":", linewidth=1)
+        ax.plot(len(steps), row["73B tokens"], MARKERS[i], color=color, fillstyle="none")
+    ax.set_xticks(range(len(steps) + 1), [name.replace(", ", "\n") for name in table.columns])
+    ax.set(ylabel="accuracy (%)", ylim=(0, 68))
+    ax.legend(ncols=2, loc="upper left")
+    return figure, CONTINUED

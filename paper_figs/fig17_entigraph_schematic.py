@@ -8,15 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from paper_figs.style import COLORS
+from paper_figs.style import BLACK, COLORS
 
 NAME = "fig17"
 TITLE = "EntiGraph: from a small corpus to a large one through its entities"
 CAPTION = (
-    "Schematic, nothing measured. Entities are extracted from each source document; a language "
+    "Schematic; no measurements. Entities are extracted from each source document. A language "
     "model with the document in its context writes about pairs of entities, most of which the "
-    "document never relates directly; the model is then pretrained further on these texts "
-    "(after Yang et al., arXiv 2409.07431, Section 2)."
+    "document never relates directly. The model is then pretrained further on these texts (after "
+    "Yang et al., arXiv 2409.07431, Section 2)."
 )
 
 BOXES = pd.DataFrame(
@@ -36,8 +36,8 @@ BOXES = pd.DataFrame(
 _WIDTH, _HEIGHT = 2.2, 2.3
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
-    """Draw the stages from left to right; the frame lists what the boxes say."""
+def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
+    """Draw the stages from left to right; the frame lists the texts of the boxes."""
     figure, ax = plt.subplots(figsize=(10.5, 3.2))
     for number, (stage, content, x) in enumerate(BOXES.itertuples(index=False)):
         step = number in (1, 2, 4)
@@ -47,13 +47,16 @@ def draw(context: object) -> tuple[Figure, pd.DataFrame]:
     ax.add_patch(
         FancyArrowPatch(
             (1.3, 0.32), (6.7, 0.32), connectionstyle="arc3,rad=0.12", arrowstyle="-|>",
-            mutation_scale=12, color=COLORS[6], linestyle=":",
+            mutation_scale=12, color=BLACK, linestyle=":",
         )
     )  # fmt: skip
-    ax.text(4.0, -0.38, "the document goes along", ha="center", fontsize=8)
+    ax.text(4.0, -0.38, "the document stays in context", ha="center", fontsize=8)
     ax.set(xlim=(0, 13.4), ylim=(-0.7, 3.6))
     ax.axis("off")
     return figure, BOXES[["stage", "content"]].replace("\n", " ", regex=True)
+
+
+draw_published = draw
 
 
 def _box(ax: Axes, x: float, stage: str, content: str, color: str, linestyle: str) -> None:
@@ -68,4 +71,4 @@ def _box(ax: Axes, x: float, stage: str, content: str, color: str, linestyle: st
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=COLORS[6]))
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=BLACK))

@@ -1,4 +1,4 @@
-"""Figure 18: stated relations, implied ones, and what one step of EntiGraph connects."""
+"""Figure 18: stated relations, implied ones, and what one step of EntiGraph adds."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ NAME = "fig18"
 TITLE = "The source states edges; paths are implicit; EntiGraph makes them explicit"
 CAPTION = (
     "The model of arXiv 2409.07431, Section 6, on one random directed graph of 14 entities with "
-    "mean degree 1.7 (drawn here, seed 4). Left: what the source states. Middle: a path from x to "
-    "y that it only implies. Right: what the step (x, y) teaches, the star from x to everything "
-    "along the path; the path's own edges were known before."
+    "mean degree 1.7 (generated here, seed 4). Left: the relations that the source states. "
+    "Middle: a path from x to y, a relation that the source only implies. Right: what the step "
+    "(x, y) adds: an edge from x to every entity along the path. The edges of the path itself "
+    "were already known."
 )
 
 _SEED, _N_ENTITIES, _MEAN_DEGREE = 4, 14, 1.7
 _STATED, _PATH, _TAUGHT = "#999999", COLORS[1], COLORS[0]
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     """Draw the three panels; the frame lists every edge and what it is."""
     graph = EntityGraph.random(_N_ENTITIES, _MEAN_DEGREE, _SEED).to_networkx()
     path = _longest_shortest_path(graph)
@@ -53,6 +54,9 @@ def draw(context: object) -> tuple[Figure, pd.DataFrame]:
         where = np.array([places[row[index]] for row in rows])
         frame[f"{name}_x"], frame[f"{name}_y"] = where.T
     return figure, frame
+
+
+draw_published = draw
 
 
 def _longest_shortest_path(graph: nx.DiGraph) -> list[int]:

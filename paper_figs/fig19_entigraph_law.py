@@ -16,22 +16,21 @@ from graphsim import (
     printed_law,
     simulate_runs,
 )
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import BLACK, COLORS, MARKERS
 
 NAME = "fig19"
-TITLE = (
-    "EntiGraph's accuracy has three phases; the printed law lags behind, the corrected one holds"
-)
+TITLE = "EntiGraph's accuracy has three phases; the printed law is too low, the corrected one holds"
 CAPTION = (
-    "Everything is computed here, on random directed graphs of the model in arXiv 2409.07431. Top: "
-    "share of pairs known after s steps per ordered pair, V = 100 (as in the paper's Figure 5; "
-    "mean of 30 runs on one graph, band of two standard deviations of a run) and V = 100,000 (64 "
-    "sampled sources, band of two standard errors); the exact expectation on the same graph, the "
-    "law as printed (Section 6.3, summed with exp(-sk)) and the corrected law of graphsim, both "
-    "averages over graphs. Grey: the linear phase, the log-linear window and the plateau of the "
-    "corrected law. Bottom: relative error of both laws against the exact expectation averaged "
-    "over graphs; left over mean degree at s = 0.1 and V = 10,000, with two standard errors over "
-    "graphs; right over s at mean degree 3 for four sizes (standard errors in the CSV)."
+    "Everything is computed here, on random directed graphs of the model in arXiv 2409.07431. "
+    "Top: share of pairs known after s steps per ordered pair, for V = 100 (as in Figure 5 of the "
+    "paper; mean of 30 runs on one graph, band of two standard deviations over runs) and V = "
+    "100,000 (64 sampled sources, band of two standard errors); the exact expectation on the same "
+    "graph; the law as printed (Section 6.3, summed with exp(-sk)) and the corrected law of "
+    "graphsim, both averages over graphs. Grey: the linear phase, the log-linear window and the "
+    "plateau of the corrected law. Bottom: relative error of both laws against the exact "
+    "expectation averaged over graphs; left, against mean degree at s = 0.1 and V = 10,000, with "
+    "two standard errors over graphs; right, against s at mean degree 3 for four sizes (standard "
+    "errors are in the CSV file)."
 )
 
 _DEGREE = 3.0
@@ -44,7 +43,7 @@ _LAWS = {
 }
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     """Draw the curves and the errors; the frame holds every plotted number in long form."""
     figure, axes = plt.subplots(2, 2, figsize=(9.6, 7.2))
     frames = [
@@ -68,7 +67,7 @@ def _small(ax: Axes) -> pd.DataFrame:
         s, runs.accuracy, MARKERS[0], color=COLORS[0], fillstyle="none", markevery=3,
         label=f"simulation, mean of {n_runs} runs",
     )  # fmt: skip
-    ax.plot(s, exact.accuracy, color=COLORS[6], linewidth=1.2, label="exact, same graph")
+    ax.plot(s, exact.accuracy, color=BLACK, linewidth=1.2, label="exact, same graph")
     frame = _curves(ax, n_entities, s)
     frame["simulation"], frame["stderr"] = runs.accuracy, runs.stderr
     frame["exact"] = exact.accuracy
@@ -83,7 +82,7 @@ def _large(ax: Axes) -> pd.DataFrame:
     s = np.geomspace(1e-6, 10, 120)
     exact = expected_accuracy(graph, s, 64, per_pair=True)
     _band(ax, s, exact.accuracy, exact.stderr)
-    ax.plot(s, exact.accuracy, color=COLORS[6], linewidth=1.2, label="exact, 64 sources")
+    ax.plot(s, exact.accuracy, color=BLACK, linewidth=1.2, label="exact, 64 sources")
     frame = _curves(ax, n_entities, s)
     frame["exact"], frame["stderr"] = exact.accuracy, exact.stderr
     ax.set_title("V = 100,000, mean degree 3", pad=16)
@@ -124,7 +123,7 @@ def _errors_over_degree(ax: Axes) -> pd.DataFrame:
             frame["x"], 100 * frame[name], yerr=200 * frame["stderr"], color=color,
             linestyle=linestyle, marker=marker, capsize=2, label=f"{name} law",
         )  # fmt: skip
-    ax.axhline(0, color="black", linewidth=0.8)
+    ax.axhline(0, color=BLACK, linewidth=0.8)
     ax.set(xscale="log", xlabel="mean degree", ylabel="law / exact - 1 (%)")
     ax.set_title("s = 0.1, V = 10,000")
     ax.set_xticks(_DEGREES, [f"{degree:g}" for degree in _DEGREES])
@@ -145,7 +144,7 @@ def _errors_over_size(ax: Axes) -> pd.DataFrame:
                 label=f"V = {n_entities:,}" if name == "printed" else None,
             )  # fmt: skip
         frames.append(_long(frame, panel=f"error V={n_entities}"))
-    ax.axhline(0, color="black", linewidth=0.8)
+    ax.axhline(0, color=BLACK, linewidth=0.8)
     ax.set(xscale="log", xlabel="steps per ordered pair, s", title="mean degree 3")
     ax.legend(loc="upper right", title="printed dashed, corrected solid", title_fontsize=8.5)
     return pd.concat(frames)

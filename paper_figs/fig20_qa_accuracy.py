@@ -1,4 +1,4 @@
-"""Figure 20: EntiGraph's published accuracy, and how little it says about the plateau."""
+"""Figure 20: EntiGraph's published accuracy, and how little it constrains the plateau."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import BLACK, COLORS, MARKERS, look
 from scaling import FitResult, fit_law
 from scaling.published.datasets import data_folder
+from scaling.published.talk import ENTIGRAPH_ACCURACY
 
 NAME = "fig20"
-TITLE = "Accuracy grows with synthetic tokens; where it ends is not identified"
+TITLE = "Accuracy grows with synthetic tokens; the plateau is not identified"
 CAPTION = (
-    "Left: published closed-book accuracy on QuALITY after continued pretraining on EntiGraph (36 "
-    "points) and on paraphrases (20), dotted the published fit of three exponentials "
+    "Left: published closed-book accuracy on QuALITY after continued pre-training on EntiGraph (36 "
+    "points) and on paraphrases (20 points); dotted: the published fit of three exponentials "
     "(arXiv 2409.07431, Section 4 and Appendix F.1). Computed here: non-negative mixtures of "
-    "exponentials, fitted by least squares to the EntiGraph points, whose slowest time scale may "
-    "be at most 1, 3 or 10 times the largest number of tokens; dashed where they extrapolate. "
-    "Right: the plateau of each fit with its 95 % profile interval; an interval that ends only at "
+    "exponentials, fitted by least squares to the EntiGraph points, with a slowest time scale of "
+    "at most 1, 3 or 10 times the largest number of tokens; dashed where they extrapolate. Right: "
+    "the plateau of each fit with its 95 % profile interval; a plateau whose interval extends to "
     "100 % is not identified."
 )
 
 PUBLISHED_PLATEAU = 64.5456
 PUBLISHED_TERMS = ((13.8352, 0.9989), (8.4705, 0.8961), (3.932, 0.0546))
 """Accuracy in % at x million tokens: plateau - sum of c r^x (arXiv 2409.07431, Appendix F.1)."""
-BASE_ACCURACY = 39.49
-"""Llama 3 8B before continued pretraining (arXiv 2409.07431, Section 4)."""
+BASE_ACCURACY = ENTIGRAPH_ACCURACY["base"]
 CAPS = (1, 3, 10)
 _RATES_PER_CAP = 1e3  # the law's slowest rate is 1e-3 / t0
 _FILE = "published/entigraph_points.csv"
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     """Draw points, fits and plateaus; the frame holds all of them in long form.
 
     Raises:
@@ -56,11 +56,14 @@ def draw(context: object) -> tuple[Figure, pd.DataFrame]:
     return figure, pd.concat(frames, ignore_index=True)
 
 
+draw_published = draw
+
+
 def _published_points() -> pd.DataFrame:
     path = data_folder() / _FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"figure {NAME} needs the published points: put them at {_FILE} below the folder that "
+            f"figure {NAME} needs the published points: put them at {_FILE} in the folder that "
             "DATAWALL_DATA names"
         )
     table = pd.read_csv(path)
@@ -85,15 +88,15 @@ def _plateau(fit: FitResult) -> tuple[float, float, float]:
 
 
 def _draw_points(ax: Axes, points: pd.DataFrame) -> pd.DataFrame:
-    looks = {"entigraph_cpt": ("EntiGraph", 0), "rephrase_cpt": ("paraphrases", 1)}
-    for series, (label, index) in looks.items():
-        rows = points[points["series"] == series]
+    for series in ("entigraph_cpt", "rephrase_cpt"):
+        rows, shown = points[points["series"] == series], look(series)
         ax.plot(
-            rows["x"], rows["y"], MARKERS[index], color=COLORS[index], label=f"{label}, published",
-            fillstyle="none",
+            rows["x"], rows["y"], shown.marker, color=shown.color, fillstyle="none",
+            label=f"{shown.label}, published",
         )  # fmt: skip
-    ax.axhline(BASE_ACCURACY, color="#777777", linewidth=0.9)
-    ax.annotate("base model", (30, BASE_ACCURACY - 0.2), va="top", fontsize=8, color="#777777")
+    base = look("base")
+    ax.axhline(BASE_ACCURACY, color=base.color, linewidth=0.9)
+    ax.annotate(base.label, (30, BASE_ACCURACY - 0.2), va="top", fontsize=8, color=base.color)
     return points[["series", "x", "y"]].assign(panel="points")
 
 
@@ -115,7 +118,7 @@ def _draw_fits(ax: Axes, points: pd.DataFrame, fits: dict[int, FitResult]) -> pd
     published = np.full_like(x, PUBLISHED_PLATEAU)
     for coefficient, rate in PUBLISHED_TERMS:
         published -= coefficient * rate**x
-    ax.plot(x, published, color="black", linestyle=":", label="published fit")
+    ax.plot(x, published, color=BLACK, linestyle=":", label="published fit")
     frames.append(pd.DataFrame({"series": "published fit", "x": x, "y": published, "panel": "fit"}))
     return pd.concat(frames)
 
@@ -136,7 +139,7 @@ def _draw_plateaus(ax: Axes, fits: dict[int, FitResult]) -> pd.DataFrame:
             ha="center", va="top", fontsize=8,
         )  # fmt: skip
         rows.append((f"cap {cap}", cap, plateau, low, high, not open_ended))
-    ax.axhline(PUBLISHED_PLATEAU, color="black", linestyle=":")
+    ax.axhline(PUBLISHED_PLATEAU, color=BLACK, linestyle=":")
     ax.set_xticks(range(len(fits)), [f"{cap}x" for cap in fits])
     ax.set(
         xlim=(-0.6, len(fits) - 0.4), ylim=(45, 101), xlabel="slowest time scale over data",

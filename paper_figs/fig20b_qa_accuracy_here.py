@@ -1,4 +1,4 @@
-"""Figure 20, here: accuracy on implied facts against the expectation of the graph process."""
+"""Figure 20b: accuracy on implied facts against the expectation of the graph process."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from experiments.recipes.entigraph.answers import expected_coverage
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.recipe import ceiling_fit, law_of
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import BLACK, COLORS, GREY, look
 from scaling import fit_law
 
 NAME = "fig20b"
-TITLE = "Accuracy on implied facts here, beside the graph process"
+TITLE = "Accuracy on implied facts here, compared with the graph process"
 CAPTION = (
-    "Left: accuracy after continued training on EntiGraph's documents against the steps that wrote "
-    "them, a point a graph and size; lines, the exact expectation of the process on each graph for "
-    "who knows a fact once it is stated and guesses the rest; dashed, with a ceiling fitted to "
-    "each graph. Right: a mixture of exponentials fitted to all graphs against synthetic tokens "
-    "(non-negative least squares), with the time scales of the fit; dotted, chance."
+    "Left: accuracy after continued training on EntiGraph's documents against the number of steps "
+    "that generated them, one point per graph and size. Solid lines: the exact expectation of the "
+    "process on each graph for a model that knows a fact once it is stated and guesses otherwise; "
+    "dashed: the same with a ceiling fitted to each graph. Right: a mixture of exponentials "
+    "fitted to all graphs against synthetic tokens (non-negative least squares). Dotted: chance."
 )
 
 
@@ -31,7 +31,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     facts = story.result("entigraph")
     rows = facts.answers[facts.answers["method"] == "entigraph"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), sharey=True)
-    frames, ceilings = [], []
+    frames, ceilings, measured = [], [], look("entigraph")
     for graph, points in rows.groupby("graph"):
         author = facts.plan.settings(int(graph)).target()
         first, last = points["n_steps"].min(), points["n_steps"].max()
@@ -39,8 +39,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         expected = np.array([expected_coverage(author, int(step)) for step in steps])
         ceiling, _ = ceiling_fit(points, "expected")
         ceilings.append(ceiling)
-        left.plot(points["n_steps"], points["implicit"], MARKERS[0], color=COLORS[0])
-        left.plot(steps, law_of(expected), color=COLORS[6], linewidth=1)
+        left.plot(points["n_steps"], points["implicit"], measured.marker, color=measured.color)
+        left.plot(steps, law_of(expected), color=BLACK, linewidth=1)
         left.plot(steps, law_of(expected, ceiling), color=COLORS[1], linewidth=1, linestyle="--")
         frames.append(_frame("measured", points["n_steps"], points["implicit"], graph))
         frames.append(_frame("expected", steps, law_of(expected), graph))
@@ -51,7 +51,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     fitted.set_label(f"with ceilings of {min(ceilings):.2f} to {max(ceilings):.2f}")
     frames.append(_draw_mixture(right, rows))
     for ax, label in ((left, "steps of the process"), (right, "synthetic tokens")):
-        ax.axhline(CHANCE, color="#777777", linestyle=":", linewidth=0.9)
+        ax.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
         ax.set(xscale="log", xlabel=label, ylim=(0, 1.05))
         ax.legend(loc="lower right")
     left.set_ylabel("accuracy on implied facts")
@@ -64,7 +64,8 @@ def _draw_mixture(ax: Axes, rows: pd.DataFrame) -> pd.DataFrame:
     x = np.geomspace(frame["time"].min(), frame["time"].max(), 100)
     grid = pd.DataFrame({"time": x})
     y = 1 - fit.predict(grid, method="sandwich")["mean"].to_numpy()
-    ax.plot(frame["time"], 1 - frame["loss"], MARKERS[0], color=COLORS[0], label="measured")
+    shown = look("entigraph")
+    ax.plot(frame["time"], 1 - frame["loss"], shown.marker, color=shown.color, label="measured")
     plateau = f"plateau {1 - fit.asymptote:.2f}" if fit.status.usable else "plateau not identified"
     ax.plot(x, y, color=COLORS[1], label=f"mixture, {plateau}")
     return _frame("mixture", x, y, -1)

@@ -1,4 +1,4 @@
-"""Figure 21: how bootstrapped pre-training makes documents, and what its neighbours tell."""
+"""Figure 21: how bootstrapped pre-training generates documents, and a check before sampling."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from experiments.story.story import Story
 from paper_figs.style import COLORS
 
 NAME = "fig21"
-TITLE = "Bootstrapped pre-training: learn to write one document from another, then teach anew"
+TITLE = "Bootstrapped pre-training: learn to write one document from another, then train on both"
 CAPTION = (
-    "Left: the procedure (after arXiv 2509.15248), schematic. Right: the go / no-go before "
-    "anything is sampled, loss of held-out second documents by the baseline, by the synthesiser "
-    "after another pair's first document, and after their own; means and 95 % intervals over "
-    "worlds. Where the first document tells nothing, samples are noise."
+    "Left: the procedure (after arXiv 2509.15248), schematic. Right: the check made before "
+    "anything is sampled: loss on held-out second documents by the baseline, by the synthesizer "
+    "given the first document of another pair, and given their own; means and 95 % intervals over "
+    "worlds. If the first document carries no information, the samples are noise."
 )
 STAGES = ("documents", "nearest pairs\n(d1, d2)", "train\nlog p(d2 | d1)", "sample d2\nfor real d1",
           "train a new\nmodel on both")  # fmt: skip

@@ -7,22 +7,24 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
 from experiments.story.story import Story
 from experiments.worlds.bootstrapping_plan import USUAL_DECAY
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import BLACK, look
+from scaling.published.talk import SBP, SBP_PAPER
 
 NAME = "fig22"
 TITLE = "Baseline, bootstrapping, its controls and an oracle at equal training tokens"
 CAPTION = (
-    "Test loss (left) and loss where a document first gives a value, which must be known (right); "
-    "a grey dot a world, means with 95 % intervals over worlds. Weight decay is chosen for each "
-    "arm on another world from the same values; hollow, baseline and SBP with the usual decay of "
-    f"{USUAL_DECAY}: against that baseline any synthetic text looks like a gain. The world favours "
-    "bootstrapping by construction."
+    "Test loss (left) and loss where a document first gives a value, which the model must know "
+    "(right). Each grey dot is a world; points are means with 95 % intervals over worlds. Weight "
+    "decay is chosen for each arm on another world from the same candidates. Hollow: baseline and "
+    f"SBP with the usual weight decay of {USUAL_DECAY}; against that baseline any synthetic text "
+    "looks like a gain. The world favours bootstrapping by construction."
 )
 LABELS = {
     "baseline": "repetition", "sbp": "SBP", "random": "random\npairs",
@@ -30,6 +32,15 @@ LABELS = {
     "oracle": "new\ndocuments",
 }  # fmt: skip
 PANELS = {"test_loss": "test loss (nats per token)", "first_mention_loss": "at first mentions"}
+PUBLISHED_TITLE = "Synthetic documents recover much of the gain of unique data"
+PUBLISHED_CAPTION = (
+    f"Published ({SBP_PAPER}; table of the talk), at equal training tokens: 10B real tokens in "
+    "200B (left) and 50B in 1T (right). Change relative to repeating the real data, with added "
+    "synthetic documents and with unlimited unique data: accuracy in points, perplexity as its "
+    "relative decrease in %. Printed beside each: the share of the gain of unique data that is "
+    "recovered, computed from these values. No intervals are published; where unique data gains "
+    "little, the share is not informative."
+)
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -55,8 +66,8 @@ def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, p
                     ax.plot([x - 0.18] * len(losses), losses, ".", color="#999999")
                 ax.errorbar(
                     x, mean.value, yerr=np.abs([[mean.value - mean.low], [mean.high - mean.value]]),
-                    color=COLORS[0 if is_tuned else 1], marker=MARKERS[0 if is_tuned else 1],
                     fillstyle="full" if is_tuned else "none", capsize=4,
+                    **look("tuned" if is_tuned else "standard").line,
                 )  # fmt: skip
                 rows.append(
                     {"arm": arm, "decay": decay, "loss": column, "mean": mean.value,
@@ -65,3 +76,50 @@ def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, p
         ax.set_xticks(range(len(arms)), [LABELS[arm] for arm in arms], fontsize=8)
         ax.set(ylabel=label)
     return figure, pd.DataFrame(rows)
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw one row a benchmark, one panel a scale."""
+    figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.6), sharey=True)
+    frames = [_panel(ax, scale) for ax, scale in zip(axes, ("200B", "1T"), strict=True)]
+    axes[0].legend(loc="lower right")
+    return figure, pd.concat(frames, ignore_index=True)
+
+
+def gains(scale: str) -> pd.DataFrame:
+    """Gains over repetition at one scale: `benchmark`, `sbp`, `unique`, `share`."""
+    # A fall of the perplexity is a gain, in % of what repetition reaches.
+    lower_is_better = SBP["metric"] == "perplexity"
+    factor = np.where(lower_is_better, -100 / SBP[f"repeated_{scale}"], 1.0)
+    sbp, unique = SBP[f"sbp_{scale}"] * factor, SBP[f"unique_{scale}"] * factor
+    return pd.DataFrame(
+        {
+            "scale": scale,
+            "benchmark": SBP["benchmark"] + np.where(lower_is_better, " (ppl)", ""),
+            "sbp": sbp,
+            "unique": unique,
+            "share": sbp / unique,
+        }
+    )
+
+
+def _panel(ax: Axes, scale: str) -> pd.DataFrame:
+    table = gains(scale)
+    places = np.arange(len(table))[::-1]
+    for name in ("unique", "sbp"):
+        shown = look(name)
+        ax.plot(
+            table[name], places, shown.marker, color=shown.color, label=shown.label,
+            fillstyle="none" if name == "unique" else "full",
+        )  # fmt: skip
+    for place, row in zip(places, table.itertuples(), strict=True):
+        ax.plot([row.sbp, row.unique], [place] * 2, color="#bbbbbb", linewidth=1, zorder=0)
+        ax.annotate(
+            f"{100 * row.share:.0f} %", (max(row.sbp, row.unique), place), xytext=(8, 0),
+            textcoords="offset points", va="center", fontsize=8,
+        )  # fmt: skip
+    ax.axvline(0, color=BLACK, linewidth=0.9)
+    ax.set_yticks(places, table["benchmark"])
+    ax.margins(x=0.16)
+    ax.set(title=f"{scale} training tokens", xlabel="gain over repetition (points, or % of ppl)")
+    return table

@@ -1,4 +1,4 @@
-"""Figure 22b: the bars of bootstrapping on excerpts of real text."""
+"""Figure 22b: the arms of bootstrapping on excerpts of real text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from paper_figs.fig22_bootstrapped import draw_arms
 NAME = "fig22b"
 TITLE = "The same on excerpts of the world's own text"
 CAPTION = (
-    "Test loss at equal training tokens; a grey dot a draw of excerpts, means with 95 % intervals "
-    "over draws. Weight decay is chosen for each arm on another draw from the same values; hollow, "
-    f"baseline and SBP with the usual decay of {USUAL_DECAY}. Nothing here was made to favour "
-    "bootstrapping: related excerpts share a subject or a book."
+    "Test loss at equal training tokens. Each grey dot is a draw of excerpts; points are means "
+    "with 95 % intervals over draws. Weight decay is chosen for each arm on another draw from the "
+    f"same candidates. Hollow: baseline and SBP with the usual weight decay of {USUAL_DECAY}. "
+    "Nothing here was built to favour bootstrapping: related excerpts share a subject or a book."
 )
 
 

@@ -1,4 +1,4 @@
-"""Figure 23: quality of synthetic documents at two sizes, real documents beside them."""
+"""Figure 23: quality of synthetic documents at two model sizes, compared with real documents."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.story.story import Story
+from paper_figs.style import COLORS, MARKERS
+from scaling.published.talk import SBP_PAPER, SBP_QUALITY
 
 NAME = "fig23"
-TITLE = "Quality of synthetic documents at two model sizes, beside real ones"
+TITLE = "Quality of synthetic documents at two model sizes, compared with real ones"
 CAPTION = (
-    "Percent of documents, means and 95 % intervals over worlds. Repetition: a fifth of a "
-    "document's 4-grams of words occur in it before; duplicates: a near-double (Jaccard .8) among "
-    "as many documents as there are real ones; wrong values: not those of the concept that the "
-    "document names; copying: half of its 5-grams are its source's; unrelated: 1 minus the "
-    "probability that it is nearer to its source than to another document; novel 4-grams: no real "
-    "document (of a real one, no other) has them. Definitions in models.augment.quality.quality."
+    "Percent of documents, means and 95 % intervals over worlds. Repetition: a fifth of the word "
+    "4-grams of a document occur earlier in it. Duplicates: a near-duplicate (Jaccard similarity "
+    "0.8) exists among as many documents as there are real ones. Wrong values: not those of the "
+    "concept that the document names. Copying: half of its 5-grams are in its source. Unrelated: "
+    "1 minus the probability that it is closer to its source than to another document. Novel "
+    "4-grams: in no real document (for a real one, in no other). Definitions in "
+    "models.augment.quality.quality."
 )
 MEASURES = {
     "repetition": "repetition",
@@ -27,6 +30,13 @@ MEASURES = {
     "unrelated": "unrelated to its source",
     "novel_ngrams": "novel 4-grams",
 }
+PUBLISHED_TITLE = "Most failures of synthetic documents become rarer with scale"
+PUBLISHED_CAPTION = (
+    f"Published ({SBP_PAPER}; table of the talk): share of documents with each failure, for the "
+    "synthesizers of the 200B and the 1T scale, and for real documents. The first two are "
+    "counted, the third and fourth judged by a language model; thresholds are not published."
+)
+_LOOKS = {"200B": ("200B scale", 1), "1T": ("1T scale", 0), "real": ("real documents", 2)}
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -63,3 +73,19 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )  # fmt: skip
     table.scale(1, 1.5)
     return figure, frame
+
+
+def draw_published() -> tuple[Figure, pd.DataFrame]:
+    """Draw one row a failure."""
+    places = list(range(len(SBP_QUALITY)))[::-1]
+    figure, ax = plt.subplots(figsize=(7.2, 3.8))
+    for name, (label, i) in _LOOKS.items():
+        ax.plot(
+            SBP_QUALITY[name], places, MARKERS[i], color=COLORS[i], markersize=7, label=label,
+            fillstyle="none" if name == "real" else "full",
+        )  # fmt: skip
+    ax.set_yticks(places, SBP_QUALITY["failure"])
+    ax.set(xscale="log", xlabel="documents with the failure (%)", xlim=(0.06, 50))
+    ax.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
+    ax.legend(loc="lower right")
+    return figure, SBP_QUALITY

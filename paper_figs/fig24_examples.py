@@ -1,4 +1,4 @@
-"""Figure 24: real documents, each beside two that were written from it."""
+"""Figure 24: real documents, each with two synthetic documents written from it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from experiments.story.story import Story
 from paper_figs.style import COLORS
 
 NAME = "fig24"
-TITLE = "Real documents and what the synthesiser wrote from them"
+TITLE = "Real documents and what the synthesizer wrote from them"
 CAPTION = (
-    "Left, real documents, the first that have two samples; middle and right, two synthetic "
-    "documents drawn from each. Above, of the world of concepts: a sample should name the same "
-    "concept and give its values in sentences of its own. Below, where a world has them, excerpts "
-    "of its own text, which shipped results leave out: it is not theirs to give."
+    "Left: the first real documents that have two samples; middle and right: two synthetic "
+    "documents sampled from each. Top: from the world of concepts; a sample should name the same "
+    "concept and give its values in new sentences. Below, if the world has them: excerpts of its "
+    "own text, which shipped results leave out because they may not be redistributed."
 )
 COLUMNS = ("real", "synthetic 1", "synthetic 2")
 WRAP = 46

@@ -1,4 +1,4 @@
-"""Fitted asymptotes and limits held against languages whose entropy is known."""
+"""Figure N1: fitted asymptotes and limits compared with languages of known entropy."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from experiments.recipes.calibration.laws import (
 )
 from experiments.recipes.calibration.recipe import Calibration
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS, log_ticks, spread_x
+from paper_figs.style import BLACK, Look, log_ticks, look, spread_x
 
 NAME = "figN1"
-TITLE = "Can a fitted asymptote be believed?"
+TITLE = "Can a fitted asymptote be trusted?"
 CAPTION = (
-    "Models trained on languages of known entropy; every loss is in excess of what is known, in "
-    "nats per token. Upper left: loss less the entropy of the windows against D on the first "
-    "Markov chain, the Bayes-optimal predictor beside tuned models and ensembles, with the data "
-    "law of each; dashed beyond the fitted points, where hollow ones check it. Upper right: the "
-    "asymptote of every language's data law less the truth, with its 95 % interval (profile "
-    "likelihood); hollow where the interval misses the truth, a cross where the fit says that it "
-    "is not identified, at the edge where it lies beyond. Lower left: loss at a fixed D less that "
-    "of the Bayes-optimal predictor, which no recipe goes below on average, means over Markov "
-    "chains with 95 % intervals; hollow points are brute force, beyond the sizes and members that "
-    "limits are fitted to. Lower right: the limits of every chain less the floor, a cross where "
-    "one is not identified, at the edge where it lies beyond; x is brute force. Nothing like it is "
-    "published."
+    "Models trained on languages of known entropy; every loss is the excess over the known value, "
+    "in nats per token. Upper left: loss minus the entropy of the windows against D on the first "
+    "Markov chain, for the Bayes-optimal predictor, tuned models and ensembles, with the data law "
+    "of each; dashed beyond the fitted points, where hollow points check it. Upper right: the "
+    "asymptote of every data law minus the truth, with its 95 % interval (profile likelihood); "
+    "hollow where the interval misses the truth, a cross where the fit reports that it is not "
+    "identified, at the edge if it lies outside the axes. Lower left: loss at a fixed D minus "
+    "that of the Bayes-optimal predictor, which is a lower bound on average; means over Markov "
+    "chains with 95 % intervals; hollow points are brute-force runs beyond the sizes and members "
+    "that the limits are fitted to. Lower right: the limits of every chain minus the lower bound, "
+    "a cross where one is not identified, at the edge if it lies outside the axes; x marks brute "
+    "force. There is no published counterpart."
 )
-STYLES = {BAYES: 2, "single": 0, "ensemble": 3}
+CURVES = (BAYES, "single", "ensemble")
 FORMS = {"markov": "Markov", "hidden": "hidden Markov"}
 
 
@@ -65,20 +65,21 @@ def _draw_curves(ax: Axes, rows: pd.DataFrame, laws: pd.DataFrame) -> None:
     rows = rows[(rows["kind"] == "markov") & (rows["source"] == 0)]
     laws = laws[(laws["kind"] == "markov") & (laws["source"] == 0)].set_index("recipe")
     last_fitted = rows.loc[rows["is_fitted"], D].max()
-    for recipe, i in STYLES.items():
-        of, law = rows[rows["recipe"] == recipe], laws.loc[recipe]
+    for recipe in CURVES:
+        of, law, shown = rows[rows["recipe"] == recipe], laws.loc[recipe], look(recipe)
         for is_fitted, part in of.groupby("is_fitted"):
             ax.plot(
-                part[D], part[LOSS] - law["truth"], MARKERS[i], color=COLORS[i],
-                fillstyle="full" if is_fitted else "none", label=recipe if is_fitted else None,
+                part[D], part[LOSS] - law["truth"], shown.marker, color=shown.color,
+                fillstyle="full" if is_fitted else "none",
+                label=shown.label if is_fitted else None,
             )  # fmt: skip
         for x, style in (
             (spread_x(of[D].min(), last_fitted), "-"),
             (spread_x(last_fitted, 4 * of[D].max()), "--"),
         ):
             y = law["E"] + law["A"] / x ** law["alpha"] - law["truth"]
-            ax.plot(x, y, style, color=COLORS[i], linewidth=1.2)
-    ax.axhline(0, color="black", linewidth=0.8)
+            ax.plot(x, y, style, color=shown.color, linewidth=1.2)
+    ax.axhline(0, color=BLACK, linewidth=0.8)
     log_ticks(ax, sorted(rows[D].unique()))
     ax.set(
         xlabel="unique tokens D", ylabel="loss less entropy (nats per token)",
@@ -101,7 +102,7 @@ def _draw_errors(ax: Axes, laws: pd.DataFrame) -> None:
                 _draw_end(
                     ax, place, np.clip(row.error, -0.97 * reach, 0.97 * reach),
                     row.low - row.truth, row.high - row.truth,
-                    i=STYLES[recipe], hollow=not row.covered, known=row.identified,
+                    shown=look(recipe), hollow=not row.covered, known=row.identified,
                 )  # fmt: skip
                 place += 1
             ticks[place - (len(of) + 1) / 2] = f"{form},\n{recipe}"
@@ -116,18 +117,19 @@ def _draw_ladder(ax: Axes, steps: pd.DataFrame) -> None:
     for average, n in (("single", 1), *((AVERAGE, n) for n in sorted(steps[K].unique()))):
         of = steps[(steps["average"] == average) & (steps[K] == n)].sort_values(N)
         single = average == "single"
-        color = COLORS[0] if single else str(0.8 - 0.7 * np.log2(n) / np.log2(most))
+        shown = look("single" if single else "ensemble")
+        color = shown.color if single else str(0.8 - 0.7 * np.log2(n) / np.log2(most))
         reach = np.abs([of["excess"] - of["low"], of["high"] - of["excess"]])
         ax.errorbar(
             of[N], of["excess"], yerr=np.where(np.isfinite(reach), reach, 0), color=color,
-            linewidth=1, capsize=2, label="tuned singly" if single else f"K = {n}",
+            linewidth=1, capsize=2, label=shown.label if single else f"K = {n}",
         )  # fmt: skip
         for is_fitted, part in of.groupby("is_fitted"):
             ax.plot(
-                part[N], part["excess"], MARKERS[0 if single else 1], color=color,
+                part[N], part["excess"], shown.marker, color=color,
                 markerfacecolor=color if is_fitted else "white",
             )  # fmt: skip
-    ax.axhline(0, color="black", linewidth=0.8)
+    ax.axhline(0, color=BLACK, linewidth=0.8)
     log_ticks(ax, sorted(steps[N].unique()))
     ax.set(
         xlabel="non-embedding parameters of a member", ylabel="loss less Bayes floor (nats)",
@@ -143,14 +145,15 @@ def _draw_limits(ax: Axes, at_fixed: pd.DataFrame) -> None:
     reach = np.array([low, high]) + 0.3 * (high - low) * np.array([-1, 1])
     shown = at_fixed.assign(above_floor=at_fixed["above_floor"].clip(*reach))
     place, ticks = 0, {}
-    for i, (name, label) in enumerate(LIMITS.items()):
+    looks = {"single": "single", "ensemble": "ensemble limit", "joint": "joint limit"}
+    for name, label in LIMITS.items():
         of = shown[shown["limit"] == name].sort_values("above_floor")
         for row in of.itertuples():
             _draw_end(
-                ax, place, row.above_floor, row.low - row.floor, row.high - row.floor, i=i,
-                hollow=False, known=row.identified,
+                ax, place, row.above_floor, row.low - row.floor, row.high - row.floor,
+                shown=look(looks[name]), hollow=False, known=row.identified,
             )  # fmt: skip
-            ax.plot(row.brute - row.floor, place, "x", color="black", markersize=5)
+            ax.plot(row.brute - row.floor, place, "x", color=BLACK, markersize=5)
             place += 1
         ticks[place - (len(of) + 1) / 2] = label
         place += 1
@@ -159,20 +162,26 @@ def _draw_limits(ax: Axes, at_fixed: pd.DataFrame) -> None:
 
 
 def _draw_end(
-    ax: Axes, at: float, value: float, low: float, high: float, *, i: int, hollow: bool, known: bool
+    ax: Axes,
+    at: float,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    shown: Look,
+    hollow: bool,
+    known: bool,
 ) -> None:
     """Draw one estimate with its interval; a cross without one where it is not identified."""
     if not known:
-        ax.plot(value, at, "+", color=COLORS[i], markersize=7)
+        ax.plot(value, at, "+", color=shown.color, markersize=7)
         return
-    ax.plot([low, high], [at, at], color=COLORS[i], linewidth=1.2)
-    ax.plot(
-        value, at, MARKERS[i], color=COLORS[i], markerfacecolor="white" if hollow else COLORS[i]
-    )
+    ax.plot([low, high], [at, at], color=shown.color, linewidth=1.2)
+    ax.plot(value, at, markerfacecolor="white" if hollow else shown.color, **shown.line)
 
 
 def _finish(ax: Axes, ticks: dict[float, str], n_rows: int, label: str, title: str) -> None:
-    ax.axvline(0, color="black", linewidth=0.8)
+    ax.axvline(0, color=BLACK, linewidth=0.8)
     ax.set_yticks(list(ticks), labels=list(ticks.values()))
     ax.set_ylim(n_rows - 0.5, -1)
     ax.xaxis.set_major_locator(MaxNLocator(6))

@@ -1,4 +1,4 @@
-"""Where in N/D each recipe pays, and where its tuned epochs and weight decay lie."""
+"""Figure N2: where in N/D each recipe helps, and its tuned epochs and weight decay."""
 
 from __future__ import annotations
 
@@ -7,31 +7,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.display.quantities import human
 from experiments.recipes.data_scaling import D
 from experiments.story.regimes import STEPS, gains, optima
 from experiments.story.story import Story
-from paper_figs.style import COLORS, MARKERS, UNCERTIFIED, human
+from paper_figs.style import BLACK, COLORS, MARKERS, UNCERTIFIED, look
 
 NAME = "figN2"
-TITLE = "Where each recipe pays"
+TITLE = "Where each recipe helps"
 CAPTION = (
-    "Above: gain in test loss against parameters a unique token, N/D: left, of tuned weight decay, "
-    "epochs and learning rate over the standard recipe at its best epochs; middle, of an ensemble "
-    "over the tuned single model of the same size; right, of infinitely many such members, for "
-    "which they are tuned. One point a size of model and stock of text, 95 % intervals over draws "
-    "of the corpus. Below: the epochs, the weight decay and the learning rate that each recipe is "
-    f"tuned to. {UNCERTIFIED} Nothing like it is published."
+    "Top: gain in test loss against parameters per unique token, N/D: left, from tuning weight "
+    "decay, epochs and learning rate over the standard recipe at its best epochs; middle, of an "
+    "ensemble over the tuned single model of the same size; right, of infinitely many such "
+    "members. One point per model size and stock of text, 95 % intervals over draws of the "
+    "corpus. Bottom: the epochs, weight decay and learning rate that each recipe is tuned to. "
+    f"{UNCERTIFIED} There is no published counterpart."
 )
 TITLES = {
     "regularization": "gain: tuned over standard",
     "ensembles": "gain: ensemble over tuned single",
     "infinite ensembles": "gain: K to infinity over tuned single",
 }
-LABELS = {
-    "standard": "standard recipe",
-    "single": "tuned single model",
-    "ensemble": "members of an ensemble",
-}
+OBJECTIVES = ("standard", "single", "ensemble")
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
@@ -46,7 +43,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
                 rows["n_per_token"], rows[step], yerr=reach, capsize=3, color=COLORS[i % 7],
                 marker=MARKERS[i % 7], label=f"D = {human(float(str(size)))}",
             )  # fmt: skip
-        ax.axhline(0, color="black", linewidth=0.8)
+        ax.axhline(0, color=BLACK, linewidth=0.8)
         ax.set_title(TITLES[step])
     above[0].set_ylabel("gain in test loss (nats per token)")
     above[0].legend()
@@ -56,8 +53,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         (below[2], "learning_rate", ("standard", "single", "ensemble")),
     ):
         for objective in objectives:
-            i = list(LABELS).index(objective)
-            _draw_optima(ax, points[points["objective"] == objective], setting, objective, i)
+            _draw_optima(ax, points[points["objective"] == objective], setting, objective)
         ax.set_xscale("log")
         ax.set_yscale("symlog" if (points[setting] == 0).any() else "log", base=2)
         ax.set_yticks(sorted(points[setting].unique()), minor=False)
@@ -72,15 +68,13 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     return figure, pd.concat([table.assign(what="gain"), chosen], ignore_index=True)
 
 
-def _draw_optima(ax: plt.Axes, rows: pd.DataFrame, setting: str, objective: str, i: int) -> None:
+def _draw_optima(ax: plt.Axes, rows: pd.DataFrame, setting: str, objective: str) -> None:
     """Draw tuned values as points, a little apart so that ties can be seen; hollow uncertified."""
-    x = rows["n_per_token"] * (1 + 0.06 * (i - 1))
-    ax.plot(
-        x, rows[setting], linestyle="none", color=COLORS[i], marker=MARKERS[i],
-        label=LABELS[objective],
-    )  # fmt: skip
+    x = rows["n_per_token"] * (1 + 0.06 * (OBJECTIVES.index(objective) - 1))
+    shown = look(objective)
+    ax.plot(x, rows[setting], linestyle="none", label=shown.label, **shown.line)
     doubtful = ~rows["certified"].to_numpy(bool)
     ax.plot(
-        x[doubtful], rows[setting][doubtful], linestyle="none", marker=MARKERS[i],
-        markeredgecolor=COLORS[i], markerfacecolor="white", label="_uncertified",
+        x[doubtful], rows[setting][doubtful], linestyle="none", marker=shown.marker,
+        markeredgecolor=shown.color, markerfacecolor="white", label="_uncertified",
     )  # fmt: skip

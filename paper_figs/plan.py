@@ -39,7 +39,7 @@ def draw_plan(plan: Plan, path: Path) -> None:
 
 def _draw_losses(ax: Axes, plan: Plan) -> pd.DataFrame:
     """One point a recipe, the worst on top, its multiplier beside it."""
-    from paper_figs.style import COLORS, MARKERS
+    from paper_figs.style import look
 
     shown = [one for one in plan.options if one.loss is not None]
     shown.sort(key=lambda one: one.loss.value if one.loss else math.inf)
@@ -48,11 +48,8 @@ def _draw_losses(ax: Axes, plan: Plan) -> pd.DataFrame:
         loss = option.loss
         assert loss is not None
         ends = [[_end(loss.value - loss.low)], [_end(loss.high - loss.value)]]
-        reference = option.recipe == "standard"
-        ax.errorbar(
-            loss.value, place, xerr=ends, capsize=3, color=COLORS[1 if reference else 0],
-            marker=MARKERS[1 if reference else 0],
-        )  # fmt: skip
+        drawn = look("standard" if option.recipe == "standard" else "regularized")
+        ax.errorbar(loss.value, place, xerr=ends, capsize=3, **drawn.line)
         if option.multiplier is not None:
             ax.annotate(
                 f"{option.multiplier.value:.3g}x", (loss.value, place), xytext=(0, 6), ha="center",

@@ -1,18 +1,104 @@
-"""One look for every figure: Okabe-Ito colours, always with a second encoding."""
+"""One look for every figure: Okabe-Ito colours, always with a second encoding.
+
+`look(name)` says how a recipe is named and drawn, here and in published numbers alike. Colours of
+`COLORS` by number are for series that are no recipes: sizes, stocks of text, benchmarks; beside
+recipes, `shades` keeps sizes of one recipe in its colour.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.analysis.intervals import Estimate
+from experiments.display.quantities import human
 from experiments.tuning.search import Tuned
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLORS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+)  # fmt: skip
+GREY = "#777777"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a recipe is drawn.
+
+    Attributes:
+        label: its name in legends.
+        color: of its lines and points.
+        marker: of its points.
+    """
+
+    label: str
+    color: str
+    marker: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Colour and marker, as keywords of `plot` and `errorbar`."""
+        return {"color": self.color, "marker": self.marker}
+
+
+LOOKS = {
+    "standard": Look("standard recipe", VERMILION, "s"),
+    "regularized": Look("regularized model", BLUE, "o"),
+    "ensemble": Look("ensemble", PURPLE, "D"),
+    "heuristic": Look("members' heuristic", SKY, "P"),
+    "ensemble limit": Look("infinitely many members", ORANGE, "v"),
+    "joint limit": Look("joint limit", GREEN, "^"),
+    "distilled": Look("distilled student", SKY, "X"),
+    "self-distilled": Look("self-distilled student", ORANGE, "P"),
+    "classical": Look("n-gram model", BLACK, "X"),
+    "Bayes-optimal": Look("Bayes-optimal", GREEN, "X"),
+    # Of Part 2 of the talk, which needs the same colours again.
+    "base": Look("base model", GREY, "D"),
+    "raw": Look("source text", BLACK, "v"),
+    "paraphrase": Look("paraphrases", VERMILION, "s"),
+    "entigraph": Look("EntiGraph", BLUE, "o"),
+    "sbp": Look("synthetic documents", BLUE, "o"),
+    "unique": Look("unlimited unique data", GREEN, "^"),
+}
+"""What is compared in figures: recipes, their limits and their controls, by name."""
+
+OTHER_NAMES = {
+    "single": "regularized",
+    "tuned": "regularized",
+    "regularised": "regularized",
+    "member": "ensemble",
+    "ensembles": "ensemble",
+    "joint": "joint limit",
+    "8-ensemble distill student": "distilled",
+    "self-distill student": "self-distilled",
+    "single-model-optimal": "regularized",
+    "paraphrases": "paraphrase",
+    "EntiGraph": "entigraph",
+    "rephrase_cpt": "paraphrase",
+    "entigraph_cpt": "entigraph",
+    "SBP": "sbp",
+}
+"""What tables of runs and published tables call the same recipes."""
+
+
+def look(name: str) -> Look:
+    """Return how a recipe is drawn, by any of its names in `LOOKS` and `OTHER_NAMES`."""
+    return LOOKS[OTHER_NAMES.get(name, name)]
+
+
+def shades(color: str, n: int) -> list[str]:
+    """Return n shades of a colour as hexadecimal strings, from dark to light."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    rgb = np.array(to_rgb(color))
+    dark, light = 0.45 * rgb, 0.35 * rgb + 0.65
+    return [to_hex(dark + (light - dark) * share) for share in np.linspace(0.15, 0.85, n)]
+
 
 STYLE = {
     "figure.figsize": (6.4, 4.2),
@@ -32,16 +118,10 @@ STYLE = {
 }
 
 
-UNCERTIFIED = "Hollow: hyperparameters that are not certified (on an edge of the grid, say)."
-"""What every caption of a figure with tuned points says of `mark_uncertified`."""
-
-
-def human(count: float) -> str:
-    """Write a count of parameters or tokens the way people say it: 100672 -> 101k."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g}{unit}"
-    return f"{count:.3g}"
+UNCERTIFIED = (
+    "Hollow: hyperparameters that are not certified (for example, at an edge of the grid)."
+)
+"""Sentence in the caption of every figure that uses `mark_uncertified`."""
 
 
 def log_ticks(ax: Axes, values: Sequence[float], *, axis: str = "x", base: int = 10) -> None:
@@ -62,7 +142,8 @@ def spread_x(low: float, high: float, n: int = 200) -> np.ndarray:
 def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
     """Draw a limit as a dashed line with its interval as a band.
 
-    One that the data do not identify is only named in the legend: a line would look like a result.
+    A limit that the data do not identify appears in the legend only, because a line would look like
+    a result.
     """
     if not limit.is_bounded:
         ax.plot([], [], color=color, linestyle=":", label=f"{label}: {limit}")
@@ -70,7 +151,7 @@ def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
     bottom, top = ax.get_ylim()
     ax.axhline(limit.value, color=color, linestyle="--", linewidth=1.2, label=f"{label}: {limit}")
     ax.axhspan(limit.low, limit.high, color=color, alpha=0.10, linewidth=0)
-    # The data set the scale: a wide interval runs off the page rather than flattening them.
+    # The data set the scale: a wide interval is cut off rather than flattening the points.
     margin = 0.2 * (top - bottom)
     ax.set_ylim(min(bottom, limit.value - margin), max(top, limit.value + margin))
 
@@ -84,7 +165,14 @@ def mark_uncertified(
     color: str,
     marker: str,
 ) -> None:
-    """Make the points hollow whose hyperparameters are not certified; one optimum a point."""
+    """Draw the points whose hyperparameters are not certified hollow.
+
+    Args:
+        ax: where the points have been drawn.
+        x, y: all points.
+        tuned: the optimum behind each point.
+        color, marker: look of the points.
+    """
     hollow = [i for i, found in enumerate(tuned) if not found.certified]
     ax.plot(
         [x[i] for i in hollow], [y[i] for i in hollow], linestyle="none", marker=marker,

@@ -15,7 +15,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from paper_figs.style import COLORS, MARKERS, STYLE, human
+from experiments.display.quantities import human
+from paper_figs.style import STYLE, look
 from scaling.published import talk
 
 
@@ -25,21 +26,22 @@ def draw(path: Path) -> None:
     law, members = talk.REGULARIZED_LAW, talk.ENSEMBLE_LIMITS
     with plt.style.context({**STYLE, "svg.hashsalt": "datawall", "figure.figsize": (6.8, 3.8)}):
         figure, ax = plt.subplots()
+        standard, single = look("standard"), look("regularized")
+        ensemble, joint = look("ensemble limit"), look("joint limit")
         ax.plot(
-            talk.STANDARD["n_params"], talk.STANDARD["loss"], color=COLORS[1], marker=MARKERS[1],
-            label="standard recipe",
-        )  # fmt: skip
+            talk.STANDARD["n_params"], talk.STANDARD["loss"], label=standard.label, **standard.line
+        )
         regularized = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
-        ax.plot(sizes, regularized, color=COLORS[0], label="regularised: 3.43 + 0.05 / N^1.02")
+        ax.plot(sizes, regularized, color=single.color, label="regularised: 3.43 + 0.05 / N^1.02")
         ax.plot(
-            members["n_params"], members["loss"], color=COLORS[2], marker=MARKERS[2],
-            label="infinitely many members of size N",
+            members["n_params"], members["loss"], label=f"{ensemble.label} of size N",
+            **ensemble.line,
         )  # fmt: skip
         for value, color, name in (
-            (talk.STANDARD_BEST, COLORS[1], "best standard"),
-            (law["E"], COLORS[0], "limit, one model"),
-            (talk.ENSEMBLE_LAW["E"], COLORS[4], "limit, members of 300M"),
-            (talk.JOINT_LIMIT, COLORS[2], "joint limit"),
+            (talk.STANDARD_BEST, standard.color, "best standard"),
+            (law["E"], single.color, "limit, one model"),
+            (talk.ENSEMBLE_LAW["E"], ensemble.color, "limit, members of 300M"),
+            (talk.JOINT_LIMIT, joint.color, "joint limit"),
         ):
             ax.axhline(value, color=color, linestyle="--", linewidth=1)
             ax.annotate(f"{name} {value}", (1.5e9, value), color=color, va="bottom", fontsize=8.5)

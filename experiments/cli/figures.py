@@ -1,4 +1,4 @@
-"""`datawall figures`: draw figures of the talk from the runs of a world."""
+"""`datawall figures`: draw figures of the talk."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Figures(WorldOptions):
             except OSError as error:  # a table that is neither in the data folder nor downloaded
                 if self.names:
                     raise
-                print(f"datawall: {module.NAME} is not drawn: {error}", file=sys.stderr)
+                print(f"datawall: {module.NAME} was not drawn: {error}", file=sys.stderr)
                 continue
             for path in paths:
                 print(path)

@@ -21,11 +21,13 @@ class Report(WorldOptions):
         """Write it and name it."""
         from experiments.report.report import write_report
         from experiments.story.story import tell
+        from paper_figs.gallery import Gallery
 
         with self.open_executor() as executor:
             story = tell(
                 self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
             )
-        write_report(story, self.out)
+        with Gallery(story, self.out) as drawings:
+            write_report(story, drawings, self.out)
         print(self.out / "report.html")
         return 0

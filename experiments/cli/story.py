@@ -30,6 +30,7 @@ class Reproduce(WorldOptions):
 
         from experiments.report.report import is_current, write_report
         from experiments.story.story import tell
+        from paper_figs.gallery import Gallery
 
         started = time.monotonic()
         with self.open_executor() as executor:
@@ -45,7 +46,8 @@ class Reproduce(WorldOptions):
         if is_current(report, story):
             console.print(f"Nothing to do: {report} is up to date.")
             return 0
-        claims = write_report(story, self.out)
+        with Gallery(story, self.out) as drawings:
+            claims = write_report(story, drawings, self.out)
         for claim in claims:
             console.print(f"  {claim.id:>4} {claim.verdict:<12} {claim.headline}", markup=False)
         n_runs, seconds = len(story.runs), time.monotonic() - started

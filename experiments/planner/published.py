@@ -10,7 +10,6 @@ import numpy as np
 from experiments.display.quantities import human
 from experiments.planner.plan import WALL_NATS, Option, Plan, Purchase, Range, make_plan
 from experiments.planner.published_laws import (
-    BILLION,
     HALF_DIGIT,
     PUBLISHED_SIZES,
     PUBLISHED_STOCKS,
@@ -29,7 +28,8 @@ from experiments.planner.published_laws import (
 from scaling import PUBLISHED_FIGURES
 from scaling.published import talk
 from scaling.published.figures import KIM
-from scaling.published.talk_tables import (
+from scaling.published.talk import (
+    BILLION,
     ENTIGRAPH_ACCURACY,
     ENTIGRAPH_PAPER,
     ENTIGRAPH_TOKENS,

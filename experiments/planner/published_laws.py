@@ -25,10 +25,10 @@ from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES, data_multiplier
 from scaling.fit import best_parameters
 from scaling.published import talk
 from scaling.published.figures import MEMBER_EPOCHS, PUBLISHED_TOKENS
+from scaling.published.talk import BILLION
 
 Number = TypeVar("Number", int, float)
 
-BILLION = 1e9
 HALF_DIGIT = 0.005
 """Losses are printed to two decimals."""
 PUBLISHED_SIZES = tuple(BILLION * size for size in MEMBER_LIMITS["209M"])

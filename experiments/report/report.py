@@ -1,15 +1,14 @@
-"""The report: one self-contained page with the story in the order of the talk."""
+"""The report: one self-contained HTML page in the order of the talk."""
 
 from __future__ import annotations
 
 import base64
-import json
-import subprocess
-import sys
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
+from typing import Protocol
 
 import pandas as pd
 
@@ -18,24 +17,52 @@ from experiments.display.progress import WorkProgress
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
 from experiments.runs.provenance import provenance
-from experiments.story.story import NotTold, Story
+from experiments.story.story import Story
 from scaling.published import talk
 
 KEY_MARK = '<meta name="datawall-key" content="{key}">'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """A drawing as the page shows it; `missing` says why there is none."""
+class Drawing:
+    """One drawing of a figure, as the page shows it.
+
+    Attributes:
+        label: printed above it: "published", "here" or nothing.
+        name: its path below the folder of the report, without suffix, such as "figures/fig06".
+        title: of the figure.
+        caption: what it shows.
+        command: what draws it again.
+        paths: the files drawn, a PNG and a CSV among them.
+        missing: why it was not drawn; empty if it was.
+    """
 
     label: str
     name: str
     title: str
     caption: str
     command: str
-    png: str = ""
-    csv: str = ""
+    paths: tuple[Path, ...] = ()
     missing: str = ""
+
+    @property
+    def png(self) -> str:
+        """The picture in base64."""
+        return self._encoded(".png")
+
+    @property
+    def csv(self) -> str:
+        """The plotted numbers in base64."""
+        return self._encoded(".csv")
+
+    @property
+    def files(self) -> str:
+        """Its files relative to the report, separated by spaces."""
+        return " ".join(f"{self.name}{path.suffix}" for path in self.paths)
+
+    def _encoded(self, suffix: str) -> str:
+        (path,) = (path for path in self.paths if path.suffix == suffix)
+        return base64.b64encode(path.read_bytes()).decode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +71,7 @@ class Figure:
 
     name: str
     title: str
-    drawings: tuple[Drawn, ...]
+    drawings: tuple[Drawing, ...]
 
     @property
     def n_drawn(self) -> int:
@@ -52,65 +79,63 @@ class Figure:
         return sum(not drawing.missing for drawing in self.drawings)
 
 
+class Drawings(Protocol):
+    """The drawings of a report, made one by one while they are iterated over."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Drawing]: ...
+
+
 def is_current(report: Path, story: Story) -> bool:
-    """Tell whether a report was made from exactly these results by exactly this code.
+    """Return whether a report was made from exactly these results by exactly this code.
 
-    A figure or table that has been deleted beside it makes it stale.
+    It is not if a figure or table beside it has been deleted.
     """
-    from paper_figs import SUFFIXES
-
     page = report.read_text(encoding="utf-8") if report.is_file() else ""
     if KEY_MARK.format(key=story.key) not in page:
         return False
-    beside = [report.parent / "claims.csv"]
-    for folder, modules in _modules().items():
-        for module in modules:
-            if f'data-missing="{folder}/{module.NAME}"' not in page:
-                stem = report.parent / folder / module.NAME
-                beside += [stem.with_suffix(f".{suffix}") for suffix in SUFFIXES]
-    return all(path.is_file() for path in beside)
+    beside = ["claims.csv"]
+    for files in re.findall(r'data-files="([^"]*)"', page):
+        beside += files.split()
+    return all((report.parent / name).is_file() for name in beside)
 
 
-def write_report(story: Story, out: Path) -> list[Claim]:
-    """Draw every figure, test every claim and write the page and what it shows into a folder.
+def write_report(story: Story, drawings: Drawings, out: Path) -> list[Claim]:
+    """Judge every claim, and write the page and the table of claims.
 
-    Beside `report.html` lie `claims.csv`, `figures/` (from this world's runs) and `published/`.
+    Args:
+        story: results of a world.
+        drawings: the figures to show, such as a `paper_figs.gallery.Gallery`.
+        out: folder of `report.html` and `claims.csv`.
 
     Returns:
         The claims, in the order of the talk.
     """
-    modules = _modules()
-    n_jobs = 1 + sum(map(len, modules.values()))
-    own = []
-    with (
-        _drawing_published(out) as process,
-        WorkProgress("figures and claims", n_jobs=n_jobs, work=n_jobs) as bar,
-    ):
+    n_jobs = 1 + len(drawings)
+    shown = []
+    with WorkProgress("figures and claims", n_jobs=n_jobs, work=n_jobs) as bar:
         claims = judge_claims(story)
         bar.advance(1)
         bar.finish_job()
-        for module in modules["figures"]:
-            missing = _save(module, story, out / "figures")
-            own.append(_drawn(module, "figures", out, missing, world=story.world.name))
+        for drawing in drawings:
+            shown.append(drawing)
             bar.advance(1)
             bar.finish_job()
-        said, _ = process.communicate()
-        if process.returncode:
-            raise RuntimeError("the published figures could not be drawn")
-        reasons = json.loads(said.splitlines()[-1])
-        published = []
-        for module in modules["published"]:
-            published.append(_drawn(module, "published", out, reasons[module.NAME]))
-            bar.advance(1)
-            bar.finish_job()
-    page = render_page(story, claims, _pair([*published, *own]))
+    page = render_page(story, claims, _pair(shown))
     write_text(out / "claims.csv", pd.DataFrame(map(asdict, claims)).to_csv(index=False))
     write_text(out / "report.html", page)
     return claims
 
 
 def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str:
-    """Return the page, of a whole story or of one part of the talk."""
+    """Return the HTML page.
+
+    Args:
+        story: results of a world, of the whole talk or of one part of it.
+        claims: to list, with their verdicts.
+        figures: to show, in the order of the talk.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -131,7 +156,7 @@ def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str
 
 
 def tuned_points(story: Story) -> list[dict[str, str]]:
-    """Describe every tuned point with its certificate, row by row."""
+    """Return a table row for every tuned point with its certificate."""
     rows = []
     for found in story.certificates:
         tuned = found.tuned
@@ -153,7 +178,7 @@ def tuned_points(story: Story) -> list[dict[str, str]]:
 
 
 def _published_tuned() -> str:
-    """List the talk's tuned hyperparameters of single models in a sentence."""
+    """Return the talk's tuned hyperparameters of single models as text."""
     return "; ".join(
         f"{row.n_params / 1e6:g}M parameters: {row.learning_rate:g}, {row.weight_decay:g}, "
         f"{row.n_epochs}"
@@ -161,73 +186,10 @@ def _published_tuned() -> str:
     )
 
 
-def _modules() -> dict[str, list[ModuleType]]:
-    """Return the modules that draw, by the folder they draw into."""
-    from paper_figs import WITHOUT_RUNS, figure_modules
-
-    published = figure_modules(published=True)
-    return {
-        "published": [module for module in published if module.NAME not in WITHOUT_RUNS],
-        "figures": figure_modules(),
-    }
-
-
-def _drawing_published(out: Path) -> subprocess.Popen[str]:
-    """Draw the published figures, which need no story, on a second core meanwhile.
-
-    In an interpreter of its own: a child of multiprocessing would run the user's script again.
-    """
-    command = "from experiments.report.report import draw_published; draw_published()"
-    return subprocess.Popen(
-        [sys.executable, "-c", command, str(out)], stdout=subprocess.PIPE, text=True
-    )
-
-
-def draw_published() -> None:
-    """Draw the published figures into a folder in `sys.argv`; say as JSON why one is missing."""
-    folder = Path(sys.argv[1]) / "published"
-    missing = {module.NAME: _save(module, None, folder) for module in _modules()["published"]}
-    print(json.dumps(missing))
-
-
-def _save(module: ModuleType, story: Story | None, folder: Path) -> str:
-    """Draw one figure; say why where its recipe or published data is not there."""
-    from paper_figs import save
-
-    try:
-        save(module, story, folder)
-    except (OSError, NotTold) as error:
-        return str(error)
-    return ""
-
-
-def _drawn(module: ModuleType, folder: str, out: Path, missing: str, *, world: str = "") -> Drawn:
-    """Describe one figure for the page; without a world, a published one."""
-    from paper_figs import WITHOUT_RUNS
-
-    label = "here" if world else "published"
-    option = f"--world {world}" if world else "--published"
-    stem = out / folder / module.NAME
-    encoded = {
-        suffix: base64.b64encode(stem.with_suffix(f".{suffix}").read_bytes()).decode()
-        for suffix in ("png", "csv")
-        if not missing
-    }
-    return Drawn(
-        label="" if module.NAME in WITHOUT_RUNS else label,
-        name=f"{folder}/{module.NAME}",
-        title=module.TITLE,
-        caption=module.CAPTION,
-        command=f"datawall figures {module.NAME} {option}",
-        missing=missing,
-        **encoded,
-    )
-
-
-def _pair(drawings: list[Drawn]) -> list[Figure]:
-    """Set what was published beside what was drawn here, in the order of the talk."""
-    by_name: dict[str, list[Drawn]] = {}
-    for drawing in drawings:
+def _pair(drawings: list[Drawing]) -> list[Figure]:
+    """Set what was published before what was drawn here, figure by figure in the talk's order."""
+    by_name: dict[str, list[Drawing]] = {}
+    for drawing in sorted(drawings, key=lambda one: one.name, reverse=True):
         by_name.setdefault(drawing.name.split("/")[1], []).append(drawing)
     return [
         Figure(name=name, title=pair[-1].title, drawings=tuple(pair))
@@ -236,7 +198,7 @@ def _pair(drawings: list[Drawn]) -> list[Figure]:
 
 
 def _facts(story: Story) -> dict[str, str]:
-    """What a reader needs to know to judge or repeat the numbers."""
+    """Return what a reader needs to judge or reproduce the numbers, by label."""
     world, runs, source = story.world, story.runs, provenance()
     revision = str(source["git_revision"] or "unknown")[:12]
     packages = source["packages"]

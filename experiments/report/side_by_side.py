@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from experiments.claims.claim import Claim
 from experiments.claims.distillation import PUBLISHED_SHARE
 from experiments.story.story import Story
-from scaling.published import talk, talk_tables
+from scaling.published import talk
 from scaling.published.figures import PUBLISHED_FIGURES
 
 if TYPE_CHECKING:
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
-    """Set the published values beside ours, row by row, as far as the world has run recipes."""
+    """Return the published values and ours, for the recipes that the world has run.
+
+    Returns:
+        Rows with the keys `quantity`, `published` and `here`.
+    """
     measured = {claim.id: claim for claim in claims}
     rows = _main_rows(story) if "ensembles" in story.results else []
     rows += [
@@ -30,16 +34,16 @@ def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
 
 
 def _beside_claims() -> list[tuple[str, str, str]]:
-    """List the published values of what claims measure: id, quantity, value."""
+    """Return the published values of what claims measure: id of the claim, quantity, value."""
     worth = PUBLISHED_FIGURES["multiplier_ensembles"].value
-    average = talk_tables.CONTINUED.set_index("benchmark").loc["average"]
-    sbp = talk_tables.SBP.set_index("benchmark").loc["average of QA"]
+    average = talk.CONTINUED.set_index("benchmark").loc["average"]
+    sbp = talk.SBP.set_index("benchmark").loc["average of QA"]
     recovered = ", ".join(
         f"{sbp[f'sbp_{scale}'] / sbp[f'unique_{scale}']:.0%} ({scale} tokens)"
-        for scale in talk_tables.SBP_TRAINING_TOKENS
+        for scale in talk.SBP_TRAINING_TOKENS
     )
     return [
-        ("P13", "What ensembles are worth in data", f"{worth:g} times (300M members)"),
+        ("P13", "Data multiplier of ensembles", f"{worth:g} times (300M members)"),
         ("P14", "Share of an ensemble's gain that one student keeps", f"{PUBLISHED_SHARE:.0%}"),
         (
             "P18",
@@ -51,8 +55,8 @@ def _beside_claims() -> list[tuple[str, str, str]]:
 
 
 def _accuracy_row(facts: FactResults) -> tuple[str, str, str]:
-    """Set the closed-book accuracies of the methods side by side, each with its largest corpus."""
-    published = talk_tables.ENTIGRAPH_ACCURACY
+    """Return the closed-book accuracies of the methods, each with its largest corpus."""
+    published = talk.ENTIGRAPH_ACCURACY
     means = facts.answers.groupby(["method", "n_synthetic"])["balanced"].mean()
     ours = ", ".join(
         f"{means[method].iloc[-1]:.1%}" for method in ("base", "raw", "paraphrase", "entigraph")

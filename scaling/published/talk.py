@@ -1,19 +1,32 @@
-"""Published values to set beside ours: Kim, Kotha, Liang, Hashimoto 2025, arXiv 2509.14786.
+"""Published values that the talk shows, typed in with their sources.
 
-Unless another source is named, all at 200M unique tokens of DCLM, losses in nats per token of the
-Llama-3 tokenizer, `n_params` in units of one. Nothing here was measured by this project; laws and
-limits come from `scaling.published.figures`, the tables are typed in with their source.
+Nothing here was measured by this project. Unless another source is named, values are those of Kim,
+Kotha, Liang, Hashimoto 2025 (arXiv 2509.14786) at 200M unique tokens of DCLM: losses in nats per
+token of the Llama-3 tokenizer, `n_params` in units of one. Single laws and limits come from
+`scaling.published.figures`.
 """
 
 from __future__ import annotations
 
 import pandas as pd
 
-from scaling.published.figures import MEMBER_LIMITS, PUBLISHED_FIGURES, PUBLISHED_LAWS
+from scaling.published.datasets import load_dataset
+from scaling.published.figures import (
+    MEMBER_LIMITS,
+    PUBLISHED_FIGURES,
+    PUBLISHED_LAWS,
+    PUBLISHED_TOKENS,
+)
+
+HEREL = "Herel and Mikolov 2023, arXiv 2312.03735"
+SBP_PAPER = "Yang et al. 2025, Synthetic bootstrapped pretraining, arXiv 2509.15248"
+ENTIGRAPH_PAPER = "Yang et al. 2024, Synthetic continued pretraining, arXiv 2409.07431"
 
 BILLION = 1e9
 N_UNIQUE_TOKENS = 200e6
 """D of the talk."""
+STOCK_TOKENS = {stock: PUBLISHED_TOKENS * 2**i for i, stock in enumerate(MEMBER_LIMITS)}
+"""Unique tokens of each stock of Kim et al., by its name in `MEMBER_LIMITS`."""
 
 STANDARD = pd.DataFrame(
     {
@@ -102,8 +115,114 @@ MIXTURE = pd.DataFrame(
         "weight": [0.00, 0.01, 0.11, 0.15, 0.19, 0.20, 0.34],
     }
 )  # fmt: skip
-"""Test perplexity on the Penn Treebank and weight in the mixture (Herel and Mikolov 2023, arXiv
-2312.03735)."""
+"""Penn Treebank test perplexity of single models and their weights in the mixture (Herel and
+Mikolov); probabilities mixed, weights fitted on the validation part."""
+MIXTURE_PERPLEXITY = {"valid": 48.92, "test": 47.31}
+"""Of the mixture with those weights (same source)."""
 
-MIXTURE_PERPLEXITY = 47.31
-"""Of the mixture of `MIXTURE` on the test part."""
+CONTINUED = pd.DataFrame(
+    {
+        "benchmark": ["GSM8K (8-shot)", "MATH (4-shot)", "MathQA (8-shot)", "average"],
+        "base": [28.23, 6.90, 35.07, 24.25],
+        "default": [38.44, 14.38, 38.96, 30.59],
+        "lower batch": [44.50, 17.64, 41.31, 34.48],
+        "epochs, K = 1": [44.05, 19.74, 42.58, 35.82],
+        "K = 2": [49.28, 21.84, 45.12, 38.79],
+        "K = 4": [51.80, 23.04, 46.06, 40.35],
+        "K = 8": [52.99, 23.50, 45.26, 40.58],
+        "73B tokens": [49.51, 23.40, 44.79, 39.23],
+    }
+)
+"""Accuracy in % after continued pre-training of Llama 3B on 4B MegaMath tokens (talk; Kim et al.
+2025); the last column trained on all 73B."""
+
+DOMAIN_CORPORA = pd.DataFrame(
+    [
+        ("Minerva", "mathematics", 26e9, 38.5e9),
+        ("MediTron", "medicine", 46.7e9, 46.7e9),
+        ("Code Llama", "code", 520e9, 620e9),
+        ("Llemma", "mathematics", 50e9, 55e9),
+        ("DeepSeekMath", "mathematics", 500e9, 500e9),
+        ("SaulLM 7B", "law", 30e9, 30e9),
+        ("SaulLM 54B/141B", "law", 520e9, 520e9),
+        ("HEAL", "medicine", 14.9e9, 14.9e9),
+        ("this setting", "265 articles and books", 1.3e6, 1.3e6),
+    ],
+    columns=["study", "domain", "low", "high"],
+)
+"""Unique tokens of studies of continued pre-training (Yang et al. 2024, table 1; talk)."""
+
+SBP = pd.DataFrame(
+    [
+        ("OpenWebText2", "perplexity", 5.74, -0.53, -1.02, 4.51, -0.02, -0.12),
+        ("LAMBADA", "perplexity", 6.87, -0.85, -1.86, 4.33, -0.03, -0.22),
+        ("MMLU (5-shot)", "perplexity", 3.83, -0.36, -0.51, 3.17, -0.06, -0.05),
+        ("ARC-Challenge", "accuracy", 35.32, 1.28, 2.82, 42.66, 1.62, 3.84),
+        ("ARC-Easy", "accuracy", 68.94, 2.65, 4.29, 75.63, 0.42, 2.11),
+        ("SciQ", "accuracy", 90.50, 1.00, 2.40, 93.20, 0.80, 0.50),
+        ("Winogrande", "accuracy", 60.14, 1.90, 5.53, 65.19, 1.42, 2.92),
+        ("TriviaQA", "accuracy", 22.51, 3.36, 7.37, 36.07, 0.25, 0.59),
+        ("WebQS", "accuracy", 8.56, 3.74, 10.83, 19.34, 0.54, 0.44),
+        ("average of QA", "accuracy", 47.66, 2.32, 5.54, 55.35, 0.84, 1.73),
+    ],
+    columns=[
+        "benchmark", "metric", "repeated_200B", "sbp_200B", "unique_200B", "repeated_1T", "sbp_1T",
+        "unique_1T",
+    ],
+)  # fmt: skip
+"""Synthetic bootstrapped pre-training at two scales of training (Yang et al. 2025; talk):
+`repeated` is the score of real data repeated, `sbp` and `unique` are differences from it, of
+synthetic data beside the real and of unlimited unique data."""
+SBP_UNIQUE_TOKENS = {"200B": 10e9, "1T": 50e9}
+"""Unique real tokens at each scale (same source)."""
+SBP_TRAINING_TOKENS = {"200B": 200e9, "1T": 1000e9}
+
+SBP_QUALITY = pd.DataFrame(
+    {
+        "failure": [
+            "repetition", "duplicate at 1M", "non-factual", "unrelated to its seed",
+            "copy of its seed",
+        ],
+        "200B": [4.3, 0.8, 15.1, 25.6, 0.1],
+        "1T": [3.9, 0.8, 8.7, 7.8, 0.9],
+        "real": [1.8, 0.7, 1.8, float("nan"), float("nan")],
+    }
+)  # fmt: skip
+"""Failures of synthesised documents in % (Yang et al. 2025; talk); the last two are none of real
+documents'."""
+
+ENTIGRAPH_ACCURACY = {
+    "base": 39.49,
+    "raw": 38.15,
+    "paraphrases": 46.89,
+    "EntiGraph": 56.22,
+    "base with retrieval": 60.35,
+    "EntiGraph with retrieval": 62.60,
+    "GPT-3.5": 44.81,
+    "GPT-4": 51.30,
+}
+"""Accuracy in % on QuALITY, closed book unless said (Yang et al. 2024, section 4)."""
+ENTIGRAPH_TOKENS = {"unique": 1.3e6, "paraphrases": 33e6, "EntiGraph": 455e6}
+"""Tokens of the source and of the synthetic texts (same source)."""
+
+
+def infinite_compute(kind: str, *, metric: str | None = None) -> pd.DataFrame:
+    """Return the rows of one kind of the public table of Kim et al.
+
+    Args:
+        kind: value of the column `kind`, such as "benchmark" or "fitted_asymptote".
+        metric: value of the column `metric`; all by default.
+
+    Returns:
+        The rows of `load_dataset("infinite_compute")`, their counts, epochs, weight decay and
+        `value` as numbers.
+
+    Raises:
+        FileNotFoundError: the table is not in the data folder.
+    """
+    table = load_dataset("infinite_compute")
+    rows = table[table["kind"] == kind]
+    if metric is not None:
+        rows = rows[rows["metric"] == metric]
+    numbers = ["value", "n_members", "n_unique_tokens", "n_epochs", "weight_decay"]
+    return rows.assign(**{name: pd.to_numeric(rows[name]) for name in numbers})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
 from experiments.claims.stock import text_runs_out
 from experiments.cli.app import main
-from paper_figs import figure_modules, figure_names
+from paper_figs import figure_modules, figure_names, published_texts
 from scaling.published import datasets
 from tests.data import needed
 
@@ -25,7 +28,7 @@ def drawn(monkeypatch):
 
     def drawn(name):
         (module,) = figure_modules([name], published=True)
-        figure, frame = module.draw(None)
+        figure, frame = module.draw_published()
         plt.close(figure)
         return frame
 
@@ -36,16 +39,34 @@ def drawn(monkeypatch):
 def test_each_figure_is_drawn_from_no_story(module, drawn):
     frame = drawn(module.NAME)
     assert len(frame) >= 3
-    assert module.TITLE
-    assert len(module.CAPTION) > 80
+    title, caption = published_texts(module)
+    assert title
+    assert len(caption) > 80
 
 
 def test_names_are_those_of_the_talk():
-    published = [module.NAME for module in figure_modules(published=True)]
+    published, of_runs = figure_names(published=True), figure_names()
     assert published == sorted(published)
-    assert {"fig02", "fig03", "fig06", "fig08", "fig09", "fig10"} <= {*published, *figure_names()}
+    assert {"fig01", "fig15"} == {*published} - {*of_runs}
+    assert {"fig02", "fig03", "fig06", "fig08", "fig09", "fig10"} <= {*published} & {*of_runs}
     with pytest.raises(ValueError, match="figure must be one of fig01"):
         figure_modules(["fig04"], published=True)
+    with pytest.raises(ValueError, match="figure must be one of fig02"):
+        figure_modules(["fig01"])
+
+
+def test_each_file_is_named_after_its_figure():
+    for published in (False, True):
+        modules = figure_modules(published=published)
+        assert [module.NAME for module in modules] == figure_names(published=published)
+        assert all(hasattr(module, "draw_published" if published else "draw") for module in modules)
+
+
+def test_published_figures_are_found_without_loading_jax():
+    code = "import sys, paper_figs; paper_figs.figure_modules(published=True); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "paper_figs.fig06_regularized" in done.stdout.split()
+    assert "jax" not in done.stdout.split()
 
 
 def test_joint_limits_refitted(drawn):

@@ -18,6 +18,7 @@ from experiments.runs.archive import Archive, NotShipped, write_archive
 from experiments.runs.store import RunStore
 from experiments.story.story import open_lab, tell, tell_of
 from experiments.worlds.world import MAIN_RECIPES
+from paper_figs.gallery import Gallery
 
 # A world is trained before the first test: minutes where cores are free, many elsewhere.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
@@ -41,7 +42,8 @@ def story(lab):
 @pytest.fixture(scope="module")
 def report(story, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    return out, write_report(story, out)
+    with Gallery(story, out) as drawings:
+        return out, write_report(story, drawings, out)
 
 
 def mean_loss(runs, **where):

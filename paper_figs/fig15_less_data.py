@@ -6,19 +6,21 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from paper_figs.style import COLORS, MARKERS, human
-from scaling.published.talk_tables import DOMAIN_CORPORA, ENTIGRAPH_PAPER
+from experiments.display.quantities import human
+from paper_figs.style import COLORS, MARKERS
+from scaling.published.talk import DOMAIN_CORPORA, ENTIGRAPH_PAPER
 
 NAME = "fig15"
-TITLE = "10,000 times less data than other continued pre-training"
-CAPTION = (
-    f"Published ({ENTIGRAPH_PAPER}, and the talk's table): unique tokens of studies that adapt a "
-    "language model to a domain by continued pre-training, ranges where several models were made, "
-    "and the 1.3M tokens of the EntiGraph setting. Beside each: how many times more than those."
+PUBLISHED_TITLE = "10,000 times less data than in other work on continued pre-training"
+PUBLISHED_CAPTION = (
+    f"Published ({ENTIGRAPH_PAPER}, and table of the talk): unique tokens in studies that adapt a "
+    "language model to a domain by continued pre-training, as ranges where several models were "
+    "trained, and the 1.3M tokens of the EntiGraph setting. Printed beside each: how many times "
+    "more than the latter."
 )
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+def draw_published() -> tuple[Figure, pd.DataFrame]:
     """Draw one row a study on a logarithmic axis."""
     table = DOMAIN_CORPORA.sort_values("high", ignore_index=True)
     least = table["low"].min()

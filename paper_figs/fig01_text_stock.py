@@ -8,28 +8,28 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.style import COLORS, MARKERS
+from paper_figs.style import BLACK, COLORS, MARKERS
 from scaling import load_dataset
 from scaling.published.talk import DATED_TRAINING_SETS
 from scaling.published.text_stock import draw_demand, draw_stock, years_of_use
 
 NAME = "fig01"
-TITLE = "Training sets grow tenfold in three years; the stock of text does not"
-CAPTION = (
-    "Left: tokens of public text on the indexed web, what of it is worth training on, and that "
-    "with the gain from repeating it (medians; band: 95 % of the last), drawn here from the input "
-    "distributions of Villalobos et al. 2024 (arXiv 2211.04325); the largest training set, from "
-    "its size in 2024 and the growth refitted here to the training sets of language models since "
-    "2010 (dots; median and 95 % band); named models as in their figure. Right: the year in which "
-    "the two meet, over draws. Their own answer, with half of the draws following compute: median "
-    "2028, 80 % between 2026 and 2032."
+PUBLISHED_TITLE = "Training sets grow tenfold in three years; the stock of text does not"
+PUBLISHED_CAPTION = (
+    "Left: tokens of public text on the indexed web, the part of sufficient quality, and that "
+    "part including the gain from repeating it (medians; band: 95 % of the last), sampled here "
+    "from the input distributions of Villalobos et al. 2024 (arXiv 2211.04325); the largest "
+    "training set, from its size in 2024 and the growth refitted here to the training sets of "
+    "language models since 2010 (dots; median and 95 % band); named models as in their figure. "
+    "Right: the distribution of the year in which the two meet. Their own estimate, with half of "
+    "the samples following compute: median 2028, 80 % between 2026 and 2032."
 )
 _YEARS = np.arange(2020.0, 2036.0)
 _LOOKS = {"raw": ":", "good": "--", "effective": "-"}
 _LABELS = {"raw": "indexed web", "good": "of good quality", "effective": "with repetition"}
 
 
-def draw(context: object) -> tuple[Figure, pd.DataFrame]:
+def draw_published() -> tuple[Figure, pd.DataFrame]:
     """Draw stock and demand by year, and when they meet; the frame holds all in long form."""
     figure, (ax, met) = plt.subplots(
         1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
@@ -81,10 +81,10 @@ def _meeting(ax: Axes, years: np.ndarray) -> pd.DataFrame:
     counts, edges = np.histogram(shown, bins=np.arange(2024, 2040.5, 0.5))
     share = counts / len(years)
     ax.stairs(share, edges, color=COLORS[4], fill=True, alpha=0.5)
-    ax.axvline(median, color=COLORS[6], label=f"median {median:.1f}")
+    ax.axvline(median, color=BLACK, label=f"median {median:.1f}")
     for end in (low, high):
-        ax.axvline(end, color=COLORS[6], linestyle=":")
-    ax.plot([], [], color=COLORS[6], linestyle=":", label=f"95 %: {low:.1f} to {high:.1f}")
+        ax.axvline(end, color=BLACK, linestyle=":")
+    ax.plot([], [], color=BLACK, linestyle=":", label=f"95 %: {low:.1f} to {high:.1f}")
     ax.set(xlabel="year in which the stock is used up", ylabel="share of draws per half year")
     ax.legend(loc="upper right")
     return pd.DataFrame({"panel": "year of use", "x": edges[:-1], "y": share})

@@ -1,0 +1,127 @@
+"""All figures of a report: those of a world's runs, and the published ones beside them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sized
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Self
+
+from experiments.report.report import Drawing
+from experiments.story.story import NotTold, Story
+from paper_figs import SUFFIXES, figure_modules, published_texts, save
+
+
+class Gallery(Sized):
+    """Draws every figure of a report, one drawing at a time; to be used in a `with` block.
+
+    Entering the block starts a second process that draws the published figures meanwhile, because
+    they need no results.
+
+    Attributes:
+        story: results of a world.
+        out: folder of the report; drawings go to its subfolders `figures` and `published`.
+    """
+
+    def __init__(self, story: Story, out: Path) -> None:
+        self.story, self.out = story, out
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        # An interpreter of its own: a child of multiprocessing would run the user's script again.
+        command = "from paper_figs.gallery import draw_published; draw_published()"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", command, str(self.out / "published")],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        if kind is not None:
+            self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def __len__(self) -> int:
+        return len(figure_modules()) + len(_published())
+
+    def __iter__(self) -> Iterator[Drawing]:
+        """Draw the figures of the runs, then wait for the published ones.
+
+        Raises:
+            RuntimeError: the process that draws the published figures failed.
+        """
+        assert self._process is not None
+        option = f"--world {self.story.world.name}"
+        for module in figure_modules():
+            missing = _save(module, self.story, self.out / "figures")
+            yield self._drawing(
+                module, "figures", (module.TITLE, module.CAPTION), option, missing=missing,
+                label="" if _draws_no_measurement(module) else "here",
+            )  # fmt: skip
+        written, _ = self._process.communicate()
+        if self._process.returncode:
+            raise RuntimeError("the published figures could not be drawn")
+        reasons = json.loads(written.splitlines()[-1])
+        for module in _published():
+            yield self._drawing(
+                module, "published", published_texts(module), "--published",
+                missing=reasons[module.NAME], label="published",
+            )  # fmt: skip
+
+    def _drawing(
+        self,
+        module: ModuleType,
+        folder: str,
+        texts: tuple[str, str],
+        option: str,
+        *,
+        missing: str,
+        label: str,
+    ) -> Drawing:
+        name = f"{folder}/{module.NAME}"
+        paths = () if missing else tuple(self.out / f"{name}.{suffix}" for suffix in SUFFIXES)
+        return Drawing(
+            label=label, name=name, title=texts[0], caption=texts[1], paths=paths,
+            command=f"datawall figures {module.NAME} {option}", missing=missing,
+        )  # fmt: skip
+
+
+def draw_published() -> None:
+    """Draw the published figures into the folder `sys.argv[1]`.
+
+    Prints a JSON object: for each figure why it was not drawn, or an empty text.
+    """
+    folder = Path(sys.argv[1])
+    print(json.dumps({module.NAME: _save(module, None, folder) for module in _published()}))
+
+
+def _published() -> list[ModuleType]:
+    """Return the figures with a published panel of their own."""
+    modules = figure_modules(published=True)
+    return [module for module in modules if not _draws_no_measurement(module)]
+
+
+def _draws_no_measurement(module: ModuleType) -> bool:
+    """Return whether a figure is the same with and without runs."""
+    return getattr(module, "draw", None) is getattr(module, "draw_published", None)
+
+
+def _save(module: ModuleType, story: Story | None, folder: Path) -> str:
+    """Draw one figure; return why its recipe or published data is missing, or an empty text."""
+    try:
+        save(module, story, folder)
+    except (OSError, NotTold) as error:
+        return str(error)
+    return ""
