@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from models.text.corpora import Corpus, Document, corpus_fingerprint, load_corpus, split_documents
+from models.text.corpora import Corpus, Document, corpus_fingerprint, load_corpus
 from models.text.data_home import cache_home
+from models.text.splits import split_documents
 
 if TYPE_CHECKING:
     import tokenizers

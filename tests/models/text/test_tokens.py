@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.text import tokens as tokens_module
-from models.text.corpora import CorpusError, load_corpus, split_documents
+from models.text.corpora import CorpusError, load_corpus
+from models.text.splits import split_documents
 from models.text.tokens import (
     END_OF_TEXT,
     PARTS,
