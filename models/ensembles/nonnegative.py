@@ -39,7 +39,7 @@ class Derivatives(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Minimum:
+class Optimum:
     """Where a search ended.
 
     Attributes:
@@ -72,7 +72,7 @@ def minimise(
     tolerance: float,
     max_iterations: int,
     rounding: float = 1e-14,
-) -> Minimum:
+) -> Optimum:
     """Minimise a convex function over weights that are not negative.
 
     Args:
@@ -94,7 +94,7 @@ def minimise(
         weights, here = found
         n_iterations += 1
     converged = residual <= tolerance
-    return Minimum(
+    return Optimum(
         weights=weights,
         value=here.value,
         kkt_residual=residual,

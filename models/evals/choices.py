@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.evals.continuations import request_of, score_requests
-from models.evals.estimates import Estimate, proportion
+from models.evals.continuations import encode_continuation, score_continuations
+from models.evals.estimates import Metric, proportion
 from models.language.language_model import Predictor
 
 
@@ -49,9 +49,9 @@ class ChoiceResult:
         n_truncated: items of which an option did not fit the model's context.
     """
 
-    accuracy: Estimate
-    accuracy_per_token: Estimate
-    accuracy_per_byte: Estimate
+    accuracy: Metric
+    accuracy_per_token: Metric
+    accuracy_per_byte: Metric
     chance: float
     n_truncated: int
 
@@ -76,11 +76,11 @@ def evaluate_choices(predictor: Predictor, items: Sequence[ChoiceItem]) -> Choic
     if not items:
         raise ValueError("there are no items to score")
     requests = [
-        request_of(predictor, context, continuation)
+        encode_continuation(predictor, context, continuation)
         for item in items
         for context, continuation in zip(item.contexts, item.continuations, strict=True)
     ]
-    scored = iter(score_requests(predictor, requests))
+    scored = iter(score_continuations(predictor, requests))
     hits: list[tuple[bool, bool, bool]] = []
     n_truncated = 0
     for item in items:

@@ -21,7 +21,7 @@ CHUNK_TOKENS = 2**20
 """Tokens of padded windows that are laid out at a time."""
 
 
-class Request(NamedTuple):
+class Continuation(NamedTuple):
     """Token ids of which the last `n_scored` are to be scored, given those before."""
 
     ids: Sequence[int] | np.ndarray
@@ -57,7 +57,7 @@ class _Window(NamedTuple):
     end: int
 
 
-def request_of(predictor: Predictor, context: str, continuation: str) -> Request:
+def encode_continuation(predictor: Predictor, context: str, continuation: str) -> Continuation:
     """Encode a continuation after its context, which may be empty.
 
     The two are encoded together, as a reader meets them. Where a token spans the seam, it counts
@@ -74,11 +74,11 @@ def request_of(predictor: Predictor, context: str, continuation: str) -> Request
     )
     if seam == len(whole):
         raise ValueError(f"the continuation {continuation!r} has no tokens of its own")
-    return Request([predictor.model.end_of_text_id, *whole], len(whole) - seam)
+    return Continuation([predictor.model.end_of_text_id, *whole], len(whole) - seam)
 
 
-def score_requests(
-    predictor: Predictor, requests: Sequence[Request], *, stride: int | None = None
+def score_continuations(
+    predictor: Predictor, requests: Sequence[Continuation], *, stride: int | None = None
 ) -> list[Scored]:
     """Score every request, in their order.
 
@@ -121,7 +121,9 @@ def score_requests(
     ]
 
 
-def _windows(index: int, request: Request, context: int, stride: int | None) -> Iterator[_Window]:
+def _windows(
+    index: int, request: Continuation, context: int, stride: int | None
+) -> Iterator[_Window]:
     n_ids = len(request.ids)
     if not 1 <= request.n_scored < n_ids:
         raise ValueError(
@@ -142,7 +144,9 @@ def _bucket(n_positions: int, context: int) -> int:
     return min(power, context)
 
 
-def _laid_out(requests: Sequence[Request], windows: Sequence[_Window], width: int) -> np.ndarray:
+def _laid_out(
+    requests: Sequence[Continuation], windows: Sequence[_Window], width: int
+) -> np.ndarray:
     """Put windows into an array [len(windows), width], padded at the right, where nobody looks."""
     rows = np.zeros((len(windows), width), np.int64)
     for row, window in zip(rows, windows, strict=True):

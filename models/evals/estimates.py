@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Metric:
     """A mean over items, as an estimate for all items of their kind.
 
     Attributes:
@@ -23,36 +23,36 @@ class Estimate:
     stderr: float
     n: int
 
-    def scaled(self, factor: float) -> Estimate:
+    def scaled(self, factor: float) -> Metric:
         """The same score in another unit."""
-        return Estimate(value=factor * self.value, stderr=factor * self.stderr, n=self.n)
+        return Metric(value=factor * self.value, stderr=factor * self.stderr, n=self.n)
 
-    def exponential(self) -> Estimate:
+    def exponential(self) -> Metric:
         """The exponential of the score, to first order in the error: a perplexity of a loss."""
         # Beyond the range of floats a perplexity is infinite, not an error.
         value = math.exp(self.value) if self.value < 700 else math.inf
-        return Estimate(value=value, stderr=value * self.stderr, n=self.n)
+        return Metric(value=value, stderr=value * self.stderr, n=self.n)
 
     def summary(self) -> str:
         """Say the score with its standard error."""
         return f"{self.value:.4g} ± {self.stderr:.2g} (n = {self.n:,})"
 
 
-def proportion(hits: ArrayLike) -> Estimate:
+def proportion(hits: ArrayLike) -> Metric:
     """Share of items that were right, with its binomial standard error."""
     right = np.asarray(hits, bool)
     p = float(right.mean())
-    return Estimate(value=p, stderr=math.sqrt(p * (1 - p) / len(right)), n=len(right))
+    return Metric(value=p, stderr=math.sqrt(p * (1 - p) / len(right)), n=len(right))
 
 
-def mean(values: ArrayLike) -> Estimate:
+def mean(values: ArrayLike) -> Metric:
     """Mean of independent items."""
     x = np.asarray(values, np.float64)
     stderr = float(x.std(ddof=1)) / math.sqrt(len(x)) if len(x) > 1 else math.nan
-    return Estimate(value=float(x.mean()), stderr=stderr, n=len(x))
+    return Metric(value=float(x.mean()), stderr=stderr, n=len(x))
 
 
-def clustered_mean(totals: ArrayLike, sizes: ArrayLike) -> Estimate:
+def clustered_mean(totals: ArrayLike, sizes: ArrayLike) -> Metric:
     """Mean over all items of clusters that are independent of each other.
 
     Items of one cluster may be correlated in any way: the linearised variance of a ratio of means
@@ -68,4 +68,4 @@ def clustered_mean(totals: ArrayLike, sizes: ArrayLike) -> Estimate:
     if n_clusters > 1:
         spread = np.square(total - value * size).sum() * n_clusters / (n_clusters - 1)
         stderr = float(np.sqrt(spread) / size.sum())
-    return Estimate(value=float(value), stderr=stderr, n=int(size.sum()))
+    return Metric(value=float(value), stderr=stderr, n=int(size.sum()))

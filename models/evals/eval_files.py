@@ -14,7 +14,7 @@ class EvalFileError(ValueError):
     """An evaluation file that does not hold what it should; the message names file and line."""
 
 
-class Record(NamedTuple):
+class JsonLine(NamedTuple):
     """One line of an evaluation file.
 
     Attributes:
@@ -40,7 +40,7 @@ class Record(NamedTuple):
         return value
 
 
-def read_records(path: Path | str) -> Iterator[Record]:
+def read_json_lines(path: Path | str) -> Iterator[JsonLine]:
     """Yield the records of a file, or of every .jsonl file in a folder; .gz, .xz and .tar too.
 
     Raises:
@@ -54,14 +54,14 @@ def read_records(path: Path | str) -> Iterator[Record]:
         for label, name, data in unpack(str(file), read_bytes(file)):
             if label != str(file) and not name.endswith(".jsonl"):
                 continue
-            for record in _records_of(label, data):
+            for record in _lines_of(label, data):
                 n_records += 1
                 yield record
     if not n_records:
         raise EvalFileError(f"{path} holds no JSON lines")
 
 
-def _records_of(label: str, data: bytes) -> Iterator[Record]:
+def _lines_of(label: str, data: bytes) -> Iterator[JsonLine]:
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -72,4 +72,4 @@ def _records_of(label: str, data: bytes) -> Iterator[Record]:
             raise EvalFileError(f"{where}: this line is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise EvalFileError(f"{where}: a line must be a JSON object; not {values!r}")
-        yield Record(where, values)
+        yield JsonLine(where, values)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.evals.continuations import request_of, score_requests
-from models.evals.estimates import Estimate, mean, proportion
-from models.evals.eval_files import EvalFileError, read_records
+from models.evals.continuations import encode_continuation, score_continuations
+from models.evals.estimates import Metric, mean, proportion
+from models.evals.eval_files import EvalFileError, read_json_lines
 from models.language.language_model import Predictor
 
 
@@ -22,8 +22,8 @@ class LambadaResult:
         n_truncated: passages that did not fit the model's context.
     """
 
-    accuracy: Estimate
-    perplexity: Estimate
+    accuracy: Metric
+    perplexity: Metric
     n_truncated: int
 
     def summary(self) -> str:
@@ -45,7 +45,7 @@ def read_lambada(path: Path | str) -> list[str]:
         EvalFileError: a line without text, or with a text of less than two words.
     """
     texts = []
-    for record in read_records(path):
+    for record in read_json_lines(path):
         text = record.text("text").strip()
         if len(text.split()) < 2:
             raise EvalFileError(f"{record.where}: a passage must have two words or more")
@@ -66,8 +66,8 @@ def evaluate_lambada(predictor: Predictor, texts: Sequence[str]) -> LambadaResul
         context, space, word = text.strip().rpartition(" ")
         if not space:
             raise ValueError(f"a passage must have two words or more; not {text!r}")
-        requests.append(request_of(predictor, context, f" {word}"))
-    scored = score_requests(predictor, requests)
+        requests.append(encode_continuation(predictor, context, f" {word}"))
+    scored = score_continuations(predictor, requests)
     return LambadaResult(
         accuracy=proportion([word.greedy.all() for word in scored]),
         perplexity=mean([-word.total for word in scored]).exponential(),

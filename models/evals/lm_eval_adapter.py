@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 from lm_eval.api.model import LM
 
-from models.evals.continuations import SHORTEST_BUCKET, Request, request_of, score_requests
+from models.evals.continuations import (
+    SHORTEST_BUCKET,
+    Continuation,
+    encode_continuation,
+    score_continuations,
+)
 from models.language.language_model import Predictor
 
 MOST_NEW_TOKENS = 256
@@ -40,8 +45,8 @@ class HarnessModel(LM):
         self, requests: Sequence[Any], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """Score continuations of contexts: log-likelihood in nats, and whether it is greedy."""
-        wanted = [request_of(self.predictor, *request.args) for request in requests]
-        scored = score_requests(self.predictor, wanted)
+        wanted = [encode_continuation(self.predictor, *request.args) for request in requests]
+        scored = score_continuations(self.predictor, wanted)
         return [(one.total, bool(one.greedy.all())) for one in scored]
 
     def loglikelihood_rolling(
@@ -51,8 +56,8 @@ class HarnessModel(LM):
         wanted = []
         for request in requests:
             ids = self.predictor.encode(request.args[0])
-            wanted.append(Request([self.predictor.model.end_of_text_id, *ids], len(ids)))
-        return [one.total for one in score_requests(self.predictor, wanted)]
+            wanted.append(Continuation([self.predictor.model.end_of_text_id, *ids], len(ids)))
+        return [one.total for one in score_continuations(self.predictor, wanted)]
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         """Continue contexts greedily, up to a stop string, the end of text or a limit of tokens.

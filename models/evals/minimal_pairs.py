@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.evals.continuations import request_of, score_requests
-from models.evals.estimates import Estimate, clustered_mean, proportion
-from models.evals.eval_files import EvalFileError, read_records
+from models.evals.continuations import encode_continuation, score_continuations
+from models.evals.estimates import Metric, clustered_mean, proportion
+from models.evals.eval_files import EvalFileError, read_json_lines
 from models.language.language_model import Predictor
 
 
@@ -38,8 +38,8 @@ class PairsResult:
         n_truncated: sentences that did not fit the model's context.
     """
 
-    accuracy: Estimate
-    by_paradigm: Mapping[str, Estimate]
+    accuracy: Metric
+    by_paradigm: Mapping[str, Metric]
     n_truncated: int
 
     def summary(self) -> str:
@@ -68,7 +68,7 @@ def read_minimal_pairs(path: Path | str, *, per_paradigm: int | None = None) -> 
     if per_paradigm is not None and per_paradigm < 1:
         raise ValueError(f"per_paradigm must be at least 1; not {per_paradigm}")
     kept: dict[str, list[MinimalPair]] = defaultdict(list)
-    for record in read_records(path):
+    for record in read_json_lines(path):
         pair = MinimalPair(
             good=record.text("sentence_good"),
             bad=record.text("sentence_bad"),
@@ -90,7 +90,9 @@ def evaluate_minimal_pairs(predictor: Predictor, pairs: Sequence[MinimalPair]) -
     if not pairs:
         raise ValueError("there are no pairs to score")
     sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
-    scored = score_requests(predictor, [request_of(predictor, "", text) for text in sentences])
+    scored = score_continuations(
+        predictor, [encode_continuation(predictor, "", text) for text in sentences]
+    )
     totals = np.array([sentence.total for sentence in scored]).reshape(-1, 2)
     hits: dict[str, list[bool]] = defaultdict(list)
     for pair, (good, bad) in zip(pairs, totals, strict=True):

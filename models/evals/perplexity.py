@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.evals.continuations import Request, score_requests
-from models.evals.estimates import Estimate, clustered_mean
+from models.evals.continuations import Continuation, score_continuations
+from models.evals.estimates import Metric, clustered_mean
 from models.language.language_model import Predictor
 
 
@@ -25,9 +25,9 @@ class TextLoss:
         stride: tokens scored by one window, see `evaluate_tokens`.
     """
 
-    loss: Estimate
-    perplexity: Estimate
-    bits_per_byte: Estimate | None
+    loss: Metric
+    perplexity: Metric
+    bits_per_byte: Metric | None
     stride: int
 
     def summary(self) -> str:
@@ -114,5 +114,5 @@ def _stride(predictor: Predictor, stride: int | None) -> int:
 
 def _scores(predictor: Predictor, documents: Sequence[np.ndarray], stride: int) -> list[np.ndarray]:
     start = predictor.model.end_of_text_id
-    requests = [Request(np.append(start, ids), len(ids)) for ids in documents]
-    return [scored.log_probs for scored in score_requests(predictor, requests, stride=stride)]
+    requests = [Continuation(np.append(start, ids), len(ids)) for ids in documents]
+    return [scored.log_probs for scored in score_continuations(predictor, requests, stride=stride)]

@@ -20,8 +20,8 @@ __all__ = [
     "CORPORA",
     "Corpus",
     "CorpusError",
+    "CorpusReader",
     "Document",
-    "Source",
     "corpus_fingerprint",
     "load_corpus",
 ]
@@ -91,7 +91,7 @@ def corpus_fingerprint(name: str) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class CorpusReader:
     """Where the texts of one kind of name come from; one entry of `CORPORA`.
 
     Attributes:
@@ -105,7 +105,7 @@ class Source:
     fingerprint: Callable[[str], str | None]
 
 
-def _parsed(name: str) -> tuple[Source, str]:
+def _parsed(name: str) -> tuple[CorpusReader, str]:
     kind, colon, argument = name.partition(":")
     for known, source in CORPORA.items():
         takes_argument = ":" in known
@@ -277,25 +277,25 @@ def _novels_fingerprint(_: str) -> str:
 _COMMIT = re.compile(r"@[0-9a-f]{40}$")
 
 CORPORA = {
-    "stdlib": Source(
+    "stdlib": CorpusReader(
         description="docstrings of the standard library of the Python that runs (default, always "
         "there)",
         read=_stdlib_documents,
         fingerprint=lambda _: _stat_fingerprint([sys.version], _stdlib_sources()),
     ),
-    "novels": Source(
+    "novels": CorpusReader(
         description="98 English novels, 1839-1930, 76 MB; read from $DATAWALL_DATA or downloaded",
         read=_novel_documents,
         fingerprint=_novels_fingerprint,
     ),
-    "files:PATH": Source(
+    "files:PATH": CorpusReader(
         description="a file or folder of UTF-8 text, .gz, .xz, .tar or .jsonl (field 'text')",
         read=_file_documents,
         fingerprint=lambda argument: _stat_fingerprint(
             [], (file.resolve() for file in files_under(_path(argument)))
         ),
     ),
-    "hf:DATASET": Source(
+    "hf:DATASET": CorpusReader(
         description="column 'text' of a Hugging Face dataset, OWNER/NAME[:CONFIG][@REVISION]; "
         "needs the extra 'hf'",
         read=_hf_documents,

@@ -42,16 +42,16 @@ def novels() -> Iterator[tuple[str, str]]:
         CorpusError: a text is missing, cannot be downloaded, or differs from its recorded sha256.
     """
     folder = find_data_home()
-    archive = folder / ARCHIVE if folder else None
-    packed = archive is not None and archive.is_file()
-    texts = _archived_novels(archive) if packed else _downloaded_novels()
+    archive = folder / ARCHIVE if folder and (folder / ARCHIVE).is_file() else None
+    texts = _archived_novels(archive) if archive else _downloaded_novels()
     for name, data in texts:
         text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
         if hashlib.sha256(text).hexdigest() != novel_checksums()[name]:
-            if not packed:
+            if not archive:
                 _downloaded(name).unlink()  # so that the next call downloads it again
-            source = archive if packed else NOVELS_URL
-            raise CorpusError(f"the novel {name} from {source} differs from its recorded sha256")
+            raise CorpusError(
+                f"the novel {name} from {archive or NOVELS_URL} differs from its recorded sha256"
+            )
         yield name, text.decode()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from models.augment.writing.protocol import BackendError
-from models.augment.writing.requests import Answer, Failure, Finish, Reply, Request
+from models.augment.writing.requests import Answer, Failure, Finish, GenerationRequest, Reply
 
 MOST_FAILURES_IN_A_ROW = 8
 """After as many requests without an answer the server is given up."""
@@ -77,7 +77,7 @@ class OpenAIBackend:
         """Estimate tokens from bytes, rather too many than too few."""
         return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
         """Answer requests as the server does, with few more taken than are under way.
 
         Raises:
@@ -136,7 +136,7 @@ class OpenAIBackend:
             max_retries=self.max_retries,
         )
 
-    def _answer(self, client: Any, request: Request, pace: _Pace) -> Answer:
+    def _answer(self, client: Any, request: GenerationRequest, pace: _Pace) -> Answer:
         """Ask once, with retries; run in a thread."""
         import openai
 
@@ -169,7 +169,7 @@ class OpenAIBackend:
                 reason = f"the answer cannot be read: {error}"
         return Answer(request, Failure(reason=reason))
 
-    def _asked(self, client: Any, request: Request) -> Reply:
+    def _asked(self, client: Any, request: GenerationRequest) -> Reply:
         # Elsewhere than at OpenAI the older name of the limit is the one that is understood.
         limit = "max_completion_tokens" if self.base_url is None else "max_tokens"
         completion = client.chat.completions.create(

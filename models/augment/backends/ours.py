@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from models.augment.writing.requests import Answer, Failure, Reply, Request
+from models.augment.writing.requests import Answer, Failure, GenerationRequest, Reply
 from models.language.generate import BATCH_SAMPLES, generate
 from models.language.language_model import LanguageModel
 
@@ -41,11 +41,11 @@ class OurBackend:
         """Count tokens of a text."""
         return len(self.language_model.encode(text))
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
         """Answer requests in batches."""
         iterator = iter(requests)
         while batch := list(itertools.islice(iterator, BATCH_SAMPLES)):
-            by_knobs: dict[tuple[int, float], list[tuple[Request, list[int]]]] = {}
+            by_knobs: dict[tuple[int, float], list[tuple[GenerationRequest, list[int]]]] = {}
             for request in batch:
                 ids = [self.language_model.model.end_of_text_id]
                 ids += self.language_model.encode(request.prompt)
@@ -62,7 +62,7 @@ class OurBackend:
                 yield from self._written(group, n_tokens, temperature)
 
     def _written(
-        self, group: list[tuple[Request, list[int]]], n_tokens: int, temperature: float
+        self, group: list[tuple[GenerationRequest, list[int]]], n_tokens: int, temperature: float
     ) -> Iterator[Answer]:
         model, tokenizer = self.language_model.model, self.language_model.tokenizer
         keys = "".join(request.key(self.name) for request, _ in group)

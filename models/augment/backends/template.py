@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.augment.writing.requests import Answer, Reply, Request
+from models.augment.writing.requests import Answer, GenerationRequest, Reply
 
-Write = Callable[[Request, np.random.Generator], str]
+Write = Callable[[GenerationRequest, np.random.Generator], str]
 """Writes the text that a request asks for."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
@@ -38,7 +38,7 @@ class TemplateBackend:
     name: str = "template:source"
     context: int | None = None
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
         """Answer one request after another."""
         write = self.write or write_from_source
         for request in requests:
@@ -82,7 +82,7 @@ class KnownFacts:
         "As for {object}: {subject} {relation} it.",
     )
 
-    def __call__(self, request: Request, rng: np.random.Generator) -> str:
+    def __call__(self, request: GenerationRequest, rng: np.random.Generator) -> str:
         """Write what a request asks for."""
         if request.entities:
             about = set(request.entities)
@@ -109,7 +109,7 @@ class KnownFacts:
         )
 
 
-def write_from_source(request: Request, rng: np.random.Generator) -> str:
+def write_from_source(request: GenerationRequest, rng: np.random.Generator) -> str:
     """Answer with sentences of the source, chosen by the entities and put in another order."""
     sentences = [s.strip() for s in _SENTENCE.split(request.document) if s.strip()]
     if request.task == "entities":

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from models.augment.writing.protocol import BackendError
-from models.augment.writing.requests import Answer, Failure, Reply, Request
+from models.augment.writing.requests import Answer, Failure, GenerationRequest, Reply
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class TransformersBackend:
         """Count tokens of a text, those of the chat template included."""
         return len(self._ids(text))
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
         """Answer requests in batches.
 
         Raises:
@@ -68,7 +68,7 @@ class TransformersBackend:
             for temperature, group in by_temperature:
                 yield from self._written(list(group), temperature)
 
-    def _written(self, batch: list[Request], temperature: float) -> Iterator[Answer]:
+    def _written(self, batch: list[GenerationRequest], temperature: float) -> Iterator[Answer]:
         import torch
 
         tokenizer, model = self._loaded
@@ -138,5 +138,5 @@ class TransformersBackend:
         return tokenizer, model.to(device).eval()
 
 
-def _temperature(request: Request) -> float:
+def _temperature(request: GenerationRequest) -> float:
     return request.temperature

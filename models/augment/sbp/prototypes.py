@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from models.evals.continuations import Request, score_requests
+from models.evals.continuations import Continuation, score_continuations
 from models.language.language_model import Predictor
 
 
@@ -79,9 +79,9 @@ def prototype_scores(
                 f"prototype of {len(before)}"
             )
         ids = np.concatenate([[end], before, [end], after, [end]])
-        requests.append(Request(ids, len(after) + 1))
+        requests.append(Continuation(ids, len(after) + 1))
     terms = np.full(neighbors.shape, -np.inf)
-    terms[at[:, 0], at[:, 1]] = [one.total for one in score_requests(editor, requests)]
+    terms[at[:, 0], at[:, 1]] = [one.total for one in score_continuations(editor, requests)]
     total = logsumexp(terms, axis=1)
     return PrototypeScores(
         log_probs=total - np.log(len(prototypes)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.evals.continuations import Request, score_requests
+from models.evals.continuations import Continuation, score_continuations
 from models.language.generate import BATCH_SAMPLES, generate
 from models.language.language_model import LanguageModel, Predictor
 from models.language.members import member_of
@@ -304,8 +304,8 @@ def pair_losses(
         for i, (_, second) in enumerate(pairs):
             before = [] if firsts is None else [*documents[firsts[i]], end]
             ids = np.array([end, *before, *documents[second], end])
-            requests.append(Request(ids, len(documents[second]) + 1))
-        return -np.array([scored.total for scored in score_requests(predictor, requests)])
+            requests.append(Continuation(ids, len(documents[second]) + 1))
+        return -np.array([scored.total for scored in score_continuations(predictor, requests)])
 
     return PairLosses(
         n_tokens=np.array([len(documents[second]) + 1 for _, second in pairs]),

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from models.augment.writing.ledger import Ledger
 from models.augment.writing.protocol import Backend
-from models.augment.writing.requests import Answer, Failure, Reply, Request
+from models.augment.writing.requests import Answer, Failure, GenerationRequest, Reply
 from models.training.interrupts import interrupt_sets
 
-Ask = Callable[[Iterable[Request]], Iterator[Answer]]
+Ask = Callable[[Iterable[GenerationRequest]], Iterator[Answer]]
 
 WINDOW = 1024
 """Requests that are under way together; answers are put in order within it."""
@@ -57,7 +57,7 @@ class Asker:
     on_answer: Callable[[Tally], None] = lambda tally: None
     tally: Tally = field(default_factory=Tally)
 
-    def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
+    def __call__(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
         """Yield the answers in the order of the requests."""
         iterator = iter(requests)
         while window := list(itertools.islice(iterator, WINDOW)):
@@ -73,7 +73,7 @@ class Asker:
                 result = self.ledger.get(key) or failures.get(key)
                 yield Answer(request, result or Failure(reason="the writer gave no answer"))
 
-    def _asked(self, new: dict[str, Request]) -> dict[str, Failure]:
+    def _asked(self, new: dict[str, GenerationRequest]) -> dict[str, Failure]:
         """Ask, write the replies down, return the failures."""
         failures: dict[str, Failure] = {}
         if not new:
@@ -95,7 +95,9 @@ class Asker:
         return failures
 
 
-def _until(stop: threading.Event, requests: Iterable[Request]) -> Iterator[Request]:
+def _until(
+    stop: threading.Event, requests: Iterable[GenerationRequest]
+) -> Iterator[GenerationRequest]:
     return itertools.takewhile(lambda _: not stop.is_set(), requests)
 
 
@@ -118,7 +120,7 @@ class Estimator:
     guess: Backend
     tally: Tally = field(default_factory=Tally)
 
-    def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
+    def __call__(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
         """Yield known or guessed answers."""
         for request in requests:
             known = self.ledger.get(request.key(self.backend.name))

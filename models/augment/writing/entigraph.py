@@ -17,9 +17,9 @@ import numpy as np
 
 from models.augment.writing.asking import Ask
 from models.augment.writing.documents import Chunk
-from models.augment.writing.outcomes import Failed, Outcome, outcome_of, record_of
+from models.augment.writing.outcomes import FailedRequest, Outcome, outcome_of, record_of
 from models.augment.writing.prompts import PROMPT_VERSION, prompt_of
-from models.augment.writing.requests import Answer, Reply, Request
+from models.augment.writing.requests import Answer, GenerationRequest, Reply
 
 DOCUMENTS_TOGETHER = 64
 """Documents whose entities are asked for before any of their pairs."""
@@ -90,7 +90,7 @@ def entigraph(
         for document, (answer, outcome) in zip(
             group, _entities_of(group, ask, settings), strict=True
         ):
-            if isinstance(outcome, Failed):
+            if isinstance(outcome, FailedRequest):
                 yield outcome
                 continue
             found.append((document, outcome))
@@ -104,7 +104,7 @@ def entigraph(
 
 def _entities_of(
     documents: list[Chunk], ask: Ask, settings: EntiGraph
-) -> list[tuple[Answer, Entities | Failed]]:
+) -> list[tuple[Answer, Entities | FailedRequest]]:
     answers = list(ask(_request("entities", document, (), settings) for document in documents))
     broken = [
         (at, document, answer.result.text)
@@ -122,15 +122,15 @@ def _entities_of(
     return [(answer, _outcome_of_entities(answer)) for answer in answers]
 
 
-def _outcome_of_entities(answer: Answer) -> Entities | Failed:
+def _outcome_of_entities(answer: Answer) -> Entities | FailedRequest:
     if isinstance(answer.result, Reply) and answer.result.finish != "refusal":
         found = parsed_entities(answer.result.text)
         if found is not None:
             return found
         reason = "no JSON with a summary and entities, not even when asked to repair it"
-        return Failed(request=answer.request, reason=reason, is_final=True)
+        return FailedRequest(request=answer.request, reason=reason, is_final=True)
     outcome = outcome_of(answer, "")
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, FailedRequest)
     return outcome
 
 
@@ -157,7 +157,9 @@ def parsed_entities(text: str) -> Entities | None:
     return None
 
 
-def _discussions(found: Iterable[tuple[Chunk, Entities]], settings: EntiGraph) -> Iterator[Request]:
+def _discussions(
+    found: Iterable[tuple[Chunk, Entities]], settings: EntiGraph
+) -> Iterator[GenerationRequest]:
     for document, entities in found:
         names = entities.names[: settings.max_entities]
         rng = np.random.default_rng((settings.seed, *document.source_id.encode(), document.part))
@@ -185,9 +187,11 @@ def combinations(
             yield chosen
 
 
-def _request(task: str, document: Chunk, entities: tuple[str, ...], settings: EntiGraph) -> Request:
+def _request(
+    task: str, document: Chunk, entities: tuple[str, ...], settings: EntiGraph
+) -> GenerationRequest:
     is_discussion = bool(entities)
-    return Request(
+    return GenerationRequest(
         method="entigraph",
         task=task,
         prompt=prompt_of(task, name=document.source_id, document=document.text, entities=entities),

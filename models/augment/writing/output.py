@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.augment.texts.lines import lock, whole_lines
 from models.augment.texts.records import Record, write_parquet
-from models.augment.writing.outcomes import Failed, Outcome
+from models.augment.writing.outcomes import FailedRequest, Outcome
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def write_outcomes(outcomes: Iterable[Outcome], folder: OutputFolder) -> Written
         texts.truncate(end)
         n_before = len(known)
         for outcome in outcomes:
-            if isinstance(outcome, Failed):
+            if isinstance(outcome, FailedRequest):
                 n_failed += 1
                 failed.write(json.dumps(_described(outcome), ensure_ascii=False) + "\n")
                 failed.flush()
@@ -114,7 +114,7 @@ def write_table(folder: OutputFolder) -> Path:
     return folder.parquet
 
 
-def _described(failed: Failed) -> dict[str, object]:
+def _described(failed: FailedRequest) -> dict[str, object]:
     request = failed.request
     return {
         "reason": failed.reason,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from models.augment.writing.requests import Answer, Request
+from models.augment.writing.requests import Answer, GenerationRequest
 
 
 class BackendError(RuntimeError):
@@ -25,7 +25,7 @@ class Backend(Protocol):
         """Most tokens of a prompt and its answer together, None where there is no limit."""
         ...
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
         """Answer all requests, in any order, each as soon as it can be.
 
         What goes wrong with one request is the `Failure` of its answer; the others go on.

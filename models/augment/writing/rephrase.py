@@ -9,7 +9,7 @@ from models.augment.writing.asking import Ask
 from models.augment.writing.documents import Chunk
 from models.augment.writing.outcomes import Outcome, outcome_of
 from models.augment.writing.prompts import PROMPT_VERSION, STYLES, prompt_of
-from models.augment.writing.requests import Request
+from models.augment.writing.requests import GenerationRequest
 
 SEEDS_APART = 1_000_000
 """Between the seeds of the first samples of two runs, so that more samples only add to fewer."""
@@ -64,12 +64,12 @@ def rephrase(
         yield outcome_of(answer, writer)
 
 
-def _requests(documents: Iterable[Chunk], settings: Rephrase) -> Iterator[Request]:
+def _requests(documents: Iterable[Chunk], settings: Rephrase) -> Iterator[GenerationRequest]:
     for document in documents:
         for style in settings.styles:
             prompt = prompt_of(style, name=document.source_id, document=document.text)
             for sample in range(settings.n_samples):
-                yield Request(
+                yield GenerationRequest(
                     method="rephrase",
                     task=style,
                     prompt=prompt,

@@ -11,7 +11,7 @@ Finish = Literal["stop", "length", "refusal"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class GenerationRequest:
     """One text to be written.
 
     Language models see `prompt` alone; a template writer goes by the other fields.
@@ -82,5 +82,5 @@ class Failure:
 class Answer:
     """A request with what came of it."""
 
-    request: Request
+    request: GenerationRequest
     result: Reply | Failure

@@ -17,7 +17,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("installed")
 def test_no_data_folder_is_an_error_that_names_the_variable() -> None:
     assert data_home.find_data_home() is None
-    with pytest.raises(CorpusError, match="no data folder: set .* DATAWALL_DATA"):
+    with pytest.raises(CorpusError, match=r"no data folder: set .* DATAWALL_DATA"):
         data_home.data_home()
 
 
