@@ -1,7 +1,7 @@
 """Minimise a smooth convex function over non-negative weights, to a certified optimum.
 
-Newton's method whose every step is a non-negative least-squares problem, so that weights reach
-zero exactly: sequential quadratic programming as Kim, Carbonetto, Stephens and Anitescu use it for
+Newton's method in which each step is a non-negative least-squares problem, so that weights reach
+zero exactly (a general solver such as SLSQP leaves them near 1e-12, which cannot be certified): sequential quadratic programming as Kim, Carbonetto, Stephens and Anitescu use it for
 mixture proportions (2020, JCGS 29, arXiv 1806.01412). The functions are convex, so the first-order
 (KKT) conditions certify the global optimum.
 """
@@ -18,13 +18,13 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
 SMALLEST_RIDGE = 1e-10
-"""Proximal term relative to the largest curvature: it makes steps along flat directions finite."""
+"""Proximal term relative to the largest curvature, which bounds steps along flat directions."""
 
 SMALLEST_STEP = 1e-12
 
 
 class OptimumStatus(Enum):
-    """How a search ended; the value is the sentence shown to the user."""
+    """How a search ended; the value is a sentence for the user."""
 
     OPTIMAL = "The global optimum was found and certified by its first-order conditions."
     STOPPED = "The search stopped before its first-order conditions certified an optimum."
@@ -40,10 +40,10 @@ class Derivatives(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Optimum:
-    """Where a search ended.
+    """Result of a search.
 
     Attributes:
-        weights: the point [n], none negative.
+        weights: the point [n], non-negative.
         value: the function there.
         kkt_residual: see `kkt_residual`.
         n_iterations: Newton steps taken.
@@ -58,9 +58,13 @@ class Optimum:
 
 
 def kkt_residual(weights: np.ndarray, gradient: np.ndarray) -> float:
-    """Return how far the first-order conditions are from holding.
+    """Return the largest violation of the first-order (KKT) conditions.
 
-    At the optimum the gradient is zero where a weight is positive and not negative elsewhere.
+    At the optimum the gradient is zero for positive weights and non-negative for zero weights.
+
+    Args:
+        weights: the point [n].
+        gradient: the gradient there [n].
     """
     return float(np.where(weights > 0, np.abs(gradient), -gradient).max(initial=0.0))
 
@@ -73,14 +77,17 @@ def minimise(
     max_iterations: int,
     rounding: float = 1e-14,
 ) -> Optimum:
-    """Minimise a convex function over weights that are not negative.
+    """Return the minimum of a convex function over non-negative weights.
 
     Args:
         function: value and derivatives at weights [n].
-        start: first weights, at which the function is finite.
+        start: first weights [n], at which the function is finite.
         tolerance: largest KKT residual that counts as an optimum.
         max_iterations: most Newton steps.
         rounding: relative error of the function's value and derivatives.
+
+    Source:
+        Kim, Carbonetto, Stephens and Anitescu 2020, JCGS 29, arXiv 1806.01412.
     """
     weights, here = np.asarray(start, np.float64), function(start)
     n_iterations = 0
@@ -104,7 +111,7 @@ def minimise(
 
 
 def _newton_point(weights: np.ndarray, here: Derivatives, rounding: float) -> np.ndarray:
-    """Minimise the quadratic model of the function, with the proximal term, over y >= 0.
+    """Return the minimum over y >= 0 of the quadratic model of the function, with a proximal term.
 
     With H + ridge = R'R the model is |R y - R'^-1 ((H + ridge) weights - gradient)|^2 / 2.
     """
@@ -123,7 +130,7 @@ def _search(
     step: np.ndarray,
     rounding: float,
 ) -> tuple[np.ndarray, Derivatives] | None:
-    """Halve the step until the value falls enough (Armijo); None where none does."""
+    """Halve the step until the value falls enough (Armijo); None if no step does."""
     slope = float(here.gradient @ step)
     noise = rounding * (1 + abs(here.value))
     length = 1.0

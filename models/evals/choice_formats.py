@@ -1,18 +1,17 @@
 """Files of multiple-choice items: ARC, OpenBookQA, SciQ, PIQA, Winogrande, COPA, and a plain form.
 
-The plain form is a JSON object a line:
+The plain form is a JSON object per line:
 
     {"question": "What is wet?", "choices": ["water", "sand"], "gold": 0}
     {"context": "The opposite of hot is", "choices": ["cold", "warm"], "gold": "cold"}
 
-A question is asked as "Question: ...\\nAnswer:", a context is continued as it stands; each choice
-follows after a space. `gold` is the index of the right choice, from 0, or its text.
+A question is formatted as "Question: ...\\nAnswer:", a context is continued as it is; each choice
+follows after a space. `gold` is the index of the correct choice, from 0, or its text.
 
-Of the named sets the fields tell which one a line belongs to. They are worded as is usual: ARC,
-SciQ and PIQA ask "Question: ...\\nAnswer:" (SciQ after its supporting text), OpenBookQA continues
-the stem, COPA joins premise and alternative with "because" or "so" (Roemmele et al. 2011), and
-Winogrande scores what follows the option, given the sentence up to it ("partial scoring", Trinh and
-Le 2018).
+Named sets are recognised by their fields and formatted as usual: ARC, SciQ and PIQA use "Question:
+...\\nAnswer:" (SciQ after its supporting text), OpenBookQA continues the stem, COPA joins premise
+and alternative with "because" or "so" (Roemmele et al. 2011), and Winogrande scores the text after
+the option, given the sentence up to it ("partial scoring", Trinh and Le 2018).
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from models.evals.eval_files import EvalFileError, JsonLine, read_json_lines
 
 
 def read_choices(path: Path | str) -> list[ChoiceItem]:
-    """Read the items of a file of JSON lines, or of an archive or folder of them.
+    """Return the items of a file of JSON lines, or of an archive or folder of them.
 
     Raises:
-        CorpusError: nothing is there, or an archive is damaged.
-        EvalFileError: a line that is no item, or without its right answer (says which line).
+        CorpusError: no such file, or an archive is damaged.
+        EvalFileError: a line is not an item, or has no correct answer (with its place).
     """
     return [_item(line) for line in read_json_lines(path)]
 
@@ -71,7 +70,7 @@ def _checked(
 
 
 def _index(line: JsonLine, name: str) -> int | None:
-    """Return a label as a whole number, None where it is none."""
+    """Return a label as a whole number, or None if it is not one."""
     value = line.values.get(name)
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
@@ -85,7 +84,7 @@ def _listed(line: JsonLine, choices: object) -> list[str]:
 
 
 def _labelled(line: JsonLine) -> tuple[list[str], int | None]:
-    """Return the choices of ARC and OpenBookQA and the place of the one that answerKey names."""
+    """Return the choices of ARC and OpenBookQA and the index of the one that answerKey names."""
     choices = line.values["choices"]
     if not isinstance(choices, dict):
         raise EvalFileError(
@@ -166,4 +165,4 @@ _FORMATS: tuple[tuple[frozenset[str], Callable[[JsonLine], ChoiceItem]], ...] = 
     (frozenset({"question", "choices"}), _plain),
     (frozenset({"context", "choices"}), _plain),
 )
-"""The fields that a set's lines have, and what reads them; the first that fits is taken."""
+"""Fields that identify each format, and its reader; the first match is used."""

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A mean over items, as an estimate for all items of their kind.
+    """A mean over items, with its standard error as an estimate for all items of their kind.
 
     Attributes:
-        value: the score.
-        stderr: its standard error; nan where one item or cluster leaves it unknown.
+        value: the mean.
+        stderr: its standard error; nan if a single item or cluster leaves it unknown.
         n: items scored.
     """
 
@@ -24,43 +24,46 @@ class Metric:
     n: int
 
     def scaled(self, factor: float) -> Metric:
-        """The same score in another unit."""
+        """Return the score multiplied by a factor, for another unit."""
         return Metric(value=factor * self.value, stderr=factor * self.stderr, n=self.n)
 
     def exponential(self) -> Metric:
-        """The exponential of the score, to first order in the error: a perplexity of a loss."""
+        """Return the exponential, to first order in the error: a loss's perplexity."""
         # Beyond the range of floats a perplexity is infinite, not an error.
         value = math.exp(self.value) if self.value < 700 else math.inf
         return Metric(value=value, stderr=value * self.stderr, n=self.n)
 
     def summary(self) -> str:
-        """Say the score with its standard error."""
+        """Return the score with its standard error, as text."""
         return f"{self.value:.4g} ± {self.stderr:.2g} (n = {self.n:,})"
 
 
 def proportion(hits: ArrayLike) -> Metric:
-    """Share of items that were right, with its binomial standard error."""
+    """Return the share of hits [n], with its binomial standard error."""
     right = np.asarray(hits, bool)
     p = float(right.mean())
     return Metric(value=p, stderr=math.sqrt(p * (1 - p) / len(right)), n=len(right))
 
 
 def mean(values: ArrayLike) -> Metric:
-    """Mean of independent items."""
+    """Return the mean of independent items [n]."""
     x = np.asarray(values, np.float64)
     stderr = float(x.std(ddof=1)) / math.sqrt(len(x)) if len(x) > 1 else math.nan
     return Metric(value=float(x.mean()), stderr=stderr, n=len(x))
 
 
 def clustered_mean(totals: ArrayLike, sizes: ArrayLike) -> Metric:
-    """Mean over all items of clusters that are independent of each other.
+    """Return the mean over all items of independent clusters.
 
     Items of one cluster may be correlated in any way: the linearised variance of a ratio of means
-    (Cochran, Sampling Techniques, 1977, eq. 6.13) sees only the clusters.
+    uses only the clusters.
 
     Args:
         totals: sum of the items in each cluster [G].
-        sizes: number of items, or whatever the sum is divided by, in each cluster [G].
+        sizes: number of items, or other divisor of the sum, in each cluster [G].
+
+    Source:
+        Cochran 1977, Sampling Techniques, eq. 6.13.
     """
     total, size = np.asarray(totals, np.float64), np.asarray(sizes, np.float64)
     value, n_clusters = total.sum() / size.sum(), len(total)

@@ -1,4 +1,4 @@
-"""Records of evaluation files: JSON lines, plain or packed, in a file or a folder."""
+"""Evaluation files: JSON lines, plain or packed, in a file or a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.text.data_home import files_under, read_bytes, unpack
 
 
 class EvalFileError(ValueError):
-    """An evaluation file that does not hold what it should; the message names file and line."""
+    """An evaluation file with invalid content; the message names file and line."""
 
 
 class JsonLine(NamedTuple):
@@ -19,7 +19,7 @@ class JsonLine(NamedTuple):
 
     Attributes:
         where: its file and line, as "file:line".
-        values: what it holds.
+        values: its fields.
     """
 
     where: str
@@ -29,7 +29,7 @@ class JsonLine(NamedTuple):
         """Return a field that must be text.
 
         Raises:
-            EvalFileError: it is missing, or no text.
+            EvalFileError: it is missing, or not text.
         """
         value = self.values.get(name)
         if not isinstance(value, str):
@@ -41,11 +41,11 @@ class JsonLine(NamedTuple):
 
 
 def read_json_lines(path: Path | str) -> Iterator[JsonLine]:
-    """Yield the records of a file, or of every .jsonl file in a folder; .gz, .xz and .tar too.
+    """Yield the lines of a file, or of every .jsonl file in a folder; .gz, .xz and .tar too.
 
     Raises:
-        CorpusError: nothing is there, or an archive is damaged.
-        EvalFileError: a line is no JSON object, or there are no records.
+        CorpusError: no such file, or an archive is damaged.
+        EvalFileError: a line is not a JSON object, or there are no lines.
     """
     path, n_records = Path(path), 0
     for file in files_under(path):

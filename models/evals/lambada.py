@@ -14,7 +14,7 @@ from models.language.language_model import Predictor
 
 @dataclass(frozen=True, kw_only=True)
 class LambadaResult:
-    """How well last words are predicted.
+    """Accuracy and perplexity of last words.
 
     Attributes:
         accuracy: share of words all of whose tokens are the most probable ones.
@@ -27,7 +27,7 @@ class LambadaResult:
     n_truncated: int
 
     def summary(self) -> str:
-        """Say both scores with their standard errors, one a line."""
+        """Return both scores with their standard errors as text, one a line."""
         lines = [
             f"accuracy    {self.accuracy.summary()}",
             f"perplexity  {self.perplexity.summary()}",
@@ -38,11 +38,11 @@ class LambadaResult:
 
 
 def read_lambada(path: Path | str) -> list[str]:
-    """Read passages from a file of JSON lines {"text": ...}, or an archive or folder of them.
+    """Return the passages of a file of JSON lines {"text": ...}, or an archive or folder of them.
 
     Raises:
-        CorpusError: nothing is there, or an archive is damaged.
-        EvalFileError: a line without text, or with a text of less than two words.
+        CorpusError: no such file, or an archive is damaged.
+        EvalFileError: a line without text, or with a text of fewer than two words.
     """
     texts = []
     for record in read_json_lines(path):

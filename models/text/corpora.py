@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One text with an id that is unique within its corpus and holds no absolute path."""
+    """A text with an id that is unique within its corpus and contains no absolute path."""
 
     id: str
     text: str
@@ -42,7 +42,13 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """Documents in a fixed order; `sha256` covers their ids and texts in that order."""
+    """Documents in a fixed order.
+
+    Attributes:
+        name: name given to `load_corpus`.
+        documents: the documents.
+        sha256: hash of their ids and texts in that order.
+    """
 
     name: str
     documents: tuple[Document, ...]
@@ -50,7 +56,7 @@ class Corpus:
 
     @property
     def n_documents(self) -> int:
-        """How many documents."""
+        """Number of documents."""
         return len(self.documents)
 
     @cached_property
@@ -60,15 +66,16 @@ class Corpus:
 
 
 def load_corpus(name: str) -> Corpus:
-    """Read the corpus of that name (one of `CORPORA`).
+    """Return the corpus of that name (one of `CORPORA`).
 
-    `stdlib` has a document per module: its docstrings and those of its classes and functions, in
-    source order, read from source without importing; tests and installed packages are left out.
-    `files:PATH` has one per file, archive member or line of JSON; newlines become LF, a leading
-    byte-order mark goes, blank and hidden files are left out.
+    `stdlib` has one document per module: its docstrings and those of its classes and functions, in
+    source order, parsed without importing; tests and installed packages are left out. `files:PATH`
+    has one document per file, archive member or JSON line; newlines become LF, a leading byte-order
+    mark is removed, blank and hidden files are left out.
 
-    Raises CorpusError where the name is unknown, or a text is missing, empty, binary, not UTF-8
-    (naming file and byte offset) or without the field "text" (naming file and line).
+    Raises:
+        CorpusError: the name is unknown, or a text is missing, empty, binary, not UTF-8 (with file
+            and byte offset) or without the field "text" (with file and line).
     """
     source, argument = _parsed(name)
     documents = tuple(document for document in source.read(argument) if document.text.strip())
@@ -78,13 +85,14 @@ def load_corpus(name: str) -> Corpus:
 
 
 def corpus_fingerprint(name: str) -> str | None:
-    """Cheap key that changes whenever `load_corpus(name)` might, found without reading any text.
+    """Return a cheap key that changes whenever `load_corpus(name)` might; no text is read.
 
     `stdlib`: the version of Python and the path, size and modification time of its sources.
     `files`: path, size and modification time of every file. `novels`: their recorded sha256.
-    `hf`: the revision where it is a full commit hash; else None, nothing cheap to go by.
+    `hf`: the revision if it is a full commit hash; otherwise None, as no cheap key exists.
 
-    Raises CorpusError as `load_corpus` does for an unknown name or missing files.
+    Raises:
+        CorpusError: as `load_corpus` for an unknown name or missing files.
     """
     source, argument = _parsed(name)
     return source.fingerprint(argument)
@@ -92,12 +100,12 @@ def corpus_fingerprint(name: str) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusReader:
-    """Where the texts of one kind of name come from; one entry of `CORPORA`.
+    """How to read the corpora of one kind of name; an entry of `CORPORA`.
 
     Attributes:
-        description: for people.
-        read: returns the documents; given what stands behind the colon of the name, if anything.
-        fingerprint: given the same, what `corpus_fingerprint` returns.
+        description: description for users.
+        read: returns the documents, given the part of the name after the colon ("" if none).
+        fingerprint: returns the value of `corpus_fingerprint`, given the same.
     """
 
     description: str
@@ -213,7 +221,11 @@ def _file_documents(argument: str) -> Iterator[Document]:
 
 
 def decoded_text(label: str, data: bytes) -> str:
-    """Decode the bytes of a file as UTF-8 text; CorpusError naming it and the offset otherwise."""
+    """Return the bytes of a file decoded as UTF-8 text, without byte-order mark.
+
+    Raises:
+        CorpusError: the bytes are binary or not UTF-8; the message gives file and byte offset.
+    """
     zero = data.find(0)
     if zero >= 0:
         raise CorpusError(f"{label} is binary, not text: byte 0x00 at offset {zero}")
@@ -302,4 +314,4 @@ CORPORA = {
         fingerprint=lambda argument: argument if _COMMIT.search(argument) else None,
     ),
 }
-"""The corpora by name; of a name with a colon, what follows it is the user's to say."""
+"""Corpus readers by name; in a name with a colon, the part after it is given by the user."""

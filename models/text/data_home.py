@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 
 class CorpusError(ValueError):
-    """A corpus that is unknown, missing, unreadable or too small; the message says why."""
+    """A corpus that is unknown, missing, unreadable or too small; the message gives the reason."""
 
 
 BESIDE_CHECKOUT = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -53,9 +53,10 @@ def data_home() -> Path:
 
 
 def files_under(path: Path) -> list[Path]:
-    """The file itself, or all files in the folder and its folders, sorted; hidden ones left out.
+    """Return the file itself, or all visible files in the folder and its subfolders, sorted.
 
-    Raises CorpusError where nothing is there.
+    Raises:
+        CorpusError: no such file or folder, an unreadable folder, or a folder without files.
     """
     if path.is_file():
         return [path]
@@ -76,7 +77,11 @@ def _refuse(error: OSError) -> None:
 
 
 def read_bytes(file: Path) -> bytes:
-    """All bytes of a file; CorpusError naming it where it cannot be read."""
+    """Return all bytes of a file.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
     try:
         return file.read_bytes()
     except OSError as error:
@@ -84,10 +89,21 @@ def read_bytes(file: Path) -> bytes:
 
 
 def unpack(label: str, data: bytes, *, name: str = "") -> Iterator[tuple[str, str, bytes]]:
-    """Files inside .gz, .xz and .tar by their suffix: label, innermost file name, bytes.
+    """Yield the files inside a .gz, .xz or .tar file, known by suffix, any other file as it is.
 
-    Members of an archive come sorted by name, labelled "archive/member"; hidden ones and what is
-    no plain file are left out. Any other file is yielded as it is.
+    Members of an archive come sorted by name, labelled "archive/member"; hidden members and those
+    that are not regular files are left out.
+
+    Args:
+        label: name of the file in results and messages.
+        data: its bytes.
+        name: file name whose suffix counts (default: the label).
+
+    Yields:
+        Label, innermost file name and bytes of each file.
+
+    Raises:
+        CorpusError: the file is damaged.
     """
     name = name or label
     stem, _, suffix = name.rpartition(".")

@@ -24,16 +24,23 @@ def split_documents(
     test_fraction: float = 0.1,
     seed: int = 0,
 ) -> Split:
-    """Cut a corpus by document into disjoint parts of about these fractions of its bytes.
+    """Return a corpus cut by document into disjoint parts.
 
-    The result depends on the texts and the seed alone: texts are taken in the order of a hash of
-    both, for the test part until it is full, then for the validation part; the rest is trained
-    on. Equal texts go together, so no text is in two parts. A corpus of one or two documents is
-    first cut at blank lines (where there are none, at line ends) into up to a hundred pieces
-    that count as documents.
+    The result depends only on the texts and the seed: texts are taken in the order of a hash of
+    both, first for the test part until it is full, then for the validation part; the rest is the
+    training part. Equal texts go together, so no text is in two parts. A corpus of one or two
+    documents is first cut at blank lines (or at line ends if there are none) into up to a hundred
+    pieces that count as documents.
 
-    Raises ValueError for fractions that leave a part empty, CorpusError for a corpus with fewer
-    than three different texts.
+    Args:
+        corpus: the corpus.
+        validation_fraction: approximate share of its bytes in the validation part, in (0, 1).
+        test_fraction: approximate share of its bytes in the test part, in (0, 1).
+        seed: seed of the hash.
+
+    Raises:
+        ValueError: fractions that leave a part empty.
+        CorpusError: a corpus with fewer than three different texts.
     """
     _check_fractions(validation_fraction=validation_fraction, test_fraction=test_fraction)
     documents = corpus.documents

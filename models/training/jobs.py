@@ -72,7 +72,7 @@ class Job:
 
     @property
     def ring(self) -> np.ndarray:
-        """Array that windows are cut from, real and synthetic tokens, see `mixed_ring`."""
+        """Tokens [n] that windows are cut from, real and synthetic, see `mixed_ring`."""
         if self.synthetic is None:
             return as_ring(self.tokens, context=self.model.context)
         return mixed_ring(self.tokens, self.synthetic, context=self.model.context)
@@ -85,7 +85,7 @@ class Job:
 
     @property
     def padded_ring(self) -> np.ndarray:
-        """The ring, zero-padded to a few lengths so that texts of similar sizes compile once."""
+        """The ring zero-padded to one of few lengths [n], so that similar texts compile once."""
         ring = self.ring
         length = LEAST_RING
         while length < len(ring):

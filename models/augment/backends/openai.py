@@ -1,7 +1,7 @@
-"""Any server that speaks OpenAI's chat completions: OpenAI itself, vLLM, llama.cpp, Ollama, ...
+"""Any server with OpenAI's chat completions API: OpenAI itself, vLLM, llama.cpp, Ollama, ...
 
-The official client (the extra `llm`) does the talking: it retries what may pass (429, 5xx,
-timeouts, lost connections) with exponential backoff, as long as the server says.
+The official client (extra `llm`) retries transient errors (429, 5xx, timeouts, lost connections)
+with exponential backoff, honouring the server's Retry-After.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAIBackend:
-    """A `Backend` that asks a server, several requests at a time.
+    """A `Backend` that sends several requests at a time to a server.
 
     Attributes:
         model: the server's name of the model.
-        base_url: where the server's API begins (default: OpenAI's).
+        base_url: base URL of the server's API (default: OpenAI's).
         api_key_variable: environment variable that holds the key; a server on this machine needs
             none.
-        concurrency: requests under way at a time.
-        requests_per_minute: most requests begun in a minute, retries not counted.
+        concurrency: requests in flight at a time.
+        requests_per_minute: most requests started per minute, retries not counted.
         timeout: seconds to wait for an answer.
-        max_retries: further tries of a request.
-        context: tokens the model reads and writes at most; longer documents are cut.
+        max_retries: retries of a request.
+        context: most tokens of prompt and answer together; longer documents are cut.
 
     Raises:
         ValueError: a setting out of range.
@@ -69,19 +69,19 @@ class OpenAIBackend:
 
     @property
     def name(self) -> str:
-        """Server and model, without what is secret."""
+        """Server and model, without credentials."""
         host = urlparse(self.base_url).netloc.rpartition("@")[2] if self.base_url else "openai"
         return f"{host}:{self.model}"
 
     def count_tokens(self, text: str) -> int:
-        """Estimate tokens from bytes, rather too many than too few."""
+        """Return an estimate of the number of tokens from bytes, erring on the high side."""
         return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
-        """Answer requests as the server does, with few more taken than are under way.
+        """Yield answers as they arrive; requests are read only as they can be sent.
 
         Raises:
-            BackendError: a key or model that the server refuses, or too many failures in a row.
+            BackendError: the server rejects the key or model, or too many failures in a row.
         """
         iterator = iter(requests)
         client, pace = self._client(), _Pace(self.requests_per_minute)
@@ -137,7 +137,7 @@ class OpenAIBackend:
         )
 
     def _answer(self, client: Any, request: GenerationRequest, pace: _Pace) -> Answer:
-        """Ask once, with retries; run in a thread."""
+        """Send one request, with retries; run in a thread."""
         import openai
 
         reason = ""

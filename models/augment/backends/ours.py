@@ -1,4 +1,4 @@
-"""A language model of our own as a writer: it continues the prompt."""
+"""A language model of this package as a backend: it continues the prompt."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from models.language.language_model import LanguageModel
 class OurBackend:
     """A `Backend` around a trained model with its tokenizer.
 
-    Texts of one batch are drawn together, so they depend on what they are asked with.
+    Requests of one batch are sampled together, so a text depends on the other requests in its
+    batch.
 
     Attributes:
         language_model: the model; the prompt follows its end-of-text token.
         name: for the provenance of texts.
 
     Raises:
-        ValueError: the model comes without its tokenizer.
+        ValueError: the model has no tokenizer.
     """
 
     language_model: LanguageModel
@@ -34,15 +35,15 @@ class OurBackend:
 
     @property
     def context(self) -> int:
-        """Positions that the model looks at, less one for the end-of-text token before a prompt."""
+        """Context of the model; the end-of-text token before a prompt takes one position of it."""
         return self.language_model.model.context
 
     def count_tokens(self, text: str) -> int:
-        """Count tokens of a text."""
+        """Return the number of tokens of a text."""
         return len(self.language_model.encode(text))
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
-        """Answer requests in batches."""
+        """Yield answers, batch by batch."""
         iterator = iter(requests)
         while batch := list(itertools.islice(iterator, BATCH_SAMPLES)):
             by_knobs: dict[tuple[int, float], list[tuple[GenerationRequest, list[int]]]] = {}

@@ -1,4 +1,4 @@
-"""What a method makes of an answer: a record with its provenance, or a failure with its reason."""
+"""Outcomes of requests: a record with its provenance, or a failure with its reason."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class FailedRequest:
     """A request that led to no text.
 
     Attributes:
-        request: what was asked.
-        reason: why, in a sentence.
-        is_final: whether asking again would bring the same; else a later run asks again.
+        request: the request.
+        reason: the reason, in a sentence.
+        is_final: whether a retry would give the same result; otherwise a later run retries it.
     """
 
     request: GenerationRequest
@@ -27,7 +27,7 @@ Outcome = Record | FailedRequest
 
 
 def outcome_of(answer: Answer, writer: str) -> Outcome:
-    """Turn an answer into a record whose id is the hash of its request."""
+    """Return an answer as a record whose id holds the hash of its request, or as a failure."""
     request, result = answer.request, answer.result
     if isinstance(result, Failure):
         return FailedRequest(request=request, reason=result.reason, is_final=False)
@@ -41,7 +41,15 @@ def outcome_of(answer: Answer, writer: str) -> Outcome:
 def record_of(
     request: GenerationRequest, text: str, writer: str, *, task: str, finish: str
 ) -> Record:
-    """Return a text that answers a request as a record."""
+    """Return a generated text as a record with its provenance.
+
+    Args:
+        request: the request that it answers.
+        text: the text.
+        writer: name of the backend and model.
+        task: kind of text, part of the id.
+        finish: "stop", or "length" if it was cut at the token limit.
+    """
     return Record(
         id=f"{request.method}-{task}-{request.key(writer)}",
         text=without_surrogates(text).strip(),
