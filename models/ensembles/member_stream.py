@@ -166,7 +166,7 @@ def averaged_scores(
     *,
     memory: int = DEFAULT_MEMORY,
 ) -> Iterator[Scores]:
-    """Yield the scores of weighted averages of the members' log-probabilities, in chunks of the text.
+    """Yield scores of weighted averages of the members' log-probabilities, chunk by chunk.
 
     Args:
         members: M models of one vocabulary.

@@ -1,9 +1,10 @@
 """Minimise a smooth convex function over non-negative weights, to a certified optimum.
 
-Newton's method in which each step is a non-negative least-squares problem, so that weights reach
-zero exactly (a general solver such as SLSQP leaves them near 1e-12, which cannot be certified): sequential quadratic programming as Kim, Carbonetto, Stephens and Anitescu use it for
-mixture proportions (2020, JCGS 29, arXiv 1806.01412). The functions are convex, so the first-order
-(KKT) conditions certify the global optimum.
+Newton's method in which each step is a non-negative least-squares problem: sequential quadratic
+programming as Kim, Carbonetto, Stephens and Anitescu use it for mixture proportions (2020, JCGS 29,
+arXiv 1806.01412). The functions are convex, so the first-order (KKT) conditions certify the global
+optimum. Weights reach zero exactly; a general solver such as SLSQP leaves them slightly positive,
+where the conditions do not certify its result.
 """
 
 from __future__ import annotations
