@@ -207,7 +207,10 @@ class DirichletPrior:
     def posterior_mean(self, tokens: np.ndarray) -> np.ndarray:
         """Return the Bayes-optimal prediction after `tokens` [D].
 
-        A table [vocab_size ** order, vocab_size]. Each row is (counts + pseudo-counts) / their sum, since the Dirichlet is conjugate.
+        Each row is (counts + pseudo-counts) / their sum, since the Dirichlet is conjugate.
+
+        Returns:
+            Probabilities [vocab_size ** order, vocab_size].
 
         Raises:
             ValueError: ids outside the vocabulary, or more than one dimension.
