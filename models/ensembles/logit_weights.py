@@ -91,7 +91,7 @@ def fit_logit_weights(
     def loss(weights: np.ndarray) -> Derivatives:
         value, gradient = 0.0, np.zeros(len(pool))
         hessian = np.zeros((len(pool), len(pool)))
-        # The derivatives of a batch take three times the predictions they are made of.
+        # The derivatives of a batch take three times the memory of its predictions.
         for batch in stacked_predictions(pool, windows, memory=memory // 4):
             terms = _derivatives(batch.log_probs, batch.windows[:, 1:], weights.astype(np.float32))
             nats, slope, curvature = (np.asarray(term, np.float64) for term in terms)

@@ -136,7 +136,7 @@ def _search(
     noise = rounding * (1 + abs(here.value))
     length = 1.0
     while length >= SMALLEST_STEP:
-        # Convex combinations of non-negative points, but for rounding.
+        # Convex combinations of non-negative points are non-negative up to rounding.
         trial = np.maximum(weights + length * step, 0.0)
         there = function(trial)
         if there.value <= here.value + 1e-4 * length * slope + noise:

@@ -63,7 +63,7 @@ def export_llama(
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is there already: give a new folder, or an empty one")
+        raise ValueError(f"{folder} already exists: choose a new or an empty folder")
     if isinstance(tokenizer, str | Path):
         tokenizer = load_tokenizer(Path(tokenizer))
     files = {"config.json": llama_config(model), "generation_config.json": _generation(model)}

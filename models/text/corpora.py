@@ -153,7 +153,7 @@ def _stdlib_sources() -> list[Path]:
     """Source files of importable modules, sorted; no tests, nothing installed by the user."""
     sources = []
     for folder, folders, files in os.walk(_stdlib_root()):
-        # A folder that is no identifier ("config-3.11-x86_64") holds build files, not modules.
+        # Folders that are not identifiers ("config-3.11-x86_64") hold build files, not modules.
         folders[:] = [f for f in folders if f not in _NOT_LIBRARY and f.isidentifier()]
         sources += [Path(folder, file) for file in files if file.endswith(".py")]
     if not sources:
@@ -275,7 +275,7 @@ def _hf_documents(argument: str) -> Iterator[Document]:
         raise CorpusError(f"the corpus 'hf:{argument}' has no column 'text': {rows.column_names}")
     for number, text in enumerate(rows["text"]):
         if not isinstance(text, str | None):
-            raise CorpusError(f"the corpus 'hf:{argument}', row {number}: 'text' is no string")
+            raise CorpusError(f"the corpus 'hf:{argument}', row {number}: 'text' is not a string")
         yield Document(id=str(number), text=text or "")
 
 

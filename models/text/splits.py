@@ -85,10 +85,10 @@ def _check_fractions(**fractions: float) -> None:
 
 
 def _cut(document: Document) -> list[Document]:
-    """Pieces of at least 1/100 of the text that join to the whole of it.
+    """Return consecutive pieces of at least 1/100 of the text.
 
-    Long pieces rather than single paragraphs: a held-out text whose neighbours are trained on is
-    easier than a new one.
+    Long pieces rather than single paragraphs, because a held-out text whose neighbours are trained
+    on is easier to predict than a new one.
     """
     pieces = _pieces(document.text, _BLANK_LINES)
     if len(pieces) < _FEWEST_TEXTS:
@@ -110,7 +110,7 @@ def _hash_rank(text: str, *, seed: int) -> str:
 
 
 def _take(sizes: Mapping[str, int], *, target: float, leave: int) -> set[str]:
-    """Units in order while each brings the total nearer to the target; at least one."""
+    """Return units in order while each brings the total nearer to the target; at least one."""
     taken: set[str] = set()
     total = 0
     for rank, size in sizes.items():

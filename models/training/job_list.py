@@ -158,7 +158,7 @@ def _train(job: Job, callbacks: Callbacks, device: jax.Device) -> None:
     program = job.program(callbacks.execution)
     first_state = callbacks.load(job) or init_state(program, job.seed, job.first_params)
     ring = job.padded_ring
-    # A copy even where it lies on the device already: the program reuses the buffers it is given.
+    # Copied even if already on the device: the program reuses the buffers it is given.
     state, ring = jax.tree.map(
         lambda leaf: jax.device_put(leaf, device, may_alias=False), (first_state, ring)
     )

@@ -64,7 +64,7 @@ def train_side_by_side(
     for (program, batch_size), group in groups.items():
         shape = mesh or _mesh_for(len(group), batch_size, len(devices))
         fits = _largest(group, callbacks, devices[0], shape) if n_members is None else n_members
-        # Longest first, so that those side by side end together.
+        # Longest first, so that jobs trained together end at similar times.
         waiting = deque(sorted(group, key=lambda job: job.n_steps, reverse=True))
         begun: dict[str, TrainState] = {}
         while waiting and not callbacks.stop.is_set():

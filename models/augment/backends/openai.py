@@ -19,13 +19,13 @@ from models.augment.writing.protocol import BackendError
 from models.augment.writing.requests import Answer, Failure, Finish, GenerationRequest, Reply
 
 MOST_FAILURES_IN_A_ROW = 8
-"""After as many requests without an answer the server is given up."""
+"""Consecutive failed requests after which no more are sent."""
 
 READINGS = 3
-"""Calls whose body cannot be read before the request fails."""
+"""Attempts to get a readable body before a request fails."""
 
 BYTES_PER_TOKEN = 3
-"""UTF-8 bytes taken for a token where no tokenizer is known; English has about four."""
+"""Assumed UTF-8 bytes per token if the tokenizer is unknown; English has about four."""
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
@@ -102,7 +102,7 @@ class OpenAIBackend:
                     try:
                         answer = future.result()
                     except BackendError as refused:
-                        error = refused  # what is under way is waited for: it is paid for
+                        error = refused  # requests in flight are paid for, so wait for them
                         continue
                     failed = isinstance(answer.result, Failure)
                     in_a_row = in_a_row + 1 if failed else 0
@@ -163,14 +163,14 @@ class OpenAIBackend:
             except openai.APIStatusError as error:
                 return Answer(request, Failure(reason=_said(error)))
             except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-                # The body is torn, or is no chat completion.
+                # The body is truncated, or not a chat completion.
                 reason = f"the answer cannot be read: {error}"
             except openai.OpenAIError as error:
                 reason = f"the answer cannot be read: {error}"
         return Answer(request, Failure(reason=reason))
 
     def _asked(self, client: Any, request: GenerationRequest) -> Reply:
-        # Elsewhere than at OpenAI the older name of the limit is the one that is understood.
+        # Other servers only know the older name of the limit.
         limit = "max_completion_tokens" if self.base_url is None else "max_tokens"
         completion = client.chat.completions.create(
             model=self.model,

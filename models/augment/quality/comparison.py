@@ -44,7 +44,7 @@ def compare(real: Read, synthetic: Read, *, seed: int = 0) -> dict[str, Quality]
         for record in _kept(synthetic, chosen[1])
     ]
     sources = np.array(origins)
-    # Pairs are measured where the source is in the sample.
+    # Only pairs whose source is in the sample are measured.
     paired = sources >= 0
     if not paired.all():
         chosen = chosen[0], chosen[1][paired] if paired.any() else chosen[1]

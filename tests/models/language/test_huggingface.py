@@ -296,7 +296,7 @@ def test_an_export_overwrites_nothing_and_is_never_half_done(tmp_path, draw_para
     kept.parent.mkdir()
     kept.write_text("mine")
     for there in (kept, kept.parent):
-        with pytest.raises(ValueError, match="is there already"):
+        with pytest.raises(ValueError, match="already exists"):
             export_llama(there, SHARED, params)
     with pytest.raises(
         ValueError, match=r"another architecture: head is \(16, 400\) in them, None"

@@ -314,5 +314,5 @@ def test_data_set_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CorpusError, match="cannot load the corpus 'hf:absent': no such data set"):
         load_corpus("hf:absent")
     with_datasets(monkeypatch, {"text": ["one", 2]})
-    with pytest.raises(CorpusError, match="row 1: 'text' is no string"):
+    with pytest.raises(CorpusError, match="row 1: 'text' is not a string"):
         load_corpus("hf:owner/name")
