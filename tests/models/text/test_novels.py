@@ -19,6 +19,12 @@ def test_novels_are_the_recorded_ones() -> None:
     assert corpus.n_bytes == 76_186_756  # the collection's own index, two novels left out
 
 
+def test_checksums_are_a_sha256_for_each_novel() -> None:
+    checksums = novels.novel_checksums()
+    assert len(checksums) == 98
+    assert {len(bytes.fromhex(sha256)) for sha256 in checksums.values()} == {32}
+
+
 NOVELS = {"A_Novel_1900": "Line\n\nnaïve\n", "B_Novel_1901": "Other\n"}
 
 
