@@ -1,22 +1,22 @@
-"""Everything that trains or samples: text, tokens, language models, ensembles.
+"""Training and sampling: text, tokens, language models, ensembles.
 
 The map::
 
     load_corpus(name), tokenize_corpus(name, vocab_size=512)   text and its tokens
     ModelConfig.from_width(64, ...), OptimizerConfig, TrainConfig   what to train, and how
-    train_members(tokens, tokenizer, ...)      models that differ by their seed, on all devices
-    LanguageModel, Ensemble                    what predicts; every evaluation takes one
-    read_choices, read_minimal_pairs, read_lambada    benchmarks, from their usual files
+    train_members(tokens, tokenizer, ...)      models that differ in their seed, on all devices
+    LanguageModel, Ensemble                    predictors; every evaluation takes one
+    read_choices, read_minimal_pairs, read_lambada    benchmarks from their published files
     evaluate_texts, evaluate_choices, evaluate_minimal_pairs, evaluate_lambada
-    fit_mixture_weights, fit_logit_weights     learned weights, certified
-    NgramModel                                 Kneser-Ney, the classical member
+    fit_mixture_weights, fit_logit_weights     learned weights, certified optimal
+    NgramModel                                 Kneser-Ney, the classical ensemble member
     sample_teacher, distill_soft               distillation
-    import_llama, export_llama                 Hugging Face both ways
+    import_llama, export_llama                 exchange with Hugging Face
 
 Sampling is `models.language.generate.generate`; a sweep's jobs, meshes and checkpoints are in
 `models.training.job_list`, `models.training.sharding` and `models.training.checkpoint`.
 
-Names are loaded when first asked for, because jax and flax take seconds to import.
+Names are loaded on first use, because jax and flax take seconds to import.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a model is and how it is trained: frozen settings, and one size dial."""
+"""Frozen settings of models, optimisers and training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WeightAverage = Literal["none", "ema", "snapshots"]
 
 
 _LATER = {"since": 2}
-"""Marks a setting that runs of schema 1 did not have; its default is what they did."""
+"""Marks a setting added after schema 1; its default reproduces runs of schema 1."""
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -36,10 +36,10 @@ def _require_choice(settings: object, name: str, choices: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class RopeScaling:
-    """Llama 3's stretch of the rotary frequencies beyond the context it was first trained on.
+    """Llama 3's scaling of the rotary frequencies to contexts longer than in pre-training.
 
-    Wavelengths below `original_context / high_frequency` stay, those above
-    `original_context / low_frequency` grow by `factor`, the ones between are interpolated
+    Wavelengths below `original_context / high_frequency` are kept, those above
+    `original_context / low_frequency` grow by `factor`, those between are interpolated
     (Grattafiori et al. 2024, arXiv 2407.21783).
     """
 
@@ -64,20 +64,20 @@ class ModelConfig:
     """Shape of a Llama-style decoder: RMSNorm, rotary attention, SwiGLU, no biases.
 
     Attributes:
-        vocab_size: token ids the model knows.
+        vocab_size: number of token ids.
         width: channels of the residual stream.
         n_layers: blocks.
         n_heads: query heads.
         mlp_width: hidden channels of the SwiGLU layer.
-        context: most positions the model looks at.
+        context: most positions the model attends to.
         tied_embeddings: the output head is the transposed embedding.
         n_kv_heads: heads of keys and values, each shared by n_heads / n_kv_heads query heads
             (Ainslie et al. 2023); by default as many as query heads.
         rope_base: base of the rotary frequencies.
-        rope_scaling: stretch of these frequencies to a longer context, as Llama 3 has it.
+        rope_scaling: scaling of these frequencies to a longer context, as in Llama 3.
         norm_epsilon: added to the mean square in every norm.
-        attend_across_documents: let a position look at documents before its own in the window;
-            False confines attention to the document (packing with a mask).
+        attend_across_documents: let a position attend to earlier documents in its window; False
+            confines attention to the document (packing with a mask).
         end_of_text_id: the token that ends a document.
 
     Raises:
@@ -118,10 +118,10 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """Read what `dataclasses.asdict` wrote; settings left out take their default.
+        """Return the settings that `dataclasses.asdict` wrote; missing ones take their default.
 
         Raises:
-            TypeError: a setting is missing or unknown.
+            TypeError: a required setting is missing, or a setting is unknown.
             ValueError: a value is not allowed.
         """
         scaling = values.get("rope_scaling")
@@ -131,11 +131,20 @@ class ModelConfig:
     def from_width(
         cls, width: int, *, vocab_size: int, context: int, n_layers: int = 2
     ) -> ModelConfig:
-        """Derive the whole shape from one size dial.
+        """Return a shape derived from one size.
 
-        Heads are 64 wide (one head below that), the SwiGLU hidden layer is 8/3 of the width rounded
-        to a multiple of 16, so that its three matrices hold as many weights as the usual two of
-        4x the width.
+        Heads are 64 wide (one head below that); the SwiGLU hidden layer is 8/3 of the width rounded
+        to a multiple of 16, so that its three matrices have as many weights as the usual two of 4x
+        the width.
+
+        Args:
+            width: channels of the residual stream, even, at most 64 or a multiple of 64.
+            vocab_size: number of token ids.
+            context: most positions the model attends to.
+            n_layers: blocks.
+
+        Raises:
+            ValueError: a width that is not allowed.
         """
         _require(width >= 2 and width % 2 == 0, "width", width, "an even number >= 2")
         n_heads = max(1, width // 64)
@@ -199,8 +208,8 @@ class OptimizerConfig:
         epsilon: added to the root of the second moment.
         warmup_fraction: share of the steps in which the rate rises.
         name: `adamw` or `muon`.
-        decayed: what decays: `matrices` (embedding and output head among them), `hidden` (the
-            matrices of the blocks only) or `all` (norm gains too).
+        decayed: which weights decay: `matrices` (including embedding and output head), `hidden`
+            (matrices of the blocks only) or `all` (norm gains too).
         schedule: `cosine`, or `wsd`: constant after the warm-up, then linear to zero.
         cooldown_fraction: share of the steps in `wsd`'s fall to zero.
 
@@ -239,24 +248,24 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How the unique tokens are read, and what is done to the weights beside the optimiser.
+    """Epochs, batches, order of the data, regularisation, precision and weight averaging.
 
     Attributes:
         n_epochs: passes over the unique tokens.
         batch_size: sequences in a step.
         data_order: `reshuffled` draws a new order of the windows every epoch; `fixed` repeats the
-            first one, as in Kim et al. 2025 (arXiv 2509.14786).
+            first, as in Kim et al. 2025 (arXiv 2509.14786).
         window_jitter: cut the token stream into windows at a new phase every epoch, so that a
             repeated text is never cut twice in the same places.
         dropout: share of channels set to zero after the embedding, attention and SwiGLU layers.
         precision: number format of the matrix products; weights and moments stay float32.
-        weight_average: what is scored and kept at the end: the last weights (`none`), their
+        weight_average: which weights are scored and kept at the end: the last ones (`none`), their
             exponential moving average (`ema`), or the mean of the weights at the ends of the last
             `n_snapshots` epochs (`snapshots`).
-        ema_decay: decay per step of the moving average; younger ones are plain means.
-        n_snapshots: epochs whose last weights are averaged; all of them where there are fewer.
-        order_seed: draws the order of the data and the phases of the windows; by default the run's
-            own seed does, which draws the weights too.
+        ema_decay: decay per step of the moving average, which begins as a plain mean.
+        n_snapshots: number of last epochs whose final weights are averaged; all if fewer.
+        order_seed: random seed of the order of the data and the phases of the windows; by default
+            the seed of the run, which also draws the weights.
     """
 
     n_epochs: int

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from models.text.data_home import NOVELS_SHA256, cache_home, data_home
+from models.text.data_home import cache_home, find_data_home
 from models.training.devices import available_cores
 
 PARTS = {
@@ -267,16 +267,17 @@ def _refusal(folder: Path) -> str:
 
 def _texts(health: Health) -> None:
     from models.text.corpora import CorpusError, corpus_fingerprint
+    from models.text.novels import ARCHIVE, novel_checksums
     from scaling.published.datasets import DATASETS, data_folder
 
-    data = data_home()
-    archive = data / "text" / "english_novels" / "english_novels_98.tar.xz"
+    data = find_data_home()
+    archive = data / ARCHIVE if data else None
     downloaded = cache_home() / "novels"
-    n_there = sum((downloaded / f"{name}.txt").is_file() for name in NOVELS_SHA256)
-    if archive.is_file():
+    n_there = sum((downloaded / f"{name}.txt").is_file() for name in novel_checksums())
+    if archive and archive.is_file():
         novels = f"in {archive}"
     elif n_there:
-        novels = f"{n_there} of {len(NOVELS_SHA256)} downloaded into {downloaded}"
+        novels = f"{n_there} of {len(novel_checksums())} downloaded into {downloaded}"
     else:
         novels = "not here; downloaded when first used (76 MB)"
     try:
@@ -286,16 +287,17 @@ def _texts(health: Health) -> None:
         stdlib = f"missing: {error}"
         health.problems.append(f"the text stdlib cannot be read: {error}")
     n_tables = sum((data_folder() / table.path).is_file() for table in DATASETS.values())
-    evals = sorted(path.name for path in (data / "evals").glob("*") if path.is_dir())
+    tasks = (data / "evals").glob("*") if data else ()
+    evals = sorted(path.name for path in tasks if path.is_dir())
     health.facts["texts"] = {
-        "data_folder": str(data) if data.is_dir() else None,
+        "data_folder": str(data) if data and data.is_dir() else None,
         "stdlib": stdlib,
         "novels": novels,
         "evaluations": evals,
         "published_tables": f"{n_tables} of {len(DATASETS)} in the data folder",
     }
     named = os.environ.get("DATAWALL_DATA")
-    if named and not data.is_dir():
+    if named and data and not data.is_dir():
         health.problems.append(
             f"DATAWALL_DATA names {named}, which is not a folder: correct it, or unset it to have "
             "texts downloaded"

@@ -1,4 +1,4 @@
-"""Tables of probabilities and windows of token ids: laws, checks, readings."""
+"""Probability tables and windows of token ids: Zipf's law, validation, entropies."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import numpy as np
 
 
 def zipf(vocab_size: int, exponent: float = 1.0) -> np.ndarray:
-    """Zipf's law: probabilities [vocab_size] that fall as rank to minus the exponent.
+    """Return Zipf's law: probabilities [vocab_size] proportional to rank ** -exponent.
 
     Raises:
         ValueError: fewer than two tokens, or a negative exponent.
+
+    Source:
+        Zipf 1949, Human Behavior and the Principle of Least Effort.
     """
     if vocab_size < 2:
         raise ValueError(f"vocab_size must be at least 2; not {vocab_size!r}")
@@ -20,19 +23,32 @@ def zipf(vocab_size: int, exponent: float = 1.0) -> np.ndarray:
 
 
 def digits(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
-    """Read tokens [..., length] as digits, the latest last; [...]."""
+    """Return tokens [..., length] as base-`vocab_size` numbers [...], latest digit last."""
     places = vocab_size ** np.arange(tokens.shape[-1] - 1, -1, -1, dtype=np.int64)
     return tokens.astype(np.int64) @ places
 
 
 def require_count(name: str, count: int, *, least: int = 0) -> None:
-    """Refuse a count below the least with a ValueError that names it."""
+    """Check that a count is not too small.
+
+    Args:
+        name: what the error message calls it.
+        count: the value to check.
+        least: smallest value allowed.
+
+    Raises:
+        ValueError: the count is below `least`.
+    """
     if count < least:
         raise ValueError(f"{name} must be at least {least}; not {count!r}")
 
 
 def check_ids(tokens: np.ndarray, vocab_size: int) -> None:
-    """Refuse token ids outside the vocabulary with a ValueError that names them."""
+    """Check that token ids [...] lie in the vocabulary.
+
+    Raises:
+        ValueError: some id is outside 0 to vocab_size - 1.
+    """
     if tokens.size and not (tokens.min() >= 0 and tokens.max() < vocab_size):
         raise ValueError(
             f"token ids must lie in 0 to {vocab_size - 1}; not {tokens.min()} to {tokens.max()}"
@@ -40,7 +56,12 @@ def check_ids(tokens: np.ndarray, vocab_size: int) -> None:
 
 
 def checked_windows(windows: np.ndarray, vocab_size: int, *, least: int = 2) -> np.ndarray:
-    """Return windows [n_windows, length] of token ids as int64.
+    """Return windows of token ids as int64 [n_windows, length].
+
+    Args:
+        windows: token ids [n_windows, length].
+        vocab_size: ids must be below it.
+        least: smallest length allowed.
 
     Raises:
         ValueError: fewer than `least` tokens in each, or ids outside the vocabulary.
@@ -55,7 +76,7 @@ def checked_windows(windows: np.ndarray, vocab_size: int, *, least: int = 2) -> 
 
 
 def entropies(table: np.ndarray) -> np.ndarray:
-    """Entropy of each row of probabilities [n, k], in nats [n]."""
+    """Return the entropy of each row of probabilities [n, k], in nats [n]."""
     logs = np.log(np.where(table > 0, table, 1.0))
     return -(table * logs).sum(axis=1)
 
@@ -64,7 +85,7 @@ def probabilities(name: str, table: np.ndarray) -> np.ndarray:
     """Return a table of probabilities [n, k], whose rows each sum to 1, as float64.
 
     Raises:
-        ValueError: it is none; the sentence calls it `name`.
+        ValueError: the rows are not probabilities; the message calls the table `name`.
     """
     table = np.asarray(table, float)
     good = table.ndim == 2 and bool(np.all(table >= 0))

@@ -1,4 +1,4 @@
-"""Hidden Markov models, whose entropy rate the forward algorithm bounds; see `known_entropy`.
+"""Hidden Markov models, whose entropy rate is bounded by the forward algorithm.
 
 The rate lies between two conditional entropies, with and without knowledge of the first state
 (Cover and Thomas 2006, theorem 4.5.1), whose gap closes exponentially. All losses in nats.
@@ -19,12 +19,12 @@ from models.analytic.known_entropy import MarkovSource
 
 @dataclass(frozen=True, kw_only=True)
 class RateBounds:
-    """An entropy rate between two bounds, each a mean over sampled sequences.
+    """Bounds of an entropy rate, each a mean over sampled sequences, in nats per token.
 
     Attributes:
         low: entropy of the last token given those before it and the first state.
         high: the same without the first state.
-        stderr: standard error of either, the larger.
+        stderr: standard error of either bound, the larger.
     """
 
     low: float
@@ -33,18 +33,18 @@ class RateBounds:
 
     @property
     def value(self) -> float:
-        """The middle."""
+        """Midpoint of the bounds."""
         return 0.5 * (self.low + self.high)
 
     @property
     def error(self) -> float:
-        """Half the gap and two standard errors: how far the value may be off."""
+        """Half the gap plus two standard errors: an error bound of the value."""
         return 0.5 * (self.high - self.low) + 2.0 * self.stderr
 
 
 @dataclass(frozen=True, eq=False)
 class HiddenMarkovSource:
-    """A hidden Markov model: states follow a chain, and each emits a token.
+    """A hidden Markov model: a Markov chain of states, each of which emits a token.
 
     Attributes:
         transitions: probabilities [n_states, n_states] of the next state.
@@ -78,17 +78,17 @@ class HiddenMarkovSource:
         concentration: float = 1.0,
         exponent: float = 1.0,
     ) -> HiddenMarkovSource:
-        """Draw a model whose states prefer some successors and some Zipfian tokens.
+        """Return a model whose states prefer some successors and some Zipfian tokens.
 
         Args:
             n_states: hidden states.
             vocab_size: tokens.
-            seed: of the draw.
-            concentration: of the Dirichlet draws; small values give states that differ more.
+            seed: random seed.
+            concentration: of the Dirichlet draws; smaller values give more distinct states.
             exponent: of Zipf's law.
 
         Raises:
-            ValueError: no state, fewer than two tokens, a concentration that is not above 0, or a
+            ValueError: no state, fewer than two tokens, a concentration that is not positive, or a
                 negative exponent.
         """
         if n_states < 1:
@@ -104,19 +104,19 @@ class HiddenMarkovSource:
 
     @cached_property
     def stationary(self) -> np.ndarray:
-        """How often each state occurs in the long run, [n_states]."""
+        """Stationary probability of each state, [n_states]."""
         return MarkovSource(self.transitions).stationary
 
     @property
     def vocab_size(self) -> int:
-        """Tokens of the language."""
+        """Number of tokens of the language."""
         return self.emissions.shape[1]
 
     def sample(self, n_tokens: int, *, seed: int) -> np.ndarray:
-        """Draw int32 [n_tokens] from the model in its long run.
+        """Return tokens int32 [n_tokens] sampled from the stationary model.
 
         Raises:
-            ValueError: fewer than no tokens.
+            ValueError: a negative number of tokens.
         """
         require_count("n_tokens", n_tokens)
         rng = np.random.default_rng(seed)
@@ -138,16 +138,19 @@ class HiddenMarkovSource:
     def entropy_rate(
         self, *, n_tokens: int = 200, n_sequences: int = 2_000, seed: int = 0
     ) -> RateBounds:
-        """Bound the entropy rate by the forward algorithm.
+        """Return bounds of the entropy rate by the forward algorithm.
 
         Args:
-            n_tokens: length of a sequence; the bounds are of its last token, whose entropy is
-                computed in full at each sequence rather than sampled.
-            n_sequences: sequences that are averaged over.
-            seed: of the sequences.
+            n_tokens: length of a sequence; the bounds are those of its last token, whose entropy is
+                computed exactly for each sequence instead of sampled.
+            n_sequences: sequences averaged over.
+            seed: random seed of the sequences.
 
         Raises:
             ValueError: sequences of less than one token, or fewer than two of them.
+
+        Source:
+            Cover and Thomas 2006, Elements of Information Theory, theorem 4.5.1.
         """
         require_count("n_tokens", n_tokens, least=1)
         require_count("n_sequences", n_sequences, least=2)
@@ -162,15 +165,15 @@ class HiddenMarkovSource:
     def window_entropy(
         self, context: int, *, n_sequences: int = 2_000, seed: int = 0
     ) -> RateBounds:
-        """Estimate the mean entropy of the tokens 2 to `context` + 1 given those before them.
+        """Return the mean entropy of the tokens 2 to `context` + 1 given those before them.
 
-        The two bounds coincide: each entropy is computed in full by the forward algorithm, and
-        only the tokens before it are sampled.
+        The two bounds coincide: each entropy is computed exactly by the forward algorithm, and only
+        the tokens before it are sampled.
 
         Args:
             context: tokens of a window that are read.
-            n_sequences: sequences that are averaged over, two or more.
-            seed: of the sequences.
+            n_sequences: sequences averaged over, two or more.
+            seed: random seed of the sequences.
 
         Raises:
             ValueError: a context of less than one token, or fewer than two sequences.
@@ -183,15 +186,15 @@ class HiddenMarkovSource:
         return RateBounds(low=mean, high=mean, stderr=float(error))
 
     def log_probs(self, windows: np.ndarray) -> np.ndarray:
-        """Log-probability of each token given those before it in its window, by filtering.
+        """Return the log-probability of each token given those before it in its window.
 
-        Undefined (NaN) after a token that the model never emits there.
+        By filtering; NaN after a token that the model never emits there.
 
         Args:
             windows: token ids [n_windows, positions + 1].
 
         Returns:
-            Array [n_windows, positions] in nats; the first token of a window is given.
+            Array [n_windows, positions] in nats; the first token of a window is not scored.
 
         Raises:
             ValueError: windows of fewer than two tokens, or ids outside the vocabulary.

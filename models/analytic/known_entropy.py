@@ -1,19 +1,18 @@
-"""Languages whose entropy rate is known, to check whether a fitted asymptote can be believed.
+"""Languages of known entropy rate, to validate fitted asymptotes.
 
 - `MarkovSource`: a Markov chain of any order; its entropy rate is a finite sum, exact.
-- `hidden_markov.HiddenMarkovSource`: a hidden Markov model; its rate lies between two bounds that
-  close exponentially.
+- `hidden_markov.HiddenMarkovSource`: a hidden Markov model; its rate lies between two bounds whose
+  gap closes exponentially.
 - `DirichletPrior`: a distribution over Markov chains. Given D tokens of a chain drawn from it, the
-  posterior mean is the best predictor there is, on average over the prior: its loss is a floor for
+  posterior mean is the best predictor on average over the prior: its loss is a lower bound for
   every recipe at that D.
 
-A model that is scored on windows has not seen what comes before them. What it can reach is the
+A model scored on windows has not seen the tokens before them. The lowest loss it can reach is the
 window entropy, the mean over positions of the entropy given the tokens of the window so far; it is
-the entropy rate of a chain of order 1, and above it where the past matters for longer. Every source
-predicts windows as well (`log_probs`), so that a model's loss can be compared with the truth's on
-the same tokens.
+the entropy rate of a chain of order 1, and above it for longer memory. Every source also predicts
+windows (`log_probs`), so that a model's loss can be compared with the optimum on the same tokens.
 
-Tokens are drawn so that common ones are common as words are (Zipf 1949). All losses in nats.
+Token frequencies follow Zipf's law (Zipf 1949). All losses in nats.
 """
 
 from __future__ import annotations
@@ -47,14 +46,14 @@ class MarkovSource:
             tokens read as digits, the latest last.
 
     Raises:
-        ValueError: rows that are not probabilities, or whose number is not a power of the tokens'.
+        ValueError: rows that are not probabilities, or whose number is not a power of vocab_size.
     """
 
     transitions: np.ndarray
 
     def __post_init__(self) -> None:
         table = probabilities("transitions", self.transitions)
-        object.__setattr__(self, "transitions", table)  # lists are tables too
+        object.__setattr__(self, "transitions", table)  # lists are accepted
         n_contexts, vocab_size = table.shape
         if vocab_size**self.order != n_contexts:
             raise ValueError(
@@ -63,12 +62,12 @@ class MarkovSource:
 
     @property
     def vocab_size(self) -> int:
-        """Tokens of the language."""
+        """Number of tokens of the language."""
         return self.transitions.shape[1]
 
     @property
     def order(self) -> int:
-        """Tokens that the next one depends on."""
+        """Number of tokens that the next one depends on."""
         n_contexts, vocab_size = self.transitions.shape
         if vocab_size == 1:  # the states of a hidden chain may be a single one
             return 1
@@ -76,10 +75,10 @@ class MarkovSource:
 
     @cached_property
     def stationary(self) -> np.ndarray:
-        """How often each context occurs in the long run, [vocab_size ** order].
+        """Stationary probability of each context, [vocab_size ** order].
 
         Raises:
-            ValueError: the chain does not settle.
+            ValueError: the chain does not converge.
         """
         n_contexts = len(self.transitions)
         share = np.full(n_contexts, 1.0 / n_contexts)
@@ -88,26 +87,26 @@ class MarkovSource:
             if np.abs(after - share).sum() < _TOLERANCE:
                 return after
             share = after
-        raise ValueError("the chain does not settle: it is periodic or nearly falls apart")
+        raise ValueError("the chain does not converge: it is periodic or nearly reducible")
 
     def _step(self, share: np.ndarray) -> np.ndarray:
-        """One step of the distribution over contexts: the oldest token falls off."""
+        """Return the distribution over contexts one step later; the oldest token is dropped."""
         moved = (share[:, None] * self.transitions).reshape(self.vocab_size, -1)
         return moved.sum(axis=0)
 
     @cached_property
     def entropy_rate(self) -> float:
-        """Nats per token that no predictor can go below, exact."""
+        """Exact entropy rate in nats per token, the lowest loss of any predictor."""
         return self.loss(self.transitions)
 
     def loss(self, predicted: np.ndarray) -> float:
-        """Expected loss, in nats per token, of predictions [vocab_size ** order, vocab_size]."""
+        """Return the expected loss of predictions [vocab_size ** order, vocab_size], in nats."""
         with np.errstate(divide="ignore", invalid="ignore"):
             terms = np.where(self.transitions > 0, self.transitions * np.log(predicted), 0.0)
         return float(-self.stationary @ terms.sum(axis=1))
 
     def window_entropy(self, context: int) -> float:
-        """Mean entropy of the tokens 2 to `context` + 1 given those before them, exact.
+        """Return the exact mean entropy of the tokens 2 to `context` + 1 given those before them.
 
         Raises:
             ValueError: `context` is less than 1.
@@ -118,13 +117,13 @@ class MarkovSource:
         return float((blocks[1] - blocks[0] + (context - short) * self.entropy_rate) / context)
 
     def log_probs(self, windows: np.ndarray) -> np.ndarray:
-        """Log-probability of each token given those before it in its window.
+        """Return the log-probability of each token given those before it in its window.
 
         Args:
             windows: token ids [n_windows, positions + 1].
 
         Returns:
-            Array [n_windows, positions] in nats; the first token of a window is given.
+            Array [n_windows, positions] in nats; the first token of a window is not scored.
 
         Raises:
             ValueError: windows of fewer than two tokens, or ids outside the vocabulary.
@@ -144,14 +143,14 @@ class MarkovSource:
         return found
 
     def _blocks(self, length: int) -> np.ndarray:
-        """How often each block of up to `order` tokens occurs, [vocab_size ** length]."""
+        """Return the probability of each block of up to `order` tokens, [vocab_size ** length]."""
         return self.stationary.reshape(self.vocab_size**length, -1).sum(axis=1)
 
     def sample(self, n_tokens: int, *, seed: int) -> np.ndarray:
-        """Draw int32 [n_tokens] from the chain in its long run.
+        """Return tokens int32 [n_tokens] sampled from the stationary chain.
 
         Raises:
-            ValueError: fewer than no tokens.
+            ValueError: a negative number of tokens.
         """
         require_count("n_tokens", n_tokens)
         rng = np.random.default_rng(seed)
@@ -172,13 +171,13 @@ class DirichletPrior:
     """Markov chains whose rows are independent Dirichlet(concentration x Zipf) draws.
 
     Attributes:
-        vocab_size: tokens.
+        vocab_size: number of tokens.
         order: tokens that the next one depends on.
-        concentration: how alike the rows are; small values give a chain of low entropy.
+        concentration: similarity of the rows; small values give a chain of low entropy.
         exponent: of Zipf's law.
 
     Raises:
-        ValueError: fewer than two tokens, an order below 1, a concentration that is not above 0,
+        ValueError: fewer than two tokens, an order below 1, a concentration that is not positive,
             or a negative exponent.
     """
 
@@ -188,7 +187,7 @@ class DirichletPrior:
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        zipf(self.vocab_size, self.exponent)  # says what is wrong with either
+        zipf(self.vocab_size, self.exponent)  # raises if either is invalid
         if self.order < 1:
             raise ValueError(f"order must be at least 1; not {self.order!r}")
         if not self.concentration > 0:
@@ -196,19 +195,22 @@ class DirichletPrior:
 
     @property
     def pseudo_counts(self) -> np.ndarray:
-        """The Dirichlet parameters [vocab_size] of every row."""
+        """Dirichlet parameters [vocab_size] of every row."""
         return self.concentration * zipf(self.vocab_size, self.exponent)
 
     def draw(self, *, seed: int) -> MarkovSource:
-        """Draw a chain."""
+        """Return a chain drawn from the prior."""
         rng = np.random.default_rng(seed)
         rows = rng.dirichlet(self.pseudo_counts, size=self.vocab_size**self.order)
         return MarkovSource(rows)
 
     def posterior_mean(self, tokens: np.ndarray) -> np.ndarray:
-        """The Bayes-optimal prediction after `tokens`, [vocab_size ** order, vocab_size].
+        """Return the Bayes-optimal prediction after `tokens` [D].
 
         Each row is (counts + pseudo-counts) / their sum, since the Dirichlet is conjugate.
+
+        Returns:
+            Probabilities [vocab_size ** order, vocab_size].
 
         Raises:
             ValueError: ids outside the vocabulary, or more than one dimension.
@@ -217,20 +219,20 @@ class DirichletPrior:
         return weights / weights.sum(axis=1, keepdims=True)
 
     def log_probs(self, tokens: np.ndarray, windows: np.ndarray) -> np.ndarray:
-        """Log-probability of the tokens of windows, Bayes-optimal after `tokens`.
+        """Return the Bayes-optimal log-probability of the tokens of windows after `tokens`.
 
         No predictor that has read `tokens` and the window so far does better on average over the
-        prior. As in `posterior_mean`, the transitions that have been seen are counted, here those
-        earlier in the window too; the little that the first token of a text says of the chain by
-        being common is not used.
+        prior. As in `posterior_mean`, transitions are counted, here also those earlier in the
+        window; the small amount of information that the first token of a text carries about the
+        chain is ignored.
 
         Args:
-            tokens: what has been read before, [D].
-            windows: token ids [n_windows, positions + 1], each read anew.
+            tokens: tokens read before, [D].
+            windows: token ids [n_windows, positions + 1], each read independently.
 
         Returns:
             Array [n_windows, positions + 1 - order] in nats: of the tokens with `order` others
-            before them, the only ones that have a closed form.
+            before them, which have a closed form.
 
         Raises:
             ValueError: ids outside the vocabulary, or windows of no more than `order` tokens.

@@ -80,7 +80,7 @@ class NgramModel:
 
     @classmethod
     def fit(cls, tokens: ArrayLike, *, vocab_size: int, order: int = 5) -> NgramModel:
-        """Count the n-grams of a text and smooth them.
+        """Return a model of the n-grams of a text, smoothed by modified Kneser-Ney.
 
         Args:
             tokens: token ids [n_tokens], documents one after another.
@@ -90,6 +90,9 @@ class NgramModel:
         Raises:
             ValueError: an order outside 1..LARGEST_ORDER, fewer tokens than the order, or ids
                 outside the vocabulary.
+
+        Source:
+            Chen and Goodman 1998, TR-10-98, section 3.
         """
         if order not in range(1, LARGEST_ORDER + 1):
             raise ValueError(f"order must be one of 1 to {LARGEST_ORDER}; not {order!r}")
@@ -110,15 +113,15 @@ class NgramModel:
         """Return the log-probability of every token but the first, given those before it.
 
         Args:
-            tokens: ids [..., T]; each row is a text of its own. Windows
-                [n_windows, context + 1] are scored like a neural model's, which sees nothing
-                before its window; a whole text [T] with its running context.
+            tokens: ids [..., T]; each row is scored separately. Windows [n_windows, context + 1]
+                are scored like a neural model's, without tokens before the window; a whole text [T]
+                with its running context.
 
         Returns:
             float64 [..., T - 1] in nats.
 
         Raises:
-            ValueError: ids outside the vocabulary, or fewer than two of them in a row.
+            ValueError: ids outside the vocabulary, or rows of fewer than two tokens.
         """
         rows = _checked(tokens, self.vocab_size)
         if rows.ndim < 1 or rows.shape[-1] < 2:
@@ -136,11 +139,15 @@ class NgramModel:
         return np.log(probs[..., 1:])
 
     def running_log_probs(self, tokens: ArrayLike, *, context: int) -> np.ndarray:
-        """Score held-out tokens with their running context, laid out as evaluation windows.
+        """Return scores of held-out tokens with their running context, in evaluation windows.
 
         The targets are those of `batches.evaluation_windows(tokens, context=context)`, so the
-        result lines up with `evaluate.gold_log_probs`; but the first tokens of a window are
-        predicted from the end of the window before.
+        result aligns with `evaluate.gold_log_probs`, but the first tokens of a window are predicted
+        from the end of the previous one.
+
+        Args:
+            tokens: token ids [n_tokens].
+            context: targets in a window.
 
         Returns:
             float64 [n_windows, context] in nats.
@@ -158,7 +165,7 @@ class NgramModel:
         """Return the whole distribution of the token after `context`.
 
         Args:
-            context: ids [any number]; the last order - 1 of them count.
+            context: ids [any number], of which the last order - 1 are used.
 
         Returns:
             float64 [vocab_size] in nats; its exponentials sum to one.
@@ -189,7 +196,7 @@ class NgramModel:
         return at
 
     def save(self, path: Path) -> None:
-        """Write the model to an npz file, whole or not at all."""
+        """Write the model to an npz file, renamed into place when complete."""
         arrays = {
             f"{name}_{order}": values
             for order, level in enumerate(self.levels, 1)
@@ -202,10 +209,10 @@ class NgramModel:
 
     @classmethod
     def load(cls, path: Path) -> NgramModel:
-        """Read a model that `save` has written.
+        """Return a model that `save` has written.
 
         Raises:
-            ValueError: the file is missing, damaged or no n-gram model of this version.
+            ValueError: the file is missing, damaged or of another version.
         """
         try:
             with np.load(path) as file:
@@ -274,11 +281,11 @@ def _adjusted(counted: list[_Counted]) -> list[_Counted]:
 
 
 def _discounts(counts: np.ndarray) -> np.ndarray:
-    """Estimate D1, D2, D3+ from the counts of counts (Chen and Goodman 1998, equation 26).
+    """Return D1, D2, D3+ estimated from the counts of counts (Chen and Goodman 1998, equation 26).
 
-    They are FALLBACK_DISCOUNTS where an n-gram of count 1, 2 or 3 is lacking, as in small texts
-    and among unigrams of small vocabularies, or where a discount is not above zero, which would
-    leave some token without probability.
+    They are FALLBACK_DISCOUNTS if no n-gram has count 1, 2 or 3, as in small texts and among
+    unigrams of small vocabularies, or if a discount is not positive, which would leave some token
+    without probability.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].astype(float)
     if (n[:3] == 0).any():

@@ -36,26 +36,26 @@ Average = Literal["logit", "probability"]
 AVERAGES: tuple[Average, ...] = get_args(Average)
 
 FEW_SUBSETS = 100_000
-"""Subsets of one size that are listed before some are drawn."""
+"""Most subsets of one size that are enumerated to draw from."""
 
 
 def average_log_probs(
     log_probs: jax.Array, how: Average = "logit", *, weights: ArrayLike | None = None
 ) -> jax.Array:
-    """Combine members' log-probabilities [K, ..., vocab] into one prediction [..., vocab].
+    """Return members' log-probabilities combined into one prediction [..., vocab].
 
     Args:
-        log_probs: what each member predicts.
+        log_probs: predictions of the members [K, ..., vocab], in nats.
         how: one of AVERAGES.
         weights: weight of each member [K] (default: equal), see `member_weights`.
 
     Raises:
-        ValueError: `how` is not one of AVERAGES, or weights that it does not allow.
+        ValueError: `how` is not one of AVERAGES, or it does not allow these weights.
     """
     w = jnp.asarray(member_weights(len(log_probs), how, weights), jnp.float32)
     if how == "logit":
         return jax.nn.log_softmax(jnp.tensordot(w, log_probs, axes=1), axis=-1)
-    # Not the logarithm of a mean of probabilities: an overfitted member's can underflow.
+    # Averaging probabilities directly can underflow for overfitted members.
     shape = (-1,) + (1,) * (log_probs.ndim - 1)
     return jax.nn.logsumexp(log_probs, axis=0, b=w.reshape(shape))
 
@@ -65,9 +65,14 @@ def member_weights(
 ) -> np.ndarray:
     """Return the weights of an average, float64 [n_members]; equal ones unless given.
 
+    Args:
+        n_members: number of members.
+        how: one of AVERAGES.
+        weights: weight of each member [n_members].
+
     Raises:
         ValueError: `how` is not one of AVERAGES, or the weights are not one number >= 0 for each
-            member, some of them positive. Those of a probability average must sum to one; the
+            member, with at least one positive. Those of a probability average must sum to one; the
             sum of a logit average's is an inverse temperature.
     """
     if how not in AVERAGES:
@@ -83,10 +88,15 @@ def member_weights(
 
 
 def member_subsets(n_members: int, *, most_per_size: int = 20, seed: int = 0) -> np.ndarray:
-    """Choose subsets of the members: every size from 1 to `n_members`.
+    """Return subsets of the members, of every size from 1 to `n_members`.
 
-    All subsets of a size are taken where there are at most `most_per_size`, else that many drawn
-    without replacement.
+    All subsets of a size are taken if there are at most `most_per_size`, otherwise that many are
+    drawn without replacement.
+
+    Args:
+        n_members: number of members.
+        most_per_size: most subsets of one size.
+        seed: random seed of the draws.
 
     Returns:
         bool array [n_subsets, n_members], sizes ascending.
@@ -103,7 +113,7 @@ def _subsets_of_size(
     n_members: int, size: int, most: int, rng: np.random.Generator
 ) -> list[tuple[int, ...]]:
     n_subsets = math.comb(n_members, size)
-    if n_subsets > max(most, FEW_SUBSETS):  # a repeated draw is rare, so it is drawn again
+    if n_subsets > max(most, FEW_SUBSETS):  # duplicates are rare, so they are redrawn
         drawn: set[tuple[int, ...]] = set()
         while len(drawn) < most:
             drawn.add(tuple(sorted(rng.choice(n_members, size, replace=False).tolist())))
@@ -115,11 +125,11 @@ def _subsets_of_size(
 
 
 def block_subsets(n_members: int) -> np.ndarray:
-    """Choose subsets for a curve over many members: neighbours in blocks of 1, 2, 4, 8 ...
+    """Return subsets for a curve over many members: adjacent blocks of 1, 2, 4, 8 ...
 
-    Members are taken as exchangeable. Blocks of a size do not overlap, and the last subset is
-    the ensemble of all. Scoring them costs one pass over the members and holds one running sum a
-    size, where subsets drawn at random would hold nearly all.
+    Members are taken as exchangeable. Blocks of a size do not overlap, and the last subset is the
+    ensemble of all. Scoring them takes one pass over the members and one running sum per size,
+    while random subsets would need nearly all sums at once.
 
     Returns:
         bool array [n_subsets, n_members], sizes ascending.
@@ -142,14 +152,14 @@ def subset_losses(
     *,
     memory: int = DEFAULT_MEMORY,
 ) -> Mapping[Average, np.ndarray]:
-    """Score every subset of the members on held-out windows.
+    """Return the loss of every subset of the members on held-out windows.
 
     Args:
-        members: the M members, of one tokenizer, vocabulary and context: pairs of architecture
-            and weights, or `Member` to load weights when they are needed.
+        members: the M members, of one tokenizer, vocabulary and context: pairs of architecture and
+            weights, or `Member` to load weights only when needed.
         windows: held-out windows [n_windows, positions + 1].
         subsets: bool [S, M], see `member_subsets` and `block_subsets`.
-        memory: bytes of predictions to hold at most.
+        memory: most bytes of predictions held at once.
 
     Returns:
         For each average, the loss of each subset [S] in nats per token.
@@ -181,8 +191,13 @@ def gold_table(
 ) -> np.ndarray:
     """Return every member's log-probabilities of the true tokens, loading each member once.
 
-    Rows of other models that score the same tokens may be stacked onto it, such as
+    Rows of other models that score the same tokens may be appended, such as
     `NgramModel.log_probs(windows).ravel()`.
+
+    Args:
+        members: the M members, as for `subset_losses`.
+        windows: held-out windows [n_windows, positions + 1].
+        memory: most bytes of predictions held at once.
 
     Returns:
         float32 table [M, n_windows * positions] in nats.
@@ -201,7 +216,7 @@ def gold_table(
 def learned_subset_losses(
     fitted_on: np.ndarray, scored_on: np.ndarray, subsets: np.ndarray
 ) -> np.ndarray:
-    """Score every subset as a mixture whose weights are fitted to other text.
+    """Return the loss of every subset as a mixture whose weights are fitted to other text.
 
     Args:
         fitted_on: table [M, tokens] of the text that the weights are fitted to, see `gold_table`.
@@ -212,7 +227,7 @@ def learned_subset_losses(
         Loss of each subset on the second table [S], in nats per token.
 
     Raises:
-        ValueError: tables or subsets of different numbers of models, or no tables of
+        ValueError: tables or subsets with different numbers of models, or tables that do not hold
             log-probabilities.
     """
     if len(fitted_on) != len(scored_on):
@@ -234,17 +249,17 @@ def ensemble_log_probs(
     weights: ArrayLike | None = None,
     memory: int = DEFAULT_MEMORY,
 ) -> np.ndarray:
-    """Return what an ensemble gives to every true next token, as `evaluate.gold_log_probs`.
+    """Return an ensemble's log-probability of every true next token.
 
     Args:
         members: as for `subset_losses`.
         windows: held-out windows [n_windows, positions + 1].
         how: one of AVERAGES.
         weights: weight of each member [M] (default: equal), see `member_weights`.
-        memory: bytes of predictions to hold at most.
+        memory: most bytes of predictions held at once.
 
     Returns:
-        float32 array [n_windows, positions] in nats.
+        float32 array [n_windows, positions] in nats, as `evaluate.gold_log_probs`.
 
     Raises:
         ValueError: as `subset_losses`, an unknown average, or weights that it does not allow.

@@ -1,11 +1,11 @@
 """Loss against the number of members, with intervals over members.
 
-The loss of K members is estimated by a mean over subsets of the same few members, so the subsets
-are no independent sample: the unit that is resampled is the member. A subset's loss is, to first
-order, the mean of its members' influences (Hoeffding's projection, 1948): these are estimated by
+The loss of K members is estimated by a mean over subsets of the same few members. Subsets overlap
+and are not independent, so the unit that is resampled is the member. To first order, a subset's
+loss is the mean of its members' influences (Hoeffding's projection, 1948): these are estimated by
 least squares from the losses of the subsets, whatever subsets were scored, and the bootstrap draws
-members with their influences. Resampling the members themselves would form ensembles that hold a
-member twice, and they are worse than any real one.
+members with their influences. Resampling the members themselves would form ensembles that contain
+a member twice, which are worse than any real one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 ENOUGH_DEGREES = 8
-"""Degrees of freedom from which a size's own spread is believed; all there are, of few members."""
+"""Degrees of freedom from which a size's own spread is used; fewer suffice for few members."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,12 +25,12 @@ class EnsembleCurve:
 
     Attributes:
         n_members: sizes K [n_sizes], ascending.
-        loss: mean over the subsets of that size, in nats per token.
-        low: lower end of the interval; -inf where one member leaves it unknown.
-        high: upper end of the interval; inf likewise.
-        n_subsets: subsets behind each mean.
+        loss: mean over the subsets of each size [n_sizes], in nats per token.
+        low: lower end of the interval [n_sizes]; -inf if a single member leaves it unknown.
+        high: upper end of the interval [n_sizes]; inf likewise.
+        n_subsets: subsets averaged for each size [n_sizes].
         draws: bootstrap curves [n_boot, n_sizes]; a row is one draw of the members for all sizes.
-        level: of the interval.
+        level: confidence level of the interval.
     """
 
     n_members: np.ndarray
@@ -50,23 +50,26 @@ def ensemble_curve(
     n_boot: int = 2000,
     seed: int = 0,
 ) -> EnsembleCurve:
-    """Average the losses of subsets over each size, with a bootstrap over members.
+    """Return the mean loss of subsets of each size, with a bootstrap over members.
 
-    The interval is about the mean loss of K members of this kind, not about the tokens they were
-    scored on. Its quantiles are widened to Student's for the degrees of freedom of the influences.
-    A size of few subsets, such as the one ensemble of all, shows little spread of its own: it takes
-    the influences of the largest smaller size.
+    The interval is for the mean loss of K members of this kind, not for the tokens they were scored
+    on. Its quantiles are widened to Student's for the degrees of freedom of the influences. A size
+    with few subsets, such as the one ensemble of all, shows little spread of its own: it takes the
+    influences of the largest smaller size.
 
     Args:
         subsets: bool [S, M], see `ensemble.member_subsets` and `ensemble.block_subsets`.
         losses: loss of each subset [S] in nats per token.
-        level: of the interval.
-        n_boot: draws of the members.
-        seed: of the draws.
+        level: confidence level of the interval.
+        n_boot: bootstrap draws of the members.
+        seed: random seed of the draws.
 
     Raises:
         ValueError: a subset without members, losses of another length or not finite, or a level
-                outside (0, 1).
+            outside (0, 1).
+
+    Source:
+        Hoeffding 1948, Ann. Math. Stat. 19, 293.
     """
     subsets, losses = np.asarray(subsets, bool), np.asarray(losses, np.float64)
     if subsets.ndim != 2 or losses.shape != subsets.shape[:1] or not subsets.any(axis=1).all():

@@ -4,11 +4,11 @@ The average log p = sum_i w_i log p_i - log Z(w) is an exponential family in w, 
 held-out tokens is convex: minus its gradient is the mean of log p_i of the true token minus its
 expectation under p, and its Hessian the mean covariance of the log p_i under p (Heskes 1998,
 "Selecting weighting factors in logarithmic opinion pools"). Weights are kept non-negative; their
-sum is free, because it is an inverse temperature, and overfitted members want one below one.
+sum is free, because it is an inverse temperature, and overfitted members need a sum below one.
 
-Unlike a mixture's, the loss needs whole distributions, which are too many to keep: each of about
+Unlike a mixture's, the loss needs whole distributions, which are too large to store: each of about
 six Newton steps runs all members over the windows again, and the members' predictions of one
-window must fit into memory together. For many members learn mixture weights instead.
+window must fit into memory together. For many members, learn mixture weights instead.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class LogitFit:
     """Weights of a logit average, fitted to held-out windows.
 
     Attributes:
-        weights: weight of each member [M], not negative; zero where a member does not help.
+        weights: weight of each member [M], non-negative; zero if a member does not help.
         loss: loss of the average on the windows it was fitted to, in nats per token.
-        kkt_residual: largest violation of the optimum's conditions, in nats per unit of weight.
+        kkt_residual: largest violation of the first-order conditions, in nats per unit of weight.
         n_iterations: Newton steps taken.
         n_tokens: tokens it was fitted to.
         status: whether the optimum is certified, as a sentence.
@@ -55,7 +55,7 @@ class LogitFit:
 
     @property
     def converged(self) -> bool:
-        """Tell whether the optimum is certified."""
+        """Whether the optimum is certified."""
         return self.status is OptimumStatus.OPTIMAL
 
 
@@ -67,7 +67,7 @@ def fit_logit_weights(
     max_iterations: int = 50,
     memory: int = DEFAULT_MEMORY,
 ) -> LogitFit:
-    """Find the weights that minimise the loss of a logit average: the global optimum.
+    """Return the weights that minimise the loss of a logit average, the global optimum.
 
     Use them with `ensemble.ensemble_log_probs` or `average_log_probs`.
 
@@ -76,10 +76,13 @@ def fit_logit_weights(
         windows: held-out windows [n_windows, positions + 1].
         tolerance: KKT residual at which the search ends; single precision allows about 1e-6.
         max_iterations: most Newton steps.
-        memory: bytes of predictions to hold at most.
+        memory: most bytes of predictions held at once.
 
     Raises:
         ValueError: as `ensemble.subset_losses`.
+
+    Source:
+        Heskes 1998, Selecting weighting factors in logarithmic opinion pools.
     """
     pool = checked_members(members)
     check_windows(windows, pool[0].model)
@@ -88,7 +91,7 @@ def fit_logit_weights(
     def loss(weights: np.ndarray) -> Derivatives:
         value, gradient = 0.0, np.zeros(len(pool))
         hessian = np.zeros((len(pool), len(pool)))
-        # The derivatives of a batch take three times the predictions they are made of.
+        # The derivatives of a batch take three times the memory of its predictions.
         for batch in stacked_predictions(pool, windows, memory=memory // 4):
             terms = _derivatives(batch.log_probs, batch.windows[:, 1:], weights.astype(np.float32))
             nats, slope, curvature = (np.asarray(term, np.float64) for term in terms)
@@ -118,7 +121,7 @@ def _derivatives(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the loss [B, T] and gradient [M, B, T] of each token and the summed Hessian [M, M].
 
-    Covariances are taken about the expectations, so that rounding does not eat them.
+    Covariances are taken about the expectations, to avoid cancellation.
     """
     stack = jnp.stack(log_probs)
     log_p = jax.nn.log_softmax(jnp.tensordot(weights, stack, axes=1), axis=-1)

@@ -1,12 +1,12 @@
 """Stream the predictions of many models over a text within a budget of memory.
 
 A prediction is a distribution over the vocabulary: 128 members, a million tokens and 8,192 ids
-would be 4.3 TB of them. The text is therefore read in chunks; each member's weights are loaded once
-a chunk, one member at a time, and of a chunk only what the averages need is held: either every
-member's predictions (few members, many subsets) or the running sums of the subsets that have begun
-and not ended, in the order of the members (many members, few subsets at a time).
+would take 4.3 TB. The text is therefore read in chunks; each member's weights are loaded once per
+chunk, one member at a time, and only the arrays that the averages need are held: either every
+member's predictions (few members, many subsets) or the running sums of the incomplete subsets, in
+the order of the members (many members, few subsets at a time).
 
-At the full size with `ensemble.block_subsets` eight running sums are alive, 32 KiB a token each.
+At the full size with `ensemble.block_subsets` eight running sums are held, 32 KiB per token each.
 With three working copies of the forward pass a budget of 1 GiB holds chunks of 2,816 tokens: every
 member is loaded 356 times, which at 10M parameters reads 1.8 TB (from the page cache if they fit)
 beside 2.6e15 floating-point operations. The gold tokens' log-probabilities of a chunk take 1.4 MB,
@@ -28,10 +28,10 @@ from models.training.evaluate import BATCH_WINDOWS, all_log_probs, gold_log_prob
 from models.training.train import Params
 
 DEFAULT_MEMORY = 2**30
-"""Bytes of predictions held at once, unless said otherwise; the members' weights are extra."""
+"""Default limit of bytes of predictions held at once, not counting the members' weights."""
 
 WORKING_COPIES = 3
-"""Arrays of a batch's predictions that are alive while one is computed and added."""
+"""Arrays of a batch's predictions held while one is computed and added."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,11 +50,11 @@ class Member:
 
 
 MemberLike = Member | tuple[ModelConfig, Params]
-"""A member, or the architecture and weights of one whose weights are in memory."""
+"""A member, or a pair of architecture and weights in memory."""
 
 
 def checked_members(members: Sequence[MemberLike]) -> list[Member]:
-    """Return members whose predictions can be averaged.
+    """Return members as `Member`, checked to be compatible.
 
     Raises:
         ValueError: no members, or members of different tokenizers, vocabularies or contexts.
@@ -77,7 +77,7 @@ def checked_members(members: Sequence[MemberLike]) -> list[Member]:
 
 
 def check_tokenizers(fingerprints: Sequence[str | None]) -> None:
-    """Refuse members whose token ids mean different texts; None is a tokenizer not known.
+    """Check that members have one tokenizer; None stands for an unknown tokenizer.
 
     Raises:
         ValueError: two fingerprints differ.
@@ -92,11 +92,11 @@ def check_tokenizers(fingerprints: Sequence[str | None]) -> None:
 
 
 def check_windows(windows: np.ndarray, model: ModelConfig) -> None:
-    """Refuse what is no held-out text of these members.
+    """Check that windows are valid held-out text for a model.
 
     Raises:
-        ValueError: windows that are no whole numbers [n_windows, positions + 1], longer than the
-            context, or with ids outside the vocabulary.
+        ValueError: windows not of shape [n_windows, positions + 1], longer than the context, or
+            with ids outside the vocabulary.
     """
     if windows.ndim != 2 or not windows.size or windows.shape[1] < 2:
         raise ValueError(
@@ -128,6 +128,11 @@ def stacked_predictions(
 ) -> Iterator[Batch]:
     """Yield the predictions of all members together, batch by batch.
 
+    Args:
+        members: M models of one vocabulary.
+        windows: held-out windows [n_windows, positions + 1].
+        memory: most bytes of predictions held at once.
+
     Raises:
         ValueError: one window of all members does not fit the memory.
     """
@@ -143,7 +148,7 @@ def stacked_predictions(
 
 
 class Scores(NamedTuple):
-    """What some averages make of n tokens.
+    """Scores of averages on n tokens.
 
     Attributes:
         gold: members' log-probabilities of the true tokens [M, n].
@@ -161,16 +166,16 @@ def averaged_scores(
     *,
     memory: int = DEFAULT_MEMORY,
 ) -> Iterator[Scores]:
-    """Score weighted averages of the members' log-probabilities, a piece of the text at a time.
+    """Yield scores of weighted averages of the members' log-probabilities, chunk by chunk.
 
     Args:
         members: M models of one vocabulary.
         windows: held-out windows [n_windows, positions + 1].
         weights: weights of each average [R, M].
-        memory: bytes of predictions to hold at most.
+        memory: most bytes of predictions held at once.
 
     Yields:
-        Scores of the tokens in their order, in pieces.
+        Scores of consecutive tokens.
 
     Raises:
         ValueError: one window does not fit the memory.
@@ -214,20 +219,20 @@ def _scores_of_running_sums(
 
 
 Targets = list[tuple[int, np.float32]]
-"""Averages to which something is added, each with its factor."""
+"""Averages that an array is added to, each with its factor."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _SumPlan:
-    """Which sums are made of what, members taken in order.
+    """How running sums are composed, members taken in order.
 
     A subset that consists of smaller ones is the sum of their sums, so that blocks of 2, 4, 8 ...
-    members cost one addition each and not one a member.
+    members cost one addition each instead of one per member.
 
     Attributes:
         of_member: for each member, the averages that its predictions are added to.
-        of_sum: for each average, the averages that it is added to once it has ended.
-        ending: for each member, the averages that end with it, small ones first.
+        of_sum: for each average, the averages that it is added to when complete.
+        ending: for each member, the averages that it completes, small ones first.
     """
 
     of_member: list[Targets]
@@ -269,6 +274,11 @@ def gold_rows(
 ) -> Iterator[np.ndarray]:
     """Yield each member's log-probabilities of the true tokens, float32 [n_windows * positions].
 
+    Args:
+        members: M models of one vocabulary.
+        windows: held-out windows [n_windows, positions + 1].
+        memory: most bytes of predictions held at once.
+
     Raises:
         ValueError: one window does not fit the memory.
     """
@@ -294,14 +304,14 @@ def _last_members(weights: np.ndarray) -> np.ndarray:
 
 
 def _most_alive(weights: np.ndarray) -> int:
-    """Count the running sums that are alive together at most, members taken in order."""
+    """Return the largest number of running sums held at once, members taken in order."""
     first, last = np.argmax(weights != 0, axis=1), _last_members(weights)
     at = np.arange(weights.shape[1])[:, None]
     return int(((first <= at) & (at <= last)).sum(axis=1).max(initial=0))
 
 
 def _batch_windows(model: ModelConfig, n_positions: int, n_held: int, memory: int) -> int:
-    """Choose how many windows go through a model together.
+    """Return how many windows are passed through a model together.
 
     Raises:
         ValueError: not even one window fits.
@@ -318,7 +328,7 @@ def _batch_windows(model: ModelConfig, n_positions: int, n_held: int, memory: in
 def _chunks(
     model: ModelConfig, windows: np.ndarray, n_held: int, memory: int
 ) -> Iterator[list[np.ndarray]]:
-    """Yield the batches of a chunk: windows of which `n_held` predictions fit together."""
+    """Yield the batches of each chunk: windows of which `n_held` predictions fit in memory."""
     n_positions = windows.shape[1] - 1
     batch = _batch_windows(model, n_positions, n_held, memory)
     of_one = 4 * n_positions * model.vocab_size

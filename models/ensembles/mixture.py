@@ -21,10 +21,10 @@ from numpy.typing import ArrayLike
 from models.ensembles.nonnegative import Derivatives, OptimumStatus, kkt_residual, minimise
 
 BLOCK_VALUES = 2**17
-"""Values of the table worked on together: what a core's cache holds."""
+"""Values of the table processed at a time, sized to fit a core's cache."""
 
 LARGEST_LOG_PROB = 1e-3
-"""Rounding may lift a log-probability above zero; a loss or a probability is larger."""
+"""Tolerance for rounding above zero; losses and probabilities exceed it and are rejected."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +34,7 @@ class MixtureFit:
     Attributes:
         weights: weight of each model, summing to one; exactly zero where a model does not help.
         loss: loss of the mixture on the table it was fitted to, in nats per token.
-        kkt_residual: largest violation of the optimum's conditions, mean_t p_i / p_mixture = 1
+        kkt_residual: largest violation of the first-order conditions, mean_t p_i / p_mixture = 1
             where w_i > 0 and <= 1 elsewhere. No weights can lower the loss by more than this.
         n_iterations: Newton steps taken.
         n_tokens: tokens in the table.
@@ -50,34 +50,38 @@ class MixtureFit:
 
     @property
     def converged(self) -> bool:
-        """Tell whether the optimum is certified."""
+        """Whether the optimum is certified."""
         return self.status is OptimumStatus.OPTIMAL
 
     def log_probs(self, log_probs: ArrayLike) -> np.ndarray:
-        """Mix another table of the same models, see `mixture_log_probs`."""
+        """Return another table [models, ...] of the same models mixed, see `mixture_log_probs`."""
         return mixture_log_probs(log_probs, self.weights)
 
     def loss_on(self, log_probs: ArrayLike) -> float:
-        """Score another table of the same models, see `mixture_loss`."""
+        """Return the loss on another table [models, ...] of the same models, see `mixture_loss`."""
         return mixture_loss(log_probs, self.weights)
 
 
 def fit_mixture_weights(
     log_probs: ArrayLike, *, tolerance: float = 1e-9, max_iterations: int = 200
 ) -> MixtureFit:
-    """Find the weights that minimise the loss of a mixture: the global optimum, with certificate.
+    """Return the weights that minimise the loss of a mixture: the global optimum, with certificate.
 
-    The loss -mean_t log sum_i w_i p_i(t) is convex over the simplex. The simplex itself need not
-    be kept to: adding sum_i w_i makes the optimum over all non-negative weights sum to one.
+    The loss -mean_t log sum_i w_i p_i(t) is convex over the simplex. The constraint that the
+    weights sum to one is replaced by adding sum_i w_i to the loss, whose optimum over non-negative
+    weights sums to one.
 
     Args:
-        log_probs: table [models, tokens]; -inf where a model gives a token no probability.
+        log_probs: table [models, tokens] in nats; -inf for probability zero.
         tolerance: KKT residual at which the search ends.
         max_iterations: most Newton steps; about ten are usual.
 
     Raises:
         ValueError: a table without models or tokens, NaN, a positive log-probability, or a token
-            to which every model gives probability zero (named).
+            to which every model gives probability zero (with its position).
+
+    Source:
+        Herel and Mikolov 2023, arXiv 2312.03735, for mixtures of classical and neural models.
     """
     table = _as_table(log_probs)
     best = _check(table)
@@ -104,10 +108,10 @@ def fit_mixture_weights(
 
 
 def mixture_log_probs(log_probs: ArrayLike, weights: ArrayLike) -> np.ndarray:
-    """Mix a table [models, ...] with given weights.
+    """Return a table [models, ...] mixed with given weights [models].
 
     Returns:
-        float64 log-probabilities [...], -inf where no model of positive weight gives any.
+        float64 log-probabilities [...], -inf where all models of positive weight give zero.
 
     Raises:
         ValueError: weights that are negative, do not sum to one, or are not one for each model.
@@ -119,9 +123,9 @@ def mixture_log_probs(log_probs: ArrayLike, weights: ArrayLike) -> np.ndarray:
 
 
 def mixture_loss(log_probs: ArrayLike, weights: ArrayLike) -> float:
-    """Score a table [models, ...] mixed with given weights, in nats per token.
+    """Return the loss of a table [models, ...] mixed with weights [models], in nats per token.
 
-    It is inf where a token has no probability under any model of positive weight.
+    It is inf if a token has probability zero under all models of positive weight.
 
     Raises:
         ValueError: weights that are negative, do not sum to one, or are not one for each model.
@@ -147,7 +151,7 @@ def _as_table(log_probs: ArrayLike) -> np.ndarray:
 
 
 def _check(table: np.ndarray) -> float:
-    """Refuse what is no table of log-probabilities; return the mean of the tokens' largest."""
+    """Return the mean over tokens of the largest log-probability; raise if the table is invalid."""
     total, first = 0.0, 0
     for block in _slices(table):
         wrong = np.isnan(block) | (block > LARGEST_LOG_PROB)
@@ -194,7 +198,7 @@ def _blocks(table: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _log(values: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):  # a token without probability: -inf is meant
+    with np.errstate(divide="ignore"):  # probability zero gives -inf
         return np.log(values)
 
 

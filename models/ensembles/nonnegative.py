@@ -1,9 +1,10 @@
 """Minimise a smooth convex function over non-negative weights, to a certified optimum.
 
-Newton's method whose every step is a non-negative least-squares problem, so that weights reach
-zero exactly: sequential quadratic programming as Kim, Carbonetto, Stephens and Anitescu use it for
-mixture proportions (2020, JCGS 29, arXiv 1806.01412). The functions are convex, so the first-order
-(KKT) conditions certify the global optimum.
+Newton's method in which each step is a non-negative least-squares problem: sequential quadratic
+programming as Kim, Carbonetto, Stephens and Anitescu use it for mixture proportions (2020, JCGS 29,
+arXiv 1806.01412). The functions are convex, so the first-order (KKT) conditions certify the global
+optimum. Weights reach zero exactly; a general solver such as SLSQP leaves them slightly positive,
+where the conditions do not certify its result.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
 SMALLEST_RIDGE = 1e-10
-"""Proximal term relative to the largest curvature: it makes steps along flat directions finite."""
+"""Proximal term relative to the largest curvature, which bounds steps along flat directions."""
 
 SMALLEST_STEP = 1e-12
 
 
 class OptimumStatus(Enum):
-    """How a search ended; the value is the sentence shown to the user."""
+    """How a search ended; the value is a sentence for the user."""
 
     OPTIMAL = "The global optimum was found and certified by its first-order conditions."
     STOPPED = "The search stopped before its first-order conditions certified an optimum."
@@ -39,11 +40,11 @@ class Derivatives(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Minimum:
-    """Where a search ended.
+class Optimum:
+    """Result of a search.
 
     Attributes:
-        weights: the point [n], none negative.
+        weights: the point [n], non-negative.
         value: the function there.
         kkt_residual: see `kkt_residual`.
         n_iterations: Newton steps taken.
@@ -58,9 +59,13 @@ class Minimum:
 
 
 def kkt_residual(weights: np.ndarray, gradient: np.ndarray) -> float:
-    """Return how far the first-order conditions are from holding.
+    """Return the largest violation of the first-order (KKT) conditions.
 
-    At the optimum the gradient is zero where a weight is positive and not negative elsewhere.
+    At the optimum the gradient is zero for positive weights and non-negative for zero weights.
+
+    Args:
+        weights: the point [n].
+        gradient: the gradient there [n].
     """
     return float(np.where(weights > 0, np.abs(gradient), -gradient).max(initial=0.0))
 
@@ -72,15 +77,18 @@ def minimise(
     tolerance: float,
     max_iterations: int,
     rounding: float = 1e-14,
-) -> Minimum:
-    """Minimise a convex function over weights that are not negative.
+) -> Optimum:
+    """Return the minimum of a convex function over non-negative weights.
 
     Args:
         function: value and derivatives at weights [n].
-        start: first weights, at which the function is finite.
+        start: first weights [n], at which the function is finite.
         tolerance: largest KKT residual that counts as an optimum.
         max_iterations: most Newton steps.
         rounding: relative error of the function's value and derivatives.
+
+    Source:
+        Kim, Carbonetto, Stephens and Anitescu 2020, JCGS 29, arXiv 1806.01412.
     """
     weights, here = np.asarray(start, np.float64), function(start)
     n_iterations = 0
@@ -94,7 +102,7 @@ def minimise(
         weights, here = found
         n_iterations += 1
     converged = residual <= tolerance
-    return Minimum(
+    return Optimum(
         weights=weights,
         value=here.value,
         kkt_residual=residual,
@@ -104,7 +112,7 @@ def minimise(
 
 
 def _newton_point(weights: np.ndarray, here: Derivatives, rounding: float) -> np.ndarray:
-    """Minimise the quadratic model of the function, with the proximal term, over y >= 0.
+    """Return the minimum over y >= 0 of the quadratic model of the function, with a proximal term.
 
     With H + ridge = R'R the model is |R y - R'^-1 ((H + ridge) weights - gradient)|^2 / 2.
     """
@@ -123,12 +131,12 @@ def _search(
     step: np.ndarray,
     rounding: float,
 ) -> tuple[np.ndarray, Derivatives] | None:
-    """Halve the step until the value falls enough (Armijo); None where none does."""
+    """Halve the step until the value falls enough (Armijo); None if no step does."""
     slope = float(here.gradient @ step)
     noise = rounding * (1 + abs(here.value))
     length = 1.0
     while length >= SMALLEST_STEP:
-        # Convex combinations of non-negative points, but for rounding.
+        # Convex combinations of non-negative points are non-negative up to rounding.
         trial = np.maximum(weights + length * step, 0.0)
         there = function(trial)
         if there.value <= here.value + 1e-4 * length * slope + noise:

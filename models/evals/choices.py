@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.evals.continuations import request_of, score_requests
-from models.evals.estimates import Estimate, proportion
+from models.evals.continuations import encode_continuation, score_continuations
+from models.evals.estimates import Metric, proportion
 from models.language.language_model import Predictor
 
 
@@ -17,10 +17,10 @@ class ChoiceItem:
     """A question with its options.
 
     Attributes:
-        contexts: what comes before each option; the same for all but in partial scoring, where the
-            option stands in the context.
-        continuations: what is scored of each option, its leading space included.
-        gold: index of the right one.
+        contexts: text before each option; equal for all options except in partial scoring, where
+            the option is part of the context.
+        continuations: scored text of each option, including its leading space.
+        gold: index of the correct option.
     """
 
     contexts: tuple[str, ...]
@@ -39,24 +39,24 @@ class ChoiceItem:
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceResult:
-    """Share of items whose right option scores highest, with binomial standard errors.
+    """Share of items whose correct option scores highest, with binomial standard errors.
 
     Attributes:
         accuracy: by the log-likelihood of the option.
-        accuracy_per_token: by that divided by its tokens.
-        accuracy_per_byte: by that divided by the UTF-8 bytes of its text, outer spaces left out.
-        chance: what guessing would give.
+        accuracy_per_token: by the log-likelihood divided by the option's tokens.
+        accuracy_per_byte: by the log-likelihood divided by the UTF-8 bytes of the stripped option.
+        chance: expected accuracy of guessing.
         n_truncated: items of which an option did not fit the model's context.
     """
 
-    accuracy: Estimate
-    accuracy_per_token: Estimate
-    accuracy_per_byte: Estimate
+    accuracy: Metric
+    accuracy_per_token: Metric
+    accuracy_per_byte: Metric
     chance: float
     n_truncated: int
 
     def summary(self) -> str:
-        """Say the accuracies with their standard errors, one a line."""
+        """Return the accuracies with their standard errors as text, one a line."""
         lines = [
             f"accuracy   {self.accuracy.summary()}, by chance {self.chance:.4g}",
             f"per token  {self.accuracy_per_token.summary()}",
@@ -68,7 +68,11 @@ class ChoiceResult:
 
 
 def evaluate_choices(predictor: Predictor, items: Sequence[ChoiceItem]) -> ChoiceResult:
-    """Score every option of every item; where options tie, the first of them is taken.
+    """Return the accuracy on multiple-choice items; ties count as the first tied option.
+
+    Args:
+        predictor: a model or an ensemble, with its tokenizer.
+        items: the items.
 
     Raises:
         ValueError: no items, an option without tokens, or a model without tokenizer.
@@ -76,11 +80,11 @@ def evaluate_choices(predictor: Predictor, items: Sequence[ChoiceItem]) -> Choic
     if not items:
         raise ValueError("there are no items to score")
     requests = [
-        request_of(predictor, context, continuation)
+        encode_continuation(predictor, context, continuation)
         for item in items
         for context, continuation in zip(item.contexts, item.continuations, strict=True)
     ]
-    scored = iter(score_requests(predictor, requests))
+    scored = iter(score_continuations(predictor, requests))
     hits: list[tuple[bool, bool, bool]] = []
     n_truncated = 0
     for item in items:

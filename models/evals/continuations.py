@@ -1,7 +1,7 @@
-"""Log-probabilities of continuations of any length, each token scored once.
+"""Log-likelihoods of continuations of any length, each token scored once.
 
-Every text is read as a document of its own: it follows an end-of-text token, as in training, so
-that its first token is scored too.
+Every text is read as a separate document: it follows an end-of-text token, as in training, so that
+its first token is scored too.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import numpy as np
 from models.language.language_model import Predictor
 
 SHORTEST_BUCKET = 8
-"""Windows are padded to a power of two of positions, at least this many: few shapes compile."""
+"""Windows are padded to a power of two of positions, at least this, to compile few shapes."""
 
 CHUNK_TOKENS = 2**20
-"""Tokens of padded windows that are laid out at a time."""
+"""Tokens of padded windows in memory at a time."""
 
 
-class Request(NamedTuple):
-    """Token ids of which the last `n_scored` are to be scored, given those before."""
+class Continuation(NamedTuple):
+    """Token ids of which the last `n_scored` are to be scored, given the ones before."""
 
     ids: Sequence[int] | np.ndarray
     n_scored: int
 
 
 class Scored(NamedTuple):
-    """Scores of a request.
+    """Scores of a continuation.
 
     Attributes:
         log_probs: log-probability of each scored token, float32 [n_scored] in nats.
         greedy: whether each is the most probable token, bool [n_scored].
-        truncated: whether the request did not fit the model's context: ids at its left are then
+        truncated: whether the ids exceeded the model's context, so that the leftmost ones were
             unseen by some or all of the scored tokens.
     """
 
@@ -49,7 +49,7 @@ class Scored(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """Ids `start` to `end` - 1 of a request, of which those from `first` on are scored."""
+    """Ids `start` to `end` - 1 of a continuation, of which those from `first` on are scored."""
 
     request: int
     start: int
@@ -57,14 +57,19 @@ class _Window(NamedTuple):
     end: int
 
 
-def request_of(predictor: Predictor, context: str, continuation: str) -> Request:
-    """Encode a continuation after its context, which may be empty.
+def encode_continuation(predictor: Predictor, context: str, continuation: str) -> Continuation:
+    """Return the ids of a continuation after its context, which may be empty.
 
-    The two are encoded together, as a reader meets them. Where a token spans the seam, it counts
-    to the continuation.
+    The two are encoded together. A token that spans the boundary counts as part of the
+    continuation.
+
+    Args:
+        predictor: a model or an ensemble, with its tokenizer.
+        context: text before the continuation.
+        continuation: text to score.
 
     Raises:
-        ValueError: the continuation has no tokens, or the tokenizer is not known.
+        ValueError: the continuation has no tokens, or the tokenizer is unknown.
     """
     whole = predictor.encode(context + continuation)
     alone = predictor.encode(context) if context else []
@@ -74,20 +79,20 @@ def request_of(predictor: Predictor, context: str, continuation: str) -> Request
     )
     if seam == len(whole):
         raise ValueError(f"the continuation {continuation!r} has no tokens of its own")
-    return Request([predictor.model.end_of_text_id, *whole], len(whole) - seam)
+    return Continuation([predictor.model.end_of_text_id, *whole], len(whole) - seam)
 
 
-def score_requests(
-    predictor: Predictor, requests: Sequence[Request], *, stride: int | None = None
+def score_continuations(
+    predictor: Predictor, requests: Sequence[Continuation], *, stride: int | None = None
 ) -> list[Scored]:
-    """Score every request, in their order.
+    """Return the scores of every continuation, in order.
 
     Args:
         predictor: a model or an ensemble.
-        requests: what to score; each must leave at least one id before the scored ones.
-        stride: tokens scored by one window of a request that needs several. A token sees at least
-            `context - stride + 1` tokens before it where there are so many. By default a
-            continuation that fits is scored in one window, and a longer one by strides of half the
+        requests: continuations to score; each needs at least one id before the scored ones.
+        stride: tokens scored by one window of a continuation that needs several windows. A token
+            sees at least `context - stride + 1` tokens before it, if there are so many. By default
+            a continuation that fits is scored in one window, a longer one by strides of half the
             context.
 
     Raises:
@@ -121,11 +126,13 @@ def score_requests(
     ]
 
 
-def _windows(index: int, request: Request, context: int, stride: int | None) -> Iterator[_Window]:
+def _windows(
+    index: int, request: Continuation, context: int, stride: int | None
+) -> Iterator[_Window]:
     n_ids = len(request.ids)
     if not 1 <= request.n_scored < n_ids:
         raise ValueError(
-            f"a request must have ids to score and one before them; {request.n_scored} of its "
+            f"a continuation needs ids to score and one before them; {request.n_scored} of its "
             f"{n_ids} ids are to be scored"
         )
     if stride is None:
@@ -142,8 +149,10 @@ def _bucket(n_positions: int, context: int) -> int:
     return min(power, context)
 
 
-def _laid_out(requests: Sequence[Request], windows: Sequence[_Window], width: int) -> np.ndarray:
-    """Put windows into an array [len(windows), width], padded at the right, where nobody looks."""
+def _laid_out(
+    requests: Sequence[Continuation], windows: Sequence[_Window], width: int
+) -> np.ndarray:
+    """Return windows as an array [len(windows), width], padded at the right, where it is masked."""
     rows = np.zeros((len(windows), width), np.int64)
     for row, window in zip(rows, windows, strict=True):
         row[: window.end - window.start] = requests[window.request].ids[window.start : window.end]

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean over items, as an estimate for all items of their kind.
+class Metric:
+    """A mean over items, with its standard error as an estimate for all items of their kind.
 
     Attributes:
-        value: the score.
-        stderr: its standard error; nan where one item or cluster leaves it unknown.
+        value: the mean.
+        stderr: its standard error; nan if a single item or cluster leaves it unknown.
         n: items scored.
     """
 
@@ -23,44 +23,47 @@ class Estimate:
     stderr: float
     n: int
 
-    def scaled(self, factor: float) -> Estimate:
-        """The same score in another unit."""
-        return Estimate(value=factor * self.value, stderr=factor * self.stderr, n=self.n)
+    def scaled(self, factor: float) -> Metric:
+        """Return the score multiplied by a factor, for another unit."""
+        return Metric(value=factor * self.value, stderr=factor * self.stderr, n=self.n)
 
-    def exponential(self) -> Estimate:
-        """The exponential of the score, to first order in the error: a perplexity of a loss."""
+    def exponential(self) -> Metric:
+        """Return the exponential, to first order in the error: a loss's perplexity."""
         # Beyond the range of floats a perplexity is infinite, not an error.
         value = math.exp(self.value) if self.value < 700 else math.inf
-        return Estimate(value=value, stderr=value * self.stderr, n=self.n)
+        return Metric(value=value, stderr=value * self.stderr, n=self.n)
 
     def summary(self) -> str:
-        """Say the score with its standard error."""
+        """Return the score with its standard error, as text."""
         return f"{self.value:.4g} ± {self.stderr:.2g} (n = {self.n:,})"
 
 
-def proportion(hits: ArrayLike) -> Estimate:
-    """Share of items that were right, with its binomial standard error."""
+def proportion(hits: ArrayLike) -> Metric:
+    """Return the share of hits [n], with its binomial standard error."""
     right = np.asarray(hits, bool)
     p = float(right.mean())
-    return Estimate(value=p, stderr=math.sqrt(p * (1 - p) / len(right)), n=len(right))
+    return Metric(value=p, stderr=math.sqrt(p * (1 - p) / len(right)), n=len(right))
 
 
-def mean(values: ArrayLike) -> Estimate:
-    """Mean of independent items."""
+def mean(values: ArrayLike) -> Metric:
+    """Return the mean of independent items [n]."""
     x = np.asarray(values, np.float64)
     stderr = float(x.std(ddof=1)) / math.sqrt(len(x)) if len(x) > 1 else math.nan
-    return Estimate(value=float(x.mean()), stderr=stderr, n=len(x))
+    return Metric(value=float(x.mean()), stderr=stderr, n=len(x))
 
 
-def clustered_mean(totals: ArrayLike, sizes: ArrayLike) -> Estimate:
-    """Mean over all items of clusters that are independent of each other.
+def clustered_mean(totals: ArrayLike, sizes: ArrayLike) -> Metric:
+    """Return the mean over all items of independent clusters.
 
     Items of one cluster may be correlated in any way: the linearised variance of a ratio of means
-    (Cochran, Sampling Techniques, 1977, eq. 6.13) sees only the clusters.
+    uses only the clusters.
 
     Args:
         totals: sum of the items in each cluster [G].
-        sizes: number of items, or whatever the sum is divided by, in each cluster [G].
+        sizes: number of items, or other divisor of the sum, in each cluster [G].
+
+    Source:
+        Cochran 1977, Sampling Techniques, eq. 6.13.
     """
     total, size = np.asarray(totals, np.float64), np.asarray(sizes, np.float64)
     value, n_clusters = total.sum() / size.sum(), len(total)
@@ -68,4 +71,4 @@ def clustered_mean(totals: ArrayLike, sizes: ArrayLike) -> Estimate:
     if n_clusters > 1:
         spread = np.square(total - value * size).sum() * n_clusters / (n_clusters - 1)
         stderr = float(np.sqrt(spread) / size.sum())
-    return Estimate(value=float(value), stderr=stderr, n=int(size.sum()))
+    return Metric(value=float(value), stderr=stderr, n=int(size.sum()))

@@ -1,4 +1,4 @@
-"""Records of evaluation files: JSON lines, plain or packed, in a file or a folder."""
+"""Evaluation files: JSON lines, plain or packed, in a file or a folder."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from models.text.data_home import files_under, read_bytes, unpack
 
 
 class EvalFileError(ValueError):
-    """An evaluation file that does not hold what it should; the message names file and line."""
+    """An evaluation file with invalid content; the message names file and line."""
 
 
-class Record(NamedTuple):
+class JsonLine(NamedTuple):
     """One line of an evaluation file.
 
     Attributes:
         where: its file and line, as "file:line".
-        values: what it holds.
+        values: its fields.
     """
 
     where: str
@@ -29,7 +29,7 @@ class Record(NamedTuple):
         """Return a field that must be text.
 
         Raises:
-            EvalFileError: it is missing, or no text.
+            EvalFileError: it is missing, or not text.
         """
         value = self.values.get(name)
         if not isinstance(value, str):
@@ -40,12 +40,12 @@ class Record(NamedTuple):
         return value
 
 
-def read_records(path: Path | str) -> Iterator[Record]:
-    """Yield the records of a file, or of every .jsonl file in a folder; .gz, .xz and .tar too.
+def read_json_lines(path: Path | str) -> Iterator[JsonLine]:
+    """Yield the lines of a file, or of every .jsonl file in a folder; .gz, .xz and .tar too.
 
     Raises:
-        CorpusError: nothing is there, or an archive is damaged.
-        EvalFileError: a line is no JSON object, or there are no records.
+        CorpusError: no such file, or an archive is damaged.
+        EvalFileError: a line is not a JSON object, or there are no lines.
     """
     path, n_records = Path(path), 0
     for file in files_under(path):
@@ -54,14 +54,14 @@ def read_records(path: Path | str) -> Iterator[Record]:
         for label, name, data in unpack(str(file), read_bytes(file)):
             if label != str(file) and not name.endswith(".jsonl"):
                 continue
-            for record in _records_of(label, data):
+            for record in _lines_of(label, data):
                 n_records += 1
                 yield record
     if not n_records:
         raise EvalFileError(f"{path} holds no JSON lines")
 
 
-def _records_of(label: str, data: bytes) -> Iterator[Record]:
+def _lines_of(label: str, data: bytes) -> Iterator[JsonLine]:
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -72,4 +72,4 @@ def _records_of(label: str, data: bytes) -> Iterator[Record]:
             raise EvalFileError(f"{where}: this line is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise EvalFileError(f"{where}: a line must be a JSON object; not {values!r}")
-        yield Record(where, values)
+        yield JsonLine(where, values)

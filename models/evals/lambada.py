@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.evals.continuations import request_of, score_requests
-from models.evals.estimates import Estimate, mean, proportion
-from models.evals.eval_files import EvalFileError, read_records
+from models.evals.continuations import encode_continuation, score_continuations
+from models.evals.estimates import Metric, mean, proportion
+from models.evals.eval_files import EvalFileError, read_json_lines
 from models.language.language_model import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
 class LambadaResult:
-    """How well last words are predicted.
+    """Accuracy and perplexity of last words.
 
     Attributes:
         accuracy: share of words all of whose tokens are the most probable ones.
@@ -22,12 +22,12 @@ class LambadaResult:
         n_truncated: passages that did not fit the model's context.
     """
 
-    accuracy: Estimate
-    perplexity: Estimate
+    accuracy: Metric
+    perplexity: Metric
     n_truncated: int
 
     def summary(self) -> str:
-        """Say both scores with their standard errors, one a line."""
+        """Return both scores with their standard errors as text, one a line."""
         lines = [
             f"accuracy    {self.accuracy.summary()}",
             f"perplexity  {self.perplexity.summary()}",
@@ -38,14 +38,14 @@ class LambadaResult:
 
 
 def read_lambada(path: Path | str) -> list[str]:
-    """Read passages from a file of JSON lines {"text": ...}, or an archive or folder of them.
+    """Return the passages of a file of JSON lines {"text": ...}, or an archive or folder of them.
 
     Raises:
-        CorpusError: nothing is there, or an archive is damaged.
-        EvalFileError: a line without text, or with a text of less than two words.
+        CorpusError: no such file, or an archive is damaged.
+        EvalFileError: a line without text, or with a text of fewer than two words.
     """
     texts = []
-    for record in read_records(path):
+    for record in read_json_lines(path):
         text = record.text("text").strip()
         if len(text.split()) < 2:
             raise EvalFileError(f"{record.where}: a passage must have two words or more")
@@ -66,8 +66,8 @@ def evaluate_lambada(predictor: Predictor, texts: Sequence[str]) -> LambadaResul
         context, space, word = text.strip().rpartition(" ")
         if not space:
             raise ValueError(f"a passage must have two words or more; not {text!r}")
-        requests.append(request_of(predictor, context, f" {word}"))
-    scored = score_requests(predictor, requests)
+        requests.append(encode_continuation(predictor, context, f" {word}"))
+    scored = score_continuations(predictor, requests)
     return LambadaResult(
         accuracy=proportion([word.greedy.all() for word in scored]),
         perplexity=mean([-word.total for word in scored]).exponential(),

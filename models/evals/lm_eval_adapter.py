@@ -1,4 +1,4 @@
-"""Our models in EleutherAI's evaluation harness (the extra `lm-eval`).
+"""Models of this package in EleutherAI's evaluation harness (the extra `lm-eval`).
 
 from lm_eval import simple_evaluate
 from models.evals.lm_eval_adapter import HarnessModel
@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 from lm_eval.api.model import LM
 
-from models.evals.continuations import SHORTEST_BUCKET, Request, request_of, score_requests
+from models.evals.continuations import (
+    SHORTEST_BUCKET,
+    Continuation,
+    encode_continuation,
+    score_continuations,
+)
 from models.language.language_model import Predictor
 
 MOST_NEW_TOKENS = 256
@@ -22,43 +27,43 @@ MOST_NEW_TOKENS = 256
 
 
 class HarnessModel(LM):
-    """A model or an ensemble, as the harness wants it.
+    """A model or an ensemble as an `LM` of the harness.
 
-    Every text is read as a document of its own, after an end-of-text token.
+    Every text is read as a separate document, after an end-of-text token.
 
     Raises:
-        ValueError: the predictor comes without its tokenizer.
+        ValueError: the predictor has no tokenizer.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         if predictor.tokenizer is None:
-            raise ValueError("the harness needs a model that comes with its tokenizer")
+            raise ValueError("the harness needs a model with its tokenizer")
         self.predictor = predictor
 
     def loglikelihood(
         self, requests: Sequence[Any], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        """Score continuations of contexts: log-likelihood in nats, and whether it is greedy."""
-        wanted = [request_of(self.predictor, *request.args) for request in requests]
-        scored = score_requests(self.predictor, wanted)
+        """Return, for each continuation, its log-likelihood in nats and whether it is greedy."""
+        wanted = [encode_continuation(self.predictor, *request.args) for request in requests]
+        scored = score_continuations(self.predictor, wanted)
         return [(one.total, bool(one.greedy.all())) for one in scored]
 
     def loglikelihood_rolling(
         self, requests: Sequence[Any], disable_tqdm: bool = False
     ) -> list[float]:
-        """Score whole texts, log-likelihood in nats; long ones by windows half a context apart."""
+        """Return log-likelihoods of whole texts in nats; long ones by strides of half a context."""
         wanted = []
         for request in requests:
             ids = self.predictor.encode(request.args[0])
-            wanted.append(Request([self.predictor.model.end_of_text_id, *ids], len(ids)))
-        return [one.total for one in score_requests(self.predictor, wanted)]
+            wanted.append(Continuation([self.predictor.model.end_of_text_id, *ids], len(ids)))
+        return [one.total for one in score_continuations(self.predictor, wanted)]
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        """Continue contexts greedily, up to a stop string, the end of text or a limit of tokens.
+        """Return greedy continuations, up to a stop string, the end of text or a limit of tokens.
 
         Raises:
-            ValueError: the task wants samples.
+            ValueError: the task requests sampling.
         """
         return [self._continued(*request.args) for request in requests]
 

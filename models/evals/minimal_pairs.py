@@ -1,7 +1,7 @@
-"""Minimal pairs: is the acceptable sentence the more probable one?
+"""Minimal pairs: whether the acceptable sentence is more probable than the unacceptable one.
 
-As in BLiMP (Warstadt et al. 2020, arXiv 1912.00582): the log-likelihoods of the two whole sentences
-are compared.
+As in BLiMP (Warstadt et al. 2020, arXiv 1912.00582), the log-likelihoods of the whole sentences are
+compared.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from models.evals.continuations import request_of, score_requests
-from models.evals.estimates import Estimate, clustered_mean, proportion
-from models.evals.eval_files import EvalFileError, read_records
+from models.evals.continuations import encode_continuation, score_continuations
+from models.evals.estimates import Metric, clustered_mean, proportion
+from models.evals.eval_files import EvalFileError, read_json_lines
 from models.language.language_model import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
 class MinimalPair:
-    """Two sentences that differ in one thing, which makes one of them unacceptable."""
+    """Two sentences that differ in one respect, which makes one of them unacceptable."""
 
     good: str
     bad: str
@@ -30,20 +30,20 @@ class MinimalPair:
 
 @dataclass(frozen=True, kw_only=True)
 class PairsResult:
-    """Share of pairs whose acceptable sentence is the more probable one.
+    """Share of pairs whose acceptable sentence is more probable.
 
     Attributes:
-        accuracy: over all pairs; its standard error takes paradigms, not pairs, as independent.
+        accuracy: over all pairs; its standard error treats paradigms, not pairs, as independent.
         by_paradigm: of each paradigm, with binomial standard errors.
         n_truncated: sentences that did not fit the model's context.
     """
 
-    accuracy: Estimate
-    by_paradigm: Mapping[str, Estimate]
+    accuracy: Metric
+    by_paradigm: Mapping[str, Metric]
     n_truncated: int
 
     def summary(self) -> str:
-        """Say the accuracy over all pairs, then that of each paradigm, worst first."""
+        """Return the accuracy over all pairs, then of each paradigm, worst first, as text."""
         width = max(map(len, self.by_paradigm))
         lines = [f"minimal pairs  {self.accuracy.summary()}"]
         if self.n_truncated:
@@ -54,21 +54,23 @@ class PairsResult:
 
 
 def read_minimal_pairs(path: Path | str, *, per_paradigm: int | None = None) -> list[MinimalPair]:
-    """Read BLiMP's files, or others with `sentence_good`, `sentence_bad` and a `UID` in each line.
+    """Return the pairs of BLiMP's files, or of others with the same fields.
+
+    Each line has `sentence_good`, `sentence_bad` and `UID`, the paradigm.
 
     Args:
         path: a file of JSON lines, an archive or a folder of them.
-        per_paradigm: keep only so many pairs of each paradigm (UID), the first ones.
+        per_paradigm: keep only the first so many pairs of each paradigm.
 
     Raises:
-        CorpusError: nothing is there, or an archive is damaged.
-        EvalFileError: a line that is no pair.
+        CorpusError: no such file, or an archive is damaged.
+        EvalFileError: a line is not a pair.
         ValueError: `per_paradigm` below 1.
     """
     if per_paradigm is not None and per_paradigm < 1:
         raise ValueError(f"per_paradigm must be at least 1; not {per_paradigm}")
     kept: dict[str, list[MinimalPair]] = defaultdict(list)
-    for record in read_records(path):
+    for record in read_json_lines(path):
         pair = MinimalPair(
             good=record.text("sentence_good"),
             bad=record.text("sentence_bad"),
@@ -82,7 +84,11 @@ def read_minimal_pairs(path: Path | str, *, per_paradigm: int | None = None) -> 
 
 
 def evaluate_minimal_pairs(predictor: Predictor, pairs: Sequence[MinimalPair]) -> PairsResult:
-    """Compare the sentences of each pair; equal ones count as wrong.
+    """Return the accuracy on minimal pairs; equally probable sentences count as wrong.
+
+    Args:
+        predictor: a model or an ensemble, with its tokenizer.
+        pairs: the pairs.
 
     Raises:
         ValueError: no pairs, or a model without tokenizer.
@@ -90,7 +96,9 @@ def evaluate_minimal_pairs(predictor: Predictor, pairs: Sequence[MinimalPair]) -
     if not pairs:
         raise ValueError("there are no pairs to score")
     sentences = [sentence for pair in pairs for sentence in (pair.good, pair.bad)]
-    scored = score_requests(predictor, [request_of(predictor, "", text) for text in sentences])
+    scored = score_continuations(
+        predictor, [encode_continuation(predictor, "", text) for text in sentences]
+    )
     totals = np.array([sentence.total for sentence in scored]).reshape(-1, 2)
     hits: dict[str, list[bool]] = defaultdict(list)
     for pair, (good, bad) in zip(pairs, totals, strict=True):

@@ -1,4 +1,4 @@
-"""Predictions of the one token that follows each of many prompts, of any lengths."""
+"""Predictions of the token after each of many prompts of any lengths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.evals.continuations import SHORTEST_BUCKET
 from models.training.train import Params, token_log_probs
 
 BATCH_PROMPTS = 256
-"""Prompts that are read together; fewer are filled up, so that one shape is compiled a length."""
+"""Prompts per batch; smaller batches are padded, so that one shape is compiled per length."""
 
 
 @partial(jax.jit, static_argnums=0)
@@ -29,8 +29,13 @@ def next_log_probs(
 ) -> np.ndarray:
     """Return log p(next token | prompt) in nats, float32 [n_prompts, vocab_size].
 
+    Args:
+        model: architecture.
+        params: its weights.
+        prompts: token ids of each prompt, 1 to context of them.
+
     Raises:
-        ValueError: an empty prompt, or one longer than the model's context.
+        ValueError: no prompts, an empty one, or one longer than the model's context.
     """
     lengths = np.array([len(prompt) for prompt in prompts])
     if not len(lengths) or lengths.min() < 1 or lengths.max() > model.context:

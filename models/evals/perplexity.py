@@ -8,30 +8,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.evals.continuations import Request, score_requests
-from models.evals.estimates import Estimate, clustered_mean
+from models.evals.continuations import Continuation, score_continuations
+from models.evals.estimates import Metric, clustered_mean
 from models.language.language_model import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextLoss:
-    """How well a text is predicted.
+    """Loss of a text in several units.
 
     Attributes:
         loss: cross-entropy in nats per token.
         perplexity: its exponential.
-        bits_per_byte: bits per UTF-8 byte, which compares across tokenizers; None where the number
-            of bytes is not known.
+        bits_per_byte: bits per UTF-8 byte, comparable across tokenizers; None if the number of
+            bytes is unknown.
         stride: tokens scored by one window, see `evaluate_tokens`.
     """
 
-    loss: Estimate
-    perplexity: Estimate
-    bits_per_byte: Estimate | None
+    loss: Metric
+    perplexity: Metric
+    bits_per_byte: Metric | None
     stride: int
 
     def summary(self) -> str:
-        """Say the scores with their standard errors, one a line."""
+        """Return the scores with their standard errors as text, one a line."""
         lines = [
             f"nats per token  {self.loss.summary()}",
             f"perplexity      {self.perplexity.summary()}",
@@ -44,13 +44,13 @@ class TextLoss:
 def evaluate_texts(
     predictor: Predictor, texts: Sequence[str], *, stride: int | None = None
 ) -> TextLoss:
-    """Score documents, each by itself and from its first token on.
+    """Return the loss of documents, each scored separately and from its first token on.
 
-    The standard errors take documents as independent; a single one as `evaluate_tokens` does.
+    The standard errors treat documents as independent; for a single document, as `evaluate_tokens`.
 
     Args:
         predictor: a model or an ensemble, with its tokenizer.
-        texts: the documents; empty ones count nothing.
+        texts: the documents; empty ones are ignored.
         stride: as for `evaluate_tokens`.
 
     Raises:
@@ -79,17 +79,17 @@ def evaluate_tokens(
     n_bytes: int | None = None,
     stride: int | None = None,
 ) -> TextLoss:
-    """Score a stream of tokens with sliding windows, each token once.
+    """Return the loss of a stream of tokens, scored with sliding windows, each token once.
 
-    Every token sees at least `context - stride + 1` of those before it, as far as there are so
-    many: with a stride of 1 all that the context allows. The standard errors take runs of `stride`
+    Every token sees at least `context - stride + 1` of the tokens before it, if there are so many;
+    with a stride of 1, as many as the context allows. The standard errors treat runs of `stride`
     tokens as independent.
 
     Args:
         predictor: a model or an ensemble.
         ids: token ids [n_tokens].
         n_bytes: UTF-8 bytes of the text, for bits per byte.
-        stride: tokens by which the window moves on (default: half the context).
+        stride: tokens between consecutive windows (default: half the context).
 
     Raises:
         ValueError: no tokens, ids outside the vocabulary, or a stride not in [1, context].
@@ -114,5 +114,5 @@ def _stride(predictor: Predictor, stride: int | None) -> int:
 
 def _scores(predictor: Predictor, documents: Sequence[np.ndarray], stride: int) -> list[np.ndarray]:
     start = predictor.model.end_of_text_id
-    requests = [Request(np.append(start, ids), len(ids)) for ids in documents]
-    return [scored.log_probs for scored in score_requests(predictor, requests, stride=stride)]
+    requests = [Continuation(np.append(start, ids), len(ids)) for ids in documents]
+    return [scored.log_probs for scored in score_continuations(predictor, requests, stride=stride)]

@@ -1,10 +1,11 @@
-"""Distillation: a student learns from what a teacher writes, or from what it predicts.
+"""Distillation: a student learns from a teacher's samples or from its predictions.
 
-Sequence-level (Kim and Rush 2016; Kim et al. 2025, arXiv 2509.14786): `sample_teacher` draws text
-from nothing, and a `models.training.jobs.Job` with that `synthetic` text and a `synthetic_share`
-trains the student on it and the real text by plain cross-entropy. Soft targets (Hinton et al. 2015,
-arXiv 1503.02531): `distill_soft` trains towards the teacher's distribution after every token. A
-teacher is one model or an ensemble; one of the student's own shape makes it self-distillation.
+Sequence-level (Kim and Rush 2016; Kim et al. 2025, arXiv 2509.14786): `sample_teacher` samples text
+without a prompt, and a `models.training.jobs.Job` with that `synthetic` text and a
+`synthetic_share` trains the student on it and the real text by plain cross-entropy. Soft targets
+(Hinton et al. 2015, arXiv 1503.02531): `distill_soft` trains towards the teacher's distribution
+after every token. A teacher is one model or an ensemble; a teacher of the student's own shape makes
+it self-distillation.
 """
 
 from __future__ import annotations
@@ -38,7 +39,13 @@ from models.training.train import (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Student:
-    """A distilled model: its weights, and the loss of every step in nats per token."""
+    """A distilled model.
+
+    Attributes:
+        model: architecture.
+        params: its weights.
+        losses: loss of every step [n_steps] in nats per token.
+    """
 
     model: ModelConfig
     params: Params
@@ -56,23 +63,27 @@ def sample_teacher(
     top_p: float | None = None,
     how: Average = "logit",
 ) -> np.ndarray:
-    """Draw the synthetic text of a teacher.
+    """Return synthetic text sampled from a teacher.
 
     Args:
         members: one model or an ensemble, as for `generate.generate`.
         n_tokens: sampled tokens D'.
-        seed: draws them.
-        pooled: let each member write its share by itself, instead of all one text together.
+        seed: random seed of the sampling.
+        pooled: sample an equal share from each member separately, instead of all from their
+            average.
         temperature: as for `generate.generate`, like the following.
         top_k: tokens kept.
         top_p: probability kept.
-        how: how the members are averaged when they write together.
+        how: how the members' predictions are averaged, unless pooled.
 
     Returns:
         Windows int32 [n_windows, context + 1], see `generate.sample_windows`.
 
     Raises:
         ValueError: as `generate.generate`.
+
+    Source:
+        Kim and Rush 2016, arXiv 1606.07947.
     """
     pool = checked_members(members)
     writers = [[member] for member in pool] if pooled else [pool]
@@ -98,13 +109,16 @@ def sample_teacher(
 def soft_cross_entropy(
     logits: jax.Array, teacher_log_probs: jax.Array, temperature: Scalar | float = 1.0
 ) -> jax.Array:
-    """Average the cross-entropy of a student to its teacher, both softened, in nats per token.
+    """Return the mean cross-entropy of a student to its teacher, both softened, in nats per token.
 
     Args:
-        logits: the student's [..., vocab_size].
-        teacher_log_probs: the teacher's [..., vocab_size].
+        logits: logits of the student [..., vocab_size].
+        teacher_log_probs: log-probabilities of the teacher [..., vocab_size].
         temperature: divides both; the result is multiplied by its square, so that the gradient
-            keeps its size (Hinton et al. 2015, section 2).
+            keeps its scale.
+
+    Source:
+        Hinton et al. 2015, arXiv 1503.02531, section 2.
     """
     wanted = jax.nn.softmax(teacher_log_probs / temperature, axis=-1)
     given = jax.nn.log_softmax(logits / temperature, axis=-1)
@@ -126,28 +140,34 @@ def distill_soft(
     synthetic_share: float = 0.0,
     first_params: Params | None = None,
 ) -> Student:
-    """Train a student towards the teacher's predictions on the text that it reads.
+    """Return a student trained towards the teacher's predictions on the text that it reads.
 
-    The loss is `soft_share` times the `soft_cross_entropy` to the teacher and, for the rest, the
-    plain cross-entropy to the next token. The teacher's predictions are computed inside the step.
+    The loss is `soft_share` times the `soft_cross_entropy` to the teacher plus 1 - `soft_share`
+    times the cross-entropy to the next token. The teacher's predictions are computed inside the
+    step.
 
     Args:
-        student: its architecture, of the teacher's vocabulary and of no longer context.
+        student: architecture, of the teacher's vocabulary and with no longer context.
         teacher: one model or an ensemble.
         tokens: real tokens [D].
         optimizer: learning rate and decay.
         train: epochs, batches, order, dropout, precision, average of the weights.
-        seed: draws the weights and the order of the data.
-        soft_share: 1 learns from the teacher alone, 0 (the control) from the text alone.
+        seed: random seed of the weights and the order of the data.
+        soft_share: 1 learns from the teacher only, 0 (the control) from the text only.
         temperature: softens teacher and student.
         how: how the predictions of an ensemble are averaged.
-        synthetic: windows of synthetic text to read as well, see `sample_teacher`.
-        synthetic_share: their share of every batch; 0 (the control) reads real text only.
-        first_params: weights to start from (default: drawn from the seed).
+        synthetic: windows [n_windows, context + 1] of synthetic text to read as well, see
+            `sample_teacher`.
+        synthetic_share: share of synthetic windows in every batch; 0 (the control) reads real text
+            only.
+        first_params: initial weights (default: drawn from the seed).
 
     Raises:
         ValueError: settings out of range, a teacher of another vocabulary or shorter context.
-        FloatingPointError: the loss stopped being a number.
+        FloatingPointError: the loss became non-finite.
+
+    Source:
+        Hinton et al. 2015, arXiv 1503.02531.
     """
     pool = checked_members(teacher)
     _check_pair(student, pool[0].model)
@@ -162,7 +182,7 @@ def distill_soft(
         synthetic_share=synthetic_share,
     )  # fmt: skip
     if job.has_unscored:
-        raise ValueError("a student learns from every token it reads; tokens hold unscored ones")
+        raise ValueError("soft targets need every token to be scored; tokens hold unscored ones")
     models, params = stacked_members(pool)
     # A copy, because the program reuses the buffers it is given.
     state = jax.tree.map(jnp.copy, init_state(job.program(), seed, first_params))
@@ -175,7 +195,7 @@ def distill_soft(
         )  # fmt: skip
         losses.extend(np.asarray(found)[:n_now].tolist())
         if not np.isfinite(losses[-1]):
-            raise FloatingPointError(f"the student's loss stopped being a number by {len(losses)}")
+            raise FloatingPointError(f"the student's loss became non-finite by step {len(losses)}")
     return Student(model=student, params=state.result, losses=np.array(losses))
 
 
@@ -195,7 +215,14 @@ def _check_pair(student: ModelConfig, teacher: ModelConfig) -> None:
 def teacher_log_probs(
     models: tuple[ModelConfig, ...], params: tuple[Params, ...], how: Average, ids_BT: jax.Array
 ) -> jax.Array:
-    """Return what groups of stacked members predict together, [B, T, vocab_size]."""
+    """Return the averaged log-probabilities of all members, [B, T, vocab_size].
+
+    Args:
+        models: architecture of each group of members.
+        params: stacked weights of each group, see `generate.stacked_members`.
+        how: how predictions are averaged.
+        ids_BT: token ids.
+    """
     found = [
         jax.vmap(lambda p, model=model: token_log_probs(model, p, ids_BT))(stacked)
         for model, stacked in zip(models, params, strict=True)

@@ -1,8 +1,8 @@
-"""Sample text from a model or an ensemble: a whole batch in one compiled loop with a cache.
+"""Sample text from a model or an ensemble: whole batches in one compiled loop with a KV cache.
 
-Shapes in names: M members, B samples, P positions of the padded prompts, V vocabulary. Sample i of
-a seed draws from a key of its own, so it does not depend on how many are drawn beside it (up to
-rounding, which differs between sizes of a batch).
+Shapes in names: M members, B samples, P positions of the padded prompts, V vocabulary. Each sample
+has its own random key, so it does not depend on how many are drawn beside it (up to rounding, which
+differs between batch sizes).
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Generated:
     lengths: np.ndarray
 
     def texts(self) -> list[np.ndarray]:
-        """The ids of each sample, cut at its length."""
+        """Return the token ids of each sample [length], cut at its length."""
         return [row[:n] for row, n in zip(self.ids, self.lengths, strict=True)]
 
 
 class Knobs(NamedTuple):
-    """What the sampling program takes as arguments, so that changing it compiles nothing."""
+    """Settings of the sampling program, as arguments: changing them compiles nothing."""
 
     temperature: np.float32
     top_k: np.int32
@@ -73,7 +73,19 @@ class Knobs(NamedTuple):
         top_p: float | None,
         stop_at_end: bool,
     ) -> Knobs:
-        """Check what the user asked for; no filter is one that keeps everything."""
+        """Return checked settings; None for a filter keeps everything.
+
+        Args:
+            model: architecture; gives the size of the vocabulary.
+            n_tokens: tokens to draw.
+            temperature: sampling temperature.
+            top_k: tokens kept.
+            top_p: probability kept.
+            stop_at_end: end a sample at its first end-of-text token.
+
+        Raises:
+            ValueError: a setting out of range.
+        """
         if not 0 <= temperature < math.inf:
             raise ValueError(f"temperature must be a number >= 0; not {temperature!r}")
         if top_k is not None and top_k < 1:
@@ -104,20 +116,19 @@ def generate(
     stop_at_end: bool = False,
     how: Average = "logit",
 ) -> Generated:
-    """Draw continuations of prompts, or texts from nothing.
+    """Return sampled continuations of prompts, or texts without a prompt.
 
-    Every token is drawn from the members' averaged prediction at `temperature`, of which are kept,
-    in this order, the `top_k` likeliest tokens and, of what is then left, the nucleus: the fewest
-    likeliest tokens with a probability of at least `top_p` together (Holtzman et al. 2020, arXiv
-    1904.09751). Tokens as likely as the last one kept are kept too.
+    Every token is sampled from the members' averaged prediction at `temperature`, filtered in this
+    order: the `top_k` most probable tokens, then the nucleus, the fewest most probable of these
+    whose probabilities sum to at least `top_p`. Ties with the last kept token are kept too.
 
     Args:
         members: one model or an ensemble, as for `ensemble.subset_losses`.
         n_tokens: tokens to draw for each sample.
-        n_samples: samples that begin with a document, after the end-of-text token.
+        n_samples: number of samples that begin a new document, after the end-of-text token.
         prompts: instead of `n_samples`, token ids that samples continue, of any lengths >= 1.
-        seed: draws the samples.
-        temperature: 0 takes the likeliest token always.
+        seed: random seed of the sampling.
+        temperature: sampling temperature; 0 always takes the most probable token.
         top_k: tokens kept (default: all).
         top_p: probability kept (default: all).
         stop_at_end: end a sample at its first end-of-text token.
@@ -125,8 +136,11 @@ def generate(
 
     Raises:
         ValueError: settings out of range, ids outside the vocabulary, members that cannot be
-            averaged, or a prompt and tokens that the context does not hold: the last token drawn
-            is not read, so prompt + n_tokens may be context + 1.
+            averaged, or prompts and tokens longer than the context: the last sampled token is not
+            read, so prompt + n_tokens may be context + 1.
+
+    Source:
+        Holtzman et al. 2020, arXiv 1904.09751 (nucleus sampling).
     """
     pool = checked_members(members)
     model = pool[0].model
@@ -171,15 +185,24 @@ def sample_windows(
     top_p: float | None = None,
     how: Average = "logit",
 ) -> np.ndarray:
-    """Draw `n_tokens` tokens of text from nothing, for a student to be trained on.
+    """Return `n_tokens` tokens of text sampled without a prompt, as training text for a student.
 
-    A long text is many windows: each begins with the end-of-text token and has as many sampled
-    tokens as the model's context holds; documents go on and follow one another inside it, and the
-    last is cut. A student that reads the windows as they are is trained on exactly what the
-    teacher predicted, and nothing is learned at the seams.
+    A long text consists of windows: each begins with the end-of-text token and holds as many
+    sampled tokens as the context; several documents may follow one another in it, and the last one
+    is cut. A student that reads the windows unchanged is trained on exactly the teacher's
+    predictions, and nothing is learned across window boundaries.
+
+    Args:
+        members: one model or an ensemble, as for `generate`.
+        n_tokens: sampled tokens, rounded up to whole windows.
+        seed: random seed of the sampling.
+        temperature: as for `generate`, like the following.
+        top_k: tokens kept.
+        top_p: probability kept.
+        how: how the predictions of an ensemble are averaged.
 
     Returns:
-        int32 [n_windows, context + 1], of which n_windows = ceil(n_tokens / context).
+        int32 [n_windows, context + 1] with n_windows = ceil(n_tokens / context).
 
     Raises:
         ValueError: as `generate`.
@@ -232,7 +255,7 @@ def _power_of_two(n: int) -> int:
 
 
 def _rows_of_batch(n_samples: int, logits_of_prompt: int) -> int:
-    """Samples of a batch: a power of two that divides the work among devices and fits memory."""
+    """Return the rows of a batch: a power of two that splits over devices and fits memory."""
     wanted = _power_of_two(-(-n_samples // jax.local_device_count()))
     fitting = 1 << max(PROMPT_LOGITS // logits_of_prompt, 1).bit_length() - 1
     return min(wanted, fitting, BATCH_SAMPLES)
@@ -246,7 +269,7 @@ def _padded(prompts: list[np.ndarray], n_rows: int, n_prompt: int) -> tuple[np.n
 
 
 def stacked_members(pool: Sequence[Member]) -> tuple[tuple[ModelConfig, ...], tuple[Params, ...]]:
-    """Stack the weights of members of one shape, which are then run side by side."""
+    """Return architectures, and for each the stacked weights of its members."""
     models = tuple(dict.fromkeys(member.model for member in pool))
     loaded = [[member.load() for member in pool if member.model == model] for model in models]
     return models, tuple(
@@ -262,7 +285,15 @@ def extend_members(
     slot: jax.Array | int,
     caches: tuple[Cache, ...],
 ) -> tuple[jax.Array, tuple[Cache, ...]]:
-    """Let groups of stacked members read on, see `Transformer.extend`.
+    """Return the logits of new tokens by all members, see `Transformer.extend`.
+
+    Args:
+        models: architecture of each group of members.
+        params: stacked weights of each group.
+        ids_BT: token ids.
+        at_BT: position of each token in its sequence, or `NEVER` for padding.
+        slot: first slot of the cache to write.
+        caches: cache of each group.
 
     Returns:
         Logits [M, B, T, V] and the new caches.
@@ -279,7 +310,14 @@ def extend_members(
 def empty_caches(
     models: tuple[ModelConfig, ...], params: tuple[Params, ...], n_samples: int, n_slots: int
 ) -> tuple[Cache, ...]:
-    """Return an empty cache for every group of stacked members."""
+    """Return an empty cache for every group of stacked members.
+
+    Args:
+        models: architecture of each group.
+        params: stacked weights of each group.
+        n_samples: sequences B.
+        n_slots: tokens of each sequence.
+    """
     return tuple(
         jax.vmap(
             lambda p, model=model: nnx.merge(graph_of(model), p).empty_cache(n_samples, n_slots)
@@ -289,7 +327,13 @@ def empty_caches(
 
 
 def next_token(log_probs_BV: jax.Array, keys_B: jax.Array, knobs: Knobs) -> jax.Array:
-    """Draw one token for each row, by the largest of log-probability plus Gumbel noise."""
+    """Return one sampled token per row [B]: the argmax of log-probability plus Gumbel noise.
+
+    Args:
+        log_probs_BV: log-probabilities.
+        keys_B: random key of each row.
+        knobs: temperature and filters.
+    """
     scaled = log_probs_BV / jnp.maximum(knobs.temperature, TINY_TEMPERATURE)
     is_filtered = (knobs.top_k < log_probs_BV.shape[1]) | (knobs.top_p < 1)
     kept = jax.lax.cond(is_filtered, _filtered, lambda x, _: x, scaled, knobs)
@@ -299,19 +343,19 @@ def next_token(log_probs_BV: jax.Array, keys_B: jax.Array, knobs: Knobs) -> jax.
 
 
 def _filtered(scaled_BV: jax.Array, knobs: Knobs) -> jax.Array:
-    """Set what top-k and then the nucleus leave out to minus infinity."""
+    """Return logits with the tokens that top-k and the nucleus exclude set to -inf."""
     falling = -jnp.sort(-scaled_BV, axis=-1)
     within_k = falling >= jnp.take(falling, knobs.top_k - 1, axis=-1)[:, None]
     probs = jax.nn.softmax(jnp.where(within_k, falling, -jnp.inf), axis=-1)
     before = jnp.cumsum(probs, axis=-1) - probs
-    # Rounded sums can reach 1 before the last token, of which a nucleus of 1 leaves out none.
+    # Rounded sums can reach 1 before the last token; a nucleus of 1 must keep all tokens.
     in_nucleus = (before < knobs.top_p) | (knobs.top_p >= 1)
     last = jnp.min(jnp.where(within_k & in_nucleus, falling, jnp.inf), axis=-1, keepdims=True)
     return jnp.where(scaled_BV >= last, scaled_BV, -jnp.inf)
 
 
 class _Progress(NamedTuple):
-    """Where the loop stands: what is predicted next, and what has been drawn."""
+    """State of the sampling loop."""
 
     step: jax.Array
     logits_MBV: jax.Array
@@ -333,7 +377,7 @@ def _sample(
     first_sample: jax.Array,
     knobs: Knobs,
 ) -> tuple[jax.Array, jax.Array]:
-    """Read the prompts, then draw; return ids [B, n_slots] and lengths [B]."""
+    """Read the prompts, then sample; return ids [B, n_slots] and lengths [B]."""
     n_samples = len(prompts_BP)
     end = models[0].end_of_text_id
     samples = first_sample + jnp.arange(n_samples)

@@ -1,8 +1,8 @@
-"""Models to and from folders of Hugging Face transformers, weight for weight.
+"""Exchange of models with Hugging Face transformers, weight for weight.
 
-A model of ours computes what `LlamaForCausalLM` computes with the same weights, so both directions
-are a renaming: the tensors of such a checkpoint are views of our stacked arrays, matrices
-transposed. Neither transformers nor torch is needed here.
+A model of this package computes what `LlamaForCausalLM` computes with the same weights, so both
+directions only rename: the tensors of such a checkpoint are views of the stacked arrays, with
+matrices transposed. Neither transformers nor torch is needed.
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ def export_llama(
     params: Params,
     tokenizer: Tokenizer | Path | None = None,
 ) -> None:
-    """Write a folder that `AutoModelForCausalLM` and `AutoTokenizer` load, whole or not at all.
+    """Write a folder that `AutoModelForCausalLM` and `AutoTokenizer` load.
 
-    The weights are float32. To transformers' tokenizer the text "<|endoftext|>" is the special
-    token, where ours takes it for text. A model that confines attention to documents is exported
-    with a warning: transformers lets it look across them, so the two agree within one document.
+    The folder appears only when complete. The weights are float32. transformers' tokenizer encodes
+    the text "<|endoftext|>" as the special token, while the tokenizer here encodes it as plain
+    text. A model that confines attention to documents is exported with a warning: transformers lets
+    it attend across them, so the two agree within one document.
 
     Args:
-        folder: the folder to make; it may be there if it is empty.
+        folder: the folder to create; it may exist if it is empty.
         model: architecture.
         params: its weights.
         tokenizer: the tokenizer it was trained with, or the path of its `tokenizer.json`.
@@ -62,7 +63,7 @@ def export_llama(
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} is there already: give a new folder, or an empty one")
+        raise ValueError(f"{folder} already exists: choose a new or an empty folder")
     if isinstance(tokenizer, str | Path):
         tokenizer = load_tokenizer(Path(tokenizer))
     files = {"config.json": llama_config(model), "generation_config.json": _generation(model)}
@@ -94,20 +95,20 @@ def export_llama(
 def import_llama(
     folder: Path, *, context: int | None = None
 ) -> tuple[ModelConfig, Params, Tokenizer | None]:
-    """Read a checkpoint of the Llama family: Llama 1 to 3, Mistral, and what is laid out like them.
+    """Return the model in a checkpoint of the Llama family: Llama 1 to 3, Mistral and alike.
 
     Args:
         folder: holds `config.json`, the weights in safetensors (one file, or several with their
-            index; float32, bfloat16 or float16), and `tokenizer.json` if there is one.
-        context: positions the model is to look at; by default as many as the checkpoint allows.
+            index; float32, bfloat16 or float16), and optionally `tokenizer.json`.
+        context: most positions the model attends to; by default as many as the checkpoint allows.
 
     Returns:
-        The architecture, its weights in float32, and the tokenizer (None where there is none),
-        to which the names of special tokens in a text are text.
+        The architecture, its weights in float32, and the tokenizer (None if there is none), which
+        encodes names of special tokens in a text as plain text.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or the model is not exactly one of ours
-            (says what differs).
+        CheckpointError: a file is missing or damaged, or the architecture is not supported (with
+            the difference).
         ValueError: the tokenizer is damaged.
     """
     folder = Path(folder)

@@ -1,4 +1,4 @@
-"""A trained model with its tokenizer, an ensemble of such models, and what both can be asked."""
+"""Trained models with their tokenizer, ensembles of them, and the interface of both."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TOKENIZER_FILE = "tokenizer.json"
 
 
 class GoldScores(NamedTuple):
-    """What is said of every true next token of windows [B, T + 1].
+    """Scores of every true next token of windows [B, T + 1].
 
     Attributes:
         log_probs: its log-probability, float32 [B, T] in nats.
@@ -48,11 +48,11 @@ class GoldScores(NamedTuple):
 
 
 class Predictor(ABC):
-    """Whatever predicts the next token; every evaluation takes one.
+    """Interface of everything that predicts the next token; evaluations take a predictor.
 
     Attributes:
-        model: architecture; its vocabulary, context and end-of-text id hold for the predictions.
-        tokenizer: turns text into its token ids, if known.
+        model: architecture, which gives vocabulary, context and end-of-text id.
+        tokenizer: encodes text as token ids, if known.
     """
 
     model: ModelConfig
@@ -80,7 +80,7 @@ class Predictor(ABC):
         return np.concatenate(parts)
 
     def gold_scores(self, windows: np.ndarray) -> GoldScores:
-        """Score the true next tokens of windows [n_windows, positions + 1], batch by batch.
+        """Return the scores of the true next tokens of windows [n_windows, positions + 1].
 
         Raises:
             ValueError: ids outside the vocabulary, or more positions than the context.
@@ -95,23 +95,23 @@ class Predictor(ABC):
         return GoldScores(np.concatenate(log_probs), np.concatenate(greedy))
 
     def gold_log_probs(self, windows: np.ndarray) -> np.ndarray:
-        """Return the log-probabilities of the true next tokens, as `gold_scores`."""
+        """Return log-probabilities [n_windows, positions] of true tokens, see `gold_scores`."""
         return self.gold_scores(windows).log_probs
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text, without special tokens.
 
         Raises:
-            ValueError: the tokenizer is not known.
+            ValueError: the tokenizer is unknown.
         """
         if self.tokenizer is None:
-            raise ValueError("text can only be scored by a model that comes with its tokenizer")
+            raise ValueError("scoring text needs a model with its tokenizer")
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _batches(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield int32 batches and how many of their rows count.
+        """Yield int32 batches and how many of their rows are data.
 
-        All batches have one shape, with a power of two of rows, so that few programs compile.
+        All batches have one shape, with a power of two of rows, so that few programs are compiled.
         """
         of_one = 4 * rows.shape[1] * self.model.vocab_size * WORKING_COPIES
         most = min(BATCH_WINDOWS, max(1, DEFAULT_MEMORY // of_one))
@@ -128,7 +128,7 @@ class LanguageModel(Predictor):
     Attributes:
         model: architecture.
         params: its weights, put on the default device.
-        tokenizer: turns text into its token ids, if known.
+        tokenizer: encodes text as token ids, if known.
 
     Raises:
         ValueError: the tokenizer has more ids than the model's vocabulary.
@@ -153,7 +153,7 @@ class LanguageModel(Predictor):
     def load(
         cls, path: Path | str, *, tokenizer: tokenizers.Tokenizer | None = None
     ) -> LanguageModel:
-        """Read what `save` wrote, a run's folder, or a file of weights.
+        """Return the model in a folder that `save` wrote, a run's folder, or a file of weights.
 
         Args:
             path: the folder, or the file of weights in it.
@@ -172,7 +172,7 @@ class LanguageModel(Predictor):
         return cls(model=model, params=params, tokenizer=tokenizer)
 
     def save(self, folder: Path | str) -> None:
-        """Write weights and tokenizer into a folder, which is made where it is missing."""
+        """Write weights and tokenizer into a folder, which is created if missing."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if self.tokenizer is not None:
@@ -181,7 +181,7 @@ class LanguageModel(Predictor):
 
     @property
     def tokenizer_sha256(self) -> str | None:
-        """Fingerprint of the tokenizer, None where it is not known."""
+        """Fingerprint of the tokenizer, None if it is unknown."""
         if self.tokenizer is None:
             return None
         return hashlib.sha256(self.tokenizer.to_str().encode()).hexdigest()
@@ -195,12 +195,12 @@ class LanguageModel(Predictor):
 class Ensemble(Predictor):
     """Models whose predictions are averaged, see `models.ensembles.ensemble`.
 
-    Of one batch only the running average and one member's predictions are held.
+    Only the running average and one member's predictions of a batch are held in memory.
 
     Attributes:
         members: models of one tokenizer, vocabulary and context.
         average: `logit` or `probability`.
-        weights: weight of each member (default: equal).
+        weights: weight of each member [M] (default: equal).
         model: the first member's architecture.
         tokenizer: the members' tokenizer.
 

@@ -1,7 +1,7 @@
-"""The architecture in transformers' `config.json` of the Llama family, both ways.
+"""Conversion between `ModelConfig` and transformers' `config.json` of the Llama family.
 
-Only what `LlamaForCausalLM` computes exactly as `models.network.transformer` does is let through;
-keys and the values of absent ones are those of transformers 4.48 to 5.
+Only architectures that `models.network.transformer` computes exactly as `LlamaForCausalLM` are
+accepted; keys and defaults are those of transformers 4.48 to 5.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ FIXED = {
     "partial_rotary_factor": 1.0,
     "quantization_config": None,
 }
-"""Settings that our models know in one value only, which is transformers' for absent ones."""
+"""Settings supported in one value only, which is also transformers' default."""
 
 ABSENT: dict[str, dict[str, Any]] = {
     "llama": {"num_key_value_heads": None, "sliding_window": None},
     "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
 }
-"""What transformers takes where a setting is absent, and differs between the model types."""
+"""transformers' defaults that differ between the model types."""
 
 ACROSS_DOCUMENTS = "attend_across_documents"
-"""A key of ours, written where a model attends otherwise than transformers will let it."""
+"""An additional key, written if the model confines attention to documents."""
 
 
 def llama_config(model: ModelConfig) -> dict[str, Any]:
-    """Return the `config.json` of a model of ours as `LlamaForCausalLM`, with float32 weights."""
+    """Return the `config.json` of a model as `LlamaForCausalLM`, with float32 weights."""
     config: dict[str, Any] = {
         "architectures": [FAMILY["llama"]],
         "model_type": "llama",
@@ -79,14 +79,14 @@ def llama_config(model: ModelConfig) -> dict[str, Any]:
 
 
 def model_config(config: Mapping[str, Any], context: int | None = None) -> ModelConfig:
-    """Return the model of ours that a `config.json` describes.
+    """Return the architecture that a `config.json` describes.
 
     Args:
         config: its content.
-        context: positions the model is to look at; by default as many as it says.
+        context: most positions the model attends to; by default as many as it says.
 
     Raises:
-        ValueError: a key is missing, or what it says is no model of ours (says what differs).
+        ValueError: a key is missing, or the architecture is not supported (with the difference).
     """
     kind = _model_type(config)
     missing = [name for name in (*SIZES.values(), "eos_token_id") if config.get(name) is None]
@@ -98,7 +98,9 @@ def model_config(config: Mapping[str, Any], context: int | None = None) -> Model
     longest = sizes["context"]
     sizes["context"] = longest if context is None else context
     if sizes["context"] > longest:
-        raise ValueError(f"its context is {longest}; {context} positions were asked for")
+        raise ValueError(
+            f"its context is {longest}, shorter than the {context} positions requested"
+        )
     window = config["sliding_window"] if kind == "mistral" else None
     if window is not None and window < sizes["context"]:
         raise ValueError(
@@ -113,7 +115,7 @@ def model_config(config: Mapping[str, Any], context: int | None = None) -> Model
         norm_epsilon=_number(config, "rms_norm_eps", 1e-6),
         **_rotary(config),
         attend_across_documents=config.get(ACROSS_DOCUMENTS, True),
-        # Chat models name several; the first is the one that ends a document.
+        # Chat models list several; the first one ends a document.
         end_of_text_id=end[0] if isinstance(end, list) and end else end,
     )
 

@@ -1,4 +1,4 @@
-"""Members of an ensemble, from training to predictions."""
+"""Train the members of an ensemble."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def train_members(
     train: TrainConfig,
     seeds: Iterable[int],
 ) -> list[LanguageModel]:
-    """Train one recipe from several seeds, on all devices.
+    """Return models of one recipe trained from several seeds, on all devices.
 
     Args:
-        tokens: the unique tokens that each member sees, 1-D.
-        tokenizer: what they were encoded with; evaluations on text need it.
+        tokens: unique tokens [D] that each member sees.
+        tokenizer: tokenizer of the tokens; needed by evaluations on text.
         model: architecture.
         optimizer: learning rate and decay.
         train: epochs, batches, order.
-        seeds: one for each member; draws its weights and the order of its data.
+        seeds: random seed of each member's weights and data order.
 
     Returns:
         The trained members, in the order of the seeds.
 
     Raises:
         ValueError: too few tokens for one batch, or token ids outside the vocabulary.
-        RuntimeError: a member's loss stopped being a number.
+        RuntimeError: a member's loss became non-finite.
     """
     top = int(np.max(tokens, initial=0))
     if top >= model.vocab_size:
@@ -75,7 +75,7 @@ def member_of(finished: Finished, tokenizer: tokenizers.Tokenizer | None = None)
     """Return the model that a finished job of `job_list.train_jobs` has trained.
 
     Raises:
-        RuntimeError: its loss stopped being a number.
+        RuntimeError: its loss became non-finite.
     """
     if finished.diverged:
         raise RuntimeError(f"{finished.job.id} has diverged; its weights predict nothing")

@@ -1,7 +1,7 @@
-"""Softmax attention, by the kernel that suits the device.
+"""Softmax attention, by the fastest kernel for the device.
 
-Shapes in names: B sequences, T positions, S positions looked at, H query heads, G heads of keys
-and values, K channels of a head.
+Shapes in names: B sequences, T query positions, S key positions, H query heads, G heads of keys and
+values, K channels of a head.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 FLASH_HEAD_WIDTHS = range(8, 129, 8)
-"""Head widths that cuDNN's fused kernel takes."""
+"""Head widths supported by cuDNN's fused kernel."""
 
 
 def attend(
@@ -23,14 +23,14 @@ def attend(
     documents_BT: jax.Array | None = None,
     seen_BTS: jax.Array | None = None,
 ) -> jax.Array:
-    """Mix the values of the positions that each one sees, by softmax of q.k / sqrt(K).
+    """Return attention outputs: values averaged with weights softmax(q.k / sqrt(K)).
 
     Args:
         q_BTHK: queries.
-        k_BSGK: keys; each head of them serves H / G query heads.
+        k_BSGK: keys; each key head serves H / G query heads.
         v_BSGK: values.
-        documents_BT: numbers of documents; a position then sees those of its own only.
-        seen_BTS: what each position sees; by default itself and those before (S = T).
+        documents_BT: document numbers; a position then attends to its own document only.
+        seen_BTS: mask of visible positions; by default each position and those before it (S = T).
 
     Returns:
         [B, T, H, K].
@@ -66,7 +66,7 @@ def _plain(
     seen_BTS: jax.Array | None,
     is_causal: bool,
 ) -> jax.Array:
-    """The plain formula: on a CPU, at small sizes, a tenth faster than the library's."""
+    """Return attention by explicit products: at small sizes a tenth faster on a CPU than XLA's."""
     n_queries, n_keys, n_shared = q_BTHK.shape[1], k_BSGK.shape[1], q_BTHK.shape[2]
     n_shared //= k_BSGK.shape[2]
     if n_shared > 1:

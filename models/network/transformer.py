@@ -26,13 +26,13 @@ UNROLLED_LAYERS = 4
 
 
 class Dropout(NamedTuple):
-    """Set a share `rate` of channels to zero, drawn from `key`, and scale up the others."""
+    """Zeroes a share `rate` of channels, drawn from `key`, and scales up the others."""
 
     key: jax.Array
     rate: jax.Array | float
 
     def __call__(self, x_ND: jax.Array, *place: int | jax.Array) -> jax.Array:
-        """Drop channels of [N, D]; a `place` in the network has its own draw."""
+        """Return [N, D] with channels dropped; each `place` in the network draws separately."""
         key = self.key
         for index in place:
             key = jax.random.fold_in(key, index)
@@ -41,11 +41,11 @@ class Dropout(NamedTuple):
 
 
 NEVER = np.iinfo(np.int32).max
-"""The position of what is not there: after all others, so that nobody looks at it."""
+"""Position of padding and empty slots: after all others, so that it is never attended to."""
 
 
 class Cache(NamedTuple):
-    """What has been read so far: S slots, each with the keys and values of one token a sequence.
+    """Keys and values of the tokens read so far: S slots, each for one token per sequence.
 
     `at_BS` is the token's position in its sequence, `NEVER` for padding and empty slots; `ends_BS`
     says whether it ends a document.
@@ -58,9 +58,9 @@ class Cache(NamedTuple):
 
 
 class Positions(NamedTuple):
-    """Where the T positions of each sequence stand, and which document they belong to.
+    """Position and document of each token.
 
-    `at_BT` may be [1, T], the same for all; `documents_BT` is None where it makes no difference.
+    `at_BT` may be [1, T], the same for all; `documents_BT` is None if attention ignores documents.
     """
 
     at_BT: jax.Array
@@ -68,7 +68,7 @@ class Positions(NamedTuple):
 
 
 class Past(NamedTuple):
-    """The keys and values of all layers, which layer it is, and the first slot to be written."""
+    """The keys and values of all layers, the current layer, and the first slot to be written."""
 
     keys_LBSGK: jax.Array
     values_LBSGK: jax.Array
@@ -76,7 +76,7 @@ class Past(NamedTuple):
     slot: jax.Array
 
     def written(self, k_BTGK: jax.Array, v_BTGK: jax.Array) -> Past:
-        """Write the keys and values of T tokens of this layer; in place where nobody else reads."""
+        """Return the past with keys and values of T tokens of this layer written."""
         start = (self.layer, 0, self.slot, 0, 0)
         return self._replace(
             keys_LBSGK=jax.lax.dynamic_update_slice(self.keys_LBSGK, k_BTGK[None], start),
@@ -105,7 +105,11 @@ class RMSNorm(nnx.Module):
 
 
 def rope_frequencies(config: ModelConfig) -> np.ndarray:
-    """Angle per position [K / 2] of each pair of channels (Su et al. 2021), stretched if so set."""
+    """Return the angle per position [K / 2] of each pair of channels, scaled if configured.
+
+    Source:
+        Su et al. 2021, arXiv 2104.09864; scaling of Grattafiori et al. 2024, arXiv 2407.21783.
+    """
     half = config.head_width // 2
     frequency = config.rope_base ** (-np.arange(half) / half)
     scaling = config.rope_scaling
@@ -118,7 +122,16 @@ def rope_frequencies(config: ModelConfig) -> np.ndarray:
 
 
 def rotate(x_BTHK: jax.Array, at_BT: jax.Array, frequency: np.ndarray) -> jax.Array:
-    """Rotate pairs of channels by an angle that grows with position (Su et al. 2021)."""
+    """Return [B, T, H, K] with pairs of channels rotated by angles proportional to position.
+
+    Args:
+        x_BTHK: queries or keys.
+        at_BT: position of each token.
+        frequency: angle per position of each pair [K / 2].
+
+    Source:
+        Su et al. 2021, arXiv 2104.09864.
+    """
     angle_BTHK = (at_BT[..., None] * jnp.asarray(frequency, jnp.float32))[:, :, None, :]
     cos, sin = jnp.cos(angle_BTHK), jnp.sin(angle_BTHK)
     first, second = jnp.split(x_BTHK, 2, axis=-1)
@@ -145,7 +158,7 @@ class Attention(nnx.Module):
         return rotate(q_BTHK, at_BT, frequency), rotate(k_BTGK, at_BT, frequency), v_BTGK
 
     def __call__(self, x_ND: jax.Array, positions: Positions) -> jax.Array:
-        """Let each position of a sequence look at itself and those before."""
+        """Return [N, D]: each position attends to itself and those before it."""
         q_BTHK, k_BTGK, v_BTGK = self.project(x_ND, positions.at_BT)
         y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, documents_BT=positions.documents_BT)
         return y_BTHK.reshape(x_ND.shape) @ self.out[...]
@@ -153,7 +166,14 @@ class Attention(nnx.Module):
     def extend(
         self, x_ND: jax.Array, at_BT: jax.Array, seen_BTS: jax.Array, past: Past
     ) -> tuple[jax.Array, Past]:
-        """The same for positions that follow a past, which takes them in."""
+        """Return outputs [N, D] for positions that follow a past, and the past with them added.
+
+        Args:
+            x_ND: inputs of the new positions, N = B * T.
+            at_BT: their positions in their sequences.
+            seen_BTS: slots of the cache that each attends to.
+            past: keys and values so far.
+        """
         q_BTHK, k_BTGK, v_BTGK = self.project(x_ND, at_BT)
         past = past.written(k_BTGK, v_BTGK)
         keys, values = past.keys_LBSGK[past.layer], past.values_LBSGK[past.layer]
@@ -170,7 +190,7 @@ class SwiGLU(nnx.Module):
         self.down = _matrix(rngs, config.mlp_width, config.width, scale)
 
     def __call__(self, x_ND: jax.Array) -> jax.Array:
-        """Transform each position [N, D] by itself."""
+        """Return each position [N, D] transformed separately."""
         gate_NF, up_NF = jnp.split(x_ND @ self.gate_and_up[...], 2, axis=-1)
         return (jax.nn.silu(gate_NF) * up_NF) @ self.down[...]
 
@@ -185,7 +205,14 @@ class Block(nnx.Module):
     def __call__(
         self, x_ND: jax.Array, positions: Positions, layer: int | jax.Array, drop: Dropout | None
     ) -> jax.Array:
-        """Add attention, then the SwiGLU layer, to [N, D]."""
+        """Return [N, D] with attention, then the SwiGLU layer, added.
+
+        Args:
+            x_ND: residual stream.
+            positions: position and document of each token.
+            layer: index of the block, for dropout.
+            drop: dropout to apply.
+        """
         mixed_ND = self.attention(self.attention_norm(x_ND), positions)
         x_ND = x_ND + (drop(mixed_ND, layer, 0) if drop else mixed_ND)
         changed_ND = self.mlp(self.mlp_norm(x_ND))
@@ -194,14 +221,21 @@ class Block(nnx.Module):
     def extend(
         self, x_ND: jax.Array, at_BT: jax.Array, seen_BTS: jax.Array, past: Past
     ) -> tuple[jax.Array, Past]:
-        """The same for positions that follow a past, which takes them in."""
+        """Return [N, D] for positions that follow a past, and the past with them added.
+
+        Args:
+            x_ND: residual stream of the new positions, N = B * T.
+            at_BT: their positions in their sequences.
+            seen_BTS: slots of the cache that each attends to.
+            past: keys and values so far.
+        """
         mixed_ND, past = self.attention.extend(self.attention_norm(x_ND), at_BT, seen_BTS, past)
         x_ND = x_ND + mixed_ND
         return x_ND + self.mlp(self.mlp_norm(x_ND)), past
 
 
 def _stacked(blocks: list[Block]) -> Block:
-    """Put blocks of one shape into one whose weights have a leading axis of layers."""
+    """Return blocks of one shape as one, whose weights have a leading layer axis."""
     definition = nnx.split(blocks[0])[0]
     states = [nnx.split(block)[1] for block in blocks]
     return nnx.merge(definition, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
@@ -222,12 +256,12 @@ class Transformer(nnx.Module):
     def __call__(
         self, ids_BT: jax.Array, *, drop: Dropout | None = None, remat: bool = False
     ) -> jax.Array:
-        """Predict the token after each position.
+        """Return the logits of the token after each position.
 
         Args:
             ids_BT: token ids [sequences, positions], at most `config.context` positions.
             drop: dropout to apply, in training.
-            remat: compute activations again in the backward pass instead of keeping them.
+            remat: recompute activations in the backward pass instead of keeping them.
 
         Returns:
             Logits [sequences, positions, vocab_size], float32.
@@ -238,7 +272,7 @@ class Transformer(nnx.Module):
         return self._logits(self._states(ids_BT, drop, remat)).reshape(*ids_BT.shape, -1)
 
     def hidden_states(self, ids_BT: jax.Array) -> jax.Array:
-        """Return what the output head reads: the normed state [B, T, width] of each position.
+        """Return the normalised final state [B, T, width] of each position, read by the head.
 
         Raises:
             ValueError: more positions than the model's context.
@@ -272,7 +306,7 @@ class Transformer(nnx.Module):
         return x_ND
 
     def empty_cache(self, n_sequences: int, n_slots: int | None = None) -> Cache:
-        """Return a cache for that many tokens (default: the context) of each sequence."""
+        """Return a cache of `n_slots` tokens (default: the context) for each sequence."""
         config = self.config
         n_slots = config.context if n_slots is None else n_slots
         shape = (config.n_layers, n_sequences, n_slots, config.kv_heads, config.head_width)
@@ -287,21 +321,21 @@ class Transformer(nnx.Module):
     def extend(
         self, ids_BT: jax.Array, at_BT: jax.Array, slot: jax.Array | int, cache: Cache
     ) -> tuple[jax.Array, Cache]:
-        """Predict the token after each position, given what the cache holds of those before.
+        """Return the logits of the token after each new position, given the cached ones.
 
-        All sequences write the same slots, wherever each of them stands, because that is one copy
-        of memory. Prompts of unequal length may therefore be padded at the right, their padding
-        being at `NEVER`, and be continued from their own ends in the slots after it.
+        All sequences write the same slots, whatever their positions, because that is a single copy
+        of memory. Prompts of unequal length may therefore be padded at the right, with the padding
+        at `NEVER`, and be continued from their own ends in the slots after it.
 
         Args:
             ids_BT: token ids [sequences, positions].
-            at_BT: the position of each in its sequence, or `NEVER` for padding.
-            slot: where in the cache the first of them goes; the others follow.
+            at_BT: position of each token in its sequence, or `NEVER` for padding.
+            slot: slot of the cache for the first of them; the others follow.
             cache: from `empty_cache` or an earlier call.
 
         Returns:
-            Logits [sequences, positions, vocab_size] in float32, and the cache with the new
-            tokens. There must be slots for them: the caller must not go past the cache's end.
+            Logits [sequences, positions, vocab_size] in float32, and the cache with the new tokens.
+            The caller must not write past the end of the cache.
         """
         ends_BT = self._ends(ids_BT) & (at_BT != NEVER)
         at_BS = jax.lax.dynamic_update_slice(cache.at_BS, at_BT, (0, slot))
@@ -339,7 +373,7 @@ class Transformer(nnx.Module):
         return ids_BT == self.config.end_of_text_id
 
     def _documents(self, ends_BT: jax.Array) -> jax.Array | None:
-        """Number the documents in each window; an end-of-text token belongs to the one it ends."""
+        """Return document numbers in each window; an end-of-text token belongs to what it ends."""
         if self.config.attend_across_documents:
             return None
         return jnp.cumsum(ends_BT, axis=1) - ends_BT

@@ -8,7 +8,12 @@ from models.config import TrainConfig
 
 
 def steps_per_epoch(n_tokens: int, *, context: int, batch_size: int) -> int:
-    """Count the whole batches of windows in one pass over `n_tokens` tokens.
+    """Return the number of whole batches of windows in one pass over the tokens.
+
+    Args:
+        n_tokens: unique tokens D.
+        context: tokens in a window.
+        batch_size: windows in a batch.
 
     Raises:
         ValueError: the tokens do not fill one batch.
@@ -25,9 +30,9 @@ def steps_per_epoch(n_tokens: int, *, context: int, batch_size: int) -> int:
 def window_starts(
     n_tokens: int, *, context: int, train: TrainConfig, seed: int, first_step: int, last_step: int
 ) -> np.ndarray:
-    """Draw the first token of every window of the steps `first_step` to `last_step` - 1.
+    """Return the first token of every window of the steps `first_step` to `last_step` - 1.
 
-    The text is read as a ring: a window that runs over the end goes on at the beginning, so every
+    The text is read as a ring: a window that passes the end continues at the beginning, so every
     epoch has the same number of windows whatever the phase.
 
     Args:
@@ -57,34 +62,34 @@ def window_starts(
 
 
 def unscored(ids: np.ndarray) -> np.ndarray:
-    """Mark token ids as read but not predicted: as their complement ~id, which is negative.
+    """Return token ids [...] marked as read but not predicted: their complement ~id, negative.
 
-    Windows of a `jobs.Job` may hold such tokens: no loss is taken on them, the loss of a step is
-    the mean over the others of its batch. The text that is cut into windows so carries its own
-    mask through every order of reading.
+    Windows of a `jobs.Job` may hold such tokens: they contribute no loss, and the loss of a step is
+    the mean over the other tokens of its batch. The text thus carries its own mask, whatever the
+    order in which its windows are read.
     """
     return ~np.asarray(ids, np.int32)
 
 
 def has_unscored(ids: np.ndarray) -> bool:
-    """Tell whether some token is marked as `unscored`."""
+    """Return whether some token of [...] is marked as `unscored`."""
     return np.issubdtype(ids.dtype, np.signedinteger) and bool(np.min(ids, initial=0) < 0)
 
 
 def as_ring(tokens: np.ndarray, *, context: int) -> np.ndarray:
-    """Append the first `context` + 1 tokens, so that every window of the ring is one slice."""
+    """Return tokens [D] with the first `context` + 1 appended, so that each window is a slice."""
     return np.concatenate([tokens, tokens[: context + 1]])
 
 
 def evaluation_windows(tokens: np.ndarray, *, context: int) -> np.ndarray:
-    """Cut held-out tokens into windows whose targets never overlap.
+    """Return held-out tokens cut into windows whose targets do not overlap.
 
     Args:
         tokens: held-out token ids [n_tokens].
         context: targets in a window.
 
     Returns:
-        Array [n_windows, context + 1]; the tail that fills no window is left out.
+        Array [n_windows, context + 1]; tokens at the end that do not fill a window are left out.
 
     Raises:
         ValueError: the tokens do not fill one window.

@@ -1,4 +1,4 @@
-"""Text by name: the corpora models train on, and their split into three disjoint parts."""
+"""Text by name: the corpora that models train on."""
 
 import ast
 import hashlib
@@ -8,36 +8,28 @@ import re
 import sys
 import sysconfig
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from models.text.data_home import (
-    NOVELS_SHA256,
-    CorpusError,
-    files_under,
-    novels,
-    read_bytes,
-    unpack,
-)
+from models.text.data_home import CorpusError, files_under, read_bytes, unpack
+from models.text.novels import novel_checksums, novels
 
 __all__ = [
     "CORPORA",
     "Corpus",
     "CorpusError",
+    "CorpusReader",
     "Document",
-    "Source",
-    "Split",
     "corpus_fingerprint",
     "load_corpus",
-    "split_documents",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One text with an id that is unique within its corpus and holds no absolute path."""
+    """A text with an id that is unique within its corpus and contains no absolute path."""
 
     id: str
     text: str
@@ -50,7 +42,13 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """Documents in a fixed order; `sha256` covers their ids and texts in that order."""
+    """Documents in a fixed order.
+
+    Attributes:
+        name: name given to `load_corpus`.
+        documents: the documents.
+        sha256: hash of their ids and texts in that order.
+    """
 
     name: str
     documents: tuple[Document, ...]
@@ -58,7 +56,7 @@ class Corpus:
 
     @property
     def n_documents(self) -> int:
-        """How many documents."""
+        """Number of documents."""
         return len(self.documents)
 
     @cached_property
@@ -67,25 +65,17 @@ class Corpus:
         return sum(document.n_bytes for document in self.documents)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Three parts that share no document and no text; each keeps the corpus order."""
-
-    train: tuple[Document, ...]
-    validation: tuple[Document, ...]
-    test: tuple[Document, ...]
-
-
 def load_corpus(name: str) -> Corpus:
-    """Read the corpus of that name (one of `CORPORA`).
+    """Return the corpus of that name (one of `CORPORA`).
 
-    `stdlib` has a document per module: its docstrings and those of its classes and functions, in
-    source order, read from source without importing; tests and installed packages are left out.
-    `files:PATH` has one per file, archive member or line of JSON; newlines become LF, a leading
-    byte-order mark goes, blank and hidden files are left out.
+    `stdlib` has one document per module: its docstrings and those of its classes and functions, in
+    source order, parsed without importing; tests and installed packages are left out. `files:PATH`
+    has one document per file, archive member or JSON line; newlines become LF, a leading byte-order
+    mark is removed, blank and hidden files are left out.
 
-    Raises CorpusError where the name is unknown, or a text is missing, empty, binary, not UTF-8
-    (naming file and byte offset) or without the field "text" (naming file and line).
+    Raises:
+        CorpusError: the name is unknown, or a text is missing, empty, binary, not UTF-8 (with file
+            and byte offset) or without the field "text" (with file and line).
     """
     source, argument = _parsed(name)
     documents = tuple(document for document in source.read(argument) if document.text.strip())
@@ -95,26 +85,27 @@ def load_corpus(name: str) -> Corpus:
 
 
 def corpus_fingerprint(name: str) -> str | None:
-    """Cheap key that changes whenever `load_corpus(name)` might, found without reading any text.
+    """Return a cheap key that changes whenever `load_corpus(name)` might; no text is read.
 
     `stdlib`: the version of Python and the path, size and modification time of its sources.
     `files`: path, size and modification time of every file. `novels`: their recorded sha256.
-    `hf`: the revision where it is a full commit hash; else None, nothing cheap to go by.
+    `hf`: the revision if it is a full commit hash; otherwise None, as no cheap key exists.
 
-    Raises CorpusError as `load_corpus` does for an unknown name or missing files.
+    Raises:
+        CorpusError: as `load_corpus` for an unknown name or missing files.
     """
     source, argument = _parsed(name)
     return source.fingerprint(argument)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where the texts of one kind of name come from; one entry of `CORPORA`.
+class CorpusReader:
+    """How to read the corpora of one kind of name; an entry of `CORPORA`.
 
     Attributes:
-        description: for people.
-        read: returns the documents; given what stands behind the colon of the name, if anything.
-        fingerprint: given the same, what `corpus_fingerprint` returns.
+        description: description for users.
+        read: returns the documents, given the part of the name after the colon ("" if none).
+        fingerprint: returns the value of `corpus_fingerprint`, given the same.
     """
 
     description: str
@@ -122,7 +113,7 @@ class Source:
     fingerprint: Callable[[str], str | None]
 
 
-def _parsed(name: str) -> tuple[Source, str]:
+def _parsed(name: str) -> tuple[CorpusReader, str]:
     kind, colon, argument = name.partition(":")
     for known, source in CORPORA.items():
         takes_argument = ":" in known
@@ -162,7 +153,7 @@ def _stdlib_sources() -> list[Path]:
     """Source files of importable modules, sorted; no tests, nothing installed by the user."""
     sources = []
     for folder, folders, files in os.walk(_stdlib_root()):
-        # A folder that is no identifier ("config-3.11-x86_64") holds build files, not modules.
+        # Folders that are not identifiers ("config-3.11-x86_64") hold build files, not modules.
         folders[:] = [f for f in folders if f not in _NOT_LIBRARY and f.isidentifier()]
         sources += [Path(folder, file) for file in files if file.endswith(".py")]
     if not sources:
@@ -230,7 +221,11 @@ def _file_documents(argument: str) -> Iterator[Document]:
 
 
 def decoded_text(label: str, data: bytes) -> str:
-    """Decode the bytes of a file as UTF-8 text; CorpusError naming it and the offset otherwise."""
+    """Return the bytes of a file decoded as UTF-8 text, without byte-order mark.
+
+    Raises:
+        CorpusError: the bytes are binary or not UTF-8; the message gives file and byte offset.
+    """
     zero = data.find(0)
     if zero >= 0:
         raise CorpusError(f"{label} is binary, not text: byte 0x00 at offset {zero}")
@@ -280,7 +275,7 @@ def _hf_documents(argument: str) -> Iterator[Document]:
         raise CorpusError(f"the corpus 'hf:{argument}' has no column 'text': {rows.column_names}")
     for number, text in enumerate(rows["text"]):
         if not isinstance(text, str | None):
-            raise CorpusError(f"the corpus 'hf:{argument}', row {number}: 'text' is no string")
+            raise CorpusError(f"the corpus 'hf:{argument}', row {number}: 'text' is not a string")
         yield Document(id=str(number), text=text or "")
 
 
@@ -288,136 +283,35 @@ def _hf_documents(argument: str) -> Iterator[Document]:
 
 
 def _novels_fingerprint(_: str) -> str:
-    return hashlib.sha256("".join(NOVELS_SHA256.values()).encode()).hexdigest()
+    return hashlib.sha256("".join(novel_checksums().values()).encode()).hexdigest()
 
 
 _COMMIT = re.compile(r"@[0-9a-f]{40}$")
 
 CORPORA = {
-    "stdlib": Source(
+    "stdlib": CorpusReader(
         description="docstrings of the standard library of the Python that runs (default, always "
         "there)",
         read=_stdlib_documents,
         fingerprint=lambda _: _stat_fingerprint([sys.version], _stdlib_sources()),
     ),
-    "novels": Source(
+    "novels": CorpusReader(
         description="98 English novels, 1839-1930, 76 MB; read from $DATAWALL_DATA or downloaded",
         read=_novel_documents,
         fingerprint=_novels_fingerprint,
     ),
-    "files:PATH": Source(
+    "files:PATH": CorpusReader(
         description="a file or folder of UTF-8 text, .gz, .xz, .tar or .jsonl (field 'text')",
         read=_file_documents,
         fingerprint=lambda argument: _stat_fingerprint(
             [], (file.resolve() for file in files_under(_path(argument)))
         ),
     ),
-    "hf:DATASET": Source(
+    "hf:DATASET": CorpusReader(
         description="column 'text' of a Hugging Face dataset, OWNER/NAME[:CONFIG][@REVISION]; "
         "needs the extra 'hf'",
         read=_hf_documents,
         fingerprint=lambda argument: argument if _COMMIT.search(argument) else None,
     ),
 }
-"""The corpora by name; of a name with a colon, what follows it is the user's to say."""
-
-
-# --- split
-
-
-def split_documents(
-    corpus: Corpus,
-    *,
-    validation_fraction: float = 0.1,
-    test_fraction: float = 0.1,
-    seed: int = 0,
-) -> Split:
-    """Cut a corpus by document into disjoint parts of about these fractions of its bytes.
-
-    The result depends on the texts and the seed alone: texts are taken in the order of a hash of
-    both, for the test part until it is full, then for the validation part; the rest is trained
-    on. Equal texts go together, so no text is in two parts. A corpus of one or two documents is
-    first cut at blank lines (where there are none, at line ends) into up to a hundred pieces
-    that count as documents.
-
-    Raises ValueError for fractions that leave a part empty, CorpusError for a corpus with fewer
-    than three different texts.
-    """
-    _check_fractions(validation_fraction=validation_fraction, test_fraction=test_fraction)
-    documents = corpus.documents
-    if len(documents) < _FEWEST_TEXTS:
-        documents = tuple(piece for document in documents for piece in _cut(document))
-    ranks = [_hash_rank(document.text, seed=seed) for document in documents]
-    sizes = dict.fromkeys(sorted(ranks), 0)
-    for rank, document in zip(ranks, documents, strict=True):
-        sizes[rank] += document.n_bytes
-    if len(sizes) < _FEWEST_TEXTS:
-        raise CorpusError(
-            f"the corpus {corpus.name!r} is too small to split: it holds {len(sizes)} different "
-            f"text(s); train, validation and test need one each"
-        )
-    total = sum(sizes.values())
-    test = _take(sizes, target=test_fraction * total, leave=2)
-    rest = {rank: size for rank, size in sizes.items() if rank not in test}
-    validation = _take(rest, target=validation_fraction * total, leave=1)
-
-    def part(chosen: Callable[[str], bool]) -> tuple[Document, ...]:
-        return tuple(d for rank, d in zip(ranks, documents, strict=True) if chosen(rank))
-
-    return Split(
-        train=part(lambda rank: rank not in test and rank not in validation),
-        validation=part(validation.__contains__),
-        test=part(test.__contains__),
-    )
-
-
-_FEWEST_TEXTS = 3
-_MOST_PIECES = 100
-_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
-_LINE_END = re.compile(r"\n+")
-
-
-def _check_fractions(**fractions: float) -> None:
-    for name, fraction in fractions.items():
-        if not 0 < fraction < 1:
-            raise ValueError(f"{name} must lie between 0 and 1, both excluded; not {fraction}")
-    if sum(fractions.values()) >= 1:
-        raise ValueError(f"fractions must leave text to train on: {fractions}")
-
-
-def _cut(document: Document) -> list[Document]:
-    """Pieces of at least 1/100 of the text that join to the whole of it.
-
-    Long pieces rather than single paragraphs: a held-out text whose neighbours are trained on is
-    easier than a new one.
-    """
-    pieces = _pieces(document.text, _BLANK_LINES)
-    if len(pieces) < _FEWEST_TEXTS:
-        pieces = _pieces(document.text, _LINE_END)
-    return [Document(id=f"{document.id}#{i}", text=piece) for i, piece in enumerate(pieces)]
-
-
-def _pieces(text: str, gap: re.Pattern[str]) -> list[str]:
-    least = len(text) / _MOST_PIECES
-    cuts = [0]
-    for match in gap.finditer(text):
-        if match.end() - cuts[-1] >= least and match.end() < len(text):
-            cuts.append(match.end())
-    return [text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
-
-
-def _hash_rank(text: str, *, seed: int) -> str:
-    return hashlib.sha256(f"{seed}\0{text}".encode()).hexdigest()
-
-
-def _take(sizes: Mapping[str, int], *, target: float, leave: int) -> set[str]:
-    """Units in order while each brings the total nearer to the target; at least one."""
-    taken: set[str] = set()
-    total = 0
-    for rank, size in sizes.items():
-        if len(sizes) - len(taken) == leave:
-            break
-        if total + size - target < target - total:
-            taken.add(rank)
-            total += size
-    return taken or {min(sizes, key=sizes.__getitem__)}
+"""Corpus readers by name; in a name with a colon, the part after it is given by the user."""

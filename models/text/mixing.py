@@ -16,7 +16,15 @@ from models.text.batches import as_ring, steps_per_epoch, window_starts
 
 
 def mixed_ring(tokens: np.ndarray, synthetic: np.ndarray, *, context: int) -> np.ndarray:
-    """Lay the real tokens [D] and the synthetic windows [n_windows, context + 1] into one array.
+    """Return real tokens and synthetic windows in one array, the text of a mixed training run.
+
+    Args:
+        tokens: real tokens [D].
+        synthetic: synthetic windows [n_windows, context + 1].
+        context: tokens in a window.
+
+    Returns:
+        [D + context + 1 + n_windows * (context + 1)] tokens.
 
     Raises:
         ValueError: synthetic windows of another length.
@@ -30,7 +38,7 @@ def mixed_ring(tokens: np.ndarray, synthetic: np.ndarray, *, context: int) -> np
 
 
 def synthetic_per_batch(batch_size: int, share: float) -> int:
-    """Return how many windows of every batch are synthetic: the share, to the nearest whole.
+    """Return the number of synthetic windows in every batch: the share, rounded.
 
     Raises:
         ValueError: a share outside [0, 1].
@@ -41,9 +49,15 @@ def synthetic_per_batch(batch_size: int, share: float) -> int:
 
 
 def mixed_steps_per_epoch(n_tokens: int, *, context: int, train: TrainConfig, share: float) -> int:
-    """Count the steps in which the real text is read once.
+    """Return the number of steps in which the real text is read once.
 
-    With no real windows in a batch, the steps are those of the real text alone.
+    If batches have no real windows, the number is that of the real text alone.
+
+    Args:
+        n_tokens: real tokens D.
+        context: tokens in a window.
+        train: batch size.
+        share: synthetic share of the windows.
     """
     n_real = train.batch_size - synthetic_per_batch(train.batch_size, share)
     batch_size = n_real or train.batch_size
@@ -61,11 +75,12 @@ def mixed_starts(
     first_step: int,
     last_step: int,
 ) -> np.ndarray:
-    """Draw the first token of every window of the steps `first_step` to `last_step` - 1.
+    """Return the first token of every window of the steps `first_step` to `last_step` - 1.
 
-    Every batch has the same number of synthetic windows, see `synthetic_per_batch`; the others
-    are those that `batches.window_starts` draws for a batch of their number. Synthetic windows
-    are read as they were sampled, all of them in a shuffled order, then again in another.
+    Every batch has the same number of synthetic windows, see `synthetic_per_batch`; its other
+    windows are those that `batches.window_starts` draws for a batch of their number. Synthetic
+    windows are read as they were sampled: all of them in a shuffled order, then again in another
+    order.
 
     Args:
         n_tokens: real tokens D.

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from models.text.corpora import Corpus, Document, corpus_fingerprint, load_corpus, split_documents
+from models.text.corpora import Corpus, Document, corpus_fingerprint, load_corpus
 from models.text.data_home import cache_home
+from models.text.splits import split_documents
 
 if TYPE_CHECKING:
     import tokenizers
@@ -24,7 +25,7 @@ END_OF_TEXT_ID = 0
 SMALLEST_VOCAB = 257  # every byte, and the end of text
 PARTS = ("train", "validation", "test")
 
-# Part of every cache key: raised when what is read, its split or the cached layout changes.
+# Part of every cache key: increased when reading, splitting or the cached layout changes.
 _FORMAT = 1
 
 
@@ -32,10 +33,19 @@ _FORMAT = 1
 class TokenizedCorpus:
     """Token ids of the three parts of a corpus, memory-mapped read-only from the cache.
 
-    `train`, `validation` and `test` are 1-D arrays (uint16, or uint32 above 65,536 ids) of
-    documents in an order shuffled by the split seed, each followed by the end-of-text id 0.
-    `document_starts[part]` (int64) are the offsets at which documents begin, `n_bytes[part]` the
-    UTF-8 bytes of their texts (end of text counts none). `sha256` covers ids and tokenizer.
+    Documents come in an order shuffled by the split seed, each followed by the end-of-text id 0.
+
+    Attributes:
+        corpus_name: name of the corpus.
+        corpus_sha256: hash of its documents.
+        vocab_size: number of token ids.
+        tokenizer_path: file of the tokenizer.
+        train: token ids [n_train] (uint16, or uint32 above 65,536 ids); validation and test alike.
+        validation: token ids [n_validation].
+        test: token ids [n_test].
+        n_bytes: UTF-8 bytes of the texts of each part (end of text counts none).
+        document_starts: int64 [n_documents] offset of each document, for each part.
+        sha256: hash of the ids and the tokenizer.
     """
 
     corpus_name: str
@@ -50,11 +60,15 @@ class TokenizedCorpus:
     sha256: str
 
     def tokenizer(self) -> "tokenizers.Tokenizer":
-        """The tokenizer; the text "<|endoftext|>" is text to it, never the special token."""
+        """Return the tokenizer; it encodes "<|endoftext|>" in a text as plain text."""
         return load_tokenizer(self.tokenizer_path)
 
     def bytes_per_token(self, part: str) -> float:
-        """UTF-8 bytes a token stands for on average in this part, end-of-text tokens included."""
+        """Return the mean UTF-8 bytes per token of a part, end-of-text tokens included.
+
+        Raises:
+            ValueError: an unknown part.
+        """
         if part not in PARTS:
             raise ValueError(f"part must be one of {PARTS}; not {part!r}")
         return self.n_bytes[part] / len(getattr(self, part))
@@ -63,14 +77,21 @@ class TokenizedCorpus:
 def tokenize_corpus(
     name: str, *, vocab_size: int = 512, split_seed: int = 0, cache_dir: Path | None = None
 ) -> TokenizedCorpus:
-    """Split the corpus of that name, learn byte-level BPE on its training part, encode all parts.
+    """Return the token ids of a corpus, encoded by byte-level BPE learned on its training part.
 
-    The result is kept under `cache_dir` (default: `models.text.data_home.cache_home()`), keyed by
-    the corpus sha256 and the settings; the corpus itself is read again only when its fingerprint
-    (`models.text.corpora.corpus_fingerprint`) is new. A damaged cache is rebuilt.
+    The result is cached, keyed by the corpus sha256 and the settings; the corpus itself is read
+    again only when its fingerprint (`models.text.corpora.corpus_fingerprint`) changes. A damaged
+    cache is rebuilt.
 
-    Raises ValueError for a vocabulary smaller than 257 (256 bytes and the end of text) or larger
-    than the training part supports, CorpusError for a corpus that cannot be had.
+    Args:
+        name: name of the corpus, see `models.text.corpora.load_corpus`.
+        vocab_size: number of token ids, at least 257 (256 bytes and the end of text).
+        split_seed: seed of the split and of the order of documents.
+        cache_dir: cache folder (default: `models.text.data_home.cache_home()`).
+
+    Raises:
+        ValueError: a vocabulary below 257 or larger than the training part supports.
+        CorpusError: the corpus cannot be read.
     """
     if vocab_size < SMALLEST_VOCAB:
         raise ValueError(
@@ -96,10 +117,10 @@ def tokenize_corpus(
 
 
 def load_tokenizer(path: Path) -> "tokenizers.Tokenizer":
-    """Read a tokenizer; in text, the names of special tokens are text to it.
+    """Return the tokenizer in a file; it encodes names of special tokens in a text as plain text.
 
     Raises:
-        ValueError: the file is missing or holds no tokenizer.
+        ValueError: the file is missing or is not a tokenizer.
     """
     from tokenizers import Tokenizer
 
@@ -112,20 +133,26 @@ def load_tokenizer(path: Path) -> "tokenizers.Tokenizer":
 
 
 def draw_unique_tokens(tokens: TokenizedCorpus, n_unique: int, *, draw_seed: int = 0) -> np.ndarray:
-    """The training set of one draw of the corpus: `n_unique` token ids, 1-D.
+    """Return the training tokens of one draw of the corpus, token ids [n_unique].
 
-    Documents of the training part in an order shuffled by `draw_seed`, concatenated (each with
-    its end-of-text id) and cut at `n_unique`; a smaller draw of the same seed is a prefix of a
-    larger one.
+    Documents of the training part in an order shuffled by `draw_seed`, concatenated (each with its
+    end-of-text id) and cut at `n_unique`; a smaller draw of the same seed is a prefix of a larger
+    one.
 
-    Raises ValueError where the training part holds fewer tokens, or `n_unique` is below 1.
+    Args:
+        tokens: the tokenized corpus.
+        n_unique: number of tokens D.
+        draw_seed: random seed of the order of documents.
+
+    Raises:
+        ValueError: the training part has fewer tokens, or `n_unique` is below 1.
     """
     available = len(tokens.train)
     if not 1 <= n_unique <= available:
         raise ValueError(
             f"n_unique must lie between 1 and the {available:,} tokens that the training part of "
             f"{tokens.corpus_name!r} holds at a vocabulary of {tokens.vocab_size:,}; "
-            f"{n_unique:,} were asked for"
+            f"not {n_unique:,}"
         )
     starts = tokens.document_starts["train"]
     ends = np.append(starts[1:], available)
@@ -139,9 +166,14 @@ _Number = TypeVar("_Number", float, np.ndarray)
 
 
 def nats_per_token_to_bits_per_byte(loss: _Number, *, bytes_per_token: float) -> _Number:
-    """Convert a cross-entropy to bits per UTF-8 byte, which compares across vocabularies.
+    """Return a cross-entropy in bits per UTF-8 byte, comparable across vocabularies.
 
-    Raises ValueError unless `bytes_per_token` is positive.
+    Args:
+        loss: cross-entropy in nats per token, a number or an array.
+        bytes_per_token: mean bytes of a token, see `TokenizedCorpus.bytes_per_token`.
+
+    Raises:
+        ValueError: `bytes_per_token` is not positive.
     """
     if not bytes_per_token > 0:
         raise ValueError(f"bytes_per_token must be positive; not {bytes_per_token}")
@@ -246,7 +278,7 @@ def _place(beside: Path, folder: Path, *, aside: Path) -> None:
 
 
 def _intact(folder: Path) -> bool:
-    """False where a file is missing, damaged or unfinished."""
+    """Return False if a file is missing, damaged or unfinished."""
     try:
         meta = _meta(folder)
         return bool(meta["sha256"] == _content_sha256(folder, meta["n_bytes"]))

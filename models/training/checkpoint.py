@@ -1,7 +1,7 @@
 """Weights and training states on disk.
 
 Finished weights are one safetensors file, which any framework reads. The state of an unfinished
-run is an orbax checkpoint, written beside the old one and renamed into place.
+run is an orbax checkpoint, written under a temporary name and renamed into place.
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ def _names(params: Params) -> list[str]:
 
 
 def save_params(path: Path, model: ModelConfig, params: Params) -> None:
-    """Write weights to a safetensors file, whole or not at all."""
+    """Write weights to a safetensors file, renamed into place when complete.
+
+    Args:
+        path: the file.
+        model: architecture, stored in the metadata of the file.
+        params: its weights.
+    """
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.to_pure_dict(params))]
     metadata = {"model": json.dumps(dataclasses.asdict(model), sort_keys=True)}
     beside = path.with_suffix(f".{os.getpid()}.tmp")
@@ -42,10 +48,11 @@ def save_params(path: Path, model: ModelConfig, params: Params) -> None:
 
 
 def load_params(path: Path, model: ModelConfig) -> Params:
-    """Read the weights of `model`.
+    """Return the weights of `model` stored in a file.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or of another architecture (says how).
+        CheckpointError: the file is missing, damaged, or of another architecture (with the
+            differences).
     """
     found, params = load_model(path)
     if found != model:
@@ -56,7 +63,7 @@ def load_params(path: Path, model: ModelConfig) -> Params:
 
 
 def load_model(path: Path) -> tuple[ModelConfig, Params]:
-    """Read an architecture with its weights.
+    """Return the architecture and weights stored in a file.
 
     Raises:
         CheckpointError: the file is missing or damaged.
@@ -81,13 +88,13 @@ def _tensor(file: Any, name: str, stored: set[str], model: ModelConfig) -> np.nd
 
 
 def save_state(folder: Path, state: TrainState) -> None:
-    """Write the state of an unfinished run to an orbax checkpoint, replacing the one before."""
+    """Write the state of an unfinished run to an orbax checkpoint, replacing the previous one."""
     from orbax.checkpoint import PyTreeCheckpointer
 
     beside = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
     PyTreeCheckpointer().save(beside.absolute(), leaves, force=True)
-    # There is a whole checkpoint under one of the two names at every moment.
+    # At every moment one of the two names holds a complete checkpoint.
     before = folder.with_name(f"{folder.name}.before")
     shutil.rmtree(before, ignore_errors=True)
     if folder.exists():
@@ -97,7 +104,7 @@ def save_state(folder: Path, state: TrainState) -> None:
 
 
 def load_state(folder: Path, program: Program) -> TrainState | None:
-    """Read the state of an unfinished run, or None when there is none that can be read."""
+    """Return the state of an unfinished run, or None if there is no readable one."""
     from orbax.checkpoint import PyTreeCheckpointer
 
     before = folder.with_name(f"{folder.name}.before")

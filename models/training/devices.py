@@ -1,4 +1,4 @@
-"""Which devices JAX shall find, and where it keeps compiled programs: settled before it starts."""
+"""JAX's devices and its cache of compiled programs, configured before JAX starts."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ COUNT_FLAG = "xla_force_host_platform_device_count"
 
 
 def available_cores() -> int:
-    """Count the cores this process may use."""
+    """Return the number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def configure_host_devices(n_devices: int | None = None) -> None:
-    """Ask XLA for host devices of one thread each, and JAX to keep what it compiles.
+    """Configure XLA to use host devices of one thread each, and JAX to cache compiled programs.
 
-    Training many small models is fastest with one model per core: a single XLA program spread
-    over the cores of a CPU spends its time on synchronisation at these sizes.
+    Training many small models is fastest with one model per core: at these sizes, a single XLA
+    program spread over the cores of a CPU spends its time on synchronisation.
 
-    Flags the user has set in XLA_FLAGS win, except over a number given here. It has no effect on
-    devices once JAX has started its backend, and none on accelerators, whose devices are what
-    they are.
+    Flags that the user has set in XLA_FLAGS take precedence, except over a number given here. There
+    is no effect on devices once JAX has started its backend, and none on accelerators.
 
     Args:
-        n_devices: how many (default: one per core).
+        n_devices: number of host devices (default: one per core).
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if n_devices is not None:
@@ -52,10 +51,10 @@ def configure_host_devices(n_devices: int | None = None) -> None:
 
 
 def keep_compiled_programs() -> None:
-    """Have every process of this user share what any of them has compiled.
+    """Share compiled programs between all processes of this user.
 
-    The programs are kept under `models.text.data_home.cache_home()`, in a cache of JAX's own that
-    knows versions, flags and devices apart; JAX_COMPILATION_CACHE_DIR names another folder.
+    The programs are kept under `models.text.data_home.cache_home()`, in JAX's own cache, which
+    distinguishes versions, flags and devices; JAX_COMPILATION_CACHE_DIR overrides the folder.
     """
     folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_home() / "compiled"))
     seconds = os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
@@ -68,11 +67,11 @@ def keep_compiled_programs() -> None:
 
 
 def worker_devices() -> list[jax.Device]:
-    """Return the device of each thread that works by itself in this process.
+    """Return the device of each independent worker thread in this process.
 
-    On accelerators every device once. On CPUs the first host device, as often as there are: it runs
-    one program on each thread that calls it, and a program that is compiled for it serves them all,
-    where one for each device would be compiled for each.
+    On accelerators, every device once. On CPUs, the first host device as often as there are host
+    devices: it runs one program on each calling thread, and a program compiled for it serves all
+    threads, while separate devices would each need their own compilation.
     """
     import jax
 
@@ -81,10 +80,13 @@ def worker_devices() -> list[jax.Device]:
 
 
 def accelerators() -> tuple[str, int]:
-    """Tell the platform and the number of the accelerators here, ("cpu", 0) where there are none.
+    """Return the platform and number of accelerators of this machine, ("cpu", 0) if none.
 
-    JAX is asked in a process of its own, so that this one takes hold of no device, and only where
-    a plugin for accelerators is installed.
+    JAX is queried in a separate process, so that this one claims no device, and only if a plugin
+    for accelerators is installed.
+
+    Raises:
+        RuntimeError: JAX does not start.
     """
     if os.environ.get("JAX_PLATFORMS") == "cpu" or not _has_plugin():
         return "cpu", 0

@@ -17,7 +17,7 @@ from models.text.batches import has_unscored
 from models.training.train import Params, token_log_probs
 
 BATCH_WINDOWS = 64
-"""Windows evaluated together: enough to keep a core busy, few enough to stay small in memory."""
+"""Windows evaluated together: enough to keep a core busy, few enough to limit memory."""
 
 
 @jax.jit(static_argnums=0)
@@ -34,7 +34,7 @@ all_log_probs = jax.jit(
 
 
 def batches_of(windows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield int32 batches of at most BATCH_WINDOWS windows."""
+    """Yield windows [n_windows, T + 1] as int32 batches of at most BATCH_WINDOWS rows."""
     for first in range(0, len(windows), BATCH_WINDOWS):
         yield windows[first : first + BATCH_WINDOWS].astype(np.int32)
 
@@ -55,7 +55,14 @@ def gold_log_probs(model: ModelConfig, params: Params, windows: np.ndarray) -> n
 
 
 def held_out_loss(model: ModelConfig, params: Params, windows: np.ndarray) -> float:
-    """Return the cross-entropy on held-out windows, in nats per token not `batches.unscored`."""
+    """Return the cross-entropy on held-out windows, in nats per scored token.
+
+    Args:
+        model: architecture.
+        params: its weights.
+        windows: held-out windows [n_windows, context + 1]; tokens marked as `batches.unscored` are
+            read but not scored.
+    """
     if not has_unscored(windows):
         return -float(gold_log_probs(model, params, windows).mean(dtype=np.float64))
     log_probs = gold_log_probs(model, params, np.where(windows < 0, ~windows, windows))

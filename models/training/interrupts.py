@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for a good moment."""
+"""Ctrl-C deferred until a safe point."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def interrupt_sets(stop: threading.Event, *, patient: bool = True) -> Iterator[None]:
-    """Let Ctrl-C set `stop` instead of breaking in anywhere; raise KeyboardInterrupt at the end.
+    """Make Ctrl-C set an event instead of interrupting; raise KeyboardInterrupt on exit.
 
-    So an event that has been taken off a queue is always seen to its end. Outside the main
-    thread, where Python delivers no signals, nothing changes.
+    An event taken off a queue is thus always handled completely. Outside the main thread, where
+    Python delivers no signals, this has no effect.
 
     Args:
-        stop: what is set.
-        patient: wait for the end however often the user asks; else the second time breaks in.
+        stop: the event that is set.
+        patient: defer every Ctrl-C; otherwise the second one interrupts immediately.
+
+    Raises:
+        KeyboardInterrupt: on exit, if Ctrl-C was pressed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""One model to train, what happens to it, and the desk that hands it over and hears of it."""
+"""A training job, the events it emits, and the callbacks a trainer reports to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 LEAST_RING = 2**16
-"""Tokens to which shorter texts are padded; longer ones to four times as many, and so on."""
+"""Length to which shorter rings are padded; longer ones to 4, 16, ... times this length."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,21 +36,22 @@ class Job:
     """One model to train.
 
     Attributes:
-        id: the caller's name for it.
+        id: identifier chosen by the caller.
         model: architecture.
         optimizer: learning rate and decay.
         train: epochs, batches, order.
-        seed: draws the weights, and the order of the data unless `train.order_seed` does.
-        tokens: the unique tokens [D] it may see; no loss is taken on those marked as
-            `batches.unscored`, here and in the windows.
+        seed: random seed of the weights, and of the order of the data unless `train.order_seed`
+            is set.
+        tokens: unique training tokens [D]; tokens marked as `batches.unscored`, here and in the
+            windows, contribute no loss.
         held_out: windows [n_windows, context + 1] to score the trained model on, by name.
-        first_params: weights to start from, of this architecture; by default the seed draws them.
-        synthetic: windows [n_windows, context + 1] of sampled text to read as well, see
-            `generate.sample_windows`; an epoch is a pass over `tokens` still.
-        synthetic_share: their share of the windows of every batch, see `mixing`.
+        first_params: initial weights of this architecture; by default drawn from the seed.
+        synthetic: windows [n_windows, context + 1] of sampled text to train on as well, see
+            `generate.sample_windows`; an epoch remains one pass over `tokens`.
+        synthetic_share: share of synthetic windows in every batch, see `mixing`.
 
     Raises:
-        ValueError: a share outside [0, 1], or one without synthetic windows.
+        ValueError: a share outside [0, 1], or a share without synthetic windows.
     """
 
     id: str
@@ -71,20 +72,20 @@ class Job:
 
     @property
     def ring(self) -> np.ndarray:
-        """All text that its windows are cut from, real and synthetic."""
+        """Tokens [n] that windows are cut from, real and synthetic, see `mixed_ring`."""
         if self.synthetic is None:
             return as_ring(self.tokens, context=self.model.context)
         return mixed_ring(self.tokens, self.synthetic, context=self.model.context)
 
     @cached_property
     def has_unscored(self) -> bool:
-        """Whether its text has tokens that are read but not predicted."""
+        """Whether some training tokens are read but not predicted."""
         texts = [self.tokens] if self.synthetic is None else [self.tokens, self.synthetic]
         return any(map(has_unscored, texts))
 
     @property
     def padded_ring(self) -> np.ndarray:
-        """The same, with zeros that no window reads: texts of similar sizes compile once."""
+        """The ring zero-padded to one of few lengths [n], so that similar texts compile once."""
         ring = self.ring
         length = LEAST_RING
         while length < len(ring):
@@ -112,7 +113,7 @@ class Job:
         return self.train.batch_size * self.model.context
 
     def program(self, execution: Execution | None = None) -> Program:
-        """Return what has to be compiled to train it."""
+        """Return the program that has to be compiled to train this job."""
         return Program.of(
             self.model,
             self.optimizer,
@@ -123,14 +124,15 @@ class Job:
 
     @property
     def hyperparameters(self) -> Hyperparameters:
-        """Its numbers, as arguments of the program."""
+        """Numeric settings, as arguments of the compiled program."""
         return Hyperparameters.of(self.optimizer, self.n_steps, train=self.train, seed=self.seed)
 
     def starts(self, step: int) -> tuple[np.ndarray, int]:
-        """Return the windows of the segment that begins at `step`, and how many steps it has.
+        """Return the window starts of the segment that begins at `step`, and its number of steps.
 
         Returns:
-            int32 [SEGMENT_STEPS, batch], zeros past the job's end; the number of steps before it.
+            int32 [SEGMENT_STEPS, batch] positions in the ring, zeros past the end of the job; and
+            the number of steps before that end.
         """
         n_now = max(0, min(SEGMENT_STEPS, self.n_steps - step))
         starts = np.zeros((SEGMENT_STEPS, self.train.batch_size), np.int32)
@@ -156,9 +158,13 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
-    """Steps `first_step` to `first_step + len(losses) - 1` of a job are done.
+    """Consecutive training steps of a job have finished.
 
-    `seconds` have passed since the segment before, or since this call of `train_jobs` took the job.
+    Attributes:
+        job: the job.
+        first_step: first of these steps, counted from the beginning of training.
+        losses: loss of each step [n_steps], in nats per token.
+        seconds: time since the previous segment, or since this call of `train_jobs` took the job.
     """
 
     job: Job
@@ -169,9 +175,15 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Finished:
-    """A job has ended; `diverged` when its loss stopped being a number, with no scores then.
+    """A job has ended.
 
-    `seconds` are those of this call of `train_jobs`, from taking the job to its scores.
+    Attributes:
+        job: the job.
+        params: its trained weights, on the host.
+        scores: loss on each set of held-out windows in nats per token; empty if it diverged.
+        diverged: whether a loss was not finite.
+        seconds: time from this call of `train_jobs` taking the job to its scores.
+        device: kind of the device it was scored on.
     """
 
     job: Job
@@ -184,7 +196,7 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Failed:
-    """A job has raised an error; the others go on."""
+    """A job has raised an error; other jobs continue."""
 
     job: Job
     error: Exception
@@ -196,8 +208,17 @@ Keep = Callable[[Job, TrainState], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
-    """What those who train have in common: the caller's functions, and when to stop."""
+class Callbacks:
+    """Functions of the caller that trainers call, and the signal to stop.
+
+    Attributes:
+        report: receives every event; called from trainer threads.
+        load: returns the saved state of a job, or None if there is none.
+        keep: saves the state of an unfinished job.
+        keep_every: seconds between calls of `keep` for one job.
+        stop: set to stop every trainer after its current segment.
+        execution: microbatches and rematerialisation, for all jobs.
+    """
 
     report: Callable[[Event], None]
     load: Load
@@ -210,7 +231,15 @@ class Desk:
 def score(
     job: Job, params: Params, *, diverged: bool, seconds: float, device: jax.Device
 ) -> Finished:
-    """Score a trained model on its held-out windows, unless it diverged."""
+    """Return the `Finished` event of a trained model, scored on its held-out windows.
+
+    Args:
+        job: what was trained.
+        params: its weights.
+        diverged: whether a training loss was not finite; then there are no scores.
+        seconds: training time to report.
+        device: where it was trained.
+    """
     import jax
 
     scores = {

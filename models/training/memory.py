@@ -1,4 +1,4 @@
-"""How much memory training takes, estimated from its largest arrays, and how many models fit."""
+"""Memory needed for training, estimated from its largest arrays, and how many models fit."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from models.training.train import Execution
 
 RUNTIME_BYTES = 800 * 2**20
-"""Python, JAX and its compiler, once a process."""
+"""Memory of Python, JAX and its compiler, once per process."""
 
 USABLE = 0.85
-"""Share of a device's free memory to plan with: the compiler's own buffers need the rest."""
+"""Share of a device's free memory to use; the compiler's own buffers need the rest."""
 
 
 def training_bytes(
@@ -25,10 +25,16 @@ def training_bytes(
     train: TrainConfig | None = None,
     execution: Execution | None = None,
 ) -> int:
-    """Estimate what one model in training takes, its text left out.
+    """Return an estimate of the bytes that training one model takes, without its text.
 
     Weights, gradients, two moments, the updates and an average if one is kept, in float32; the
-    activations of one microbatch, kept for the backward pass unless computed again; the logits.
+    activations of one microbatch, kept for the backward pass unless recomputed; the logits.
+
+    Args:
+        model: architecture.
+        batch_size: windows in a batch.
+        train: precision and weight average (default: float32, none).
+        execution: microbatches and rematerialisation.
     """
     train = train or TrainConfig(n_epochs=1)
     n_parts = execution.n_microbatches if execution else 1
@@ -42,7 +48,7 @@ def training_bytes(
 
 
 def free_bytes(device: jax.Device) -> int:
-    """Return the memory that is free on a device, of a host device the machine's."""
+    """Return the free memory of a device in bytes; for a host device, that of the machine."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
@@ -52,5 +58,11 @@ def free_bytes(device: jax.Device) -> int:
 
 
 def members_that_fit(n_wanted: int, bytes_each: int, bytes_free: int) -> int:
-    """Return how many models to train side by side on one device, at least one."""
+    """Return how many models to train side by side on one device, at least one.
+
+    Args:
+        n_wanted: most models wanted.
+        bytes_each: memory of one model.
+        bytes_free: free memory of the device.
+    """
     return max(1, min(n_wanted, int(USABLE * bytes_free) // bytes_each))

@@ -1,4 +1,4 @@
-"""The numbers of a job as arrays, its learning rate at each step, and its optimiser."""
+"""Hyperparameters of a job as arrays, its learning-rate schedule, and its optimiser."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MUON_RMS = 0.2
 
 
 class Hyperparameters(NamedTuple):
-    """The numbers of one job, as arrays, so that changing them compiles nothing."""
+    """Numeric settings of one job, as arguments of the program: changing them compiles nothing."""
 
     learning_rate: Scalar
     weight_decay: Scalar
@@ -48,7 +48,14 @@ class Hyperparameters(NamedTuple):
         train: TrainConfig | None = None,
         seed: int = 0,
     ) -> Hyperparameters:
-        """Translate the settings for a run of `n_steps` steps; by default one without extras."""
+        """Return the hyperparameters of a run.
+
+        Args:
+            optimizer: optimiser settings.
+            n_steps: steps of the run.
+            train: dropout and weight average (default: neither).
+            seed: random seed of dropout.
+        """
         train = train or TrainConfig(n_epochs=1)
         warmup_steps = max(1.0, optimizer.warmup_fraction * n_steps)
         linear = optimizer.schedule == "wsd"
@@ -75,7 +82,11 @@ class Hyperparameters(NamedTuple):
 
 
 def learning_rate_at(step: jax.Array | int, hyper: Hyperparameters) -> jax.Array:
-    """Warm up linearly, stay at the peak until the fall, and reach zero after the last step."""
+    """Return the learning rate of a step (counted from 0), a scalar.
+
+    It rises linearly, stays at the peak until the decay begins, and reaches zero after the last
+    step.
+    """
     warmup = (step + 1) / hyper.warmup_steps
     done = (step + 1 - hyper.fall_from) / jnp.maximum(hyper.n_steps - hyper.fall_from, 1)
     done = jnp.clip(done, 0, 1)
@@ -84,10 +95,10 @@ def learning_rate_at(step: jax.Array | int, hyper: Hyperparameters) -> jax.Array
 
 
 def average_weight_at(step: jax.Array | int, hyper: Hyperparameters) -> jax.Array:
-    """Return what share of the averaged weights the weights after this step take.
+    """Return the weight, a scalar, with which the weights after this step enter their average.
 
-    1 / n for the n-th that is averaged, so that young averages are plain means, and at least
-    1 - decay; zero where these weights are not averaged.
+    1 / n for the n-th averaged weights, so that the average begins as a plain mean, and at least
+    1 - decay; zero for steps that are not averaged.
     """
     since = step + 1 - jnp.maximum(hyper.average_from, 0)
     is_due = (since > 0) & (jnp.mod(since, hyper.average_every) == 0)
@@ -98,7 +109,17 @@ def average_weight_at(step: jax.Array | int, hyper: Hyperparameters) -> jax.Arra
 def optimizer_of(
     name: OptimizerName, decayed: Decayed, hyper: Hyperparameters, learning_rate: Scalar
 ) -> optax.GradientTransformation:
-    """Build the optimiser whose updates are added to the weights at one step."""
+    """Return the optimiser whose updates are added to the weights at one step.
+
+    Args:
+        name: `adamw` or `muon`.
+        decayed: which weights decay, see `OptimizerConfig`.
+        hyper: the job's hyperparameters.
+        learning_rate: learning rate of the step.
+
+    Source:
+        Loshchilov and Hutter 2019 (AdamW); Jordan et al. 2024 and Liu et al. 2025 (Muon).
+    """
     adam = optax.scale_by_adam(hyper.beta1, hyper.beta2, hyper.epsilon)  # type: ignore[arg-type]
     return optax.chain(
         adam if name == "adamw" else _with_muon(adam, hyper),
@@ -113,9 +134,9 @@ def optimizer_of(
 def _with_muon(
     adam: optax.GradientTransformation, hyper: Hyperparameters
 ) -> optax.GradientTransformation:
-    """Orthogonalise the updates of the blocks' matrices (Jordan et al. 2024), leave others to Adam.
+    """Return an optimiser that orthogonalises updates of the blocks' matrices, else uses Adam.
 
-    A fused matrix (queries, keys and values; gate and up) counts as one.
+    A fused matrix (queries, keys and values; gate and up) counts as one (Jordan et al. 2024).
     """
     from optax import contrib
 
@@ -153,7 +174,7 @@ def _is_hidden_matrix(names: set[str]) -> bool:
 
 
 def _decays(names: set[str], decayed: Decayed) -> bool:
-    # Named, not told by dimension: the stacking of blocks makes their gains two-dimensional.
+    # By name, not dimension: stacking of blocks makes their gains two-dimensional.
     if decayed == "hidden":
         return _is_hidden_matrix(names)
     return decayed == "all" or "gain" not in names

@@ -1,4 +1,4 @@
-"""How members, batches and matrices are spread over a mesh of devices."""
+"""How members, batches and matrices are distributed over a mesh of devices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ the inputs of the second matrix of a pair (Shoeybi et al. 2019), the vocabulary 
 
 @dataclass(frozen=True, kw_only=True)
 class Mesh:
-    """Devices along each axis: for members, for parts of a batch, for parts of the matrices.
+    """Numbers of devices along the axes for members, batch parts and matrix parts.
 
     Raises:
         ValueError: a size below 1.
@@ -35,14 +35,14 @@ class Mesh:
 
     @property
     def n_devices(self) -> int:
-        """Devices in all."""
+        """Total number of devices."""
         return math.prod(vars(self).values())
 
     def over(self, devices: Sequence[jax.Device]) -> jax.sharding.Mesh:
-        """Lay the mesh over devices.
+        """Return the mesh over these devices.
 
         Raises:
-            ValueError: there are more or fewer devices than the mesh has places.
+            ValueError: the number of devices differs from that of the mesh.
         """
         if len(devices) != self.n_devices:
             raise ValueError(
@@ -56,7 +56,7 @@ class Mesh:
 def state_shardings(mesh: jax.sharding.Mesh, states: Any) -> Any:
     """Return the sharding of each array of stacked states, whose first axis is the member's.
 
-    A matrix that the devices of the axis `model` do not divide is kept whole on each.
+    A matrix whose size is not divisible by the axis `model` is replicated along it.
     """
     n_parts = mesh.shape["model"]
 
@@ -77,7 +77,7 @@ def member_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
 
 
 def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
-    """Return the sharding of arrays that every device holds whole."""
+    """Return the sharding of arrays that are replicated on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 

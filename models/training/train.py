@@ -1,4 +1,4 @@
-"""The training program: one compiled loop per architecture that trains any cell of a grid.
+"""The training program: one compiled loop per architecture, shared by all jobs of a sweep.
 
 Learning rate, decay, number of steps and the windows to read are arguments of the program, not
 constants in it, so a grid of hyperparameters and all members of an ensemble share one compilation.
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 SEGMENT_STEPS = 128
-"""Most steps in one call of the program: how often progress is seen and Ctrl-C is heard."""
+"""Most steps in one call of the program, after which progress and interrupts are handled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,8 @@ class Execution:
     """How a step is computed; the result is the same up to rounding.
 
     Attributes:
-        n_microbatches: parts of a batch whose gradients are computed one after another and added.
-        remat: compute activations again in the backward pass instead of keeping them.
+        n_microbatches: parts of a batch whose gradients are computed sequentially and added.
+        remat: recompute activations in the backward pass instead of keeping them.
     """
 
     n_microbatches: int = 1
@@ -76,7 +76,7 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """All that is a constant of the compiled code; jobs that share it compile once."""
+    """All constants of the compiled code; jobs with equal programs share one compilation."""
 
     model: ModelConfig
     optimizer: OptimizerName = "adamw"
@@ -97,7 +97,14 @@ class Program:
         *,
         has_unscored: bool = False,
     ) -> Program:
-        """Return the program that trains such a run, on windows with `batches.unscored` tokens.
+        """Return the program of a run.
+
+        Args:
+            model: architecture.
+            optimizer: optimiser settings.
+            train: training settings.
+            execution: microbatches and rematerialisation.
+            has_unscored: whether windows hold `batches.unscored` tokens.
 
         Raises:
             ValueError: the microbatches do not divide the batch.
@@ -121,7 +128,7 @@ class Program:
 
 
 class TrainState(NamedTuple):
-    """All that training needs to go on exactly where it stopped; `average` is None if not kept."""
+    """Everything needed to resume training exactly; `average` is None if none is kept."""
 
     params: Params
     moments: optax.OptState
@@ -130,19 +137,19 @@ class TrainState(NamedTuple):
 
     @property
     def result(self) -> Params:
-        """The weights to score and to keep."""
+        """Weights to score and to keep."""
         return self.params if self.average is None else self.average
 
 
 @cache
 def graph_of(model: ModelConfig) -> nnx.GraphDef:
-    """Return the static half of a model: its structure without its weights."""
+    """Return the static part of a model: its structure without weights."""
     abstract = nnx.eval_shape(lambda: Transformer(model, nnx.Rngs(0)))
     return nnx.split(abstract, nnx.Param)[0]
 
 
 def init_params(model: ModelConfig, seed: int) -> Params:
-    """Draw the weights of a run from its seed."""
+    """Return the initial weights drawn from a seed."""
     return _init_params(model, jax.random.key(seed))
 
 
@@ -152,7 +159,13 @@ def _init_params(model: ModelConfig, key: jax.Array) -> Params:
 
 
 def init_state(program: Program, seed: int, params: Params | None = None) -> TrainState:
-    """Start a run: weights drawn from its seed unless given, zero moments, step zero."""
+    """Return the state of a run before its first step.
+
+    Args:
+        program: program of the run.
+        seed: random seed of the weights.
+        params: initial weights, instead of those drawn from the seed.
+    """
     params = init_params(program.model, seed) if params is None else params
     hyper = Hyperparameters(*(np.float32(0),) * len(Hyperparameters._fields))  # type: ignore[arg-type]
     optimizer = optimizer_of(program.optimizer, program.decayed, hyper, np.float32(0))
@@ -161,7 +174,16 @@ def init_state(program: Program, seed: int, params: Params | None = None) -> Tra
 
 
 def token_log_probs(model: ModelConfig, params: Params, ids_BT: jax.Array) -> jax.Array:
-    """Return log p(next token) [sequences, positions, vocab_size], in nats."""
+    """Return log p(next token), in nats.
+
+    Args:
+        model: architecture.
+        params: its weights.
+        ids_BT: token ids [sequences, positions].
+
+    Returns:
+        [sequences, positions, vocab_size].
+    """
     return jax.nn.log_softmax(nnx.merge(graph_of(model), params)(ids_BT))
 
 
@@ -175,11 +197,20 @@ def mean_loss(
     remat: bool = False,
     n_scored: jax.Array | None = None,
 ) -> jax.Array:
-    """Average the cross-entropy, in nats per token, over windows [sequences, context + 1].
+    """Return the mean cross-entropy of windows, a scalar in nats per token.
 
-    Under `bfloat16` the matrix products take such operands; norms, softmax and loss are float32.
-    Windows with `batches.unscored` tokens need `n_scored`, by which the sum over the other targets
-    is divided.
+    Under `bfloat16` the operands of matrix products have that type; norms, softmax and loss are
+    float32.
+
+    Args:
+        model: architecture.
+        params: its weights.
+        windows: token ids [sequences, context + 1].
+        precision: number format of the matrix products.
+        drop: dropout to apply.
+        remat: recompute activations in the backward pass.
+        n_scored: for windows with `batches.unscored` tokens, the number that the sum over the other
+            targets is divided by.
     """
     ids = windows if n_scored is None else jnp.where(windows < 0, ~windows, windows)
     inputs, targets = ids[:, :-1], ids[:, 1:]
@@ -196,12 +227,12 @@ def mean_loss(
 def _loss_and_gradient(
     program: Program, state: TrainState, windows: jax.Array, hyper: Hyperparameters
 ) -> tuple[jax.Array, Params]:
-    """Average loss and gradient over the microbatches of one step."""
+    """Return the loss and gradient of one step, averaged over its microbatches."""
     n_parts = program.execution.n_microbatches
     key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
     n_scored = None
     if program.has_unscored:
-        # Of the whole batch, so that the mean over its parts is the mean over its tokens.
+        # Counted over the whole batch, so that the mean over its parts is the mean over its tokens.
         n_scored = jnp.maximum(jnp.sum(windows[:, 1:] >= 0), 1) / n_parts
 
     def part(index: jax.Array | int, windows: jax.Array) -> tuple[jax.Array, Params]:
@@ -236,7 +267,14 @@ def _loss_and_gradient(
 def train_step(
     program: Program, state: TrainState, windows: jax.Array, hyper: Hyperparameters
 ) -> tuple[TrainState, jax.Array]:
-    """Take one step on windows [batch, context + 1]; return the new state and the loss."""
+    """Return the state after one step, and the loss of the step in nats per token.
+
+    Args:
+        program: program of the run.
+        state: state before the step.
+        windows: token ids [batch, context + 1].
+        hyper: hyperparameters of the job.
+    """
     loss, gradient = _loss_and_gradient(program, state, windows, hyper)
     return apply_gradient(program, state, gradient, hyper), loss
 
@@ -244,7 +282,14 @@ def train_step(
 def apply_gradient(
     program: Program, state: TrainState, gradient: Params, hyper: Hyperparameters
 ) -> TrainState:
-    """Let the optimiser, and the average of the weights, take one step."""
+    """Return the state after one update of the weights and their average.
+
+    Args:
+        program: program of the run.
+        state: state before the step.
+        gradient: gradient of the loss, of the structure of the weights.
+        hyper: hyperparameters of the job.
+    """
     learning_rate = learning_rate_at(state.step, hyper)
     optimizer = optimizer_of(program.optimizer, program.decayed, hyper, learning_rate)
     updates, moments = optimizer.update(gradient, state.moments, state.params)
@@ -264,15 +309,15 @@ def segment(
     n_steps: jax.Array,
     hyper: Hyperparameters,
 ) -> tuple[TrainState, jax.Array]:
-    """Run the first `n_steps` rows of `starts`.
+    """Return the state after the first `n_steps` rows of `starts`, and their losses.
 
     Args:
-        program: what compiles anew.
-        state: where training stands.
+        program: program of the run; the only argument whose change needs compilation.
+        state: state before the segment.
         ring: unique tokens with their wrapped beginning, as `batches.as_ring` makes them.
         starts: int32 [SEGMENT_STEPS, batch] first tokens of each step's windows.
         n_steps: rows to use, at most SEGMENT_STEPS.
-        hyper: the job's numbers.
+        hyper: hyperparameters of the job.
 
     Returns:
         The new state, and each step's loss [SEGMENT_STEPS] (zeros past `n_steps`).

@@ -1,7 +1,7 @@
-"""Any server that speaks OpenAI's chat completions: OpenAI itself, vLLM, llama.cpp, Ollama, ...
+"""Any server with OpenAI's chat completions API: OpenAI itself, vLLM, llama.cpp, Ollama, ...
 
-The official client (the extra `llm`) does the talking: it retries what may pass (429, 5xx,
-timeouts, lost connections) with exponential backoff, as long as the server says.
+The official client (extra `llm`) retries transient errors (429, 5xx, timeouts, lost connections)
+with exponential backoff, honouring the server's Retry-After.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from typing import Any
 from urllib.parse import urlparse
 
 from models.augment.writing.protocol import BackendError
-from models.augment.writing.requests import Answer, Failure, Finish, Reply, Request
+from models.augment.writing.requests import Answer, Failure, Finish, GenerationRequest, Reply
 
 MOST_FAILURES_IN_A_ROW = 8
-"""After as many requests without an answer the server is given up."""
+"""Consecutive failed requests after which no more are sent."""
 
 READINGS = 3
-"""Calls whose body cannot be read before the request fails."""
+"""Attempts to get a readable body before a request fails."""
 
 BYTES_PER_TOKEN = 3
-"""UTF-8 bytes taken for a token where no tokenizer is known; English has about four."""
+"""Assumed UTF-8 bytes per token if the tokenizer is unknown; English has about four."""
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAIBackend:
-    """A `Backend` that asks a server, several requests at a time.
+    """A `Backend` that sends several requests at a time to a server.
 
     Attributes:
         model: the server's name of the model.
-        base_url: where the server's API begins (default: OpenAI's).
+        base_url: base URL of the server's API (default: OpenAI's).
         api_key_variable: environment variable that holds the key; a server on this machine needs
             none.
-        concurrency: requests under way at a time.
-        requests_per_minute: most requests begun in a minute, retries not counted.
+        concurrency: requests in flight at a time.
+        requests_per_minute: most requests started per minute, retries not counted.
         timeout: seconds to wait for an answer.
-        max_retries: further tries of a request.
-        context: tokens the model reads and writes at most; longer documents are cut.
+        max_retries: retries of a request.
+        context: most tokens of prompt and answer together; longer documents are cut.
 
     Raises:
         ValueError: a setting out of range.
@@ -69,19 +69,19 @@ class OpenAIBackend:
 
     @property
     def name(self) -> str:
-        """Server and model, without what is secret."""
+        """Server and model, without credentials."""
         host = urlparse(self.base_url).netloc.rpartition("@")[2] if self.base_url else "openai"
         return f"{host}:{self.model}"
 
     def count_tokens(self, text: str) -> int:
-        """Estimate tokens from bytes, rather too many than too few."""
+        """Return an estimate of the number of tokens from bytes, erring on the high side."""
         return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Answer requests as the server does, with few more taken than are under way.
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
+        """Yield answers as they arrive; requests are read only as they can be sent.
 
         Raises:
-            BackendError: a key or model that the server refuses, or too many failures in a row.
+            BackendError: the server rejects the key or model, or too many failures in a row.
         """
         iterator = iter(requests)
         client, pace = self._client(), _Pace(self.requests_per_minute)
@@ -102,7 +102,7 @@ class OpenAIBackend:
                     try:
                         answer = future.result()
                     except BackendError as refused:
-                        error = refused  # what is under way is waited for: it is paid for
+                        error = refused  # requests in flight are paid for, so wait for them
                         continue
                     failed = isinstance(answer.result, Failure)
                     in_a_row = in_a_row + 1 if failed else 0
@@ -136,8 +136,8 @@ class OpenAIBackend:
             max_retries=self.max_retries,
         )
 
-    def _answer(self, client: Any, request: Request, pace: _Pace) -> Answer:
-        """Ask once, with retries; run in a thread."""
+    def _answer(self, client: Any, request: GenerationRequest, pace: _Pace) -> Answer:
+        """Send one request, with retries; run in a thread."""
         import openai
 
         reason = ""
@@ -163,14 +163,14 @@ class OpenAIBackend:
             except openai.APIStatusError as error:
                 return Answer(request, Failure(reason=_said(error)))
             except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-                # The body is torn, or is no chat completion.
+                # The body is truncated, or not a chat completion.
                 reason = f"the answer cannot be read: {error}"
             except openai.OpenAIError as error:
                 reason = f"the answer cannot be read: {error}"
         return Answer(request, Failure(reason=reason))
 
-    def _asked(self, client: Any, request: Request) -> Reply:
-        # Elsewhere than at OpenAI the older name of the limit is the one that is understood.
+    def _asked(self, client: Any, request: GenerationRequest) -> Reply:
+        # Other servers only know the older name of the limit.
         limit = "max_completion_tokens" if self.base_url is None else "max_tokens"
         completion = client.chat.completions.create(
             model=self.model,

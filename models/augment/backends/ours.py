@@ -1,4 +1,4 @@
-"""A language model of our own as a writer: it continues the prompt."""
+"""A language model of this package as a backend: it continues the prompt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from models.augment.writing.requests import Answer, Failure, Reply, Request
+from models.augment.writing.requests import Answer, Failure, GenerationRequest, Reply
 from models.language.generate import BATCH_SAMPLES, generate
 from models.language.language_model import LanguageModel
 
@@ -16,14 +16,15 @@ from models.language.language_model import LanguageModel
 class OurBackend:
     """A `Backend` around a trained model with its tokenizer.
 
-    Texts of one batch are drawn together, so they depend on what they are asked with.
+    Requests of one batch are sampled together, so a text depends on the other requests in its
+    batch.
 
     Attributes:
         language_model: the model; the prompt follows its end-of-text token.
         name: for the provenance of texts.
 
     Raises:
-        ValueError: the model comes without its tokenizer.
+        ValueError: the model has no tokenizer.
     """
 
     language_model: LanguageModel
@@ -34,18 +35,18 @@ class OurBackend:
 
     @property
     def context(self) -> int:
-        """Positions that the model looks at, less one for the end-of-text token before a prompt."""
+        """Context of the model; the end-of-text token before a prompt takes one position of it."""
         return self.language_model.model.context
 
     def count_tokens(self, text: str) -> int:
-        """Count tokens of a text."""
+        """Return the number of tokens of a text."""
         return len(self.language_model.encode(text))
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Answer requests in batches."""
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
+        """Yield answers, batch by batch."""
         iterator = iter(requests)
         while batch := list(itertools.islice(iterator, BATCH_SAMPLES)):
-            by_knobs: dict[tuple[int, float], list[tuple[Request, list[int]]]] = {}
+            by_knobs: dict[tuple[int, float], list[tuple[GenerationRequest, list[int]]]] = {}
             for request in batch:
                 ids = [self.language_model.model.end_of_text_id]
                 ids += self.language_model.encode(request.prompt)
@@ -62,7 +63,7 @@ class OurBackend:
                 yield from self._written(group, n_tokens, temperature)
 
     def _written(
-        self, group: list[tuple[Request, list[int]]], n_tokens: int, temperature: float
+        self, group: list[tuple[GenerationRequest, list[int]]], n_tokens: int, temperature: float
     ) -> Iterator[Answer]:
         model, tokenizer = self.language_model.model, self.language_model.tokenizer
         keys = "".join(request.key(self.name) for request, _ in group)

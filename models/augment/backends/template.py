@@ -1,7 +1,7 @@
-"""A writer without a language model: templates filled with sentences of the source, or known facts.
+"""A backend without a language model: templates filled with source sentences or known facts.
 
-It costs nothing and needs no network: for trying a pipeline out, for estimates, and for worlds
-whose facts are known, where what a text states must be certain.
+It is free and needs no network: for dry runs, cost estimates, and worlds of known facts, in which
+the content of every text must be certain.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.augment.writing.requests import Answer, Reply, Request
+from models.augment.writing.requests import Answer, GenerationRequest, Reply
 
-Write = Callable[[Request, np.random.Generator], str]
-"""Writes the text that a request asks for."""
+Write = Callable[[GenerationRequest, np.random.Generator], str]
+"""Returns the text for a request."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 _NAME = re.compile(r"\b[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*")
@@ -26,10 +26,10 @@ _WORD = re.compile(r"[^\W\d_]{6,}")
 
 @dataclass(frozen=True)
 class TemplateBackend:
-    """A `Backend` around any function that writes.
+    """A `Backend` around any function that returns a text.
 
     Attributes:
-        write: what writes (default: `write_from_source`).
+        write: the function (default: `write_from_source`).
         name: for the provenance of texts.
         context: None, there is no limit.
     """
@@ -38,8 +38,8 @@ class TemplateBackend:
     name: str = "template:source"
     context: int | None = None
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Answer one request after another."""
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
+        """Yield the answer to one request after another."""
         write = self.write or write_from_source
         for request in requests:
             seed = np.frombuffer(bytes.fromhex(request.key(self.name)), np.uint32)
@@ -50,13 +50,13 @@ class TemplateBackend:
             )
 
     def count_tokens(self, text: str) -> int:
-        """Count words."""
+        """Return the number of words."""
         return len(text.split())
 
 
 @dataclass(frozen=True)
 class Fact:
-    """Something known: a relation of one entity to another."""
+    """A known relation of one entity to another."""
 
     subject: str
     relation: str
@@ -65,13 +65,13 @@ class Fact:
 
 @dataclass(frozen=True)
 class KnownFacts:
-    """Writes for a world of known facts, each stated by one of several templates.
+    """Writes texts in a world of known facts, each stated by one of several templates.
 
-    A pair or triple is told every fact in which two of its entities, or all that is known between
-    them, meet; a rephrasing every fact whose subject and object the document names.
+    A pair or triple states every fact of which both entities are among its own; a rephrasing states
+    every fact whose subject and object the document names.
 
     Attributes:
-        facts: all that is known.
+        facts: all known facts.
         templates: sentences with {subject}, {relation} and {object}.
     """
 
@@ -82,8 +82,8 @@ class KnownFacts:
         "As for {object}: {subject} {relation} it.",
     )
 
-    def __call__(self, request: Request, rng: np.random.Generator) -> str:
-        """Write what a request asks for."""
+    def __call__(self, request: GenerationRequest, rng: np.random.Generator) -> str:
+        """Return the text for a request."""
         if request.entities:
             about = set(request.entities)
             stated = [f for f in self.facts if f.subject in about and f.object in about]
@@ -95,10 +95,10 @@ class KnownFacts:
             ]
         if request.task == "entities":
             names = dict.fromkeys(n for f in stated for n in (f.subject, f.object))
-            return json.dumps({"summary": self._told(stated, rng), "entities": [*names]})
-        return self._told(stated, rng)
+            return json.dumps({"summary": self._stated(stated, rng), "entities": [*names]})
+        return self._stated(stated, rng)
 
-    def _told(self, facts: list[Fact], rng: np.random.Generator) -> str:
+    def _stated(self, facts: list[Fact], rng: np.random.Generator) -> str:
         order = rng.permutation(len(facts))
         choices = rng.integers(len(self.templates), size=len(facts))
         return " ".join(
@@ -109,16 +109,16 @@ class KnownFacts:
         )
 
 
-def write_from_source(request: Request, rng: np.random.Generator) -> str:
-    """Answer with sentences of the source, chosen by the entities and put in another order."""
+def write_from_source(request: GenerationRequest, rng: np.random.Generator) -> str:
+    """Return sentences of the source, selected by the entities and shuffled."""
     sentences = [s.strip() for s in _SENTENCE.split(request.document) if s.strip()]
     if request.task == "entities":
         return json.dumps({"summary": sentences[0], "entities": names_in(request.document)})
     if request.task == "qa":
-        asked = names_in(request.document)[:5] or ["it"]
-        told = ((name, next((s for s in sentences if name in s), sentences[0])) for name in asked)
+        subjects = names_in(request.document)[:5] or ["it"]
+        answers = ((n, next((s for s in sentences if n in s), sentences[0])) for n in subjects)
         return "\n".join(
-            f"Question: What is said of {name}?\nAnswer: {sentence}" for name, sentence in told
+            f"Question: What is said of {name}?\nAnswer: {sentence}" for name, sentence in answers
         )
     shuffled = [sentences[i] for i in rng.permutation(len(sentences))]
     if not request.entities:
@@ -129,11 +129,11 @@ def write_from_source(request: Request, rng: np.random.Generator) -> str:
 
 
 def names_in(text: str, *, most: int = 30) -> list[str]:
-    """List capitalised names, the most frequent first, then long words that occur repeatedly."""
+    """Return capitalised names, most frequent first, then long words that occur repeatedly."""
     inside = Counter(
         match.group()
         for match in _NAME.finditer(text)
-        # At the beginning of a sentence any word has a capital.
+        # Words at the beginning of a sentence are always capitalised.
         if match.start()
         and text[max(0, match.start() - 9) : match.start()].rstrip()[-1:] not in '.!?:"“'
     )

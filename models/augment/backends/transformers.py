@@ -1,4 +1,4 @@
-"""A causal language model of Hugging Face transformers, on this machine (the extra `hf`)."""
+"""A causal language model of Hugging Face transformers on this machine (extra `hf`)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from functools import cached_property
 from typing import Any
 
 from models.augment.writing.protocol import BackendError
-from models.augment.writing.requests import Answer, Failure, Reply, Request
+from models.augment.writing.requests import Answer, Failure, GenerationRequest, Reply
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformersBackend:
     """A `Backend` around `AutoModelForCausalLM`.
 
-    A tokenizer with a chat template is asked through it, any other model is given the prompt to
-    continue. Texts of one batch are drawn together, so they depend on what they are asked with.
+    The prompt is wrapped in the tokenizer's chat template if there is one, else continued as it is.
+    Requests of one batch are sampled together, so a text depends on the other requests in its
+    batch.
 
     Attributes:
         model: name or folder of the model.
-        batch_size: requests written together.
-        device: torch device (default: a GPU where there is one).
+        batch_size: requests sampled together.
+        device: torch device (default: a GPU if there is one).
     """
 
     model: str
@@ -41,15 +42,15 @@ class TransformersBackend:
 
     @property
     def context(self) -> int | None:
-        """Positions of the model, where its configuration has them."""
+        """Positions of the model, None if its configuration does not say."""
         return getattr(self._loaded[1].config, "max_position_embeddings", None)
 
     def count_tokens(self, text: str) -> int:
-        """Count tokens of a text, those of the chat template included."""
+        """Return the number of tokens of a text, those of the chat template included."""
         return len(self._ids(text))
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Answer requests in batches.
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
+        """Yield answers, batch by batch.
 
         Raises:
             BackendError: the library is missing, or the model cannot be loaded.
@@ -68,14 +69,14 @@ class TransformersBackend:
             for temperature, group in by_temperature:
                 yield from self._written(list(group), temperature)
 
-    def _written(self, batch: list[Request], temperature: float) -> Iterator[Answer]:
+    def _written(self, batch: list[GenerationRequest], temperature: float) -> Iterator[Answer]:
         import torch
 
         tokenizer, model = self._loaded
         prompts = [self._ids(request.prompt) for request in batch]
         longest = max(map(len, prompts))
         pad = next(i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if i is not None)
-        # Padded at the left, so that all texts go on at the same position.
+        # Padded at the left, so that all texts continue at the same position.
         ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=model.device)
         mask = torch.tensor(
             [[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=model.device
@@ -138,5 +139,5 @@ class TransformersBackend:
         return tokenizer, model.to(device).eval()
 
 
-def _temperature(request: Request) -> float:
+def _temperature(request: GenerationRequest) -> float:
     return request.temperature

@@ -1,4 +1,4 @@
-"""Quality of an output folder's texts beside the documents that they were made from."""
+"""Quality of synthetic texts in an output folder compared with their source documents."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from models.augment.texts.minhash import HashedTexts
 from models.augment.texts.records import Record
 
 MOST_RECORDS = 100_000
-"""Records measured on either side; of more, a uniform sample."""
+"""Most records measured on either side; a uniform sample of larger sets."""
 
 Read = Callable[[], Iterable[Record]]
-"""Reads records anew."""
+"""Returns an iterable over the records; called once for each pass."""
 
 
 def compare(real: Read, synthetic: Read, *, seed: int = 0) -> dict[str, Quality]:
-    """Measure the quality of synthetic records and of their sources, see `quality`.
+    """Return the quality of real and synthetic records, see `quality.measure_quality`.
 
     Records are read several times, one at a time; at most `MOST_RECORDS` of either are measured.
 
     Args:
         real: reads the source records.
         synthetic: reads records with a `Provenance`.
-        seed: draws the samples.
+        seed: random seed of the samples.
+
+    Returns:
+        `Quality` of "real" and "synthetic".
 
     Raises:
-        ValueError: there is nothing to compare.
+        ValueError: there are no real or no synthetic texts.
     """
     chosen = _sample(real, seed), _sample(synthetic, seed)
     if not len(chosen[0]) or not len(chosen[1]):
-        raise ValueError("quality compares real and synthetic texts; there are none of one kind")
+        raise ValueError("quality needs both real and synthetic texts")
     place_of = {record.id: place for place, record in enumerate(_kept(real, chosen[0]))}
     origins = [
         next((place_of[i] for i in record.metadata.get("source_ids", ()) if i in place_of), -1)
         for record in _kept(synthetic, chosen[1])
     ]
     sources = np.array(origins)
-    # Pairs are measured where the source is in the sample.
+    # Only pairs whose source is in the sample are measured.
     paired = sources >= 0
     if not paired.all():
         chosen = chosen[0], chosen[1][paired] if paired.any() else chosen[1]
@@ -55,7 +58,7 @@ def compare(real: Read, synthetic: Read, *, seed: int = 0) -> dict[str, Quality]
                 for read, places in zip((real, synthetic), chosen, strict=True)
             ]
         except ValueError:
-            pass  # too few words to tell documents apart: no relevance is measured
+            pass  # too few distinct words to embed documents: relevance stays None
     return measure_quality(
         HashedTexts.of(_texts(real, chosen[0])),
         HashedTexts.of(_texts(synthetic, chosen[1])),
@@ -67,7 +70,7 @@ def compare(real: Read, synthetic: Read, *, seed: int = 0) -> dict[str, Quality]
 
 
 def quality_table(measured: dict[str, Quality]) -> str:
-    """Lay the measures out as lines of text, shares in per cent."""
+    """Return the measures as lines of text, a column for each key, shares in per cent."""
     columns = list(measured)
     lines = [f"{'quality':<24}" + "".join(f"{column:>12}" for column in columns)]
     for field in fields(Quality):

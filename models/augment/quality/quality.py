@@ -1,7 +1,7 @@
-"""Is synthetic text any good? Measures of it, always taken of real text by the same definitions.
+"""Quality measures of synthetic text, with real text measured by the same definitions.
 
-Words, shingles and near-duplicates are those of `minhash`; all thresholds are stated here, because
-those behind published tables are not known. Everything works on hashed words, in batches.
+Words, shingles and near-duplicates are those of `minhash`. The thresholds are this project's own,
+because those behind published tables are not known. Everything works on hashed words, in batches.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ DUPLICATES_AMONG = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """What was measured of a set of texts; shares lie in [0, 1], None where it has no meaning.
+    """Quality measures of a set of texts; shares lie in [0, 1], None where undefined.
 
     Attributes:
-        n_texts: how many there are.
-        n_words: their words.
+        n_texts: number of texts.
+        n_words: number of their words.
         repetition: see `repetition`.
         duplicates: see `duplicate_share`.
         novel_ngrams: see `novel_share`.
@@ -52,20 +52,22 @@ def measure_quality(
     duplicates_among: int = DUPLICATES_AMONG,
     seed: int = 0,
 ) -> dict[str, Quality]:
-    """Measure real and synthetic texts by the same definitions.
+    """Return the quality of real and synthetic texts by the same definitions.
 
     Args:
         real: the documents that the synthetic ones were made from.
         synthetic: synthetic texts.
         sources: int [n_synthetic] position of the real document each was made from.
-        real_vectors: unit vectors of the real documents, for the pair relevance.
-        synthetic_vectors: those of the synthetic ones, by the same embedder.
-        duplicates_among: texts among which near-duplicates are looked for, at most.
-        seed: draws samples.
+        real_vectors: unit vectors [n_real, n_dimensions] of the real documents, for the pair
+            relevance.
+        synthetic_vectors: those of the synthetic ones [n_synthetic, n_dimensions], by the same
+            embedder.
+        duplicates_among: most texts among which near-duplicates are searched.
+        seed: random seed of the samples.
 
     Returns:
-        `Quality` of "real" and "synthetic". The real texts' novel n-grams are those of no other
-        real text.
+        `Quality` of "real" and "synthetic". The novel n-grams of a real text are those that no
+        other real text has.
     """
     real_grams = NgramSet.of(real)
     pair_copying = pair_relevance = None
@@ -94,10 +96,12 @@ def measure_quality(
 
 
 def repetition(texts: HashedTexts) -> float:
-    """Share of texts that repeat themselves.
+    """Return the share of texts that repeat themselves.
 
-    A text does when at least a fifth of its 4-grams of words have occurred in it before (seq-rep-4
-    of Welleck et al. 2020, arXiv 1908.04319, of at least .2).
+    A text does when at least a fifth of its 4-grams of words have occurred in it before.
+
+    Source:
+        seq-rep-4 of Welleck et al. 2020, arXiv 1908.04319, of at least .2.
     """
     if not len(texts):
         return 0.0
@@ -114,11 +118,16 @@ def repetition(texts: HashedTexts) -> float:
 
 
 def duplicate_share(texts: HashedTexts, *, among: int = DUPLICATES_AMONG, seed: int = 0) -> float:
-    """Share of texts with a near-duplicate in a uniform sample of `among` texts (duplicate@n).
+    """Return the share of texts with a near-duplicate among the others (duplicate@n).
 
     Near-duplicates have an estimated Jaccard similarity of at least .8 between their sets of
-    5-grams of words (128 MinHashes, 16 bands of 8). Shares compare only at equal numbers of texts:
-    the more there are, the more have a double.
+    5-grams of words (128 MinHashes, 16 bands of 8). Shares are comparable only at equal numbers of
+    texts, because larger sets contain more duplicates.
+
+    Args:
+        texts: the texts.
+        among: size of the uniform sample that is searched, if there are more texts.
+        seed: random seed of the sample and of the hash functions.
     """
     if len(texts) > among:
         chosen = np.random.default_rng(seed).choice(len(texts), among, replace=False)
@@ -130,9 +139,10 @@ def duplicate_share(texts: HashedTexts, *, among: int = DUPLICATES_AMONG, seed: 
 
 
 def copying(second: HashedTexts, first: HashedTexts, sources: np.ndarray) -> np.ndarray:
-    """Return the share of each text's 5-grams of words that its source has too, [n_second].
+    """Return the share of each text's 5-grams of words that its source contains too, [n_second].
 
-    A pair copies where that is at least one half (`Quality.pair_copying` is the share of such).
+    A pair counts as copied if that is at least one half; `Quality.pair_copying` is the share of
+    such.
 
     Args:
         second: the texts d2.
@@ -164,14 +174,14 @@ def relevance(
     """Return the probability that a text is more similar to its own source than to another one.
 
     The area under the ROC curve of cosine similarity, each text against `n_others` documents drawn
-    for it, ties counting one half: .5 for texts that have nothing to do with their sources.
+    for it, ties counting one half; .5 for texts unrelated to their sources.
 
     Args:
         second_vectors: unit vectors of the texts d2 [n_second, n_dimensions].
         first_vectors: unit vectors of all real documents [n_first, n_dimensions].
         sources: int [n_second] position of each text's d1.
         n_others: documents drawn for each text.
-        seed: draws them.
+        seed: random seed of these draws.
 
     Raises:
         ValueError: fewer than two real documents.
@@ -182,7 +192,7 @@ def relevance(
     rng = np.random.default_rng(seed)
     wins = 0.0
     for rows in np.array_split(np.arange(len(second_vectors)), len(second_vectors) // 1024 + 1):
-        # Any document but the own one.
+        # Any document except its own source.
         others = rng.integers(n_first - 1, size=(len(rows), n_others))
         others += others >= sources[rows][:, None]
         mine = np.einsum("nd,nd->n", second_vectors[rows], first_vectors[sources[rows]])
@@ -194,11 +204,11 @@ def relevance(
 
 @dataclass(frozen=True, eq=False)
 class NgramSet:
-    """The different 4-grams of words of a corpus.
+    """The distinct 4-grams of words of a corpus.
 
     Attributes:
-        hashes: uint64, sorted.
-        share_in_one_text: share of all occurrences whose 4-gram is in a single text.
+        hashes: uint64 [n_distinct], sorted.
+        share_in_one_text: share of all occurrences whose 4-gram occurs in a single text.
     """
 
     hashes: np.ndarray
@@ -206,8 +216,8 @@ class NgramSet:
 
     @classmethod
     def of(cls, texts: HashedTexts) -> NgramSet:
-        """Collect them."""
-        # Each 4-gram once a text, and how often it occurs there.
+        """Collect the distinct 4-grams of texts."""
+        # Each distinct 4-gram of a text, with its number of occurrences there.
         once, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
         for batch in texts.shingles(NGRAM_WORDS):
             order = np.lexsort((batch.hashes, batch.owners))
@@ -224,10 +234,10 @@ class NgramSet:
 
 
 def novel_share(texts: HashedTexts, known: NgramSet) -> float:
-    """Share of the texts' 4-grams of words (occurrences) that no real document has.
+    """Return the share of the texts' 4-grams of words (occurrences) that no real document has.
 
-    Of a real document beside it: the 4-grams that no other real document has, so that neither
-    side is compared with itself.
+    The corresponding measure of a real document counts 4-grams that no other real document has, so
+    that neither side is compared with itself.
     """
     n_novel = n_all = 0
     for batch in texts.shingles(NGRAM_WORDS):
@@ -237,14 +247,14 @@ def novel_share(texts: HashedTexts, known: NgramSet) -> float:
 
 
 def _paired(hashes: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Hash shingles together with the pair they belong to."""
+    """Hash shingles [n] together with the pair they belong to [n]."""
     return hashes ^ ((places.astype(np.uint64) + np.uint64(1)) * np.uint64(0xD6E8FEB86659FD93))
 
 
 def _is_in(values: np.ndarray, sorted_set: np.ndarray) -> np.ndarray:
     if not len(sorted_set):
         return np.zeros(len(values), bool)
-    # Asked in their order, so that a large set is read through once and not hopped about in.
+    # Sorted queries read a large set sequentially.
     order = np.argsort(values)
     asked = values[order]
     at = np.searchsorted(sorted_set, asked)

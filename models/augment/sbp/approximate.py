@@ -1,4 +1,4 @@
-"""Nearest neighbours by an approximate index of FAISS (the extra `faiss`), its recall measured."""
+"""Approximate nearest neighbours by an index of FAISS (extra `faiss`), with measured recall."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from models.augment.sbp.neighbors import Neighbors, checked_vectors
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Approximate:
-    """Neighbours found by an approximate index, and the share of true nearest ones among them.
+    """Neighbours found by an approximate index, and their measured recall.
 
     Attributes:
-        neighbors: what was found.
+        neighbors: the neighbours found.
         recall_at_1: share of sampled documents whose exact nearest neighbour came first.
-        n_probe: cells of the index that each search looked into.
+        n_probe: cells of the index that each query searches.
         n_cells: cells of the index.
     """
 
@@ -30,17 +30,17 @@ class Approximate:
 def approximate_neighbors(
     vectors: np.ndarray, *, k: int, recall: float = 0.95, n_measured: int = 1000, seed: int = 0
 ) -> Approximate:
-    """Find neighbours with an inverted-file index of FAISS, searched as widely as recall needs.
+    """Return neighbours from an inverted-file index of FAISS that reaches a wanted recall.
 
-    The number of cells looked into is doubled until, on sampled documents, the exact nearest
-    neighbour comes first in at least `recall` of the cases (a neighbour as similar counts).
+    The number of cells searched is doubled until, on sampled documents, the exact nearest
+    neighbour comes first in at least `recall` of the cases (an equally similar one counts).
 
     Args:
         vectors: float32 [n_documents, n_dimensions].
         k: neighbours wanted.
-        recall: share of exact nearest neighbours wanted.
+        recall: wanted share of exact nearest neighbours.
         n_measured: documents on which recall is measured.
-        seed: draws them.
+        seed: random seed of that sample and of the index.
 
     Raises:
         ValueError: FAISS is not installed, or as `nearest_neighbors`.
@@ -83,10 +83,10 @@ def approximate_neighbors(
 def _searched(
     index: Any, vectors: np.ndarray, asked: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search for k neighbours of the documents asked, themselves left out."""
+    """Return k neighbours [n_asked, k] of documents, ids and similarities, excluding themselves."""
     similarities, ids = index.search(vectors[asked], k + 1)
     is_self = ids == asked[:, None]
-    # Where rounding pushed a document out of its own neighbours, the last one goes.
+    # If rounding pushed a document out of its own neighbours, drop the last neighbour.
     is_self[~is_self.any(axis=1), -1] = True
     shape = (len(asked), k)
     ids, similarities = ids[~is_self].reshape(shape), similarities[~is_self].reshape(shape)

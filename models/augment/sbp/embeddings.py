@@ -1,7 +1,7 @@
-"""Documents as unit vectors, whose inner product says how related two documents are.
+"""Documents as unit vectors, whose inner product measures how related two documents are.
 
-An embedder is anything with `embed(texts) -> float32 [n_texts, n_dimensions]` of unit rows. Texts
-are read one batch at a time; only the vectors are held.
+An embedder has a method `embed(texts) -> float32 [n_texts, n_dimensions]` that returns unit rows.
+Texts are read one batch at a time; only the vectors are kept in memory.
 """
 
 from __future__ import annotations
@@ -14,26 +14,28 @@ from typing import Any, Protocol
 import numpy as np
 
 BATCH_TEXTS = 4096
-"""Texts that are held at a time."""
+"""Texts held in memory at a time."""
 
 FIT_TEXTS = 20_000
 """Most texts from which the vocabulary and directions of an LSA are learned."""
 
 
 class Embedder(Protocol):
-    """Turns texts into unit vectors."""
+    """Interface of embedders: turns texts into unit vectors."""
 
     def embed(self, texts: Iterable[str]) -> np.ndarray:
-        """Return float32 [n_texts, n_dimensions]; a text without content is a row of zeros."""
+        """Return float32 [n_texts, n_dimensions]; a text without known words is a row of zeros."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class LSA:
-    """Latent semantic analysis (Deerwester et al. 1990): TF-IDF, then its leading directions.
+    """Latent semantic analysis: truncated singular value decomposition of TF-IDF vectors.
 
-    Words are weighted by (1 + log count) and inverse document frequency; the vectors are those of
-    a truncated singular value decomposition, at unit length.
+    Words are weighted by (1 + log count) times inverse document frequency.
+
+    Source:
+        Deerwester et al. 1990, J. Am. Soc. Inf. Sci. 41, 391.
     """
 
     _tfidf: Any = field(repr=False)
@@ -44,12 +46,12 @@ class LSA:
         """Learn vocabulary, word weights and directions from (a uniform sample of) the texts.
 
         Args:
-            texts: the corpus; of more than `FIT_TEXTS` texts a sample of as many is used.
-            n_dimensions: length of the vectors; fewer where the texts do not have as many.
-            seed: draws the sample and the start of the decomposition.
+            texts: the corpus; if it has more than `FIT_TEXTS` texts, a sample of that many is used.
+            n_dimensions: length of the vectors; reduced if the rank of the corpus is lower.
+            seed: random seed of the sample and of the decomposition.
 
         Raises:
-            ValueError: fewer than two different words or texts.
+            ValueError: fewer than two distinct words or texts.
         """
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -58,11 +60,13 @@ class LSA:
         sample = _sample(texts, FIT_TEXTS, seed)
         try:
             weights = tfidf.fit_transform(sample)
-        except ValueError as error:  # its message speaks of stop words
-            raise ValueError("LSA found no words of two characters or more to go by") from error
+        except ValueError as error:  # its message mentions stop words
+            raise ValueError(
+                "LSA needs words of two characters or more; the texts have none"
+            ) from error
         n_dimensions = min(n_dimensions, min(weights.shape) - 1)
         if n_dimensions < 1:
-            raise ValueError("LSA needs two different texts and two different words or more")
+            raise ValueError("LSA needs at least two different texts and words")
         svd = TruncatedSVD(n_dimensions, n_iter=3, random_state=seed)
         svd.fit(weights)
         return cls(tfidf, svd)
@@ -104,14 +108,14 @@ class SentenceTransformer:
 
 
 def normalized(vectors: np.ndarray) -> np.ndarray:
-    """Scale rows to unit length, as float32; rows of zeros stay."""
+    """Return rows [n, n_dimensions] scaled to unit length, float32; rows of zeros stay zero."""
     vectors = np.ascontiguousarray(vectors, np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
 def stacked(parts: list[np.ndarray], n_dimensions: int) -> np.ndarray:
-    """Put the vectors of batches into one array."""
+    """Return the vectors of all batches as one array float32 [n_texts, n_dimensions]."""
     return np.concatenate(parts) if parts else np.zeros((0, n_dimensions), np.float32)
 
 

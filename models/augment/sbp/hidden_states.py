@@ -1,4 +1,4 @@
-"""Documents as vectors of a language model of our own: its hidden states, averaged."""
+"""Embed documents by the averaged hidden states of a language model of this package."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ BATCH_WINDOWS = 64
 
 @dataclass(frozen=True, eq=False)
 class HiddenStates:
-    """An embedder: the mean, over a text's tokens, of what the model's output head reads.
+    """An embedder: the mean over a text's tokens of the final hidden state.
 
-    The mean over a corpus is subtracted first: such vectors of any two texts share a large
-    direction that tells nothing (Mu and Viswanath 2018, arXiv 1702.01417).
+    The mean over a corpus is subtracted first, because hidden states of any two texts share a large
+    common component (Mu and Viswanath 2018, arXiv 1702.01417).
     """
 
     model: LanguageModel
@@ -31,14 +31,14 @@ class HiddenStates:
 
     @classmethod
     def fit(cls, model: LanguageModel, texts: Iterable[str]) -> HiddenStates:
-        """Take the mean over these texts as the center.
+        """Return an embedder centered on the mean state of these texts.
 
         Raises:
-            ValueError: the model comes without its tokenizer, or there are no texts.
+            ValueError: the model has no tokenizer, or there are no texts.
         """
         states = _mean_states(model, texts)
         if not len(states):
-            raise ValueError("hidden states need one text or more to be centered on")
+            raise ValueError("hidden states need at least one text to be centered on")
         return cls(model, states.mean(axis=0))
 
     def embed(self, texts: Iterable[str]) -> np.ndarray:
@@ -70,7 +70,7 @@ def _summed_states(model: LanguageModel, windows: list[list[int]]) -> Iterator[n
     """Yield, for each window, the sum of its hidden states without the first [width]."""
     for first in range(0, len(windows), BATCH_WINDOWS):
         batch = windows[first : first + BATCH_WINDOWS]
-        # One shape, whatever the lengths, so that one program compiles.
+        # All batches have one shape, so that one program compiles.
         ids_BT = np.zeros((BATCH_WINDOWS, model.model.context), np.int32)
         counted_BT = np.zeros(ids_BT.shape, bool)
         for row, window in enumerate(batch):

@@ -1,7 +1,7 @@
-"""Related documents: the nearest ones by inner product of unit vectors, and pairs of them.
+"""Related documents: nearest neighbours by inner product of unit vectors, and pairs of them.
 
-The search is exact and runs in blocks, so that memory is bounded by the block; see `approximate`
-for more documents than that can do.
+The search is exact and runs in blocks, so that memory is bounded by the block size; see
+`approximate` for collections too large for it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 QUERY_BLOCK, KEY_BLOCK = 1024, 4096
-"""Documents compared at a time: the similarities stay in the cache until they are looked at."""
+"""Documents compared at a time, so that their similarities stay in the CPU cache."""
 
 SORTED_HITS = 2**18
-"""Similarities that may enter the nearest ones, sorted together."""
+"""Candidate similarities that are sorted together."""
 
 FLOOR_KEYS = 1024
-"""Documents looked at first, to know which similarities need not be looked at any more."""
+"""Documents compared first, for lower bounds that let most similarities be skipped."""
 
 
 class NoNeighborsError(ValueError):
-    """No document has a neighbour above alpha; the message shows how similar they are."""
+    """No document has a neighbour above alpha; the message shows the similarities."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,8 +30,8 @@ class Neighbors:
     """The nearest documents of each document, nearest first.
 
     Attributes:
-        ids: int32 [n_documents, k] their positions, -1 where there is none.
-        similarities: float32 [n_documents, k] inner products, -inf where there is none.
+        ids: int32 [n_documents, k] their positions, -1 where there are fewer than k.
+        similarities: float32 [n_documents, k] inner products, -inf where there are fewer than k.
     """
 
     ids: np.ndarray
@@ -39,10 +39,10 @@ class Neighbors:
 
 
 def nearest_neighbors(vectors: np.ndarray, *, k: int, above: float = -np.inf) -> Neighbors:
-    """Find the k documents with the largest inner product to each document, itself left out.
+    """Return the k documents with the largest inner product to each document, itself excluded.
 
     Exact up to rounding. Every block of similarities serves its rows and, transposed, its columns;
-    of a block only those are sorted that beat what a document has already.
+    within a block only similarities that exceed a document's current k-th best are sorted.
 
     Args:
         vectors: float32 [n_documents, n_dimensions], of unit length for cosine similarity.
@@ -63,7 +63,7 @@ def nearest_neighbors(vectors: np.ndarray, *, k: int, above: float = -np.inf) ->
 
 
 def nearest_among(queries: np.ndarray, keys: np.ndarray, *, k: int) -> Neighbors:
-    """Find the k of other documents (the keys) nearest to each query; exact, in blocks.
+    """Return the k keys (other documents) nearest to each query; exact, in blocks.
 
     Args:
         queries: float32 [n_queries, n_dimensions].
@@ -96,16 +96,16 @@ def find_pairs(
     duplicate_above: float = 0.8,
     neighbors: Neighbors | None = None,
 ) -> np.ndarray:
-    """Pair each document d1 with those of its k nearest whose inner product is above alpha.
+    """Return pairs of each document d1 with those of its k nearest whose similarity exceeds alpha.
 
     Args:
         vectors: unit vectors [n_documents, n_dimensions].
-        alpha: least inner product, excluded.
+        alpha: inner product that a pair must exceed.
         k: most d2 for one d1.
-        signatures: MinHash signatures [n_documents, n_hashes] (`minhash.signatures`) by which pairs
-            of near-duplicates are left out; without them none is.
+        signatures: MinHash signatures [n_documents, n_hashes] (`minhash.signatures`) used to drop
+            pairs of near-duplicates; without them none is dropped.
         duplicate_above: estimated Jaccard similarity from which two documents are near-duplicates.
-        neighbors: found before (default: `nearest_neighbors`).
+        neighbors: precomputed neighbours (default: `nearest_neighbors`).
 
     Returns:
         int64 [n_pairs, 2] positions of d1 and d2, by d1 and then nearest first.
@@ -121,7 +121,7 @@ def find_pairs(
     if not len(pairs):
         raise NoNeighborsError(
             f"no document has a neighbour with an inner product above alpha = {alpha:g}; "
-            f"nearest neighbours lie at\n{similarity_histogram(found.similarities[:, 0])}"
+            f"similarities of nearest neighbours:\n{similarity_histogram(found.similarities[:, 0])}"
         )
     if signatures is None:
         return pairs
@@ -130,14 +130,20 @@ def find_pairs(
     if not len(kept):
         raise NoNeighborsError(
             f"all {len(pairs):,} pairs above alpha = {alpha:g} are near-duplicates (estimated "
-            f"Jaccard similarity of {duplicate_above:g} or more); nearest neighbours lie at\n"
-            f"{similarity_histogram(found.similarities[:, 0])}"
+            f"Jaccard similarity of {duplicate_above:g} or more); similarities of nearest "
+            f"neighbours:\n{similarity_histogram(found.similarities[:, 0])}"
         )
     return kept
 
 
 def similarity_histogram(similarities: np.ndarray, *, n_bins: int = 10, width: int = 40) -> str:
-    """Draw a histogram of similarities as lines of text."""
+    """Return a histogram of similarities as lines of text.
+
+    Args:
+        similarities: similarities of any shape; infinite ones are left out.
+        n_bins: number of bins, a line each.
+        width: characters of the longest bar.
+    """
     finite = similarities[np.isfinite(similarities)]
     if not len(finite):
         return "(no similarities)"
@@ -149,7 +155,11 @@ def similarity_histogram(similarities: np.ndarray, *, n_bins: int = 10, width: i
 
 
 def checked_vectors(vectors: np.ndarray, k: int) -> np.ndarray:
-    """Return vectors as float32 rows; ValueError where they are not finite or fewer than k + 1."""
+    """Return vectors as float32 [n_documents, n_dimensions].
+
+    Raises:
+        ValueError: vectors that are not finite, or no more than k of them.
+    """
     vectors = np.ascontiguousarray(vectors, np.float32)
     if not 1 <= k < len(vectors):
         raise ValueError(f"k must lie between 1 and {len(vectors) - 1} (documents - 1); not {k}")
@@ -159,7 +169,7 @@ def checked_vectors(vectors: np.ndarray, k: int) -> np.ndarray:
 
 
 def _floors(vectors: np.ndarray, k: int, above: float) -> np.ndarray:
-    """Return, for each document, a similarity that its k-th neighbour is sure to reach."""
+    """Return, for each document, a lower bound on the similarity of its k-th neighbour."""
     n_documents = len(vectors)
     floors = np.full(n_documents, np.nextafter(np.float32(above), np.float32(np.inf)))
     step = max(1, n_documents // max(FLOOR_KEYS, 8 * k))
@@ -171,12 +181,12 @@ def _floors(vectors: np.ndarray, k: int, above: float) -> np.ndarray:
         if scores.shape[1] > k:
             reached = np.partition(scores, -k - 1, axis=1)[:, -k - 1] - np.float32(1e-5)
             floors[rows] = np.maximum(floors[rows], reached)
-    floors[~vectors.any(axis=1)] = np.inf  # a text without content is nobody's neighbour
+    floors[~vectors.any(axis=1)] = np.inf  # a text without known words has no neighbours
     return floors
 
 
 class _Best:
-    """The k best of each document so far, and the least similarity that would still enter.
+    """The k best neighbours of each document so far, and the similarity a new one must reach.
 
     All blocks are computed in the same memory: fresh pages cost more than the arithmetic.
     """
@@ -200,14 +210,14 @@ class _Best:
             np.fill_diagonal(scores, -np.inf)
         row, column = self._hits(scores, self.floors[rows][:, None])
         self._keep(rows.start + row, columns.start + column, scores[row, column])
-        # Of the square on the diagonal the rows have had all.
+        # Pairs in the diagonal square have already been counted for the rows.
         floors = self.floors[columns].copy()
         floors[: max(0, rows.stop - columns.start)] = np.inf
         row, column = self._hits(scores, floors)
         self._keep(columns.start + column, rows.start + row, scores[row, column])
 
     def _hits(self, scores: np.ndarray, floors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return rows and columns of the scores that reach the floors, which are few."""
+        """Return rows and columns of the (few) scores that reach the floors."""
         size = scores.size
         mask = self._mask[: -(-size // 8) * 8]
         np.greater_equal(scores, floors, out=mask[:size].reshape(scores.shape))
@@ -218,27 +228,27 @@ class _Best:
         return np.divmod(near[mask[near]], scores.shape[1])
 
     def _keep(self, owners: np.ndarray, others: np.ndarray, similarities: np.ndarray) -> None:
-        """Put hits aside until there are enough of them to be sorted."""
+        """Collect hits until there are enough to sort."""
         self._kept.append((owners, others, similarities))
         self._n_kept += len(owners)
         if self._n_kept > SORTED_HITS:
             self.merge()
 
     def merge(self) -> None:
-        """Let the owners of the hits put aside take the best of them."""
+        """Update the best neighbours with the collected hits."""
         owners, others, similarities = map(np.concatenate, zip(*self._kept, strict=True))
         self._kept, self._n_kept = [], 0
         touched = np.unique(owners)
         owners = np.concatenate([np.repeat(touched, self.k), owners])
         others = np.concatenate([self.ids[touched].ravel(), others])
         similarities = np.concatenate([self.similarities[touched].ravel(), similarities])
-        # Nearest first; of equally near ones the first.
+        # Nearest first; ties by order of arrival.
         order = np.lexsort((-similarities, owners))
         owners, others, similarities = owners[order], others[order], similarities[order]
         starts = np.searchsorted(owners, touched)
         kept = starts[:, None] + np.arange(self.k)
         self.ids[touched], self.similarities[touched] = others[kept], similarities[kept]
-        # Who comes later has to be nearer, or copies of one text would all be sorted.
+        # Later candidates must be strictly nearer, or copies of one text would all be sorted.
         reached = np.nextafter(similarities[kept[:, -1]], np.float32(np.inf))
         self.floors[touched] = np.maximum(self.floors[touched], reached)
 

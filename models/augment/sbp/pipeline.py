@@ -1,7 +1,10 @@
-"""Synthetic bootstrapped pre-training from documents to new documents, step by step.
+"""Synthetic bootstrapped pre-training, from documents to sampled documents.
 
 `tokenized_chunks` -> `related_pairs` -> `synthesizer.train_synthesizer` ->
-`synthesizer.pair_losses` (is it worth sampling?) -> `sampled_records`.
+`synthesizer.pair_losses` (is sampling worthwhile?) -> `sampled_records`.
+
+Source:
+    Yang et al. 2025, arXiv 2509.15248.
 """
 
 from __future__ import annotations
@@ -22,13 +25,13 @@ from models.language.language_model import LanguageModel
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chunks:
-    """Documents as a synthesizer reads them: parts that fit its context two at a time.
+    """Documents cut into parts of which any two fit the context of the synthesizer.
 
     Attributes:
-        ids: token ids of each part, without the end-of-text.
-        source_ids: record of each part.
-        parts: which part of its record, from 0.
-        n_cut: records that were cut.
+        ids: token ids of each part, without end-of-text.
+        source_ids: id of the record of each part.
+        parts: index of the part within its record, from 0.
+        n_cut: number of records that were cut.
     """
 
     ids: list[np.ndarray]
@@ -37,21 +40,27 @@ class Chunks:
     n_cut: int
 
     def texts(self, base: LanguageModel) -> Iterator[str]:
-        """Decode the parts one after another."""
+        """Return an iterator over the decoded parts.
+
+        Raises:
+            ValueError: the model has no tokenizer.
+        """
         if base.tokenizer is None:
-            raise ValueError("text can only be made by a model that comes with its tokenizer")
+            raise ValueError("decoding needs a model with its tokenizer")
         return (base.tokenizer.decode(ids.tolist()) for ids in self.ids)
 
 
 def tokenized_chunks(records: Iterable[Record], base: LanguageModel) -> Chunks:
-    """Encode records, cutting those of which a pair would not fit the context.
+    """Return encoded records, cut where two of them would not fit the context.
 
     Raises:
-        ValueError: the model comes without its tokenizer, or its context holds no pair.
+        ValueError: the model has no tokenizer, or its context is too short for a pair.
     """
     most = longest_document(base.model)
     if most < 1:
-        raise ValueError(f"a context of {base.model.context} tokens holds no pair of documents")
+        raise ValueError(
+            f"a context of {base.model.context} tokens is too short for a pair of documents"
+        )
     ids, source_ids, parts, n_cut = [], [], [], 0
     for record in records:
         found = chunks(record.text, lambda text: len(base.encode(text)) <= most)
@@ -65,9 +74,11 @@ def tokenized_chunks(records: Iterable[Record], base: LanguageModel) -> Chunks:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RelatedPairs:
-    """Pairs [n_pairs, 2] of related chunks: to train on, and to judge by.
+    """Pairs of related chunks; no chunk of a held-out record is in a training pair.
 
-    No chunk of a held-out record is in a training pair.
+    Attributes:
+        train: positions [n_pairs, 2] of d1 and d2 to train on.
+        held_out: positions [n_held_out, 2] for evaluation.
     """
 
     train: np.ndarray
@@ -83,22 +94,22 @@ def related_pairs(
     k: int,
     is_held_out: Callable[[str], bool],
 ) -> RelatedPairs:
-    """Pair each chunk with its nearest ones above alpha, near-duplicates left out.
+    """Return pairs of each chunk with its nearest ones above alpha, near-duplicates left out.
 
     Args:
         documents: chunks.
-        base: decodes them.
+        base: model whose tokenizer decodes them.
         embedder: see `embeddings`.
-        alpha: least inner product.
+        alpha: inner product that a pair must exceed.
         k: most d2 for one d1.
-        is_held_out: tells of a record's id whether its pairs are for judging.
+        is_held_out: whether the record of this id is held out for evaluation.
 
     Raises:
         ValueError: fewer than two documents.
         NoNeighborsError: no pair is left.
     """
     if len(documents.ids) < 2:
-        raise ValueError("there must be two documents or more to be related")
+        raise ValueError("related pairs need at least two documents")
     vectors = embedder.embed(documents.texts(base))
     hashed = HashedTexts.of(documents.texts(base))
     k = min(k, len(vectors) - 1)
@@ -118,20 +129,23 @@ def sampled_records(
     temperature: float,
     first_sample: int = 0,
 ) -> Iterator[Record]:
-    """Sample d2 for uniformly drawn d1 as records.
+    """Yield samples d2 for uniformly drawn d1 as records.
 
     Args:
         synthesizer: the model of log p(d2 | d1).
         documents: real documents d1.
-        n_samples: how many there are in all.
+        n_samples: number of samples in all.
         writer: name of the model, for the provenance.
-        name: what the ids begin with, before the number of the sample.
-        seed: draws d1 and d2.
-        temperature: of the sampling.
-        first_sample: sample to begin with.
+        name: prefix of the ids, before the number of the sample.
+        seed: random seed of the choice of d1 and of the sampling.
+        temperature: sampling temperature.
+        first_sample: index of the first sample to yield.
+
+    Raises:
+        ValueError: the model has no tokenizer.
     """
     if synthesizer.tokenizer is None:
-        raise ValueError("text can only be made by a model that comes with its tokenizer")
+        raise ValueError("decoding needs a model with its tokenizer")
     drawn = sample_related(
         synthesizer,
         documents.ids,

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from models.evals.continuations import Request, score_requests
+from models.evals.continuations import Continuation, score_continuations
 from models.language.language_model import Predictor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PrototypeScores:
-    """How likely texts are under the prototype model.
+    """Log-likelihoods of texts under the prototype model.
 
     Attributes:
-        log_probs: [n_texts] log p(x) in nats, from below where prototypes were left out.
+        log_probs: [n_texts] log p(x) in nats; lower bounds if prototypes were left out.
         n_tokens: int64 [n_texts] tokens of each text, its end-of-text included.
-        posterior: [n_texts, k] p(x' | x) among the prototypes that were looked at.
+        posterior: [n_texts, k] p(x' | x) over the prototypes that were scored.
     """
 
     log_probs: np.ndarray
@@ -50,20 +50,20 @@ def prototype_scores(
     texts: Sequence[np.ndarray],
     neighbors: np.ndarray,
 ) -> PrototypeScores:
-    """Score texts as edits of their neighbours among the prototypes.
+    """Return the scores of texts as edits of their neighbours among the prototypes.
 
     All terms of the sum over prototypes are positive, so the sum over some of them bounds p(x) from
-    below, whichever they are; with the nearest ones nearly all of it is found.
+    below; the nearest prototypes hold nearly all of it.
 
     Args:
         editor: predicts x after end-of-text, x', end-of-text, as a synthesizer does.
         prototypes: token ids of the n documents x', without end-of-text.
-        texts: token ids of the texts x, without end-of-text; none may be a prototype itself.
-        neighbors: int [n_texts, k] positions of different prototypes to sum over for each text, -1
-            where there are fewer; see `neighbors.nearest_among`.
+        texts: token ids of the texts x, without end-of-text; no text may itself be a prototype.
+        neighbors: int [n_texts, k] positions of distinct prototypes to sum over for each text, -1
+            for fewer than k; see `neighbors.nearest_among`.
 
     Raises:
-        ValueError: a text without any neighbour, or a pair that the context does not hold.
+        ValueError: a text without any neighbour, or a pair longer than the context.
     """
     if not (neighbors >= 0).any(axis=1).all():
         lonely = int(np.flatnonzero(~(neighbors >= 0).any(axis=1))[0])
@@ -79,9 +79,9 @@ def prototype_scores(
                 f"prototype of {len(before)}"
             )
         ids = np.concatenate([[end], before, [end], after, [end]])
-        requests.append(Request(ids, len(after) + 1))
+        requests.append(Continuation(ids, len(after) + 1))
     terms = np.full(neighbors.shape, -np.inf)
-    terms[at[:, 0], at[:, 1]] = [one.total for one in score_requests(editor, requests)]
+    terms[at[:, 0], at[:, 1]] = [one.total for one in score_continuations(editor, requests)]
     total = logsumexp(terms, axis=1)
     return PrototypeScores(
         log_probs=total - np.log(len(prototypes)),

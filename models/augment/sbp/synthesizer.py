@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.evals.continuations import Request, score_requests
+from models.evals.continuations import Continuation, score_continuations
 from models.language.generate import BATCH_SAMPLES, generate
 from models.language.language_model import LanguageModel, Predictor
 from models.language.members import member_of
@@ -27,24 +27,29 @@ N_SEPARATORS = 3
 
 
 def longest_document(model: ModelConfig) -> int:
-    """Return how many tokens a document may have for any pair to fit the context."""
+    """Return the most tokens a document may have so that any pair fits the context."""
     return (model.context - N_SEPARATORS) // 2
 
 
 def pair_rows(
     documents: Sequence[np.ndarray], pairs: np.ndarray, *, model: ModelConfig
 ) -> np.ndarray:
-    """Lay out each pair as one row: end-of-text, d1, end-of-text, d2, end-of-text, padding.
+    """Return each pair as one row: end-of-text, d1, end-of-text, d2, end-of-text, padding.
 
-    Only d2 and the end-of-text after it are to be predicted; all else is marked as
+    Only d2 and its end-of-text are to be predicted; everything else is marked as
     `batches.unscored`.
+
+    Args:
+        documents: token ids of each document, without end-of-text.
+        pairs: positions [n_pairs, 2] of d1 and d2.
+        model: architecture; gives the context and the end-of-text id.
 
     Returns:
         int32 [n_pairs, context].
 
     Raises:
-        ValueError: no pairs, a pair that the context does not hold, or a model in which d2 would
-            not attend to d1.
+        ValueError: no pairs, a pair longer than the context, or a model in which d2 cannot attend
+            to d1.
     """
     if not model.attend_across_documents:
         raise ValueError(
@@ -76,8 +81,13 @@ def pair_windows(
 ) -> np.ndarray:
     """Return `pair_rows` as windows int32 [n_pairs, context + 1].
 
-    They serve as `Job.synthetic`, to be mixed with replayed text, or as `Job.held_out`, whose
-    score is then L(d2 | d1).
+    They serve as `Job.synthetic`, mixed with replayed text, or as `Job.held_out`, whose score is
+    then L(d2 | d1).
+
+    Args:
+        documents: token ids of each document, without end-of-text.
+        pairs: positions [n_pairs, 2] of d1 and d2.
+        model: architecture; gives the context and the end-of-text id.
     """
     rows = pair_rows(documents, pairs, model=model)
     padding = unscored(np.array(model.end_of_text_id))
@@ -103,11 +113,11 @@ def synthesizer_job(
         pairs: positions [n_pairs, 2] of d1 and d2.
         model: architecture.
         optimizer: learning rate and decay.
-        train: epochs, batches, order; there is no window jitter, a window is a pair.
-        seed: draws the order of the pairs, and the weights unless given.
-        first_params: weights of the base model (default: from scratch).
-        held_out_pairs: pairs whose L(d2 | d1) is the score "pairs".
-        id: the job's name.
+        train: epochs, batches, order; window jitter is switched off, because each window is a pair.
+        seed: random seed of the order of the pairs, and of the weights unless they are given.
+        first_params: weights of the base model (default: random initialisation).
+        held_out_pairs: pairs [n_held_out, 2] whose L(d2 | d1) is the score "pairs".
+        id: identifier of the job.
 
     Raises:
         ValueError: as `pair_rows`, or fewer pairs than a batch.
@@ -142,11 +152,19 @@ def train_synthesizer(
     train: TrainConfig,
     seed: int = 0,
 ) -> LanguageModel:
-    """Continue a base model on log p(d2 | d1); see `synthesizer_job`.
+    """Return a base model trained further on log p(d2 | d1); see `synthesizer_job`.
+
+    Args:
+        base: model to start from, with its tokenizer.
+        documents: token ids of each document.
+        pairs: positions [n_pairs, 2] of d1 and d2.
+        optimizer: learning rate and decay.
+        train: epochs, batches, order.
+        seed: random seed of the order of the pairs.
 
     Raises:
         ValueError: as `synthesizer_job`.
-        RuntimeError: the loss stopped being a number.
+        RuntimeError: the loss became non-finite.
     """
     trained: list[LanguageModel] = []
 
@@ -169,9 +187,9 @@ class Sampled:
     """A sampled document.
 
     Attributes:
-        source: position of the real document d1 it was drawn from.
-        ids: its tokens, without the end-of-text.
-        ended: whether it came to its end, or was cut at the most tokens allowed.
+        source: position of the real document d1 it was sampled from.
+        ids: its token ids [n_tokens], without end-of-text.
+        ended: whether it ended with end-of-text, rather than at the token limit.
     """
 
     source: int
@@ -191,19 +209,19 @@ def sample_related(
     top_p: float | None = None,
     first_sample: int = 0,
 ) -> Iterator[Sampled]:
-    """Draw d2 ~ p(. | d1) for uniformly drawn d1, one after another.
+    """Yield samples d2 ~ p(. | d1) for uniformly drawn d1.
 
     Args:
         synthesizer: the model of log p(d2 | d1).
-        documents: real documents d1.
-        n_samples: how many samples there are.
-        seed: draws the d1 and the d2.
-        n_tokens: most tokens of a sample, its end-of-text included (default: as many as every
-            prompt leaves room for).
+        documents: token ids of the real documents d1.
+        n_samples: number of samples.
+        seed: random seed of the choice of d1 and of the sampling.
+        n_tokens: most tokens of a sample, its end-of-text included (default: as many as fit the
+            context after the longest document).
         temperature: as for `generate.generate`, like the following.
         top_k: tokens kept.
         top_p: probability kept.
-        first_sample: sample to begin with; those before it are skipped at no cost.
+        first_sample: index of the first sample to yield; earlier ones are skipped at no cost.
 
     Raises:
         ValueError: as `generate.generate`.
@@ -234,9 +252,9 @@ def sample_related(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairLosses:
-    """How well d2 is predicted with and without d1, summed over each pair's d2, in nats.
+    """Losses of d2 with and without d1, summed over the tokens of each pair's d2, in nats.
 
-    Before sampling it tells whether sampling can teach anything: where d1 tells little of d2, new
+    They show before sampling whether samples can carry information: if d1 says little about d2, new
     documents are noise.
 
     Attributes:
@@ -253,12 +271,12 @@ class PairLosses:
 
     @property
     def gain(self) -> float:
-        """L(d2) - L(d2 | d1), nats per token: what the synthesizer has learned in all."""
+        """L(d2) - L(d2 | d1) in nats per token: the total gain of the synthesizer."""
         return float((self.alone - self.given).sum() / self.n_tokens.sum())
 
     @property
     def specific_gain(self) -> float:
-        """L(d2 | other d1) - L(d2 | d1), nats per token: what this d1, not any d1, tells of d2."""
+        """L(d2 | other d1) - L(d2 | d1) in nats per token: the gain due to this particular d1."""
         return float((self.given_other - self.given).sum() / self.n_tokens.sum())
 
     @property
@@ -279,14 +297,14 @@ def pair_losses(
     *,
     seed: int = 0,
 ) -> PairLosses:
-    """Measure L(d2), L(d2 | d1) and L(d2 | another d1) on held-out pairs [n_pairs, 2].
+    """Return L(d2), L(d2 | d1) and L(d2 | another d1) on held-out pairs.
 
     Args:
         base: scores d2 alone.
         synthesizer: scores d2 given d1.
         documents: token ids of each document.
-        pairs: pairs that were not trained on, at least two.
-        seed: draws which other pair's d1 is shown.
+        pairs: positions [n_pairs, 2] of pairs not trained on, at least two.
+        seed: random seed that assigns another pair's d1 to each d2.
 
     Raises:
         ValueError: fewer than two pairs.
@@ -304,8 +322,8 @@ def pair_losses(
         for i, (_, second) in enumerate(pairs):
             before = [] if firsts is None else [*documents[firsts[i]], end]
             ids = np.array([end, *before, *documents[second], end])
-            requests.append(Request(ids, len(documents[second]) + 1))
-        return -np.array([scored.total for scored in score_requests(predictor, requests)])
+            requests.append(Continuation(ids, len(documents[second]) + 1))
+        return -np.array([scored.total for scored in score_continuations(predictor, requests)])
 
     return PairLosses(
         n_tokens=np.array([len(documents[second]) + 1 for _, second in pairs]),

@@ -1,4 +1,4 @@
-"""Files of lines that are appended to, by one process at a time, and survive its being killed."""
+"""Append-only files of lines, written by one process at a time, that survive a crash."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import BinaryIO
 
 
 class LockedError(RuntimeError):
-    """Another process is writing into the same file."""
+    """Another process is writing to the same file."""
 
 
 def lock(file: BinaryIO, path: Path) -> None:
-    """Lock an open file for this process; closing the file or dying gives the lock back.
+    """Lock an open file for this process; the lock ends when the file is closed.
 
-    Where the system has no such locks (Windows), nothing is locked.
+    On systems without such locks (Windows), nothing is locked.
 
     Raises:
-        LockedError: another process holds it.
+        LockedError: another process holds the lock.
     """
     try:
         import fcntl
@@ -32,7 +32,7 @@ def lock(file: BinaryIO, path: Path) -> None:
 
 
 def whole_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield the offset and bytes of each line; one without an end was never finished and is not."""
+    """Yield the offset and bytes of each line; an unterminated last line is skipped."""
     file.seek(0)
     place = 0
     for line in file:

@@ -1,6 +1,6 @@
-"""Texts as arrays of hashed words, and MinHash over their shingles: near-duplicates, fast.
+"""MinHash signatures over shingles of hashed words, to detect near-duplicates fast.
 
-A word is what stands between white space, in lower case; a shingle is n words in a row. Words are
+A word is a lower-case string between white space; a shingle is n consecutive words. Words are
 hashed to 32 bits and texts are dropped once hashed, so that a corpus takes four bytes a word.
 """
 
@@ -25,8 +25,8 @@ class HashedTexts:
     """Texts as hashed words.
 
     Attributes:
-        words: uint32 [n_words] of all texts, one after another.
-        starts: int64 [n_texts + 1] where each begins, and the end of the last.
+        words: uint32 [n_words] words of all texts, concatenated.
+        starts: int64 [n_texts + 1] offset of each text, and the end of the last.
     """
 
     words: np.ndarray
@@ -34,7 +34,7 @@ class HashedTexts:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> HashedTexts:
-        """Hash texts as they come; none is kept."""
+        """Return hashed texts; the texts are read once and not kept."""
         parts, lengths = [], [0]
         for text in texts:
             words = text.lower().encode(errors="replace").split()
@@ -48,7 +48,7 @@ class HashedTexts:
 
     @property
     def n_words(self) -> int:
-        """Words of all texts together."""
+        """Number of words of all texts together."""
         return len(self.words)
 
     def take(self, chosen: np.ndarray) -> HashedTexts:
@@ -63,7 +63,7 @@ class HashedTexts:
     def shingles(self, n: int) -> Iterator[Shingles]:
         """Yield the shingles of n words, a batch of texts at a time.
 
-        A text of fewer than n words is one shingle, an empty one has none.
+        A text of fewer than n words is one shingle; an empty text has none.
         """
         first = 0
         while first < len(self):
@@ -80,7 +80,7 @@ class Shingles:
 
     Attributes:
         hashes: uint64 [n_shingles].
-        owners: int64 [n_shingles] text of each, counted from `first`, rising.
+        owners: int64 [n_shingles] text of each shingle, counted from `first`, ascending.
         first: position of the first text.
         n_texts: texts of the batch.
     """
@@ -117,12 +117,21 @@ def _shingles(texts: HashedTexts, first: int, last: int, n: int) -> Shingles:
 def signatures(
     texts: HashedTexts, *, n_words: int = SHINGLE_WORDS, n_hashes: int = N_HASHES, seed: int = 0
 ) -> np.ndarray:
-    """Return MinHash signatures (Broder 1997): equal shares estimate Jaccard similarities.
+    """Return MinHash signatures, whose shares of equal entries estimate Jaccard similarities.
 
-    Of each text's set of shingles, every one of `n_hashes` hash functions keeps the least value.
+    For each text and hash function, a signature holds the smallest hash of the text's shingles.
+
+    Args:
+        texts: hashed texts.
+        n_words: words of a shingle.
+        n_hashes: hash functions.
+        seed: random seed of the hash functions.
 
     Returns:
         uint32 [n_texts, n_hashes]; an empty text has the largest value throughout.
+
+    Source:
+        Broder 1997, On the resemblance and containment of documents.
     """
     rng = np.random.default_rng(seed)
     factors = rng.integers(2**63, size=n_hashes, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
@@ -142,17 +151,17 @@ def signatures(
 def near_duplicates(
     signatures: np.ndarray, *, jaccard: float = 0.8, rows_per_band: int = 8
 ) -> np.ndarray:
-    """Tell which texts have a near-duplicate among the others, bool [n_texts].
+    """Return which texts have a near-duplicate among the others, bool [n_texts].
 
-    Texts that agree in all rows of one band or more (locality-sensitive hashing) are compared by
+    Texts that agree in all rows of at least one band (locality-sensitive hashing) are compared by
     their whole signatures: each with the text before it in its group, and with the group's first.
-    With 16 bands of 8 a pair of Jaccard similarity .8 is compared with probability .95, one of .9
+    With 16 bands of 8, a pair of Jaccard similarity .8 is compared with probability .95, one of .9
     with 1 - 1e-4.
 
     Args:
         signatures: uint32 [n_texts, n_hashes].
-        jaccard: least estimated similarity of near-duplicates.
-        rows_per_band: hashes that make up a band.
+        jaccard: smallest estimated similarity of near-duplicates.
+        rows_per_band: hashes in a band.
     """
     is_duplicate = np.zeros(len(signatures), bool)
     for first in range(0, signatures.shape[1] - rows_per_band + 1, rows_per_band):

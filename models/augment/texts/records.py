@@ -1,7 +1,7 @@
-"""Records {id, text, metadata}: what goes into an augmentation and what comes out of it.
+"""Records {id, text, metadata}: the input and output format of augmentation.
 
 On disk they are JSON lines (or a parquet table), which `models.text.corpora` reads as `files:PATH`
-and Hugging Face `datasets` as "json". Reading is a generator: one text is held at a time.
+and Hugging Face `datasets` as "json". Records are read one at a time.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ PARQUET_ROWS = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A text, an id that no other record of its file has, and what else is known of it."""
+    """A text with metadata, and an id that is unique within its file."""
 
     id: str
     text: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return one line of JSON, without its newline."""
+        """Return one line of JSON, without newline."""
         values = {"id": self.id, "text": self.text, "metadata": dict(self.metadata)}
         return json.dumps(values, ensure_ascii=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a synthetic text comes from; the metadata of its record, always with all fields.
+    """Origin of a synthetic text; the metadata of its record, always with all fields.
 
     Attributes:
         method: rephrase, entigraph or sbp.
-        task: what was asked for within the method, such as "easy" or "pair".
-        source_ids: records it was made from.
-        part: which chunk of the source, from 0; sources longer than the context are cut.
-        entities: entities that it is about.
-        model: back end and model that wrote it.
-        prompt_version: version of the wording that was used; "" where there was no prompt.
-        seed: what drew it.
-        finish: how it ended: "stop", or "length" where it was cut.
+        task: kind of text within the method, such as "easy" or "pair".
+        source_ids: ids of the records it was made from.
+        part: index of the chunk of the source, from 0; long sources are cut into chunks.
+        entities: entities that it discusses.
+        model: backend and model that wrote it.
+        prompt_version: version of the prompt's wording; "" if there was no prompt.
+        seed: random seed of the sampling.
+        finish: "stop", or "length" if it was cut at the token limit.
     """
 
     method: str
@@ -60,26 +60,26 @@ class Provenance:
     finish: str = "stop"
 
     def as_metadata(self) -> dict[str, Any]:
-        """Return plain values for a record."""
+        """Return plain values for the metadata of a record."""
         return {**asdict(self), "source_ids": [*self.source_ids], "entities": [*self.entities]}
 
 
 def read_records(
     path: Path | str, *, on_empty: Callable[[str], None] = lambda place: None
 ) -> Iterator[Record]:
-    """Read the records of a file or folder one after another.
+    """Yield the records of a file or folder.
 
-    JSON lines (`.jsonl`, packed or not) and parquet tables have a record a row, with a column
-    "text" and, if they like, "id" and "metadata"; any other file is one text, named by its path.
+    JSON lines (`.jsonl`, packed or not) and parquet tables have one record per row, with a column
+    "text" and optionally "id" and "metadata"; any other file is one text, whose id is its path.
     Blank texts are left out.
 
     Args:
-        path: a file, or a folder of which all files are read that are not hidden.
-        on_empty: told the place of every blank text.
+        path: a file, or a folder of which all files that are not hidden are read.
+        on_empty: called with the place of every blank text.
 
     Raises:
-        CorpusError: nothing there; a text that is binary, not UTF-8 or no record (naming the
-            place); an id that occurs twice (naming both places); no text at all.
+        CorpusError: no such file; a text that is binary, not UTF-8 or not a record (with its
+            place); an id that occurs twice (with both places); no text at all.
     """
     root = Path(path).expanduser()
     base = root if root.is_dir() else root.parent
@@ -165,14 +165,14 @@ def _record_of(values: Any, place: str, default_id: str) -> Record:
 
 
 def without_surrogates(text: str) -> str:
-    """Replace lone surrogates, which JSON can hold and UTF-8 cannot, by question marks."""
+    """Return the text with lone surrogates, valid in JSON but not in UTF-8, replaced by `?`."""
     return text.encode(errors="replace").decode()
 
 
 def write_parquet(records: Iterable[Record], path: Path) -> None:
     """Write synthetic records, whose metadata is a `Provenance`, as a parquet table.
 
-    Rows are written as they come; the file appears whole or not at all.
+    Rows are written as they arrive; the file is renamed into place when complete.
     """
     import itertools
 

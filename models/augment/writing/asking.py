@@ -1,7 +1,7 @@
-"""Ask a writer, once for each request: answers that are known are looked up, new ones written down.
+"""Ask a backend, once for each request: recorded answers are looked up, new ones recorded.
 
-An `Ask` is what the methods (`rephrase`, `entigraph`) are given: a function from requests to
-answers in the order of the requests. `Asker` asks for real; `Estimator` counts what it would cost.
+Methods (`rephrase`, `entigraph`) are given an `Ask`: a function from requests to answers in the
+order of the requests. `Asker` calls the backend; `Estimator` counts the cost without calling it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from dataclasses import dataclass, field
 
 from models.augment.writing.ledger import Ledger
 from models.augment.writing.protocol import Backend
-from models.augment.writing.requests import Answer, Failure, Reply, Request
+from models.augment.writing.requests import Answer, Failure, GenerationRequest, Reply
 from models.training.interrupts import interrupt_sets
 
-Ask = Callable[[Iterable[Request]], Iterator[Answer]]
+Ask = Callable[[Iterable[GenerationRequest]], Iterator[Answer]]
 
 WINDOW = 1024
-"""Requests that are under way together; answers are put in order within it."""
+"""Requests in flight together; answers are put in order within the window."""
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """What has been asked so far.
+    """Counts of requests and tokens so far.
 
     Attributes:
         n_known: answers looked up in the ledger.
-        n_asked: answers of the writer, refusals among them.
+        n_asked: answers of the backend, refusals included.
         n_failed: requests without an answer.
-        n_prompt_tokens: tokens the writer has read.
+        n_prompt_tokens: tokens the backend has read.
         n_reply_tokens: tokens it has written.
     """
 
@@ -43,12 +43,12 @@ class Tally:
 
 @dataclass(kw_only=True)
 class Asker:
-    """Asks a writer for what is not known, and writes each answer down the moment it comes.
+    """An `Ask` that calls a backend for unknown answers and records each as soon as it arrives.
 
     Attributes:
-        backend: the writer.
-        ledger: answers that were paid for.
-        on_answer: told of every answer as it comes.
+        backend: the backend.
+        ledger: recorded answers.
+        on_answer: called with the counts after every answer.
         tally: counts.
     """
 
@@ -57,7 +57,7 @@ class Asker:
     on_answer: Callable[[Tally], None] = lambda tally: None
     tally: Tally = field(default_factory=Tally)
 
-    def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
+    def __call__(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
         """Yield the answers in the order of the requests."""
         iterator = iter(requests)
         while window := list(itertools.islice(iterator, WINDOW)):
@@ -73,12 +73,12 @@ class Asker:
                 result = self.ledger.get(key) or failures.get(key)
                 yield Answer(request, result or Failure(reason="the writer gave no answer"))
 
-    def _asked(self, new: dict[str, Request]) -> dict[str, Failure]:
-        """Ask, write the replies down, return the failures."""
+    def _asked(self, new: dict[str, GenerationRequest]) -> dict[str, Failure]:
+        """Call the backend, record the replies, return the failures by key."""
         failures: dict[str, Failure] = {}
         if not new:
             return failures
-        # Ctrl-C ends the asking, not the writing down of what is under way and paid for.
+        # Ctrl-C stops new requests; answers already paid for are still recorded.
         stop = threading.Event()
         with interrupt_sets(stop, patient=False):
             for answer in self.backend.generate(_until(stop, new.values())):
@@ -95,22 +95,24 @@ class Asker:
         return failures
 
 
-def _until(stop: threading.Event, requests: Iterable[Request]) -> Iterator[Request]:
+def _until(
+    stop: threading.Event, requests: Iterable[GenerationRequest]
+) -> Iterator[GenerationRequest]:
     return itertools.takewhile(lambda _: not stop.is_set(), requests)
 
 
 @dataclass(kw_only=True)
 class Estimator:
-    """Asks nobody: counts the calls and tokens that an `Asker` would pay for, at most.
+    """An `Ask` that calls no server: counts calls and tokens an `Asker` would pay for, at most.
 
-    Where a method goes on from an answer (the entities of a document), it is given one that is
-    known, else what `guess` answers.
+    If a method needs an answer to continue (the entities of a document), it is given the recorded
+    one, else that of `guess`.
 
     Attributes:
-        backend: the writer that would be asked.
-        ledger: answers that were paid for, which cost nothing.
-        guess: a writer that costs nothing.
-        tally: `n_asked` calls and their tokens; of an answer, the most it may have.
+        backend: the backend that would be called.
+        ledger: recorded answers, which cost nothing.
+        guess: a backend that costs nothing.
+        tally: `n_asked` calls and their tokens, each answer counted at its token limit.
     """
 
     backend: Backend
@@ -118,8 +120,8 @@ class Estimator:
     guess: Backend
     tally: Tally = field(default_factory=Tally)
 
-    def __call__(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Yield known or guessed answers."""
+    def __call__(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
+        """Yield recorded or guessed answers."""
         for request in requests:
             known = self.ledger.get(request.key(self.backend.name))
             if known is not None:

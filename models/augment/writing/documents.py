@@ -1,4 +1,4 @@
-"""Source documents as a writer can take them: chunks that fit its context beside any prompt."""
+"""Source documents in chunks that fit the context of a backend beside any prompt."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Chunk:
 
     Attributes:
         source_id: id of its record.
-        part: which part, from 0.
-        n_parts: parts of the record.
+        part: index of the part, from 0.
+        n_parts: number of parts of the record.
         text: its text.
     """
 
@@ -42,18 +42,18 @@ def chunks_for(
     most_tokens: int | None = None,
     on_cut: Callable[[Record, int], None] = lambda record, n_parts: None,
 ) -> Iterator[Chunk]:
-    """Cut records that are longer than the writer can read beside a prompt and its answer.
+    """Yield records in chunks that the backend can read beside a prompt and its answer.
 
     Args:
         records: source documents.
-        backend: the writer, which knows its context and counts tokens.
+        backend: gives the context and counts tokens.
         tasks: tasks whose prompts must fit.
         n_tokens: most tokens of an answer.
         most_tokens: most tokens of a chunk, whatever the context.
-        on_cut: told each record that is cut, and into how many parts.
+        on_cut: called with each record that is cut and its number of parts.
 
     Raises:
-        ValueError: the context does not even hold a prompt and its answer.
+        ValueError: the context is too short for a prompt and its answer.
     """
     longest = max((PROMPTS[task] for task in tasks), key=len)
     for record in records:
@@ -67,7 +67,7 @@ def chunks_for(
 
 
 def _room(backend: Backend, prompt: str, n_tokens: int) -> float:
-    """Return the tokens that are left for a text beside its prompt and the answer."""
+    """Return the tokens left for a text beside its prompt and the answer."""
     if backend.context is None:
         return math.inf
     n_prompt = backend.count_tokens(prompt) + TOKENS_OF_ENTITIES

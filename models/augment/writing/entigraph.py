@@ -1,8 +1,8 @@
-"""EntiGraph: list a document's entities, then discuss it from the angle of each pair of them.
+"""EntiGraph: list a document's entities, then discuss each pair of them.
 
 Yang et al. 2024 (arXiv 2409.07431): one call names a document's entities and summarises it; then a
-text is written for every pair of entities, and for sampled triples. What the document implies of
-two entities is so stated somewhere, and many texts repeat no other.
+text is written for every pair of entities, and for sampled triples. Relations that the document
+only implies are thus stated explicitly, in diverse texts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 
 from models.augment.writing.asking import Ask
 from models.augment.writing.documents import Chunk
-from models.augment.writing.outcomes import Failed, Outcome, outcome_of, record_of
+from models.augment.writing.outcomes import FailedRequest, Outcome, outcome_of, record_of
 from models.augment.writing.prompts import PROMPT_VERSION, prompt_of
-from models.augment.writing.requests import Answer, Reply, Request
+from models.augment.writing.requests import Answer, GenerationRequest, Reply
 
 DOCUMENTS_TOGETHER = 64
 """Documents whose entities are asked for before any of their pairs."""
@@ -27,16 +27,16 @@ DOCUMENTS_TOGETHER = 64
 
 @dataclass(frozen=True, kw_only=True)
 class EntiGraph:
-    """How many texts to write, and how.
+    """Settings of EntiGraph.
 
     Attributes:
-        max_entities: entities of a document used, the first ones it is said to have.
-        max_pairs: pairs of a document, drawn uniformly where there are more (default: all).
+        max_entities: most entities of a document used, the first ones in its list.
+        max_pairs: most pairs of a document, drawn uniformly from more (default: all).
         n_triples: triples of a document, drawn uniformly without replacement.
         n_tokens: most tokens of a text.
-        n_entity_tokens: most tokens of the answer that names the entities.
-        temperature: of the sampling.
-        seed: draws pairs, triples and texts.
+        n_entity_tokens: most tokens of the answer that lists the entities.
+        temperature: sampling temperature.
+        seed: random seed of pairs, triples and texts.
 
     Raises:
         ValueError: a number out of range.
@@ -64,7 +64,7 @@ class EntiGraph:
 
 @dataclass(frozen=True, kw_only=True)
 class Entities:
-    """What a document is about."""
+    """The summary and entities of a document."""
 
     summary: str
     names: tuple[str, ...]
@@ -75,14 +75,17 @@ def entigraph(
 ) -> Iterator[Outcome]:
     """Yield each document's summary and the texts on its pairs and triples, or failures.
 
-    An answer that is no such JSON as was asked for is sent back once to be repaired; if that
-    fails too, the document is a failure and the others go on.
+    If the list of entities is not the JSON that was asked for, the backend is asked once to repair
+    it; if that fails too, the document is a failure and the others continue.
 
     Args:
-        documents: what to write about.
-        ask: asks the writer, see `asking`.
-        settings: how many texts.
-        writer: name of the writer, for the provenance.
+        documents: documents to write about.
+        ask: returns answers to requests, see `asking`.
+        settings: numbers of texts.
+        writer: name of the backend and model, for the provenance.
+
+    Source:
+        Yang et al. 2024, arXiv 2409.07431, section 2.
     """
     iterator = iter(documents)
     while group := list(itertools.islice(iterator, DOCUMENTS_TOGETHER)):
@@ -90,7 +93,7 @@ def entigraph(
         for document, (answer, outcome) in zip(
             group, _entities_of(group, ask, settings), strict=True
         ):
-            if isinstance(outcome, Failed):
+            if isinstance(outcome, FailedRequest):
                 yield outcome
                 continue
             found.append((document, outcome))
@@ -104,7 +107,7 @@ def entigraph(
 
 def _entities_of(
     documents: list[Chunk], ask: Ask, settings: EntiGraph
-) -> list[tuple[Answer, Entities | Failed]]:
+) -> list[tuple[Answer, Entities | FailedRequest]]:
     answers = list(ask(_request("entities", document, (), settings) for document in documents))
     broken = [
         (at, document, answer.result.text)
@@ -122,23 +125,23 @@ def _entities_of(
     return [(answer, _outcome_of_entities(answer)) for answer in answers]
 
 
-def _outcome_of_entities(answer: Answer) -> Entities | Failed:
+def _outcome_of_entities(answer: Answer) -> Entities | FailedRequest:
     if isinstance(answer.result, Reply) and answer.result.finish != "refusal":
         found = parsed_entities(answer.result.text)
         if found is not None:
             return found
-        reason = "no JSON with a summary and entities, not even when asked to repair it"
-        return Failed(request=answer.request, reason=reason, is_final=True)
+        reason = "no JSON with a summary and entities, even after a request to repair it"
+        return FailedRequest(request=answer.request, reason=reason, is_final=True)
     outcome = outcome_of(answer, "")
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, FailedRequest)
     return outcome
 
 
 def parsed_entities(text: str) -> Entities | None:
-    """Read {"summary": ..., "entities": [...]} wherever it stands in an answer; None if nowhere.
+    """Return the object {"summary": ..., "entities": [...]} in an answer, or None.
 
-    What stands before and after the object (as a fence of Markdown) is passed over; names are
-    stripped, and repeated or empty ones left out.
+    Text around the object (such as a Markdown fence) is ignored; names are stripped, and repeated
+    or empty ones left out.
     """
     decoder = json.JSONDecoder()
     for at, character in enumerate(text):
@@ -157,7 +160,9 @@ def parsed_entities(text: str) -> Entities | None:
     return None
 
 
-def _discussions(found: Iterable[tuple[Chunk, Entities]], settings: EntiGraph) -> Iterator[Request]:
+def _discussions(
+    found: Iterable[tuple[Chunk, Entities]], settings: EntiGraph
+) -> Iterator[GenerationRequest]:
     for document, entities in found:
         names = entities.names[: settings.max_entities]
         rng = np.random.default_rng((settings.seed, *document.source_id.encode(), document.part))
@@ -172,7 +177,15 @@ def _discussions(found: Iterable[tuple[Chunk, Entities]], settings: EntiGraph) -
 def combinations(
     n: int, size: int, wanted: int | None, rng: np.random.Generator
 ) -> Iterator[tuple[int, ...]]:
-    """Yield combinations of n things: all in order, or as many as wanted, drawn uniformly."""
+    """Yield combinations of `size` of the numbers 0 to n - 1.
+
+    Args:
+        n: how many numbers there are.
+        size: numbers in a combination.
+        wanted: combinations to draw uniformly without replacement; all in order if None or too
+            many.
+        rng: random generator of the draws.
+    """
     n_all = math.comb(n, size)
     if wanted is None or wanted >= n_all:
         yield from itertools.combinations(range(n), size)
@@ -185,9 +198,11 @@ def combinations(
             yield chosen
 
 
-def _request(task: str, document: Chunk, entities: tuple[str, ...], settings: EntiGraph) -> Request:
+def _request(
+    task: str, document: Chunk, entities: tuple[str, ...], settings: EntiGraph
+) -> GenerationRequest:
     is_discussion = bool(entities)
-    return Request(
+    return GenerationRequest(
         method="entigraph",
         task=task,
         prompt=prompt_of(task, name=document.source_id, document=document.text, entities=entities),

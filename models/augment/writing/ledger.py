@@ -1,4 +1,4 @@
-"""A file of every answer that was paid for: one line each, looked up by the hash of the request."""
+"""A file of all paid answers, one line each, looked up by the hash of the request."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Ledger", "LockedError"]
 
 
 class Ledger:
-    """Replies by key, appended to a file of JSON lines as they come.
+    """Replies by key, appended to a file of JSON lines as they arrive.
 
-    Only keys and places are held in memory. A line that a killed writer left unfinished is cut off.
-    A writer locks the file; the lock goes with its process.
+    Only keys and offsets are held in memory. A line left unfinished by a killed process is cut off.
+    A writer locks the file until it is closed or its process ends.
 
     Args:
-        path: the file, made where it is missing unless `read_only`.
-        read_only: look up only; take no lock.
+        path: the file; created if missing unless `read_only`.
+        read_only: for lookups only; takes no lock.
 
     Raises:
-        LockedError: another process writes into it.
+        LockedError: another process is writing to it.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -67,7 +67,7 @@ class Ledger:
         return key in self._places
 
     def get(self, key: str) -> Reply | None:
-        """Return the reply to a request, None where it is not known."""
+        """Return the reply to a request, or None if it is not recorded."""
         if key not in self._places or self._file is None:
             return None
         self._file.seek(self._places[key])
@@ -76,7 +76,11 @@ class Ledger:
         return Reply(**values)
 
     def add(self, key: str, reply: Reply) -> None:
-        """Write down a reply; a killed process does not lose it once this has returned."""
+        """Append a reply; once this returns, a killed process does not lose it.
+
+        Raises:
+            ValueError: the file is not open for writing.
+        """
         if self._file is None:
             raise ValueError(f"{self.path} is not open for writing")
         self._file.seek(0, os.SEEK_END)

@@ -1,45 +1,55 @@
-"""What a method makes of an answer: a record with its provenance, or a failure with its reason."""
+"""Outcomes of requests: a record with its provenance, or a failure with its reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from models.augment.texts.records import Provenance, Record, without_surrogates
-from models.augment.writing.requests import Answer, Failure, Request
+from models.augment.writing.requests import Answer, Failure, GenerationRequest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failed:
+class FailedRequest:
     """A request that led to no text.
 
     Attributes:
-        request: what was asked.
-        reason: why, in a sentence.
-        is_final: whether asking again would bring the same; else a later run asks again.
+        request: the request.
+        reason: the reason, in a sentence.
+        is_final: whether a retry would give the same result; otherwise a later run retries it.
     """
 
-    request: Request
+    request: GenerationRequest
     reason: str
     is_final: bool
 
 
-Outcome = Record | Failed
+Outcome = Record | FailedRequest
 
 
 def outcome_of(answer: Answer, writer: str) -> Outcome:
-    """Turn an answer into a record whose id is the hash of its request."""
+    """Return an answer as a record whose id holds the hash of its request, or as a failure."""
     request, result = answer.request, answer.result
     if isinstance(result, Failure):
-        return Failed(request=request, reason=result.reason, is_final=False)
+        return FailedRequest(request=request, reason=result.reason, is_final=False)
     if result.finish == "refusal":
-        return Failed(request=request, reason=f"refused: {result.text}", is_final=True)
+        return FailedRequest(request=request, reason=f"refused: {result.text}", is_final=True)
     if not result.text.strip():
-        return Failed(request=request, reason="the answer is empty", is_final=True)
+        return FailedRequest(request=request, reason="the answer is empty", is_final=True)
     return record_of(request, result.text, writer, task=request.task, finish=result.finish)
 
 
-def record_of(request: Request, text: str, writer: str, *, task: str, finish: str) -> Record:
-    """Return a text that answers a request as a record."""
+def record_of(
+    request: GenerationRequest, text: str, writer: str, *, task: str, finish: str
+) -> Record:
+    """Return a generated text as a record with its provenance.
+
+    Args:
+        request: the request that it answers.
+        text: the text.
+        writer: name of the backend and model.
+        task: kind of text, part of the id.
+        finish: "stop", or "length" if it was cut at the token limit.
+    """
     return Record(
         id=f"{request.method}-{task}-{request.key(writer)}",
         text=without_surrogates(text).strip(),

@@ -1,7 +1,7 @@
-"""The folder that an augmentation writes: texts to train on, and beside them what it took.
+"""The output folder of an augmentation: texts to train on, answers, failures and models.
 
-`texts.jsonl` is all that other readers see (`files:OUT` of `models.text.corpora`, Hugging Face
-`datasets`); the hidden folder `.augment` holds every answer paid for, the failures and models.
+Other readers see only `texts.jsonl` (`files:OUT` of `models.text.corpora`, Hugging Face
+`datasets`); the hidden folder `.augment` holds every paid answer, the failures and models.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from models.augment.texts.lines import lock, whole_lines
 from models.augment.texts.records import Record, write_parquet
-from models.augment.writing.outcomes import Failed, Outcome
+from models.augment.writing.outcomes import FailedRequest, Outcome
 
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """Where things lie in an output folder."""
+    """Paths in an output folder."""
 
     root: Path
 
@@ -27,7 +27,8 @@ class OutputFolder:
         """Return the folder for texts made from a source.
 
         Raises:
-            ValueError: it lies in the source, so that the next run would read what this one wrote.
+            ValueError: it lies inside the source, so that the next run would read this run's
+                output.
         """
         inside, outside = root.expanduser().resolve(), source.expanduser().resolve()
         if outside == inside or outside in inside.parents:
@@ -41,21 +42,21 @@ class OutputFolder:
 
     @property
     def parquet(self) -> Path:
-        """The same records as a parquet table, where one was wanted."""
+        """The same records as a parquet table, if requested."""
         return self.root / ".augment" / "texts.parquet"
 
     @property
     def calls(self) -> Path:
-        """Every answer that was paid for, see `ledger`."""
+        """Every paid answer, see `ledger`."""
         return self.root / ".augment" / "calls.jsonl"
 
     @property
     def failures(self) -> Path:
-        """What led to no text in the last run, with reasons."""
+        """Requests of the last run that led to no text, with reasons."""
         return self.root / ".augment" / "failed.jsonl"
 
     def records(self) -> Iterator[Record]:
-        """Read the synthetic records; one that a killed run left unfinished is none."""
+        """Yield the synthetic records; an unfinished last line is skipped."""
         if self.texts.is_file():
             with self.texts.open("rb") as texts:
                 for _, line in whole_lines(texts):
@@ -64,11 +65,11 @@ class OutputFolder:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What a run has added.
+    """Numbers of records that a run has written.
 
     Attributes:
         n_new: records appended.
-        n_before: records that were there before.
+        n_before: records already present.
         n_failed: failures.
     """
 
@@ -78,12 +79,16 @@ class Written:
 
 
 def write_outcomes(outcomes: Iterable[Outcome], folder: OutputFolder) -> Written:
-    """Append records whose ids are not there yet, one by one; write the failures anew.
+    """Append records whose ids are new, one by one, and overwrite the list of failures.
 
-    A record that a killed run left unfinished is cut off and written again.
+    A record left unfinished by a killed run is cut off and written again.
+
+    Args:
+        outcomes: records and failures, read as they arrive.
+        folder: where to write.
 
     Raises:
-        LockedError: another process writes into the folder.
+        LockedError: another process is writing to the folder.
     """
     folder.failures.parent.mkdir(parents=True, exist_ok=True)
     n_new = n_failed = 0
@@ -96,7 +101,7 @@ def write_outcomes(outcomes: Iterable[Outcome], folder: OutputFolder) -> Written
         texts.truncate(end)
         n_before = len(known)
         for outcome in outcomes:
-            if isinstance(outcome, Failed):
+            if isinstance(outcome, FailedRequest):
                 n_failed += 1
                 failed.write(json.dumps(_described(outcome), ensure_ascii=False) + "\n")
                 failed.flush()
@@ -109,12 +114,12 @@ def write_outcomes(outcomes: Iterable[Outcome], folder: OutputFolder) -> Written
 
 
 def write_table(folder: OutputFolder) -> Path:
-    """Write the records as a parquet table too; return its path."""
+    """Write the records as a parquet table; return its path."""
     write_parquet(folder.records(), folder.parquet)
     return folder.parquet
 
 
-def _described(failed: Failed) -> dict[str, object]:
+def _described(failed: FailedRequest) -> dict[str, object]:
     request = failed.request
     return {
         "reason": failed.reason,

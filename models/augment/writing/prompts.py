@@ -53,7 +53,14 @@ PROMPTS = {
 
 
 def prompt_of(task: str, *, name: str, document: str, entities: tuple[str, ...] = ()) -> str:
-    """Fill in the prompt of a task."""
+    """Return the prompt of a task for a document.
+
+    Args:
+        task: a key of `PROMPTS`.
+        name: title or name of the document.
+        document: its text.
+        entities: entities to discuss; only the tasks "pair" and "triple" use them.
+    """
     quoted = [f'"{entity}"' for entity in entities]
     listed = " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else ""
     return PROMPTS[task].format(name=name, document=document, entities=listed)

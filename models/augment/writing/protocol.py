@@ -1,34 +1,34 @@
-"""What every writer of text offers."""
+"""The interface of every text generation backend."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from models.augment.writing.requests import Answer, Request
+from models.augment.writing.requests import Answer, GenerationRequest
 
 
 class BackendError(RuntimeError):
-    """A writer that cannot write anything at all: no key, no such model, no server."""
+    """A backend that cannot answer any request: no key, no such model, no server."""
 
 
 class Backend(Protocol):
-    """A writer."""
+    """A text generation backend."""
 
     @property
     def name(self) -> str:
-        """Writer and model, for the provenance of texts."""
+        """Backend and model, for the provenance of texts."""
         ...
 
     @property
     def context(self) -> int | None:
-        """Most tokens of a prompt and its answer together, None where there is no limit."""
+        """Most tokens of a prompt and its answer together; None if unlimited."""
         ...
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Answer all requests, in any order, each as soon as it can be.
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
+        """Yield the answers to all requests in any order, as they become available.
 
-        What goes wrong with one request is the `Failure` of its answer; the others go on.
+        An error that concerns one request is the `Failure` of its answer; other requests continue.
 
         Raises:
             BackendError: no request can be answered.
@@ -36,5 +36,5 @@ class Backend(Protocol):
         ...
 
     def count_tokens(self, text: str) -> int:
-        """Return how many tokens a text has, or will have at most."""
+        """Return the number of tokens of a text, or an upper bound."""
         ...

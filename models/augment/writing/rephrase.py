@@ -9,22 +9,22 @@ from models.augment.writing.asking import Ask
 from models.augment.writing.documents import Chunk
 from models.augment.writing.outcomes import Outcome, outcome_of
 from models.augment.writing.prompts import PROMPT_VERSION, STYLES, prompt_of
-from models.augment.writing.requests import Request
+from models.augment.writing.requests import GenerationRequest
 
 SEEDS_APART = 1_000_000
-"""Between the seeds of the first samples of two runs, so that more samples only add to fewer."""
+"""Offset between the seeds of two runs, so that a larger n_samples only adds samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rephrase:
-    """How to rephrase.
+    """Settings of rephrasing.
 
     Attributes:
         styles: styles in which each document is rephrased, of `prompts.STYLES`.
         n_samples: texts in each style.
         n_tokens: most tokens of a text.
-        temperature: of the sampling.
-        seed: draws the texts.
+        temperature: sampling temperature.
+        seed: random seed of the sampling.
 
     Raises:
         ValueError: an unknown style, or no texts at all.
@@ -55,21 +55,24 @@ def rephrase(
     """Yield a text, or a failure, for each document, style and sample, in that order.
 
     Args:
-        documents: what to rephrase.
-        ask: asks the writer, see `asking`.
+        documents: documents to rephrase.
+        ask: returns answers to requests, see `asking`.
         settings: styles and samples.
-        writer: name of the writer, for the provenance.
+        writer: name of the backend and model, for the provenance.
+
+    Source:
+        Maini et al. 2024, arXiv 2401.16380.
     """
     for answer in ask(_requests(documents, settings)):
         yield outcome_of(answer, writer)
 
 
-def _requests(documents: Iterable[Chunk], settings: Rephrase) -> Iterator[Request]:
+def _requests(documents: Iterable[Chunk], settings: Rephrase) -> Iterator[GenerationRequest]:
     for document in documents:
         for style in settings.styles:
             prompt = prompt_of(style, name=document.source_id, document=document.text)
             for sample in range(settings.n_samples):
-                yield Request(
+                yield GenerationRequest(
                     method="rephrase",
                     task=style,
                     prompt=prompt,
@@ -77,7 +80,7 @@ def _requests(documents: Iterable[Chunk], settings: Rephrase) -> Iterator[Reques
                     source_id=document.source_id,
                     part=document.part,
                     document=document.text,
-                    # Samples differ by their seeds: equal requests are one and the same text.
+                    # Samples differ by seed, because equal requests share one recorded answer.
                     seed=settings.seed * SEEDS_APART + sample,
                     temperature=settings.temperature,
                     n_tokens=settings.n_tokens,

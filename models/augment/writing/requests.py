@@ -1,4 +1,4 @@
-"""What is asked of a writer, and what it answers."""
+"""Requests for texts, and the replies of a backend."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ Finish = Literal["stop", "length", "refusal"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """One text to be written.
+class GenerationRequest:
+    """A request for one text.
 
-    Language models see `prompt` alone; a template writer goes by the other fields.
+    Language models see `prompt` alone; template backends use the other fields.
 
     Attributes:
         method: rephrase or entigraph.
-        task: what is asked for, a key of `prompts.PROMPTS`.
+        task: kind of text, a key of `prompts.PROMPTS`.
         prompt: the whole prompt.
         prompt_version: version of its wording.
-        source_id: record that it is about.
-        part: which chunk of that record.
+        source_id: id of the record that it is about.
+        part: index of the chunk of that record.
         document: text of the chunk.
-        entities: entities that the text shall be about.
-        seed: draws the text.
-        temperature: of the sampling.
+        entities: entities to discuss.
+        seed: random seed of the sampling.
+        temperature: sampling temperature.
         n_tokens: most tokens of the answer.
     """
 
@@ -43,7 +43,7 @@ class Request:
     n_tokens: int
 
     def key(self, writer: str) -> str:
-        """Return the hash of all that decides the answer of that writer; its id in the ledger."""
+        """Return the hash of all that determines the writer's answer, its key in the ledger."""
         asked = {
             "writer": writer,
             "prompt": self.prompt,
@@ -56,11 +56,11 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A text that was written, and paid for.
+    """A text that a backend returned, possibly at a cost.
 
     Attributes:
         text: the text, or the reason of a refusal.
-        finish: "stop"; "length" where it was cut; "refusal" where the writer declined.
+        finish: "stop"; "length" if cut at the token limit; "refusal" if the model declined.
         n_prompt_tokens: tokens read.
         n_reply_tokens: tokens written.
     """
@@ -73,14 +73,14 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """No text: the reason, in a sentence. A later run asks again."""
+    """A request without a text, with the reason in a sentence; a later run retries it."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A request with what came of it."""
+    """A request with its result."""
 
-    request: Request
+    request: GenerationRequest
     result: Reply | Failure

@@ -1,6 +1,6 @@
 import pytest
 
-from models.augment.writing.requests import Request
+from models.augment.writing.requests import GenerationRequest
 
 
 @pytest.fixture
@@ -19,6 +19,6 @@ def make_request():
             "method": "rephrase", "task": "easy", "prompt_version": "1", "source_id": "a",
             "part": 0, "document": prompt, "seed": 0, "temperature": 1.0, "n_tokens": 8,
         } | options  # fmt: skip
-        return Request(prompt=prompt, **settings)
+        return GenerationRequest(prompt=prompt, **settings)
 
     return make

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from models.evals.continuations import Request, request_of, score_requests
+from models.evals.continuations import Continuation, encode_continuation, score_continuations
 from models.evals.perplexity import evaluate_texts, evaluate_tokens
 from models.language.language_model import Ensemble
 
@@ -21,7 +21,7 @@ def one_at_a_time(predictor, ids, n_scored, *, context=CONTEXT):
 
 
 def test_a_stride_of_one_sees_all_that_the_context_allows(predictor):
-    [scored] = score_requests(predictor, [Request(IDS, 40)], stride=1)
+    [scored] = score_continuations(predictor, [Continuation(IDS, 40)], stride=1)
     np.testing.assert_allclose(scored.log_probs, one_at_a_time(predictor, IDS, 40), atol=1e-4)
     assert scored.truncated
 
@@ -29,7 +29,7 @@ def test_a_stride_of_one_sees_all_that_the_context_allows(predictor):
 @pytest.mark.parametrize("stride", [2, 5, 12])
 def test_every_token_is_scored_once_with_context_enough(three_models, stride):
     one = three_models[0]
-    [scored] = score_requests(one, [Request(IDS, 40)], stride=stride)
+    [scored] = score_continuations(one, [Continuation(IDS, 40)], stride=stride)
     allowed = [
         one_at_a_time(one, IDS, 40, context=n) for n in range(CONTEXT - stride + 1, CONTEXT + 1)
     ]
@@ -39,21 +39,22 @@ def test_every_token_is_scored_once_with_context_enough(three_models, stride):
 
 
 def test_requests_of_any_length_are_scored_by_definition(predictor):
-    requests = [Request(IDS[:n], k) for n, k in [(2, 1), (7, 3), (13, 12), (9, 8), (20, 4)]]
-    for request, scored in zip(requests, score_requests(predictor, requests), strict=True):
+    requests = [Continuation(IDS[:n], k) for n, k in [(2, 1), (7, 3), (13, 12), (9, 8), (20, 4)]]
+    for request, scored in zip(requests, score_continuations(predictor, requests), strict=True):
         fitting = request.ids[-CONTEXT - 1 :]
         expected = one_at_a_time(predictor, fitting, request.n_scored)
         np.testing.assert_allclose(scored.log_probs, expected, atol=1e-4)
         assert scored.truncated == (len(request.ids) > CONTEXT + 1)
         assert scored.total == pytest.approx(expected.sum(), abs=1e-3)
-    [greedy] = score_requests(
-        predictor, [Request([3, predictor.next_token_log_probs(np.array([[3]]))[0, 0].argmax()], 1)]
+    [greedy] = score_continuations(
+        predictor,
+        [Continuation([3, predictor.next_token_log_probs(np.array([[3]]))[0, 0].argmax()], 1)],
     )
     assert greedy.greedy.all()
 
 
 def test_a_token_over_the_seam_counts_to_the_continuation(three_models):
-    request = request_of(three_models[0], "ab", "c")
+    request = encode_continuation(three_models[0], "ab", "c")
     assert list(request.ids) == [0, *three_models[0].encode("abc")]
     assert request.n_scored == 1
 
@@ -65,18 +66,18 @@ def test_a_token_over_the_seam_counts_to_the_continuation(three_models):
         def encode(self, text):
             return [1 + sum(map(ord, text[i : i + 2])) % 256 for i in range(0, len(text), 2)]
 
-    assert request_of(Pairs(), "abc", "de").n_scored == 2  # "ab", then "cd" and "e"
-    assert request_of(Pairs(), "abcd", "e").n_scored == 1
+    assert encode_continuation(Pairs(), "abc", "de").n_scored == 2  # "ab", then "cd" and "e"
+    assert encode_continuation(Pairs(), "abcd", "e").n_scored == 1
     with pytest.raises(ValueError, match="'' has no tokens"):
-        request_of(three_models[0], "ab", "")
+        encode_continuation(three_models[0], "ab", "")
 
 
 def test_what_cannot_be_scored_is_refused(three_models):
     one = three_models[0]
     with pytest.raises(ValueError, match="1 of its 1 ids"):
-        score_requests(one, [Request([5], 1)])
+        score_continuations(one, [Continuation([5], 1)])
     with pytest.raises(ValueError, match="vocabulary"):
-        score_requests(one, [Request([5, 257], 1)])
+        score_continuations(one, [Continuation([5, 257], 1)])
     for stride in (0, 13):
         with pytest.raises(ValueError, match=f"between 1 and the context 12; not {stride}"):
             evaluate_tokens(one, IDS, stride=stride)
@@ -121,6 +122,6 @@ def test_an_ensemble_is_not_the_mean_of_its_members_scores(three_models):
     """The mixture of one token is better than the mean of log-probabilities (Jensen)."""
     each = np.stack([one_at_a_time(one, IDS[:6], 5) for one in three_models])
     ensemble = Ensemble(three_models, average="probability")
-    [scored] = score_requests(ensemble, [Request(IDS[:6], 5)])
+    [scored] = score_continuations(ensemble, [Continuation(IDS[:6], 5)])
     expected = logsumexp(each, axis=0) - np.log(3)
     np.testing.assert_allclose(scored.log_probs, expected, atol=1e-4)

@@ -5,7 +5,7 @@ import pytest
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra lm-eval is not installed")
 
-from models.evals.continuations import request_of, score_requests  # noqa: E402
+from models.evals.continuations import encode_continuation, score_continuations  # noqa: E402
 from models.evals.lm_eval_adapter import HarnessModel  # noqa: E402
 from models.evals.perplexity import evaluate_texts  # noqa: E402
 from models.language.language_model import LanguageModel  # noqa: E402
@@ -19,7 +19,9 @@ def test_scores_are_those_of_the_evaluations_here(predictor):
     harness = HarnessModel(predictor)
     pairs = [("ab", " cd"), ("", "word"), ("a context too long", " end")]
     found = harness.loglikelihood([asked(*pair) for pair in pairs])
-    scored = score_requests(predictor, [request_of(predictor, *pair) for pair in pairs])
+    scored = score_continuations(
+        predictor, [encode_continuation(predictor, *pair) for pair in pairs]
+    )
     assert found == [(one.total, one.greedy.all()) for one in scored]
     [rolled] = harness.loglikelihood_rolling([asked("a text of some length")])
     expected = evaluate_texts(predictor, ["a text of some length"])
@@ -65,8 +67,8 @@ def test_the_harness_runs_a_task_of_its_own(three_models, tmp_path):
     )
     right = 0
     for query, choices, gold in [("ab", ["cd", "e"], 0), ("x", ["y", "zzz"], 1)]:
-        requests = [request_of(one, query, f" {choice}") for choice in choices]
-        right += np.argmax([s.total for s in score_requests(one, requests)]) == gold
+        requests = [encode_continuation(one, query, f" {choice}") for choice in choices]
+        right += np.argmax([s.total for s in score_continuations(one, requests)]) == gold
     assert done["results"]["two_items"]["acc,none"] == right / 2
 
 

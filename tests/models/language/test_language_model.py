@@ -84,7 +84,7 @@ def test_bad_ids_are_refused(three_models):
     with pytest.raises(ValueError, match="more than the members' context 12"):
         three_models[0].next_token_log_probs(np.zeros((1, 13), int))
     nameless = LanguageModel(model=MODEL, params=three_models[0].params)
-    with pytest.raises(ValueError, match="comes with its tokenizer"):
+    with pytest.raises(ValueError, match="needs a model with its tokenizer"):
         nameless.encode("text")
 
 

@@ -10,7 +10,7 @@ from models.augment.texts.chunks import chunks
 from models.augment.texts.records import Provenance, Record, read_records, write_parquet
 from models.augment.writing.documents import chunks_for
 from models.augment.writing.ledger import Ledger, LockedError
-from models.augment.writing.outcomes import Failed
+from models.augment.writing.outcomes import FailedRequest
 from models.augment.writing.output import OutputFolder, write_outcomes
 from models.augment.writing.requests import Reply
 from models.text.corpora import CorpusError, load_corpus
@@ -88,7 +88,9 @@ def test_nothing_is_doubled_and_a_torn_line_is_written_again(tmp_path):
 
 def test_failures_are_written_with_their_reasons(tmp_path, make_request):
     folder = OutputFolder(tmp_path)
-    outcome = Failed(request=make_request(entities=("A", "B")), reason="refused: no", is_final=True)
+    outcome = FailedRequest(
+        request=make_request(entities=("A", "B")), reason="refused: no", is_final=True
+    )
     assert write_outcomes([outcome], folder).n_failed == 1
     (line,) = folder.failures.read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["reason"] == "refused: no"

@@ -12,7 +12,7 @@ from models.augment.writing.asking import Asker, Estimator
 from models.augment.writing.documents import Chunk
 from models.augment.writing.entigraph import EntiGraph, combinations, entigraph, parsed_entities
 from models.augment.writing.ledger import Ledger
-from models.augment.writing.outcomes import Failed
+from models.augment.writing.outcomes import FailedRequest
 from models.augment.writing.output import OutputFolder, write_outcomes
 from models.augment.writing.prompts import PROMPTS, STYLES, prompt_of
 from models.augment.writing.rephrase import Rephrase, rephrase
@@ -64,7 +64,7 @@ def ask(tmp_path):
 def run(method, backend, ask, settings, documents=DOCUMENTS):
     outcomes = list(method(iter(documents), ask(backend), settings, writer=backend.name))
     return [o for o in outcomes if isinstance(o, Record)], [
-        o for o in outcomes if isinstance(o, Failed)
+        o for o in outcomes if isinstance(o, FailedRequest)
     ]
 
 

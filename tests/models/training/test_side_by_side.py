@@ -110,9 +110,9 @@ def test_an_interrupted_bench_resumed_equals_an_uninterrupted_one(one_by_one):
 @pytest.mark.long
 def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_by_one):
     """The error is raised by hand: a real one would take the machine's memory first."""
-    import models.training.slots
+    import models.training.side_by_side
 
-    compiled, sizes = models.training.slots._compiled, []
+    compiled, sizes = models.training.side_by_side._compiled, []
 
     def limited(program, mesh):
         def call(states, *rest):
@@ -124,7 +124,7 @@ def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_b
         return call
 
     loaded = []
-    monkeypatch.setattr(models.training.slots, "_compiled", limited)
+    monkeypatch.setattr(models.training.side_by_side, "_compiled", limited)
     jobs = [job for job in JOBS if job.id != "wild"]
     done, _ = run(
         jobs, layout="side_by_side", n_members=4, mesh=Mesh(data=2),
@@ -132,7 +132,7 @@ def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_b
     )  # fmt: skip
     assert sizes[0] == 4
     assert set(sizes[1:]) == {2}
-    assert "going on with 2 models side by side" in caplog.text
+    assert "continuing with 2 models side by side" in caplog.text
     assert sorted(loaded) == sorted(job.id for job in jobs)
     for name, event in done.items():
         assert event.scores == pytest.approx(one_by_one[0][name].scores, abs=2e-3)

@@ -1,6 +1,6 @@
-"""Train jobs side by side: as many as memory holds, one vmapped program, over a mesh of devices.
+"""Train jobs side by side: as many as fit in memory, in one vmapped program over a device mesh.
 
-A job sits in a slot until it is done; then the next one takes its place, whatever its length.
+Each job occupies a slot of the batch until it is done; the next job then takes that slot.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.training.jobs import Desk, Failed, Job, Segment, score
+from models.training.jobs import Callbacks, Failed, Job, Segment, score
 from models.training.memory import free_bytes, members_that_fit, training_bytes
 from models.training.sharding import (
     Mesh,
@@ -33,22 +33,22 @@ logger = logging.getLogger("datawall")
 
 def train_side_by_side(
     jobs: Sequence[Job],
-    desk: Desk,
+    callbacks: Callbacks,
     devices: Sequence[jax.Device],
     *,
     mesh: Mesh | None = None,
     n_members: int | None = None,
 ) -> None:
-    """Train jobs that compile alike side by side, one such group after another.
+    """Train jobs that share a compiled program side by side, one such group after another.
 
     Args:
-        jobs: in the order in which to begin them.
-        desk: the caller's functions.
-        devices: all of them are used at once.
-        mesh: how they are shared; by default they are shared among the members, and where there
-            are fewer jobs than devices, what is left over is shared among the parts of a batch.
-        n_members: jobs side by side on all devices together; by default as many as memory holds.
-            Out of memory, it is halved.
+        jobs: in the order in which to start them.
+        callbacks: the caller's functions.
+        devices: JAX devices, all used at once.
+        mesh: how devices are divided; by default along the member axis, and along the batch axis
+            if there are fewer jobs than devices.
+        n_members: jobs trained together on all devices; by default as many as fit in memory. It is
+            halved when memory runs out.
 
     Raises:
         ValueError: a mesh of another number of devices.
@@ -56,29 +56,29 @@ def train_side_by_side(
     groups: dict[tuple[Program, int], list[Job]] = {}
     for job in jobs:
         try:
-            program = job.program(desk.execution)
+            program = job.program(callbacks.execution)
         except ValueError as error:
-            desk.report(Failed(job=job, error=error))
+            callbacks.report(Failed(job=job, error=error))
             continue
         groups.setdefault((program, job.train.batch_size), []).append(job)
     for (program, batch_size), group in groups.items():
         shape = mesh or _mesh_for(len(group), batch_size, len(devices))
-        fits = _largest(group, desk, devices[0], shape) if n_members is None else n_members
-        # Longest first, so that those side by side end together.
+        fits = _largest(group, callbacks, devices[0], shape) if n_members is None else n_members
+        # Longest first, so that jobs trained together end at similar times.
         waiting = deque(sorted(group, key=lambda job: job.n_steps, reverse=True))
         begun: dict[str, TrainState] = {}
-        while waiting and not desk.stop.is_set():
-            bench = _Bench(program, waiting, begun, desk, shape.over(devices), fits)
+        while waiting and not callbacks.stop.is_set():
+            stacked = _StackedJobs(program, waiting, begun, callbacks, shape.over(devices), fits)
             try:
-                bench.train()
+                stacked.train()
             except jax.errors.JaxRuntimeError as error:
-                bench.clear()
+                stacked.clear()
                 if "RESOURCE_EXHAUSTED" not in str(error) or fits <= shape.member:
                     for job in waiting:
-                        desk.report(Failed(job=job, error=error))
+                        callbacks.report(Failed(job=job, error=error))
                     break
                 fits = max(shape.member, fits // 2)
-                logger.warning("out of memory; going on with %d models side by side", fits)
+                logger.warning("out of memory; continuing with %d models side by side", fits)
 
 
 def _mesh_for(n_jobs: int, batch_size: int, n_devices: int) -> Mesh:
@@ -89,14 +89,14 @@ def _mesh_for(n_jobs: int, batch_size: int, n_devices: int) -> Mesh:
     )
 
 
-def _largest(jobs: Sequence[Job], desk: Desk, device: jax.Device, mesh: Mesh) -> int:
+def _largest(jobs: Sequence[Job], callbacks: Callbacks, device: jax.Device, mesh: Mesh) -> int:
     """Return how many of these jobs fit side by side on all devices."""
     first = jobs[0]
     each = training_bytes(
         first.model,
         batch_size=-(-first.train.batch_size // mesh.data),
         train=first.train,
-        execution=desk.execution,
+        execution=callbacks.execution,
     )
     n_wanted = -(-len(jobs) // mesh.member)
     return mesh.member * members_that_fit(n_wanted, each, free_bytes(device))
@@ -104,7 +104,7 @@ def _largest(jobs: Sequence[Job], desk: Desk, device: jax.Device, mesh: Mesh) ->
 
 @dataclass(kw_only=True, eq=False)
 class _Slot:
-    """A place for one job; empty when there is none."""
+    """One position of the batch of jobs; `job` is None if it is free."""
 
     job: Job | None = None
     step: int = 0
@@ -125,16 +125,17 @@ def _compiled(program: Program, mesh: jax.sharding.Mesh) -> Any:
     )
 
 
-class _Bench:
-    """Slots side by side, and the stacked state of the jobs in them.
+class _StackedJobs:
+    """The jobs trained together, with their stacked states and texts.
 
     Args:
-        program: what all of them compile to.
-        waiting: jobs to seat, taken from the left.
-        begun: states of jobs that have been loaded, by id, to begin them again from.
-        desk: the caller's functions.
+        program: program that all of them share.
+        waiting: jobs to start, taken from the left.
+        begun: first states of jobs already loaded, by id, to restart them after running out of
+            memory.
+        callbacks: the caller's functions.
         mesh: the devices.
-        n_slots: slots wanted; a multiple of the mesh's members is made.
+        n_slots: slots wanted; rounded up to a multiple of the mesh's member axis.
     """
 
     def __init__(
@@ -142,12 +143,12 @@ class _Bench:
         program: Program,
         waiting: deque[Job],
         begun: dict[str, TrainState],
-        desk: Desk,
+        callbacks: Callbacks,
         mesh: jax.sharding.Mesh,
         n_slots: int,
     ) -> None:
         self.program, self.waiting, self.begun = program, waiting, begun
-        self.desk, self.mesh, self.device = desk, mesh, mesh.local_devices[0]
+        self.callbacks, self.mesh, self.device = callbacks, mesh, mesh.local_devices[0]
         n_slots, n_shares = min(n_slots, len(waiting)), mesh.shape["member"]
         self.slots = [_Slot() for _ in range(n_shares * -(-n_slots // n_shares))]
         self.kept = time.monotonic()
@@ -162,45 +163,50 @@ class _Bench:
         self.states = jax.device_put(stacked, state_shardings(mesh, stacked))
 
     def clear(self) -> None:
-        """Put the jobs that are not done back to those that wait."""
+        """Return unfinished jobs to the queue of waiting jobs."""
         self.waiting.extendleft(slot.job for slot in self.slots if slot.job is not None)
 
     def train(self) -> None:
-        """Train until all jobs are done or the desk says stop."""
+        """Train until all jobs are done or `callbacks.stop` is set."""
         before: list[tuple[int, _Slot, int, int]] = []
         losses: jax.Array | None = None
         while True:
             for at, slot in enumerate(self.slots):
-                if slot.job is None and not self.desk.stop.is_set():
-                    self._seat(at, slot)
+                if slot.job is None and not self.callbacks.stop.is_set():
+                    self._fill(at, slot)
             if all(slot.job is None for slot in self.slots):
                 return
             now, new_losses = self._step()
-            # The segment before is read while the devices work on this one.
-            self._tell(before, losses)
+            # Read the losses of the previous segment while the devices compute this one.
+            self._report(before, losses)
             before, losses = now, new_losses
             is_last = any(slot.job and slot.step >= slot.job.n_steps for slot in self.slots)
-            is_due = time.monotonic() - self.kept > self.desk.keep_every
-            if is_last or is_due or self.desk.stop.is_set() or any(s.diverged for s in self.slots):
-                self._tell(before, losses)
+            is_due = time.monotonic() - self.kept > self.callbacks.keep_every
+            if (
+                is_last
+                or is_due
+                or self.callbacks.stop.is_set()
+                or any(s.diverged for s in self.slots)
+            ):
+                self._report(before, losses)
                 before = []
                 self._finish()
-            if self.desk.stop.is_set() or is_due:
+            if self.callbacks.stop.is_set() or is_due:
                 self._keep()
-            if self.desk.stop.is_set():
+            if self.callbacks.stop.is_set():
                 return
 
-    def _seat(self, at: int, slot: _Slot) -> None:
-        """Put the next job that can be begun into a slot."""
+    def _fill(self, at: int, slot: _Slot) -> None:
+        """Start the next waiting job in a slot; jobs whose state cannot be loaded are reported."""
         while self.waiting:
             job = self.waiting.popleft()
             try:
                 if job.id not in self.begun:
-                    first = self.desk.load(job)
+                    first = self.callbacks.load(job)
                     first = first or init_state(self.program, job.seed, job.first_params)
                     self.begun[job.id] = jax.device_get(first)
             except Exception as error:
-                self.desk.report(Failed(job=job, error=error))
+                self.callbacks.report(Failed(job=job, error=error))
                 continue
             ring = job.ring
             self.rings[at, : len(ring)] = ring
@@ -212,7 +218,10 @@ class _Bench:
             return
 
     def _step(self) -> tuple[list[tuple[int, _Slot, int, int]], jax.Array]:
-        """Start one segment of every slot; return which steps of which jobs, and their losses."""
+        """Start one segment of every slot; return its steps and their losses [slots, steps].
+
+        Each entry is (slot index, slot, first step, number of steps).
+        """
         if self._placed_rings is None:
             self._placed_rings = jax.device_put(self.rings, member_sharding(self.mesh))
         jobs = [slot.job for slot in self.slots]
@@ -236,7 +245,7 @@ class _Bench:
                 slot.step += n
         return now, losses
 
-    def _tell(self, steps: list[tuple[int, _Slot, int, int]], losses: jax.Array | None) -> None:
+    def _report(self, steps: list[tuple[int, _Slot, int, int]], losses: jax.Array | None) -> None:
         if not steps or losses is None:
             return
         all_losses = np.asarray(losses)
@@ -247,12 +256,12 @@ class _Bench:
             slot.diverged = not np.isfinite(own).all()
             now, last = time.monotonic(), slot.last
             slot.last = now
-            self.desk.report(
+            self.callbacks.report(
                 Segment(job=slot.job, first_step=first_step, losses=own, seconds=now - last)
             )
 
     def _finish(self) -> None:
-        """Score the jobs that are done and free their slots."""
+        """Score finished jobs and free their slots."""
         for at, slot in enumerate(self.slots):
             job = slot.job
             if job is None or not (slot.diverged or slot.step >= job.n_steps):
@@ -262,17 +271,17 @@ class _Bench:
             try:
                 params = jax.device_put(self._fetched(self.states.result, at), self.device)
                 seconds = time.monotonic() - slot.started
-                self.desk.report(
+                self.callbacks.report(
                     score(job, params, diverged=slot.diverged, seconds=seconds, device=self.device)
                 )
             except Exception as error:
-                self.desk.report(Failed(job=job, error=error))
+                self.callbacks.report(Failed(job=job, error=error))
 
     def _keep(self) -> None:
         self.kept = time.monotonic()
         for at, slot in enumerate(self.slots):
             if slot.job is not None:
-                self.desk.keep(slot.job, self._fetched(self.states, at))
+                self.callbacks.keep(slot.job, self._fetched(self.states, at))
 
     def _fetched(self, stacked: Any, at: int) -> Any:
         """Return one job's arrays on the host."""
