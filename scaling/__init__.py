@@ -35,7 +35,7 @@ from scaling.laws.registry import LAWS
 from scaling.limits import LimitResult, joint_limit
 from scaling.published.datasets import DATASETS, load_dataset
 from scaling.published.figures import MEMBER_LIMITS, PUBLISHED_FIGURES, PUBLISHED_LAWS
-from scaling.results.fitted import FitResult
+from scaling.results.result import FitResult
 from scaling.uncertainty.profiles import Profile
 
 __all__ = [

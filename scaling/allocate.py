@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scaling.fitting.table import numbers
 from scaling.results import markup, report
-from scaling.results.fitted import FitResult
+from scaling.results.result import FitResult
 from scaling.uncertainty.covariance import known_covariance
 from scaling.uncertainty.profiles import student
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from scaling.fitting.losses import default_delta, get_loss
 from scaling.fitting.newton import Minimum
 from scaling.fitting.problem import Problem
-from scaling.fitting.status import FitStatus
 from scaling.fitting.table import Table, read_table
 from scaling.laws.laws import Law
 from scaling.laws.registry import get_law
-from scaling.results.fitted import FitResult
+from scaling.results.fitted import Fitted
+from scaling.results.result import FitResult
 from scaling.uncertainty.bootstrap import RESAMPLES, Draws, bootstrap
 from scaling.uncertainty.covariance import standard_errors
 from scaling.uncertainty.diagnostics import check_design, diagnose
@@ -158,31 +159,23 @@ def assemble(
         errors = draws.parameters.std(axis=1)
     else:
         errors = standard_errors(problem, place, robust=method != "profile")
-    fields: dict[str, Any] = {
-        "params": {name: float(value) for name, value in zip(names, printed, strict=True)},
-        "stderr": {name: float(value) for name, value in zip(names, errors, strict=True)},
-        "objective": float(best.value[0]),
-        "method": method,
-        "draws": draws,
-        "problem": problem,
-        "coordinates": place,
-        "seed": seed,
-    }
-    plain = FitResult(
-        **fields,
-        status=FitStatus.CONVERGED,
-        message="",
-        warnings=(),
-        asymptote_interval=None,
-        seconds=0.0,
+    fitted = Fitted(
+        params={name: float(value) for name, value in zip(names, printed, strict=True)},
+        stderr={name: float(value) for name, value in zip(names, errors, strict=True)},
+        objective=float(best.value[0]),
+        method=method,
+        draws=draws,
+        problem=problem,
+        coordinates=place,
+        seed=seed,
     )
     asymptote = problem.law.asymptote
-    interval = None if asymptote is None else plain.interval(asymptote)
+    interval = None if asymptote is None else fitted.interval(asymptote)
     found = diagnose(
         problem, place, converged=bool(best.converged[0]), draws=draws, asymptote=interval
     )
     return FitResult(
-        **fields,
+        **{part.name: getattr(fitted, part.name) for part in fields(fitted)},
         status=found.status,
         message=found.message,
         warnings=found.warnings,

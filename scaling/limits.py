@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scaling.fit import best_parameters, fit_law
 from scaling.fitting.status import FitStatus
 from scaling.results import markup, report
-from scaling.results.fitted import FitResult
+from scaling.results.result import FitResult
 from scaling.uncertainty.shared_members import find_walks, limit_interval, looks_shared
 
 Array = NDArray[np.float64]

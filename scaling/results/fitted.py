@@ -1,13 +1,11 @@
-"""The result of a fit: parameters, intervals, predictions, reports and storage."""
+"""The data and mathematics of a fit: parameters, intervals, profiles and predictions."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from scaling.fitting.problem import Problem
 from scaling.fitting.status import FitStatus
 from scaling.fitting.table import law_columns
-from scaling.results import report, storage
+from scaling.laws.laws import Law
 from scaling.uncertainty.bootstrap import Draws
 from scaling.uncertainty.covariance import known_covariance, noise_scale, printed_covariance
 from scaling.uncertainty.diagnostics import delta_sensitivity, influence
@@ -29,11 +27,6 @@ from scaling.uncertainty.profiles import (
     student,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from scaling.laws.laws import Law
-
 Array = NDArray[np.float64]
 
 STATUS_LEVEL = 0.95
@@ -41,37 +34,19 @@ STATUS_LEVEL = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitResult:
-    """A fitted law.
+class Fitted:
+    """The optimum of a law on a table, with its intervals and predictions.
 
-    Attributes:
-        params: printed parameters by name.
-        stderr: their standard errors: of the bootstrap draws, else of the Hessian or the sandwich.
-        objective: sum of the weighted row losses at the optimum.
-        status: how far the fit can be trusted.
-        message: the status in a sentence about this fit.
-        warnings: soft trouble, one sentence each.
-        method: how intervals are made by default: "bootstrap", "profile" or "sandwich".
-        draws: the bootstrap draws, if any.
-        problem: what was fitted.
-        coordinates: the optimum in the problem's internal coordinates (p,).
-        asymptote_interval: 95 % interval of the asymptote by `method`, on which the status rests.
-        seconds: time that the fit took.
-        seed: seed of the draws.
+    `FitResult` describes the attributes.
     """
 
     params: dict[str, float]
     stderr: dict[str, float]
     objective: float
-    status: FitStatus
-    message: str
-    warnings: tuple[str, ...]
     method: str
     draws: Draws | None = field(repr=False)
     problem: Problem = field(repr=False)
     coordinates: Array = field(repr=False)
-    asymptote_interval: tuple[float, float] | None
-    seconds: float
     seed: int
 
     @property
@@ -119,9 +94,6 @@ class FitResult:
         """
         self._check_name(name)
         method = self._check_method(method, level)
-        known = self.asymptote_interval if name == self.law.asymptote else None
-        if known is not None and level == STATUS_LEVEL and method == self.method:
-            return known
         index = self.law.parameters.index(name)
         if not self.problem.free[index]:
             return self.params[name], self.params[name]
@@ -223,46 +195,6 @@ class FitResult:
             frame = np.array([frame], dtype=float)
         return law_columns(None, self.law, frame)[1]
 
-    def summary(self) -> str:
-        """The fit as text: parameters with intervals, status and warnings."""
-        return report.summary(self)
-
-    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Data, fit and interval, extrapolation dashed; see `scaling.results.plotting.plot_fit`."""
-        from scaling.results.plotting import plot_fit
-
-        return plot_fit(self, ax, **options)
-
-    def _repr_html_(self) -> str:
-        return report.html(self)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything needed to rebuild the result, as JSON types."""
-        return storage.to_dict(self)
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The result as JSON text; also written to `path` if given."""
-        text = json.dumps(self.to_dict(), allow_nan=False)
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
-
-    @staticmethod
-    def from_json(path: str | Path, law: Law | None = None) -> FitResult:
-        """Read a result written by `to_json`.
-
-        Args:
-            path: the file.
-            law: the law, for results of a law that is not in `LAWS`.
-
-        Raises:
-            ValueError: the file is not such a result, or its law is unknown.
-        """
-        return FitResult(**storage.read(Path(path), law))
-
     @cached_property
     def _profiles(self) -> dict[tuple[str, float], Profile]:
         """Profiles traced so far, by name and level: every prediction rests on several."""
@@ -321,3 +253,26 @@ class FitResult:
         if method == "bootstrap" and self.draws is None:
             raise ValueError("this fit has no draws; fit with n_boot > 0 for bootstrap intervals")
         return method
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssessedFit(Fitted):
+    """A fit with its status, its warnings and the interval on which the status rests.
+
+    `FitResult` describes the attributes.
+    """
+
+    status: FitStatus
+    message: str
+    warnings: tuple[str, ...]
+    asymptote_interval: tuple[float, float] | None
+    seconds: float
+
+    def interval(
+        self, name: str, level: float = 0.95, method: str | None = None
+    ) -> tuple[float, float]:
+        """Confidence interval of a parameter; see `Fitted.interval`."""
+        known = self.asymptote_interval if name == self.law.asymptote else None
+        if known is not None and level == STATUS_LEVEL and method in (None, self.method):
+            return known
+        return super().interval(name, level, method)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling.results.fitted import AssessedFit
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from scaling.results.fitted import FitResult
 
 Array = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ MOST_CURVES = 7
 
 
 def plot_fit(
-    fit: FitResult,
+    fit: AssessedFit,
     ax: Axes | None = None,
     *,
     along: str | None = None,
@@ -88,7 +88,7 @@ def plot_fit(
 
 
 def curve_table(
-    fit: FitResult,
+    fit: AssessedFit,
     *,
     along: str | None = None,
     beyond: float = 10.0,
@@ -115,7 +115,7 @@ def curve_table(
     return curves
 
 
-def _role(fit: FitResult, along: str | None) -> str:
+def _role(fit: AssessedFit, along: str | None) -> str:
     names = fit.problem.table.names
     if along is None:
         return fit.law.columns[0]
@@ -126,7 +126,7 @@ def _role(fit: FitResult, along: str | None) -> str:
     raise ValueError(f"`along` must be one of {allowed}; not {along!r}")
 
 
-def _combinations(fit: FitResult, others: list[str]) -> Array:
+def _combinations(fit: AssessedFit, others: list[str]) -> Array:
     if not others:
         return np.empty((1, 0))
     design = np.stack([fit.problem.table.columns[name] for name in others], axis=1)
@@ -136,7 +136,7 @@ def _combinations(fit: FitResult, others: list[str]) -> Array:
     return distinct
 
 
-def _rows_of_curve(fit: FitResult, role: str, part: pd.DataFrame) -> NDArray[np.bool_]:
+def _rows_of_curve(fit: AssessedFit, role: str, part: pd.DataFrame) -> NDArray[np.bool_]:
     table = fit.problem.table
     mask = np.ones(table.n_rows, dtype=bool)
     for name in fit.law.columns:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from scaling.results import markup
-
-if TYPE_CHECKING:
-    from scaling.results.fitted import FitResult
+from scaling.results.fitted import AssessedFit
 
 
 def number(value: float) -> str:
@@ -19,7 +15,7 @@ def number(value: float) -> str:
     return "none" if np.isnan(value) else f"{value:.5g}"
 
 
-def rows(fit: FitResult, level: float = 0.95) -> list[tuple[str, str, str, str]]:
+def rows(fit: AssessedFit, level: float = 0.95) -> list[tuple[str, str, str, str]]:
     """Per parameter: name, estimate, standard error, interval, as text."""
     found = []
     for name in fit.law.parameters:
@@ -32,7 +28,7 @@ def rows(fit: FitResult, level: float = 0.95) -> list[tuple[str, str, str, str]]
     return found
 
 
-def headline(fit: FitResult) -> str:
+def headline(fit: AssessedFit) -> str:
     """What was fitted to what."""
     names = [fit.problem.table.names[role] for role in fit.law.columns]
     delta = f", delta {fit.problem.delta:.3g}" if fit.problem.loss.uses_delta else ""
@@ -42,7 +38,7 @@ def headline(fit: FitResult) -> str:
     )
 
 
-def source_of_intervals(fit: FitResult, level: float = 0.95) -> str:
+def source_of_intervals(fit: AssessedFit, level: float = 0.95) -> str:
     """How the intervals were made."""
     how = {
         "profile": "profile likelihood",
@@ -55,7 +51,7 @@ def source_of_intervals(fit: FitResult, level: float = 0.95) -> str:
     return f"{100 * level:g} % intervals: {how}. Objective {fit.objective:.10g}."
 
 
-def summary(fit: FitResult) -> str:
+def summary(fit: AssessedFit) -> str:
     """The fit as a plain-text table with its status and warnings."""
     table = [("", "estimate", "s.e.", "95 % interval"), *rows(fit)]
     widths = [max(len(row[i]) for row in table) for i in range(4)]
@@ -67,7 +63,7 @@ def summary(fit: FitResult) -> str:
     return "\n".join(lines)
 
 
-def html(fit: FitResult) -> str:
+def html(fit: AssessedFit) -> str:
     """The same as an HTML fragment, for notebooks."""
     found = markup.table(("", "estimate", "s.e.", "95 % interval"), rows(fit))
     notes = [source_of_intervals(fit), *(f"Warning: {sentence}" for sentence in fit.warnings)]
