@@ -6,7 +6,7 @@ from scaling.laws.curves import CURVE_LAWS
 from scaling.laws.laws import POWER_TERM_LAWS, Law
 
 LAWS: dict[str, Law] = {law.name: law for law in (*POWER_TERM_LAWS, *CURVE_LAWS)}
-"""The laws that `fit_law` knows by name."""
+"""Laws by name, as `fit_law(law=...)` accepts them."""
 
 
 def get_law(law: str | Law) -> Law:

@@ -56,41 +56,43 @@ class Fitted:
 
     @property
     def n_rows(self) -> int:
-        """Rows of the table."""
+        """Number of fitted rows."""
         return self.problem.table.n_rows
 
     @property
     def excluded(self) -> dict[str, int]:
-        """Rows left out because they have no loss: reason -> how many."""
+        """Reason -> number of rows excluded because they have no loss."""
         return dict(self.problem.table.excluded)
 
     @property
     def asymptote(self) -> float:
-        """The loss at infinite scale; NaN for a law without one."""
+        """The loss at infinite scale; NaN for a law without an asymptote."""
         name = self.law.asymptote
         return float("nan") if name is None else self.params[name]
 
     @property
     def residuals(self) -> Array:
-        """Residual of each row, ln(prediction / y) or prediction - y as the loss has it (n,)."""
+        """Residuals (n_rows,): ln(prediction / y) for log losses, else prediction - y."""
         return self.problem.objective().residuals(self.coordinates)
 
     @np.errstate(all="ignore")
     def interval(
         self, name: str, level: float = 0.95, method: str | None = None
     ) -> tuple[float, float]:
-        """Interval of a parameter at a confidence level.
+        """Confidence interval of a parameter.
 
         Args:
             name: a parameter of the law.
-            level: between 0 and 1.
-            method: "bootstrap", "profile" or "sandwich"; the fit's own by default.
+            level: confidence level, between 0 and 1.
+            method: "profile" for few rows, "bootstrap" (needs draws) for many or clustered rows,
+                "sandwich" for very many; by default the method of the fit.
 
         Returns:
-            (low, high); the parameter's bound, or infinity, where the data give no end.
+            (low, high). An end that the data do not determine is the bound of the parameter, or
+            infinite.
 
         Raises:
-            ValueError: unknown parameter, level or method, or no draws to use.
+            ValueError: the parameter, level or method is unknown, or the fit has no draws.
         """
         self._check_name(name)
         method = self._check_method(method, level)
@@ -110,14 +112,18 @@ class Fitted:
 
     @np.errstate(all="ignore")
     def profile(self, name: str, level: float = 0.95) -> Profile:
-        """Profile likelihood of a parameter, dense around the ends of its interval at `level`.
+        """Profile likelihood of a parameter, dense around the ends of its interval.
+
+        Args:
+            name: a parameter of the law.
+            level: confidence level of that interval.
 
         Raises:
-            ValueError: the parameter is unknown or pinned.
+            ValueError: the parameter is unknown or was held fixed.
         """
         self._check_name(name)
         if not self.problem.free[self.law.parameters.index(name)]:
-            raise ValueError(f"{name!r} is pinned at {self.params[name]:g}; it has no profile")
+            raise ValueError(f"{name!r} is held at {self.params[name]:g}; it has no profile")
         known = self._profiles
         if (name, level) not in known:
             known[name, level] = profile_parameter(self.problem, self.coordinates, name, level)
@@ -132,16 +138,21 @@ class Fitted:
         method: str | None = None,
         observation: bool = False,
     ) -> pd.DataFrame:
-        """The law at new sizes, with intervals.
+        """Predictions of the law at new sizes, with intervals.
 
         Args:
-            frame: a DataFrame or mapping with the fit's columns, or arrays in the law's order.
-            level: confidence level.
-            method: as in `interval`.
-            observation: widen the interval by the scatter of single runs.
+            frame: a DataFrame or mapping with the columns of the fit, or arrays in the order of
+                the law.
+            level: confidence level, between 0 and 1.
+            method: interval method, as in `interval`.
+            observation: whether the interval is for the loss of a single run, which scatters
+                around the law, instead of for the law itself.
 
         Returns:
-            A frame with columns mean, low, high and one row per row of `frame`.
+            A row per row of `frame`, columns mean, low and high, in the units of the loss.
+
+        Raises:
+            ValueError: a column is missing or holds bad values, or as in `interval`.
         """
         method = self._check_method(method, level)
         new = self.columns_of(frame)
@@ -172,12 +183,21 @@ class Fitted:
 
     @np.errstate(all="ignore")
     def influence(self) -> pd.DataFrame:
-        """How far each row moves each parameter, in standard errors; see `diagnostics`."""
+        """Influence of each row on each parameter, in standard errors.
+
+        Returns:
+            A row per row of the table, a column per free parameter, and column residual; see
+            `scaling.uncertainty.diagnostics.influence`.
+        """
         return influence(self.problem, self.coordinates)
 
     @np.errstate(all="ignore")
     def delta_sensitivity(self) -> pd.DataFrame:
-        """How the parameters move with the transition point of the Huber loss; one row a delta.
+        """Parameters at the optimum for other transition points of the Huber loss.
+
+        Returns:
+            A row per delta, from 0.1 to 10 times that of the fit: columns delta, a column per
+            parameter, and objective.
 
         Raises:
             ValueError: the loss has no delta.
@@ -185,7 +205,7 @@ class Fitted:
         return delta_sensitivity(self.problem, self.coordinates)
 
     def columns_of(self, frame: Any) -> dict[str, Array]:
-        """The law's columns of a new frame, checked."""
+        """Checked columns of the law in a new frame: column -> values (n_rows,)."""
         names = [self.problem.table.names[role] for role in self.law.columns]
         if isinstance(frame, Mapping):
             frame = pd.DataFrame({k: np.atleast_1d(np.asarray(v)) for k, v in frame.items()})
@@ -197,11 +217,11 @@ class Fitted:
 
     @cached_property
     def _profiles(self) -> dict[tuple[str, float], Profile]:
-        """Profiles traced so far, by name and level: every prediction rests on several."""
+        """Profiles computed so far, by name and level; every prediction needs several."""
         return {}
 
     def _valley(self, level: float) -> Array:
-        """Printed parameters (p, k): the optimum, then those along profiles to start from."""
+        """Starts of prediction intervals, printed parameters (p, k): optimum, then profiles."""
         names = [self.law.asymptote, *(parameter.name for parameter in self.law.nonlinear)]
         free = dict(zip(self.law.parameters, self.problem.free, strict=True))
         profiles = [self.profile(name, level) for name in names if name is not None and free[name]]
@@ -211,7 +231,7 @@ class Fitted:
         return np.array([self.params[name] for name in self.law.parameters])[:, None]
 
     def _law_at(self, new: dict[str, Array], printed: Array) -> Array:
-        """The law at new columns for printed parameters (p, fits): shape (fits, rows)."""
+        """The law at new columns for printed parameters (p, n_fits): shape (n_fits, n_rows)."""
         from scaling.fitting.evaluation import build_model
 
         model = build_model(self.law, new, frozenset(c.name for c in self.law.linear))
@@ -251,7 +271,9 @@ class Fitted:
             allowed = ", ".join(repr(known) for known in METHODS)
             raise ValueError(f"`method` must be one of {allowed}; not {method!r}")
         if method == "bootstrap" and self.draws is None:
-            raise ValueError("this fit has no draws; fit with n_boot > 0 for bootstrap intervals")
+            raise ValueError(
+                "this fit has no draws; bootstrap intervals need a fit with n_boot > 0"
+            )
         return method
 
 
@@ -271,7 +293,7 @@ class AssessedFit(Fitted):
     def interval(
         self, name: str, level: float = 0.95, method: str | None = None
     ) -> tuple[float, float]:
-        """Confidence interval of a parameter; see `Fitted.interval`."""
+        """See `Fitted.interval`."""
         known = self.asymptote_interval if name == self.law.asymptote else None
         if known is not None and level == STATUS_LEVEL and method in (None, self.method):
             return known

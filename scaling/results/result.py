@@ -36,11 +36,19 @@ class FitResult(AssessedFit):
     """
 
     def summary(self) -> str:
-        """The fit as text: parameters with intervals, status and warnings."""
+        """Text table of the parameters with intervals, then status and warnings."""
         return report.summary(self)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Data, fit and interval, extrapolation dashed; see `scaling.results.plotting.plot_fit`."""
+        """Plot of data, fit and interval, with the extrapolation dashed.
+
+        Args:
+            ax: axes to draw on; new ones by default.
+            options: see `scaling.results.plotting.plot_fit`.
+
+        Returns:
+            The axes.
+        """
         from scaling.results.plotting import plot_fit
 
         return plot_fit(self, ax, **options)
@@ -52,11 +60,11 @@ class FitResult(AssessedFit):
         return self.summary()
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything needed to rebuild the result, as JSON types."""
+        """The result as JSON types, complete enough to rebuild it."""
         return storage.to_dict(self)
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """The result as JSON text; also written to `path` if given."""
+        """The result as JSON text, which is also written to `path` if given."""
         text = json.dumps(self.to_dict(), allow_nan=False)
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
@@ -64,11 +72,11 @@ class FitResult(AssessedFit):
 
     @staticmethod
     def from_json(path: str | Path, law: Law | None = None) -> FitResult:
-        """Read a result written by `to_json`.
+        """Result read from a file written by `to_json`.
 
         Args:
             path: the file.
-            law: the law, for results of a law that is not in `LAWS`.
+            law: the fitted law, if it is not in `LAWS`.
 
         Raises:
             ValueError: the file is not such a result, or its law is unknown.

@@ -1,4 +1,4 @@
-"""Results as JSON and back. Plain JSON: infinities are strings, nothing is executed on reading."""
+"""Fits as JSON and back. Infinities are strings; reading executes no code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _number(value: float) -> float | str:
 
 
 def to_dict(fit: AssessedFit) -> dict[str, Any]:
-    """A result as JSON types: the answer first, then what rebuilds the rest."""
+    """A fit as JSON types: first its results, then the data from which it is rebuilt."""
     table = fit.problem.table
     intervals = {name: [_number(v) for v in fit.interval(name)] for name in fit.law.parameters}
     draws = None
@@ -77,10 +77,14 @@ def to_dict(fit: AssessedFit) -> dict[str, Any]:
 
 
 def read(path: Path, law: Law | None) -> dict[str, Any]:
-    """The fields of a `AssessedFit` from a JSON file.
+    """Fields of an `AssessedFit` from a JSON file.
+
+    Args:
+        path: the file.
+        law: the fitted law, if it is not in `LAWS`.
 
     Raises:
-        ValueError: not such a file, or a law that is not in `LAWS` and was not given.
+        ValueError: the file is not a stored fit, or its law is not in `LAWS` and was not given.
     """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))

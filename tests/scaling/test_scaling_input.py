@@ -113,7 +113,7 @@ def test_what_goes_with_rows_without_a_loss_goes_too():
         ({"weights": [1.0, 1.0, 1.0, -1.0, 1.0]}, "row 3: weight -1 is negative"),
         ({"weights": np.zeros(5)}, "at least one weight must be above 0"),
         ({"groups": [1, 1, None, 2, 2]}, "row 2: the group is missing"),
-        ({"groups": [1, 1, 1, 1, 1]}, "names one cluster only"),
+        ({"groups": [1, 1, 1, 1, 1]}, "has one cluster only"),
     ],
 )
 def test_bad_options_say_what_is_allowed(options, said):
