@@ -81,7 +81,8 @@ def faults_of(function: Function) -> Iterator[str]:
     named = arguments(function)
     if len(named) >= MANY:
         described = section(docstring, "Args")
-        missing = [name for name in named if not re.search(rf"\b{name}\b.*:", described)]
+        entries = re.findall(r"^    \*{0,2}(\w+)(?: \(.*\))?:", described, flags=re.MULTILINE)
+        missing = [name for name in named if name not in entries]
         if missing:
             yield f"no Args entry for {', '.join(missing)}"
     if function.returns is not None and ARRAY.search(ast.unparse(function.returns)):
@@ -121,7 +122,8 @@ def fit(x: Array, y: Array, n: int) -> Array:
     """Fit.
 
     Args:
-        x, y: sizes and losses.
+        x: sizes.
+        y: losses.
     """
 '''
     ((_, function),) = functions(ast.parse(source))
