@@ -1,7 +1,7 @@
 """Laws that are not sums of power terms: repeated data, overfitting, bounded and broken curves.
 
-Scales inside these laws (breaks, shifts) have the units of the data, so each law computes the starts
-of the global search from the columns.
+Scales inside these laws (breaks, shifts) have the units of the data, so each law computes the
+starts of the global search from the columns.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Published values to set beside ours: Kim, Kotha, Liang, Hashimoto 2025, arXiv 2509.14786.
+"""Published values for comparison: Kim, Kotha, Liang, Hashimoto 2025, arXiv 2509.14786.
 
-Unless another source is named, all at 200M unique tokens of DCLM, losses in nats per token of the
-Llama-3 tokenizer, `n_params` in units of one. Nothing here was measured by this project; laws and
-limits come from `scaling.published.figures`, the tables are typed in with their source.
+Unless another source is given, all values are for 200M unique tokens of DCLM, with losses in nats
+per token of the Llama-3 tokenizer and `n_params` in units of one. Nothing here was measured by this
+project. Laws and limits come from `scaling.published.figures`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scaling.published.figures import MEMBER_LIMITS, PUBLISHED_FIGURES, PUBLISHE
 
 BILLION = 1e9
 N_UNIQUE_TOKENS = 200e6
-"""D of the talk."""
+"""Unique tokens of the talk's experiments."""
 
 STANDARD = pd.DataFrame(
     {
@@ -33,7 +33,7 @@ TUNED = pd.DataFrame(
         "weight_decay": [0.8, 1.6, 3.2, 3.2],
     }
 )
-"""Regularised recipe: the hyperparameters tuned at each size (talk)."""
+"""Regularized recipe: the hyperparameters tuned at each size (talk)."""
 
 ENSEMBLE_LIMITS = pd.DataFrame(
     {
@@ -41,7 +41,8 @@ ENSEMBLE_LIMITS = pd.DataFrame(
         "loss": list(MEMBER_LIMITS["209M"].values()),
     }
 )
-"""Loss of infinitely many members at each size, members by the heuristic (authors' code)."""
+"""Loss of infinitely many members at each size, with members tuned by the heuristic (authors'
+code)."""
 
 REGULARIZED_LAW = PUBLISHED_LAWS["regularized"].params
 """L(N) = E + A / (N / 1e9)^alpha (paper)."""
@@ -63,7 +64,7 @@ DATED_TRAINING_SETS = pd.DataFrame(
     ],
     columns=["system", "year", "tokens"],
 )
-"""Training sets that Villalobos et al. 2024 (arXiv 2211.04325, figure 1 and code) set beside the
+"""Training sets that Villalobos et al. 2024 (arXiv 2211.04325, figure 1 and code) compare with the
 stock of text."""
 
 _MEMBER_ACCURACY = {
@@ -74,7 +75,7 @@ _MEMBER_ACCURACY = {
 }
 _SINGLE_ACCURACY = {
     "standard": (0.5435, 0.5534, 0.5342, 0.5414),
-    "regularised": (0.551, 0.584, 0.599, 0.607),
+    "regularized": (0.551, 0.584, 0.599, 0.607),
 }
 
 DOWNSTREAM = pd.DataFrame(
@@ -106,4 +107,4 @@ MIXTURE = pd.DataFrame(
 2312.03735)."""
 
 MIXTURE_PERPLEXITY = 47.31
-"""Of the mixture of `MIXTURE` on the test part."""
+"""Test perplexity of the mixture in `MIXTURE`."""

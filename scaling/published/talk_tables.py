@@ -1,8 +1,7 @@
-"""Tables of the talk beyond its first part, typed in with their sources.
+"""Tables of the talk beyond its first part, each with its source.
 
-Nothing here was measured by this project. Single laws and limits are in
-`scaling.published.figures`, the points of Kim et al. that figures compare with in
-`scaling.published.talk`.
+Nothing here was measured by this project. Laws and limits are in `scaling.published.figures`, the
+points of Kim et al. that figures compare with in `scaling.published.talk`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ MIXTURE = pd.DataFrame(
 """Penn Treebank test perplexity of single models, and their weights in the mixture (Herel and
 Mikolov); probabilities mixed, weights fitted on the validation part."""
 MIXTURE_PERPLEXITY = {"valid": 48.92, "test": 47.31}
-"""Of the mixture with those weights (same source)."""
+"""Perplexity of the mixture with those weights (same source)."""
 
 CONTINUED = pd.DataFrame(
     {
@@ -79,11 +78,12 @@ SBP = pd.DataFrame(
     ],
 )  # fmt: skip
 """Synthetic bootstrapped pre-training at two scales of training (Yang et al. 2025; talk):
-`repeated` is the score of real data repeated, `sbp` and `unique` are differences from it, of
-synthetic data beside the real and of unlimited unique data."""
+`repeated` is the score with repeated real data; `sbp` (with added synthetic data) and `unique`
+(with unlimited unique data) are differences from it."""
 SBP_UNIQUE_TOKENS = {"200B": 10e9, "1T": 50e9}
 """Unique real tokens at each scale (same source)."""
 SBP_TRAINING_TOKENS = {"200B": 200e9, "1T": 1000e9}
+"""Training tokens at each scale (same source)."""
 
 SBP_QUALITY = pd.DataFrame(
     {
@@ -96,8 +96,8 @@ SBP_QUALITY = pd.DataFrame(
         "real": [1.8, 0.7, 1.8, float("nan"), float("nan")],
     }
 )  # fmt: skip
-"""Failures of synthesised documents in % (Yang et al. 2025; talk); the last two are none of real
-documents'."""
+"""Failures of synthesized documents in % (Yang et al. 2025; talk); the last two do not apply to
+real documents."""
 
 ENTIGRAPH_ACCURACY = {
     "base": 39.49,
@@ -109,6 +109,6 @@ ENTIGRAPH_ACCURACY = {
     "GPT-3.5": 44.81,
     "GPT-4": 51.30,
 }
-"""Accuracy in % on QuALITY, closed book unless said (Yang et al. 2024, section 4)."""
+"""Accuracy in % on QuALITY, closed book unless with retrieval (Yang et al. 2024, section 4)."""
 ENTIGRAPH_TOKENS = {"unique": 1.3e6, "paraphrases": 33e6, "EntiGraph": 455e6}
-"""Tokens of the source and of the synthetic texts (same source)."""
+"""Tokens of the source corpus and of the synthetic texts (same source)."""

@@ -96,6 +96,9 @@ class Fitted:
         """
         self._check_name(name)
         method = self._check_method(method, level)
+        known = self._known_interval(name, level, method)
+        if known is not None:
+            return known
         index = self.law.parameters.index(name)
         if not self.problem.free[index]:
             return self.params[name], self.params[name]
@@ -258,6 +261,10 @@ class Fitted:
         reach = reach * mean if self.problem.loss.log else reach
         return mean - np.hypot(mean - low, reach), mean + np.hypot(high - mean, reach)
 
+    def _known_interval(self, name: str, level: float, method: str) -> tuple[float, float] | None:
+        """An interval computed before, if there is one."""
+        return None
+
     def _check_name(self, name: str) -> None:
         if name not in self.law.parameters:
             allowed = ", ".join(repr(known) for known in self.law.parameters)
@@ -290,11 +297,6 @@ class AssessedFit(Fitted):
     asymptote_interval: tuple[float, float] | None
     seconds: float
 
-    def interval(
-        self, name: str, level: float = 0.95, method: str | None = None
-    ) -> tuple[float, float]:
-        """See `Fitted.interval`."""
-        known = self.asymptote_interval if name == self.law.asymptote else None
-        if known is not None and level == STATUS_LEVEL and method in (None, self.method):
-            return known
-        return super().interval(name, level, method)
+    def _known_interval(self, name: str, level: float, method: str) -> tuple[float, float] | None:
+        own = name == self.law.asymptote and level == STATUS_LEVEL and method == self.method
+        return self.asymptote_interval if own else None

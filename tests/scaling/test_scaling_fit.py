@@ -11,7 +11,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from scaling import FitResult, FitStatus, Law, Linear, Nonlinear, fit_law
-from scaling.uncertainty.diagnostics import pinning_scale
+from scaling.uncertainty.diagnostics import identifying_scale
 
 RECOVERED = [
     "power",
@@ -167,7 +167,7 @@ def test_tables_without_an_asymptote_say_so(loss, status):
     assert np.isfinite(fit.predict(np.array([1.0, 100.0])).to_numpy()).all()
 
 
-def test_unidentified_asymptote_names_the_run_that_would_pin_it():
+def test_unidentified_asymptote_names_the_run_that_would_identify_it():
     rng = np.random.default_rng(0)
     sizes = np.repeat([1.0, 2.0, 4.0, 8.0], 3)
     fit = fit_law(x=sizes, y=(1.5 + 2 * sizes**-0.15) * np.exp(rng.normal(0, 0.01, 12)))
@@ -182,7 +182,7 @@ def test_collinear_designs_are_warned_about():
     fit = fit_law(
         {"n_params": sizes, "n_tokens": 20 * sizes, "loss": loss}, "tied_chinchilla", n_boot=0
     )
-    assert any("cannot be told apart" in sentence for sentence in fit.warnings)
+    assert any("cannot be distinguished" in sentence for sentence in fit.warnings)
 
 
 def test_influence_names_the_odd_row():
@@ -294,7 +294,7 @@ def test_the_run_that_would_pin_an_asymptote_is_what_linear_algebra_says(losses)
         if half <= 0.05 * y.min():
             expected = factor
             break
-    assert pinning_scale(fit.problem, fit.coordinates) == expected
+    assert identifying_scale(fit.problem, fit.coordinates) == expected
 
 
 def test_predictions_far_beyond_few_rows_are_as_wide_as_the_profile():
