@@ -295,13 +295,3 @@ MIXTURE_OF_EXPONENTIALS = Law(
     n_effective=4,
     source="Yang et al. 2024, arXiv 2409.07431, section 6: EntiGraph's error 1 - accuracy",
 )
-
-CURVE_LAWS = (
-    DATA_CONSTRAINED,
-    OVERFITTING,
-    SHIFTED_POWER,
-    SATURATING_POWER,
-    BOUNDED,
-    BROKEN_POWER,
-    MIXTURE_OF_EXPONENTIALS,
-)

@@ -230,5 +230,3 @@ LEARNING_CURVES = Law(
     flags=("is_train",),
     source="Cortes, Jackel, Solla, Vapnik, Denker 1993, NIPS 6",
 )
-
-POWER_TERM_LAWS = (POWER, CHINCHILLA, TIED_CHINCHILLA, ENSEMBLE, LEARNING_CURVES)

@@ -13,35 +13,12 @@ from scipy import optimize, special, stats
 from scaling import FitResult, FitStatus, Law, Linear, Nonlinear, fit_law
 from scaling.uncertainty.diagnostics import identifying_scale
 
-RECOVERED = [
-    "power",
-    "chinchilla",
-    "tied_chinchilla",
-    "ensemble",
-    "learning_curves",
-    "shifted_power",
-    "bounded",
-    "broken_power",
-    "data_constrained",
-    "overfitting",
-]
-
 
 def power_table(noise: float = 0.004, seeds: int = 3, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     sizes = np.repeat([1.0, 2.0, 4.0, 8.0, 16.0], seeds)
     loss = 3.2 + 0.4 * sizes**-0.6 + rng.normal(0, noise, len(sizes))
     return pd.DataFrame({"n_params": sizes, "loss": loss})
-
-
-@pytest.mark.parametrize("name", RECOVERED)
-def test_noise_free_tables_give_the_truth(name, truths, design, law_values):
-    columns = design(name)
-    y = law_values(name, columns, truths[name])
-    fit = fit_law({**columns, "loss": y}, name, loss="squared_log", n_boot=0)
-    assert fit.params == pytest.approx(truths[name], rel=1e-4)
-    assert fit.status is FitStatus.CONVERGED
-    assert fit.objective < 1e-18
 
 
 def test_optimum_beats_differential_evolution():
