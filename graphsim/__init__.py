@@ -2,9 +2,9 @@
 
     graph = EntityGraph.random(n_entities=1000, mean_degree=3, seed=0)
     simulate(graph, n_steps=4_000_000, seed=0).accuracy       one run of the process
-    expected_accuracy(graph, times).accuracy                  the mean over runs, exactly
-    finite_law(3, 1000, times)                                the mean over graphs, corrected law
-    printed_law(3, 1000, times)                               the law as published, 13-17 % too low
+    expected_accuracy(graph, times).accuracy                  exact mean over runs
+    finite_law(3, 1000, times)                                mean over graphs, by the corrected law
+    printed_law(3, 1000, times)                               published law, 13-17 % too low
 
 The model is that of "Synthetic continued pretraining" (arXiv 2409.07431, Section 6); README.md
 derives the corrected law. Neither jax nor matplotlib is imported.

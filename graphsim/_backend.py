@@ -1,4 +1,4 @@
-"""Which inner loops run here: compiled ones, or scipy and plain Python."""
+"""Selection of the inner loops: compiled by numba, or scipy and plain Python."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BIN_WIDTH = 0.005  # of the log rate; the mean rate of a bin is kept exactly
 
 @contextmanager
 def kernels() -> Iterator[Any]:
-    """Lend the inner loops; say so on stderr if numba has to compile one of them."""
+    """Yield the module of inner loops; print a line to stderr if numba compiles one of them."""
     from graphsim import _kernels
 
     if not _kernels.HAS_NUMBA:
@@ -37,11 +37,11 @@ def _compile_notice() -> Any:
     from numba.core.event import Event, Listener
 
     class CompileNotice(Listener):
-        said = False
+        printed = False
 
         def on_start(self, event: Event) -> None:
-            if not self.said:
-                self.said = True
+            if not self.printed:
+                self.printed = True
                 print("graphsim: compiling kernels, once (a few seconds)", file=sys.stderr)
 
         def on_end(self, event: Event) -> None:
@@ -56,10 +56,11 @@ def tie_key(seed: int) -> np.uint64:
 
 
 class SubtreeCounter:
-    """Counts, over the trees of given sources, how many vertices are taught at which rate.
+    """Number of vertices taught at each rate, over the trees of given sources.
 
     The rate k of a vertex w in the tree of x is the number of pairs (x, y) whose path passes
-    through w or ends there. Only vertices at depth 2 or more count: the others are stated.
+    through w or ends there. Only vertices at depth 2 or more count; the others are stated by the
+    source.
     """
 
     def __init__(self, graph: EntityGraph, ties: str, seed: int) -> None:
@@ -109,7 +110,7 @@ class SubtreeCounter:
 
 
 def _scratch(n_entities: int, ties: str) -> tuple[NDArray[Any], ...]:
-    """Working arrays of the histogram kernels, clean as they expect them."""
+    """Working arrays of the histogram kernels, initialised as they expect."""
 
     def empty(dtype: type) -> NDArray[Any]:
         return np.empty(n_entities, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Results as HTML, as notebooks show them: pandas' own tables, which take on the page's theme."""
+"""Results as HTML for notebooks: tables of pandas, which follow the theme of the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_ROWS = 10
 
 
 def curve_html(title: str, columns: Mapping[str, NDArray[np.float64]]) -> str:
-    """Show at most `MOST_ROWS` rows, the first and the last among them, below a title."""
+    """Return a title and a table of at most `MOST_ROWS` rows, including the first and the last."""
     import pandas as pd
 
     frame = pd.DataFrame(columns)
@@ -23,9 +23,11 @@ def curve_html(title: str, columns: Mapping[str, NDArray[np.float64]]) -> str:
 
 
 def values_html(title: str, values: Mapping[str, float]) -> str:
-    """Show named values, a row each, below a title."""
+    """Return a title and a table with a row per value."""
     import pandas as pd
 
-    said = [f"{value:,}" if isinstance(value, int) else f"{value:.4g}" for value in values.values()]
-    table = pd.DataFrame({"": list(values), "value": said}).to_html(index=False, border=0)
+    cells = [
+        f"{value:,}" if isinstance(value, int) else f"{value:.4g}" for value in values.values()
+    ]
+    table = pd.DataFrame({"": list(values), "value": cells}).to_html(index=False, border=0)
     return f"<div><p><b>{html.escape(title)}</b></p>{table}</div>"

@@ -1,7 +1,7 @@
-"""Inner loops over breadth-first trees, compiled by numba when it is there.
+"""Inner loops over breadth-first trees, compiled by numba if it is installed.
 
-Each function has exactly one signature (see `_backend.arrays`), so two processes that compile at
-once write the same cache entry. Without numba the same code runs as plain Python.
+Each function has exactly one signature (see `_backend`), so two processes that compile at the same
+time write the same cache entry. Without numba the same code runs as plain Python.
 
 Conventions: a tree is stored in queue order; ``parent[i]`` is the queue position of the parent of
 the i-th vertex, so subtree sizes are one reverse sweep over contiguous memory.
@@ -64,7 +64,7 @@ def fifo_histogram(indptr, indices, sources, histogram, seen, queue, parent, siz
 
 
 def mix_bits(bits, number):  # type: ignore[no-untyped-def]
-    """Stir a number into 64 bits (the finaliser of splitmix64)."""
+    """Return 64 bits mixed with a number, by the finaliser of splitmix64."""
     mixed = (bits ^ number) + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -84,7 +84,7 @@ def _edge_hash(key, source, vertex, target):  # type: ignore[no-untyped-def]
 def random_parent_tree(indptr, indices, source, key, depth, place, queue, parent, best):  # type: ignore[no-untyped-def]
     """Build one tree in which each vertex picks its parent uniformly; return the vertex count.
 
-    A parent is the candidate of least hash, so a tree depends on the key, not on who asks.
+    A parent is the candidate with the smallest hash, so a tree depends on the key alone.
     ``depth`` must hold -1 throughout on entry and holds the depths of the queue on return.
     """
     depth[source] = 0
@@ -234,7 +234,7 @@ def all_path_counts(indptr, indices, depths, n_paths):  # type: ignore[no-untype
 def tree_steps(parents, draws, first_step, times, learned, n_learned, next_time, counts):  # type: ignore[no-untyped-def]
     """Apply one step per drawn pair; return the learned pairs and the next time to record.
 
-    A learned vertex ends the walk: the step that taught it taught its ancestors in the same tree.
+    The walk ends at a learned vertex: the step that taught it also taught its ancestors.
     """
     others = parents.shape[0] - 1
     step = first_step
@@ -260,10 +260,10 @@ def path_steps(  # type: ignore[no-untyped-def]
     in_indptr, in_indices, depths, n_paths, draws, choices, first_step, times, learned, n_learned,
     next_time, counts,
 ):  # fmt: skip
-    """Apply one step per drawn pair along a fresh uniform shortest path.
+    """Apply one step per drawn pair along a new, uniformly drawn shortest path.
 
-    The path is walked backwards; ``choices`` in [0, 1) is the rank of the path among all of them,
-    spent digit by digit over the predecessors.
+    The path is followed backwards. ``choices`` in [0, 1) is the rank of the path among all shortest
+    paths; each predecessor uses up one digit of it.
     """
     others = depths.shape[0] - 1
     step = first_step

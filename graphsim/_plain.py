@@ -1,4 +1,4 @@
-"""The histograms of `_kernels` by scipy and numpy, for machines without numba."""
+"""The histograms of `_kernels` in scipy and numpy, for installations without numba."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def uniform_path_histogram(
 
 
 def _tree(adjacency: csr_array, source: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """Queue order, depth and parent position of each queue entry, and where each level starts.
+    """Return queue order, depth and parent position of each entry, and the start of each level.
 
     The last entry of the starts is the length of the queue.
     """
@@ -93,7 +93,7 @@ def _add_sizes(histogram: Ints, sizes: Ints, starts: Ints, n_reached: int) -> No
 
 
 def _forward_edges(adjacency: csr_array, order: Ints, depth: Ints) -> tuple[Ints, Ints]:
-    """Edges that lead one level down, as queue positions, in order of their tails."""
+    """Return the edges that lead one level down, as queue positions, ordered by their tails."""
     n_entities = adjacency.shape[0]
     place = np.full(n_entities, -1, dtype=np.int64)
     place[order] = np.arange(len(order))
@@ -106,7 +106,7 @@ def _forward_edges(adjacency: csr_array, order: Ints, depth: Ints) -> tuple[Ints
 
 
 def _edge_hashes(key: np.uint64, source: int, tails: Ints, heads: Ints) -> NDArray[np.uint64]:
-    """The same 64 bits per edge as `_kernels._edge_hash`."""
+    """Return the same 64 bits per edge as `_kernels._edge_hash`."""
     bits = np.full(len(tails), key, dtype=np.uint64)
     for numbers in (np.full(len(tails), source), tails, heads):
         bits = mix_bits(bits, numbers.astype(np.uint64))

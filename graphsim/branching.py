@@ -28,7 +28,10 @@ def extinction(mean_degree: float) -> float:
 
 
 def fixed_point(mean_offspring: float, s: Array) -> Array:
-    """Return D = 1 - exp(-s - m D), the chance for a tree of constant mean offspring m."""
+    """Return the solution D of D = 1 - exp(-s - m D), of the shape of s.
+
+    It is the chance D(s; r) for a tree of constant mean offspring m.
+    """
     d = -np.expm1(-s) if mean_offspring < 1 else np.ones_like(s)
     for _ in range(60):
         decay = np.exp(-s - mean_offspring * d)
@@ -40,11 +43,19 @@ def fixed_point(mean_offspring: float, s: Array) -> Array:
 
 
 def taught_integral(mean_degree: float, s: Array, r_cut: float) -> Array:
-    """Integrate D(s; r) over r from r_cut to q for all s at once, shape of s.
+    """Return the integral of D(s; r) over r from r_cut to q, of the shape of s.
 
-    Gauss-Legendre in ln r on the domain [r_cut, phi(r_cut)), pushed forward by phi until r is
-    within 1e-4 q of q, where D is closed to second order in q - r. Relative error below 1e-10 for
-    a mean degree of 1.5 or more. ``s`` may be complex (to invert the generating function).
+    It is computed by Gauss-Legendre quadrature in ln r on the domain [r_cut, phi(r_cut)), mapped
+    forward by phi until r is within 1e-4 q of q, where D is known in closed form to second order
+    in q - r. The relative error is below 1e-10 for a mean degree of 1.5 or more.
+
+    Args:
+        mean_degree: lambda > 1.
+        s: steps per ordered pair, shape (n_times,); complex to invert the generating function.
+        r_cut: lower end of the integral, between 0 and q.
+
+    Source:
+        README.md, section 6.
     """
     rho = extinction(mean_degree)
     q = 1 - rho
@@ -61,10 +72,10 @@ def taught_integral(mean_degree: float, s: Array, r_cut: float) -> Array:
 
 
 def taught_integral_from_zero(mean_degree: float, s: Array) -> Array:
-    """Integrate D(s; r) over r from 0 to q, shape of s.
+    """Return the integral of D(s; r) over r from 0 to q, of the shape of s.
 
-    As r falls below s, D tends to the fixed point for lambda: times are treated in groups of three
-    decades, each with its own lower end.
+    As r falls below s, D tends to the fixed point for lambda. Times are therefore handled in groups
+    of three decades, each with its own lower end.
     """
     size = np.abs(s)
     total = np.zeros_like(s)
@@ -81,9 +92,9 @@ def taught_integral_from_zero(mean_degree: float, s: Array) -> Array:
 def _orbit(
     mean_degree: float, q: float, r_cut: float
 ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]], float]:
-    """Nodes and weights of the domain and its images, and where the last image begins.
+    """Return nodes and weights of the domain and its images, and the lower end of the last image.
 
-    The last image is only the starting point of the recursion: its integral is the tail's.
+    The recursion only starts at the last image, whose integral is part of the tail.
     """
     end = r_cut
     width = np.log(-np.expm1(-mean_degree * r_cut) / r_cut)

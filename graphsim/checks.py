@@ -1,4 +1,4 @@
-"""What is refused at the door, with sentences that name the value and what is allowed."""
+"""Checks of arguments, whose errors state the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEAR_CRITICAL = 1.3
 
 
 class NearCriticalWarning(UserWarning):
-    """The mean degree is so near 1 that the finite-size law was not validated there."""
+    """The mean degree is below 1.3, where the finite-size law was not validated."""
 
 
 def checked_entities(n_entities: int) -> int:
@@ -42,7 +42,7 @@ def checked_mean_degree(mean_degree: float) -> float:
 
 
 def warn_if_near_critical(mean_degree: float) -> None:
-    """Warn below a mean degree of 1.3, where the finite-size law is only a guide."""
+    """Warn below a mean degree of 1.3, where the finite-size law was not validated."""
     if mean_degree < NEAR_CRITICAL:
         warnings.warn(
             f"mean_degree {mean_degree:g} is near critical (< {NEAR_CRITICAL}): the finite-size "
@@ -54,7 +54,7 @@ def warn_if_near_critical(mean_degree: float) -> None:
 
 
 def checked_times(times: ArrayLike) -> NDArray[np.float64]:
-    """Return times as a float vector, shape (T,): finite, non-negative and not decreasing.
+    """Return finite, non-negative and non-decreasing times as floats, shape (n_times,).
 
     Raises:
         ValueError: for an empty, negative, unsorted, infinite or nested sequence.
@@ -72,7 +72,7 @@ def checked_times(times: ArrayLike) -> NDArray[np.float64]:
 
 
 def checked_ties(ties: str) -> str:
-    """Return the rule that decides between shortest paths.
+    """Return the rule that selects among shortest paths.
 
     Raises:
         ValueError: for an unknown rule.
@@ -83,10 +83,10 @@ def checked_ties(ties: str) -> str:
 
 
 def require_memory(n_bytes: float, what: str) -> None:
-    """Refuse work that would need more memory than the machine has left.
+    """Raise an error if work would need more memory than the machine has free.
 
     Raises:
-        ValueError: with the estimate, before anything is allocated.
+        ValueError: more than 90 % of the free memory is needed; the message gives the estimate.
     """
     import psutil
 

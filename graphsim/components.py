@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GiantComponents:
-    """Boolean masks, shape (V,), of the largest strong component and its two closures.
+    """The largest strong component and its two closures, as boolean masks of shape (V,).
 
     Attributes:
         strong: entities of the largest strongly connected component.
@@ -40,13 +40,13 @@ class GiantComponents:
 
     @property
     def reachable_share(self) -> float:
-        """|L_X| |L_Y| / V^2: the limit of the reachable density on this one graph."""
+        """|L_X| |L_Y| / V^2, the limit of the reachable density on this graph."""
         n_entities = len(self.strong)
         return int(self.incoming.sum()) * int(self.outgoing.sum()) / n_entities**2
 
 
 def giant_components(adjacency: csr_array) -> GiantComponents:
-    """Find the largest strong component of a CSR matrix, shape (V, V), in O(V + E)."""
+    """Return the largest strong component of a CSR matrix of shape (V, V), in time O(V + E)."""
     from scipy.sparse.csgraph import connected_components
 
     _, component = connected_components(adjacency, directed=True, connection="strong")

@@ -1,4 +1,4 @@
-"""All curves of one graph in one table: simulation, exact expectation and laws."""
+"""One table of all curves of a graph: simulation, exact expectation and laws."""
 
 from __future__ import annotations
 
@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 
 
 class CurveTable:
-    """Columns of accuracy at common log-spaced times, filled one after the other.
+    """Accuracy at common log-spaced times, a column per method.
 
-    The long ones are iterators that yield after each part of the work. A column whose iterator is
-    left early keeps its best estimate so far: the expectation from fewer sources, with their
-    standard error; the simulation at the times already passed, else NaN.
+    The slow columns are added by iterators that yield after each part of the work. If an iterator
+    is stopped early, its column keeps the estimate so far: the expectation from fewer sources with
+    their standard error, or the simulation with NaN at the times not yet reached.
     """
 
     def __init__(self, graph: EntityGraph, *, max_time: float, n_points: int) -> None:
-        """Choose ``n_points`` whole steps up to ``max_time`` steps per ordered pair.
+        """Choose the times.
+
+        Args:
+            graph: the graph.
+            max_time: last time, in steps per ordered pair.
+            n_points: number of times, log-spaced and rounded down to whole steps.
 
         Raises:
             ValueError: for a time that is not above 0, or fewer than two points.
@@ -46,14 +51,14 @@ class CurveTable:
         return curve_html("share of pairs known", {str(name): frame[name] for name in frame})
 
     def frame(self) -> pd.DataFrame:
-        """Return steps t, s = t / (V (V - 1)) and the columns so far."""
+        """Return a row per time: columns steps (t), s = t / (V (V - 1)) and those added so far."""
         import pandas as pd
 
         times = {"steps": self.steps, "s": self.steps / self.graph.n_pairs}
         return pd.DataFrame({**times, **self._columns})
 
     def add_laws(self, mean_degree: float) -> None:
-        """Add ``printed``, ``corrected`` and ``limit_this_graph`` (with realised components).
+        """Add columns printed, corrected and limit_this_graph (with the graph's components).
 
         Raises:
             ValueError: where no law exists: at a mean degree of 1 or less, or too few entities.
@@ -65,14 +70,28 @@ class CurveTable:
         self._columns["limit_this_graph"] = limit_law(*arguments, graph=self.graph)
 
     def add_exact(self, *, n_sources: int | None, ties: str, seed: int) -> Iterator[int]:
-        """Add ``exact`` and ``exact_stderr``; yield the number of sources done."""
+        """Add columns exact and exact_stderr, and yield the number of sources done.
+
+        Args:
+            n_sources: number of sampled sources, or None for all.
+            ties: rule for shortest paths; see `expected_accuracy`.
+            seed: random seed of the sources and the random parents.
+        """
         for curve in accuracy_stream(self.graph, self.steps, n_sources, ties, seed):
             self._columns["exact"] = curve.accuracy
             self._columns["exact_stderr"] = curve.stderr
             yield curve.n_sources
 
     def add_simulation(self, *, n_runs: int, ties: str, seed: int) -> Iterator[int]:
-        """Add ``simulation``, the mean over runs (and its error from two on); yield steps done."""
+        """Add column simulation, the mean over runs, and yield the number of steps done.
+
+        From the second run on, column simulation_stderr is the standard error of that mean.
+
+        Args:
+            n_runs: number of independent runs.
+            ties: rule for shortest paths; see `expected_accuracy`.
+            seed: random seed of the runs.
+        """
         n_steps = int(self.steps[-1])
         done: list[NDArray[np.float64]] = []
         for run in range(n_runs):

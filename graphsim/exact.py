@@ -1,7 +1,8 @@
 """The exact expected accuracy on a given graph, over all sources or a stratified sample.
 
 The pair (x, w) is learned by step t with probability 1 - (1 - k_xw / n)^t, where k_xw is the number
-of pairs (x, y) whose path teaches w (README.md, section 2). So one histogram of k gives every t.
+of pairs (x, y) whose path teaches w (README.md, section 2). One histogram of k therefore gives the
+accuracy at every t.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from graphsim.graph import EntityGraph
 Floats = NDArray[np.float64]
 
 _BLOCKS = 64  # enough for the standard error of their mean
-_EDGES_PER_CALL = 50_000_000  # about half a second, so that Ctrl-C is heard
-_TABLE = 256  # subtree sizes whose curves are kept
+_EDGES_PER_CALL = 50_000_000  # about half a second, so that Ctrl-C takes effect
+_TABLE = 256  # subtree sizes whose curves are tabulated
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,11 +31,11 @@ class AccuracyCurve:
     """Expected accuracy at chosen times.
 
     Attributes:
-        times: steps t, shape (T,).
-        accuracy: share of the V (V - 1) ordered pairs known after t steps, shape (T,).
-        stderr: standard error of accuracy from sampling (sources or runs), shape (T,); 0 if exact.
-        n_sources: sources (or runs) that the curve rests on.
-        complete: False while a stream still refines the estimate.
+        times: steps t, shape (n_times,).
+        accuracy: share of the V (V - 1) ordered pairs known after t steps, shape (n_times,).
+        stderr: standard error from sampling sources or runs, shape (n_times,); 0 if exact.
+        n_sources: number of sources (or runs) used.
+        complete: False for an intermediate estimate of a stream.
     """
 
     times: Floats
@@ -58,22 +59,26 @@ def expected_accuracy(
     *,
     per_pair: bool = False,
 ) -> AccuracyCurve:
-    """Return E[Acc(M_t)] of the synthesis on one graph (arXiv 2409.07431, Section 6).
+    """Return the expected accuracy E[Acc(M_t)] of the synthesis on one graph.
 
     Args:
         graph: the source corpus M_0.
-        times: steps t, sorted; with ``per_pair`` they are s = t / (V (V - 1)).
-        n_sources: None for all sources (exact, stderr 0). Otherwise this many sources are drawn
-            without replacement from the giant in-component; all sources outside it, whose trees
-            are tiny, are counted exactly. The standard error has the finite-population correction.
+        times: steps t, sorted, shape (n_times,); with `per_pair` they are s = t / (V (V - 1)).
+        n_sources: None for all sources (exact, stderr 0), the choice up to some 10,000 entities.
+            Otherwise this many sources are sampled without replacement from the giant in-component,
+            and all sources outside it, whose trees are tiny, are counted exactly. The standard
+            error includes the finite-population correction.
         ties: which shortest path is used: ``fifo`` (the tree of a first-in-first-out search),
-            ``random_parent`` (one tree per source, parents uniform, fixed by the seed) or
-            ``uniform_path`` (a fresh uniform shortest path at each step).
-        seed: of the sampled sources and the random parents.
-        per_pair: read times as steps per ordered pair.
+            ``random_parent`` (one tree per source, with parents drawn uniformly from the seed) or
+            ``uniform_path`` (a new uniformly drawn shortest path at each step).
+        seed: random seed of the sampled sources and the random parents.
+        per_pair: whether `times` are steps per ordered pair.
 
     Raises:
         ValueError: for bad times, an unknown tie rule, n_sources < 2, or too little memory.
+
+    Source:
+        Yang et al. 2024, arXiv 2409.07431, section 6; README.md, section 2.
     """
     *_, last = accuracy_stream(graph, times, n_sources, ties, seed, per_pair=per_pair)
     return last
@@ -89,10 +94,22 @@ def accuracy_stream(
     per_pair: bool = False,
     seconds: float = 0.5,
 ) -> Iterator[AccuracyCurve]:
-    """Yield ever better estimates of `expected_accuracy`, about every ``seconds``; the last is it.
+    """Yield increasingly accurate estimates of `expected_accuracy`, which is the last one.
 
-    Sources come in random order, so each estimate is unbiased and its stderr honest: a long run
-    may be stopped at any time.
+    Sources are used in random order, so that each estimate is unbiased with a valid standard error
+    and a long run may be stopped at any time.
+
+    Args:
+        graph: the source corpus M_0.
+        times: steps t, sorted, shape (n_times,); with `per_pair` they are s = t / (V (V - 1)).
+        n_sources: number of sampled sources, or None for all; see `expected_accuracy`.
+        ties: rule for shortest paths; see `expected_accuracy`.
+        seed: random seed of the order of sources and the random parents.
+        per_pair: whether `times` are steps per ordered pair.
+        seconds: least time between two estimates.
+
+    Raises:
+        ValueError: as for `expected_accuracy`.
     """
     steps = checked_times(times) * (graph.n_pairs if per_pair else 1)
     checked_ties(ties)
@@ -135,7 +152,7 @@ def accuracy_stream(
 
 
 class _CurveOf:
-    """Turns rates and their counts into the expected number of learned pairs at each time."""
+    """Expected number of learned pairs at each time, from rates and their counts."""
 
     def __init__(self, steps: Floats, n_pairs: int) -> None:
         self._steps = steps
@@ -156,7 +173,7 @@ class _CurveOf:
 
 
 class _StratumTotal:
-    """Total over a stratum from blocks of sources drawn from it without replacement."""
+    """Total over a stratum, from blocks of sources sampled from it without replacement."""
 
     def __init__(self, n_members: int, shape: tuple[int, ...]) -> None:
         self._n_members = n_members
@@ -173,7 +190,7 @@ class _StratumTotal:
         self._sum_of_squares += learned**2 / n_sources
 
     def estimate(self) -> tuple[Floats, Floats]:
-        """Return the estimated total and its standard error (infinite from a single block)."""
+        """Return the estimated total and its standard error, infinite from a single block."""
         mean = self._sum / self._n_sources
         left_out = 1 - self._n_sources / self._n_members
         if left_out == 0:

@@ -29,7 +29,12 @@ class LabelledRows(Rows):
 
 
 def erdos_renyi(n_entities: int, mean_degree: float, seed: int) -> Rows:
-    """Directed Erdős–Rényi rows by geometric skipping over the V (V - 1) ordered pairs.
+    """Return a directed Erdős–Rényi graph, by geometric skipping over the ordered pairs.
+
+    Args:
+        n_entities: V.
+        mean_degree: V times the probability of each ordered pair.
+        seed: random seed.
 
     Raises:
         ValueError: for V < 2, a mean degree outside [0, V], or too little memory.
@@ -49,7 +54,12 @@ def erdos_renyi(n_entities: int, mean_degree: float, seed: int) -> Rows:
 
 
 def configuration(out_degrees: ArrayLike, in_degrees: ArrayLike, seed: int) -> Rows:
-    """Rows of the directed configuration model, loops and repeats dropped.
+    """Return a graph of the directed configuration model, without self-loops and repeated edges.
+
+    Args:
+        out_degrees: requested out-degrees, shape (V,).
+        in_degrees: requested in-degrees, shape (V,), with the same sum.
+        seed: random seed.
 
     Raises:
         ValueError: for negative degrees, unequal lengths, or sums that differ.
@@ -76,7 +86,12 @@ def configuration(out_degrees: ArrayLike, in_degrees: ArrayLike, seed: int) -> R
 
 
 def stochastic_block(sizes: Sequence[int], probabilities: ArrayLike, seed: int) -> Rows:
-    """Rows of a directed stochastic block model, O(E) by geometric skipping in each block.
+    """Return a graph of a directed stochastic block model, in time O(E).
+
+    Args:
+        sizes: numbers of entities in the blocks, length B.
+        probabilities: probability of an edge from block a to block b, shape (B, B).
+        seed: random seed.
 
     Raises:
         ValueError: for a matrix that is not square in the blocks or not within [0, 1].
@@ -103,7 +118,7 @@ def stochastic_block(sizes: Sequence[int], probabilities: ArrayLike, seed: int) 
 
 
 def from_pairs(n_entities: int, edges: ArrayLike) -> Rows:
-    """Rows from integer pairs, shape (E, 2); loops are dropped and repeats merged.
+    """Return the graph of integer pairs, shape (E, 2), without self-loops and repeated edges.
 
     Raises:
         ValueError: for an edge outside 0..V-1 or an array of another shape.
@@ -127,7 +142,7 @@ def from_pairs(n_entities: int, edges: ArrayLike) -> Rows:
 
 
 def read_edge_list(path: Path) -> LabelledRows:
-    """Rows and names from a text file with two names per line.
+    """Return the graph and the entity names in a text file with two names per line.
 
     Raises:
         OSError: if the file cannot be read.
@@ -155,14 +170,14 @@ def read_edge_list(path: Path) -> LabelledRows:
 
 
 def _rows(n_entities: int, sources: NDArray[np.int64], targets: NDArray[np.int64]) -> Rows:
-    """Rows from pairs that are already in row order."""
+    """Return compressed sparse rows of pairs that are already in row order."""
     indptr = np.zeros(n_entities + 1, dtype=np.int64)
     np.cumsum(np.bincount(sources, minlength=n_entities), out=indptr[1:])
     return {"indptr": indptr, "indices": targets.astype(np.int32)}
 
 
 def _hits(n_trials: int, probability: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Positions of the successes among independent trials, ascending, in time O(successes)."""
+    """Return the ascending positions of successes among trials, in time O(successes)."""
     if probability <= 0:
         return np.zeros(0, dtype=np.int64)
     if probability >= 1:

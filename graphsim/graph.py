@@ -25,12 +25,12 @@ class EntityGraph:
     """A simple directed graph on V entities: the relations that the source corpus states.
 
     Rows are sorted, so that the first-in-first-out tie rule prefers the lower entity number.
-    Build one with a class method; the constructor trusts its arrays.
+    Build a graph with a class method; the constructor does not check its arrays.
 
     Attributes:
         indptr: int64, shape (V + 1,): row x is ``indices[indptr[x]:indptr[x + 1]]``.
         indices: int32, shape (E,): targets, ascending and distinct in each row, never x itself.
-        labels: names of the entities in their order, or None for 0..V-1.
+        labels: names of the entities in order, or None for 0..V-1.
     """
 
     indptr: NDArray[np.int64]
@@ -52,13 +52,20 @@ class EntityGraph:
 
     @classmethod
     def random(cls, n_entities: int, mean_degree: float, seed: int = 0) -> EntityGraph:
-        """Draw a directed Erdős–Rényi graph: each ordered pair with p = mean_degree / V.
+        """Return a directed Erdős–Rényi graph: each ordered pair has p = mean_degree / V.
 
-        O(E) by geometric skipping (arXiv 2409.07431, Section 6). The expected out-degree is
-        mean_degree (V - 1) / V, as in the paper.
+        The expected out-degree is mean_degree (V - 1) / V, as in the paper. Time is O(E).
+
+        Args:
+            n_entities: V, at least 2.
+            mean_degree: lambda, between 0 and V; above 1 for a giant component.
+            seed: random seed.
 
         Raises:
             ValueError: for V < 2, a mean degree outside [0, V], or too little memory.
+
+        Source:
+            Yang et al. 2024, arXiv 2409.07431, section 6.
         """
         return cls(**generators.erdos_renyi(n_entities, mean_degree, seed))
 
@@ -66,9 +73,15 @@ class EntityGraph:
     def configuration(
         cls, out_degrees: ArrayLike, in_degrees: ArrayLike, seed: int = 0
     ) -> EntityGraph:
-        """Pair out-stubs with in-stubs at random; self-loops and repeats are dropped.
+        """Return a random graph with given degrees, for a source with hubs.
 
-        Degrees are therefore at most the requested ones; the share lost vanishes with V.
+        Out-stubs are paired with in-stubs at random. Self-loops and repeated edges are dropped, so
+        degrees are at most the requested ones; the share lost vanishes as V grows.
+
+        Args:
+            out_degrees: requested out-degrees, shape (V,).
+            in_degrees: requested in-degrees, shape (V,), with the same sum.
+            seed: random seed.
 
         Raises:
             ValueError: for negative degrees, unequal lengths, or sums that differ.
@@ -79,7 +92,12 @@ class EntityGraph:
     def stochastic_block(
         cls, sizes: Sequence[int], probabilities: ArrayLike, seed: int = 0
     ) -> EntityGraph:
-        """Draw a directed stochastic block model: ``probabilities[a, b]`` for pairs a -> b.
+        """Return a graph of a directed stochastic block model, for a source with topics.
+
+        Args:
+            sizes: numbers of entities in the blocks, length B.
+            probabilities: probability of an edge from block a to block b, shape (B, B).
+            seed: random seed.
 
         Raises:
             ValueError: for a matrix that is not square in the blocks or not within [0, 1].
@@ -88,7 +106,7 @@ class EntityGraph:
 
     @classmethod
     def from_edges(cls, n_entities: int, edges: ArrayLike) -> EntityGraph:
-        """Build from an integer array of pairs, shape (E, 2); loops and repeats are dropped.
+        """Return the graph of integer pairs, shape (E, 2), without self-loops and repeated edges.
 
         Raises:
             ValueError: for an edge outside 0..V-1 or an array of another shape.
@@ -97,9 +115,10 @@ class EntityGraph:
 
     @classmethod
     def from_edge_list(cls, path: str | Path) -> EntityGraph:
-        """Read a text file with two names per line (source, target); ``#`` starts a comment.
+        """Return the graph in a text file with two names per line (source, target).
 
-        Names are separated by a tab, a comma or spaces; further columns (weights) are ignored.
+        Names are separated by a tab, a comma or spaces; further columns (weights) are ignored, and
+        ``#`` starts a comment.
 
         Raises:
             OSError: if the file cannot be read.
@@ -109,10 +128,10 @@ class EntityGraph:
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph) -> EntityGraph:
-        """Take over a directed networkx graph; node names become labels.
+        """Return the graph of a directed networkx graph, with node names as labels.
 
-        Weights are ignored (the model knows only "stated" and "not stated"), self-loops are
-        dropped (no ordered pair (x, x) exists) and parallel edges are merged.
+        Weights are ignored, because the model has only "stated" and "not stated"; self-loops are
+        dropped, because there is no ordered pair (x, x); parallel edges are merged.
 
         Raises:
             ValueError: for an undirected graph, or fewer than two nodes.
@@ -156,11 +175,11 @@ class EntityGraph:
 
     @property
     def mean_degree(self) -> float:
-        """The realised mean out-degree E / V."""
+        """The mean out-degree E / V of this graph."""
         return self.n_edges / self.n_entities
 
     def successors(self, entity: int) -> NDArray[np.int32]:
-        """Return the targets of one entity, ascending.
+        """Return the targets of an entity, ascending, shape (out_degree,).
 
         Raises:
             ValueError: for an entity outside 0..V-1.
@@ -183,5 +202,5 @@ class EntityGraph:
         return csr_array((ones, self.indices, self.indptr), shape=shape)
 
     def giant_components(self) -> GiantComponents:
-        """Return the giant strong component, what reaches it and what it reaches."""
+        """Return the giant strong component, the entities that reach it and those it reaches."""
         return giant_components(self.to_sparse())

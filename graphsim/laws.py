@@ -1,7 +1,7 @@
 """Closed laws for the accuracy after t steps: the published one and the corrected one.
 
 All take steps t, or s = t / (V (V - 1)) with ``per_pair=True``, and return the accuracy at each
-time, shape (T,). The derivation, and what of it is proved, is in README.md.
+time, shape (n_times,). README.md has the derivation and states which parts are proved.
 """
 
 from __future__ import annotations
@@ -34,27 +34,30 @@ def printed_law(
     per_pair: bool = False,
     max_height: int | None = None,
 ) -> Floats:
-    """Return the mixture of exponentials as printed (arXiv 2409.07431, Section 6.3).
+    """Return the accuracy by the mixture of exponentials as published, shape (n_times,).
 
     Acc = p + C (1 - sum_l (lambda - 1) / lambda^(l+1) sum_k p_l(k) exp(-s k)).
 
     Warning:
-        This is the published approximation, kept for comparison; it is not the model's accuracy.
-        Around s = 0.1 it is 12 to 16 % too low from V = 1000 on, and the gap does not shrink with
-        V; at V = 100 it is first too high. Its plateau p + C counts the source edges twice. Use
-        `finite_law`, or `limit_law` on a given graph.
+        This is the published approximation, kept for comparison; it is not the accuracy of the
+        model. Around s = 0.1 it is 12 to 16 % too low for V >= 1000, and the gap does not shrink
+        as V grows; at V = 100 it is first too high. Its plateau p + C counts the source edges
+        twice. Use `finite_law`, or `limit_law` on a given graph.
 
     Args:
         mean_degree: lambda > 1.
-        n_entities: V.
-        times: steps t (or s).
-        per_pair: read times as s.
+        n_entities: V, at least 2.
+        times: steps t, sorted, shape (n_times,); with `per_pair` they are s.
+        per_pair: whether `times` are s = t / (V (V - 1)).
         max_height: cut-off L of the sum over heights l; greater heights count as L. None sums all
-            heights. As printed, with (1 - k/n)^t, the sum over all heights diverges for every V:
-            k exceeds n. Hence exp(-s k), its limit, which converges.
+            heights. As printed, with (1 - k/n)^t, the sum over all heights diverges for every V,
+            because k exceeds n. The limit exp(-s k) is used instead, which converges.
 
     Raises:
         ValueError: for a mean degree of 1 or less, V < 2, bad times or a negative cut-off.
+
+    Source:
+        Yang et al. 2024, arXiv 2409.07431, section 6.3.
     """
     lam, s = _checked(mean_degree, n_entities, times, per_pair)
     if max_height is not None and max_height < 0:
@@ -85,20 +88,24 @@ def limit_law(
     per_pair: bool = False,
     graph: EntityGraph | None = None,
 ) -> Floats:
-    """Return the corrected law in the limit of many entities.
+    """Return the accuracy by the corrected law for many entities, shape (n_times,).
 
-    Acc = C (1 - (1/q) * integral of F(exp(-s); r) over r in (0, q)), which depends on s alone.
+    Acc = C (1 - (1/q) * integral of F(exp(-s); r) over r in (0, q)), a function of s alone. Choose
+    `finite_law` for a given V, and this law with `graph` for one large graph.
 
     Args:
         mean_degree: lambda > 1.
-        n_entities: V, used only to turn steps into s.
-        times: steps t (or s).
-        per_pair: read times as s.
-        graph: take the size of the giant components from this one graph instead of C = q^2; the
-            components of a single graph fluctuate by V^(-1/2).
+        n_entities: V, used only to convert steps to s.
+        times: steps t, sorted, shape (n_times,); with `per_pair` they are s.
+        per_pair: whether `times` are s = t / (V (V - 1)).
+        graph: graph whose giant components replace C = q^2; the components of a single graph
+            fluctuate by V^(-1/2).
 
     Raises:
         ValueError: for a mean degree of 1 or less, V < 2, or bad times.
+
+    Source:
+        README.md, section 4.
     """
     lam, s = _checked(mean_degree, n_entities, times, per_pair)
     q = 1 - extinction(lam)
@@ -109,14 +116,23 @@ def limit_law(
 def finite_law(
     mean_degree: float, n_entities: int, times: ArrayLike, *, per_pair: bool = False
 ) -> Floats:
-    """Return the corrected law for V entities at all times, averaged over graphs.
+    """Return the accuracy by the corrected law for V entities, averaged over graphs, (n_times,).
+
+    Args:
+        mean_degree: lambda > 1.
+        n_entities: V, at least 2.
+        times: steps t, sorted, shape (n_times,); with `per_pair` they are s.
+        per_pair: whether `times` are s = t / (V (V - 1)).
 
     Raises:
-        ValueError: for a mean degree of 1 or less, bad times, or so few entities that there is no
-            giant component to speak of.
+        ValueError: for a mean degree of 1 or less, bad times, or so few entities that the giant
+            component would be no larger than a neighbourhood.
 
     Warns:
-        NearCriticalWarning: below a mean degree of 1.3, where it was not validated.
+        NearCriticalWarning: below a mean degree of 1.3, where the law was not validated.
+
+    Source:
+        README.md, section 5.
     """
     lam, s = _checked(mean_degree, n_entities, times, per_pair)
     warn_if_near_critical(lam)
@@ -124,7 +140,17 @@ def finite_law(
 
 
 def finite_growth(mean_degree: float, n_entities: int, s: Floats) -> Floats:
-    """Return `finite_law` less the source edges, at s steps per pair, without cancellation."""
+    """Return `finite_law` minus the share of source edges, without cancellation, shape (n_times,).
+
+    Args:
+        mean_degree: lambda > 1.
+        n_entities: V, at least 2.
+        s: steps per ordered pair, shape (n_times,).
+
+    Raises:
+        ValueError: for so few entities that the giant component would be no larger than a
+            neighbourhood.
+    """
     rho = extinction(mean_degree)
     q = 1 - rho
     r_cut = (mean_degree * (1 - 1 / n_entities) * (1 + rho) + 1) / n_entities
@@ -143,7 +169,14 @@ def finite_growth(mean_degree: float, n_entities: int, s: Floats) -> Floats:
 
 
 def reachable_density(mean_degree: float, n_entities: int) -> float:
-    """Return the expected share of reachable pairs (the plateau) up to terms of order V^-2."""
+    """Return the expected share of reachable pairs (the plateau), up to terms of order V^-2.
+
+    Raises:
+        ValueError: for a mean degree of 1 or less.
+
+    Source:
+        README.md, section 5.
+    """
     lam = checked_mean_degree(mean_degree)
     rho = extinction(lam)
     q = 1 - rho
@@ -164,14 +197,24 @@ def theorem_bounds(
     epsilon: float = 0.1,
     per_pair: bool = False,
 ) -> tuple[Floats, Floats]:
-    """Return the lower and upper bound of Theorem 1 (arXiv 2409.07431), each of shape (T,).
+    """Return the lower and upper bound of the accuracy by Theorem 1, each of shape (n_times,).
 
-    They hold with high probability as V grows, for every fixed epsilon > 0; at a given V nothing
-    is promised.
+    They hold with high probability as V grows, for every fixed epsilon > 0. At a given V they may
+    be violated.
+
+    Args:
+        mean_degree: lambda > 1.
+        n_entities: V, at least 2.
+        times: steps t, sorted, shape (n_times,); with `per_pair` they are s.
+        epsilon: relative width of the bounds, between 0 and 1.
+        per_pair: whether `times` are s = t / (V (V - 1)).
 
     Raises:
         ValueError: for a mean degree of 1 or less, V < 2, bad times, epsilon outside (0, 1), or V
-            so small that the upper bound's rate exceeds one.
+            so small that the rate of the upper bound exceeds one.
+
+    Source:
+        Yang et al. 2024, arXiv 2409.07431, theorem 1.
     """
     lam, s = _checked(mean_degree, n_entities, times, per_pair)
     if not 0 < epsilon < 1:

@@ -18,24 +18,24 @@ _GRID = 4000  # log-spaced times between the first step and the plateau
 
 @dataclass(frozen=True, kw_only=True)
 class Phases:
-    """Where the accuracy of a random graph is linear, log-linear and flat, in s = t / (V (V - 1)).
+    """Linear, log-linear and flat phase of the accuracy of a random graph.
 
-    The paper (arXiv 2409.07431, Section 6) names the phases with arbitrary constants; here each
-    has a definition that can be measured.
+    Times are s = t / (V (V - 1)). The paper (arXiv 2409.07431, section 6) states the phases with
+    arbitrary constants; here each has a definition that can be measured.
 
     Attributes:
         stated: accuracy before the first step, p = lambda / V.
         linear_slope: S in Acc = p + S s for small s: reachable density times (mean depth - 1).
-        linear_end: s at which the growth has fallen ``linear_tolerance`` below S s. For a tolerance
-            e it shrinks as V^-(1 - e), so t grows as V^(1 + e): far sooner than t = V^2.
-        window_start: first s at which Acc is within ``window_tolerance`` (of the plateau) of the
+        linear_end: s at which the growth is `linear_tolerance` below S s. For a tolerance e it
+            scales as V^-(1 - e), so that t scales as V^(1 + e), far below t = V^2.
+        window_start: first s at which Acc is within `window_tolerance` (of the plateau) of the
             tangent in ln s at the inflection.
         inflection: s of the steepest rise in ln s.
         window_end: last s of that window, 0.7 to 1.05 decades later.
         log_slope: dAcc / d ln s at the inflection.
-        plateau_start: s at which the share ``plateau_tolerance`` of the reachable pairs is unknown,
-            ln(mu(1) / tolerance), where mu(1) is the share of pairs taught by themselves alone.
-        plateau: reachable density, the accuracy in the end.
+        plateau_start: s at which the share `plateau_tolerance` of the reachable pairs is unknown:
+            ln(mu(1) / tolerance), with mu(1) the share of pairs that only their own draw teaches.
+        plateau: reachable density, the final accuracy.
     """
 
     stated: float
@@ -60,7 +60,15 @@ def phases(
     window_tolerance: float = 0.02,
     plateau_tolerance: float = 0.01,
 ) -> Phases:
-    """Locate the phases by `finite_law`.
+    """Return the phases of the accuracy, located by `finite_law`.
+
+    Args:
+        mean_degree: lambda > 1.
+        n_entities: V, at least 2.
+        linear_tolerance: relative shortfall at which the linear phase ends.
+        window_tolerance: distance to the tangent that ends the log-linear phase, relative to the
+            plateau.
+        plateau_tolerance: share of the reachable pairs still unknown when the plateau starts.
 
     Raises:
         ValueError: for a mean degree of 1 or less, too few entities, or a tolerance outside (0, 1).
@@ -108,6 +116,9 @@ def mu_1(mean_degree: float) -> float:
 
     Raises:
         ValueError: for a mean degree of 1 or less.
+
+    Source:
+        README.md, section 4.
     """
     lam = checked_mean_degree(mean_degree)
     rho = extinction(lam)
@@ -115,13 +126,16 @@ def mu_1(mean_degree: float) -> float:
 
 
 def p_k(mean_degree: float, k_max: int) -> NDArray[np.float64]:
-    """Return the limiting share of reachable pairs (x, w) whose subtree size is k = 1..k_max.
+    """Return the limiting shares of reachable pairs (x, w) with subtree size 1..k_max, (k_max,).
 
-    The coefficients of (1/q) * integral of F(z; r) over r, by a Fourier transform on a circle
-    inside the unit disc; absolute error below 1e-9.
+    They are the coefficients of (1/q) * integral of F(z; r) over r, computed by a Fourier transform
+    on a circle inside the unit disc, with an absolute error below 1e-9.
 
     Raises:
         ValueError: for a mean degree of 1 or less, or k_max < 1.
+
+    Source:
+        README.md, section 4.
     """
     lam = checked_mean_degree(mean_degree)
     if int(k_max) != k_max or k_max < 1:

@@ -1,7 +1,7 @@
-"""EntiGraph's process on a graph, step by step (arXiv 2409.07431, Section 6.1).
+"""Simulation of EntiGraph's process on a graph (arXiv 2409.07431, section 6.1).
 
-Each step draws an ordered pair (x, y) uniformly, searches M_0 (never the growing M_t) from x, and
-if a path x, z1, ..., zk, y exists learns the star (x, z1), ..., (x, zk), (x, y).
+Each step draws an ordered pair (x, y) uniformly and searches M_0 (never the growing M_t) from x. If
+a path x, z1, ..., zk, y exists, it learns the star (x, z1), ..., (x, zk), (x, y).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _CHUNK = 1 << 20  # steps drawn at once
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
-    """What one run of the process knew at chosen times.
+    """One run of the process, recorded at chosen times.
 
     Attributes:
-        times: steps t, shape (T,); the state is that after floor(t) steps.
-        accuracy: ||M_t||_1 / (V (V - 1)), shape (T,).
-        learned: the known pairs after ``n_steps``, M_t as a boolean matrix, shape (V, V).
-        n_steps: steps taken.
+        times: steps t, shape (n_times,); the state is that after floor(t) steps.
+        accuracy: ||M_t||_1 / (V (V - 1)), shape (n_times,).
+        learned: pairs known after `n_steps`, M_t as a boolean matrix, shape (V, V).
+        n_steps: number of steps taken.
     """
 
     times: NDArray[np.float64]
@@ -51,15 +51,15 @@ def simulate(
     times: ArrayLike | None = None,
     ties: str = "fifo",
 ) -> Trajectory:
-    """Run the process once.
+    """Return one run of the process.
 
     Args:
         graph: the source corpus M_0.
         n_steps: number of synthesis steps t.
-        seed: of the drawn pairs (and of the random parents, as in `expected_accuracy`).
-        times: steps at which accuracy is recorded, at most n_steps; by default 0 and 100
-            log-spaced steps.
-        ties: ``fifo``, ``random_parent`` or ``uniform_path`` (see `expected_accuracy`).
+        seed: random seed of the drawn pairs, and of the random parents as in `expected_accuracy`.
+        times: steps at which accuracy is recorded, at most n_steps, shape (n_times,); by default 0
+            and 100 log-spaced steps.
+        ties: ``fifo``, ``random_parent`` or ``uniform_path``; see `expected_accuracy`.
 
     Raises:
         ValueError: for n_steps < 0, times beyond n_steps, an unknown tie rule, or a graph whose
@@ -78,10 +78,21 @@ def simulation_stream(
     times: ArrayLike | None = None,
     ties: str = "fifo",
 ) -> Iterator[Trajectory]:
-    """Yield the trajectory of one run after every million steps; the last one is `simulate`.
+    """Yield the trajectory of one run after every million steps; the last is that of `simulate`.
 
-    Earlier ones hold the times passed so far. All share one ``learned`` matrix, which grows.
-    ``run`` numbers the independent runs of a seed, as `simulate_runs` counts them.
+    Earlier trajectories contain the times reached so far. All share one `learned` matrix, which is
+    updated in place.
+
+    Args:
+        graph: the source corpus M_0.
+        n_steps: number of synthesis steps t.
+        seed: random seed, as in `simulate`.
+        run: number of the independent run of this seed, as in `simulate_runs`.
+        times: steps at which accuracy is recorded, as in `simulate`.
+        ties: rule for shortest paths; see `expected_accuracy`.
+
+    Raises:
+        ValueError: as for `simulate`.
     """
     recorded = _checked_run(n_steps, times)
     stepper = _Stepper(graph, ties, seed)
@@ -97,10 +108,20 @@ def simulate_runs(
     times: ArrayLike | None = None,
     ties: str = "fifo",
 ) -> AccuracyCurve:
-    """Average independent runs on one graph; ``stderr`` is that of the mean over runs.
+    """Return the mean accuracy over independent runs on one graph, with its standard error.
+
+    Use it to check `expected_accuracy`, which is exact and faster.
+
+    Args:
+        graph: the source corpus M_0.
+        n_steps: number of synthesis steps t of each run.
+        n_runs: number of runs, at least 2.
+        seed: random seed, as in `simulate`.
+        times: steps at which accuracy is recorded, as in `simulate`.
+        ties: rule for shortest paths; see `expected_accuracy`.
 
     Raises:
-        ValueError: as `simulate`, and for n_runs < 2.
+        ValueError: as for `simulate`, and for n_runs < 2.
     """
     if n_runs < 2:
         raise ValueError(f"n_runs must be 2 or more, not {n_runs}")
@@ -138,7 +159,7 @@ def _one_run(
     n_steps: int,
     stream: np.random.SeedSequence,
 ) -> Iterator[Trajectory]:
-    """Step through one run; a state recorded at time t has seen floor(t) steps."""
+    """Yield the trajectory of one run; the state recorded at time t is after floor(t) steps."""
     rng = np.random.Generator(np.random.Philox(stream))
     whole = np.floor(times).astype(np.int64)
     counts = np.zeros(len(times), dtype=np.int64)
@@ -164,7 +185,7 @@ def _one_run(
 
 
 class _Stepper:
-    """The shortest paths of a graph, ready to be walked at every step."""
+    """The shortest paths of a graph, stored for the simulation of steps."""
 
     def __init__(self, graph: EntityGraph, ties: str, seed: int) -> None:
         checked_ties(ties)
@@ -193,7 +214,7 @@ class _Stepper:
             self._paths = (parents,)
 
     def stated(self) -> NDArray[np.bool_]:
-        """Return M_0 as a fresh boolean matrix."""
+        """Return M_0 as a new boolean matrix."""
         matrix = np.zeros(self._shape, dtype=np.bool_)
         sources, targets = self._graph.edges().T
         matrix[sources, targets] = True
@@ -202,7 +223,7 @@ class _Stepper:
     def advance(
         self, rng: np.random.Generator, size: int, first_step: int, *state: Any
     ) -> tuple[int, int]:
-        """Draw and apply ``size`` steps; return the learned pairs and the next time to record."""
+        """Draw and apply `size` steps; return the number of learned pairs and of times passed."""
         draws = (rng.integers(0, self.n_pairs, size=size),)
         if len(self._paths) > 1:
             draws += (rng.random(size),)  # type: ignore[assignment]

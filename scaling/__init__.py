@@ -1,26 +1,25 @@
-"""Scaling laws, their limits, and what the data can say about them.
+"""Fit scaling laws to training runs, with intervals, limits and forecasts.
 
-The map::
+The public functions and classes::
 
-    fit_law(frame, "power", x="n_params", y="loss")      a law at its global optimum -> FitResult
-    joint_limit(frame)                                   parameters and members to infinity
-    data_efficiency(data_law, loss, at)                  times more data the reference would need
-    forecast(frame, x, y)                                an average of laws, weighted by hold-out
+    fit_law(frame, "power", x="n_params", y="loss")      global optimum of a law -> FitResult
+    joint_limit(frame)                                   limit in parameters and ensemble members
+    data_efficiency(data_law, loss, at)                  data multiplier over a reference recipe
+    forecast(frame, x, y)                                average of laws, weighted by hold-out error
     allocate(chinchilla_fit, budget)                     compute-optimal parameters and tokens
-    isoflop(frame), compute_exponent(frame)              the same from budgets
+    isoflop(frame), compute_exponent(frame)              the same from runs at fixed budgets
     load_dataset(name), DATASETS                         published run tables
     PUBLISHED_LAWS, PUBLISHED_FIGURES                    published numbers with citations
-    read_runs(path)                                      a table from CSV, TSV, JSON lines, parquet
-    LAWS, LOSSES                                         what there is, by name
-    Law, Linear, Nonlinear, Term                         write your own law
+    read_runs(path)                                      table from CSV, TSV, JSON lines or parquet
+    LAWS, LOSSES                                         the known laws and losses, by name
+    Law, Linear, Nonlinear, Term                         the parts of a law of your own
 
-`FitResult` reports, draws, predicts and saves itself; soft trouble is its `status`, a `FitStatus`.
+A `FitResult` reports, plots, predicts and saves itself. Problems that do not prevent a fit are not
+raised: they are its `status`, a `FitStatus`, and its `warnings`.
 
-Inside, from the bottom: `laws`, `curves` (what is fitted), `losses`, `table` (checked rows),
-`evaluation` (law on rows, with derivatives), `objective`, `newton`, `search` (global optimum),
-`problem` (all three together), `covariance`, `bootstrap`, `profiles`, `intervals` (uncertainty),
-`diagnostics`, `status`, `fitted`, `report`, `storage`, `plotting`, and `fit`, which runs it all;
-`shared_members` serves `limits`.
+Folders, from the bottom up: `laws` (what a law is), `fitting` (from a table to the optimum),
+`uncertainty` (covariance, bootstrap, profiles, diagnostics), `results` (values, reports, plots and
+files of a fit) and `published` (tables and numbers of others).
 """
 
 from scaling.allocate import Allocation, PowerOfCompute, allocate, compute_exponent, isoflop
@@ -35,7 +34,7 @@ from scaling.laws.registry import LAWS
 from scaling.limits import LimitResult, joint_limit
 from scaling.published.datasets import DATASETS, load_dataset
 from scaling.published.figures import MEMBER_LIMITS, PUBLISHED_FIGURES, PUBLISHED_LAWS
-from scaling.results.fitted import FitResult
+from scaling.results.result import FitResult
 from scaling.uncertainty.profiles import Profile
 
 __all__ = [

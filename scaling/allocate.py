@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scaling.fitting.table import numbers
 from scaling.results import markup, report
-from scaling.results.fitted import FitResult
+from scaling.results.result import FitResult
 from scaling.uncertainty.covariance import known_covariance
 from scaling.uncertainty.profiles import student
 
@@ -33,12 +33,12 @@ class Allocation:
 
     Attributes:
         budget: training FLOPs.
-        n_params: optimal parameters.
-        n_tokens: optimal tokens.
-        loss: the law's loss there.
+        n_params: optimal number of parameters.
+        n_tokens: optimal number of training tokens.
+        loss: loss of the law at that optimum.
         exponent: a in N* ~ C^a.
-        intervals: of n_params, n_tokens, loss and exponent, by name.
-        level: of the intervals.
+        intervals: name -> (low, high), for n_params, n_tokens, loss and exponent.
+        level: confidence level of the intervals.
     """
 
     budget: float
@@ -75,14 +75,28 @@ def allocate(
     flops_per_token_parameter: float = FLOPS_PER_TOKEN_PARAMETER,
     seed: int = 0,
 ) -> Allocation:
-    """N and D that minimise a fitted Chinchilla law at C = 6 N D FLOPs.
+    """Parameters N and tokens D that minimise a fitted Chinchilla law at a budget C = 6 N D.
 
     N* = G (C/6)^a, D* = (C/6)^b / G with G = (alpha A / (beta B))^(1/(alpha+beta)) and
-    a = beta/(alpha+beta), b = alpha/(alpha+beta) (Hoffmann et al. 2022, arXiv 2203.15556, eq. 4).
-    Intervals come from the fit's draws, or from draws of its covariance.
+    a = beta/(alpha+beta), b = alpha/(alpha+beta).
+
+    Args:
+        fit: a fit of law "chinchilla" or "tied_chinchilla".
+        budget: training compute C in FLOPs.
+        level: confidence level of the intervals, between 0 and 1.
+        flops_per_token_parameter: training FLOPs per parameter and token.
+        seed: random seed of the Gaussian draws, for a fit without bootstrap draws.
+
+    Returns:
+        The optimum. Its intervals are quantiles over the bootstrap draws of the fit, else over
+        Gaussian draws from its covariance.
 
     Raises:
-        ValueError: the fit is of another law, or the budget is not a positive number.
+        ValueError: the fit is of another law, the budget is not a positive number, or the level is
+            not between 0 and 1.
+
+    Source:
+        Hoffmann et al. 2022, arXiv 2203.15556, eq. 4.
     """
     if fit.law.name not in ("chinchilla", "tied_chinchilla"):
         raise ValueError(
@@ -106,7 +120,15 @@ def allocate(
 
 
 def parameter_draws(fit: FitResult, seed: int = 0) -> Array:
-    """Printed parameters (p, k): the bootstrap draws, else Gaussian draws from the covariance."""
+    """Draws of the printed parameters: of the bootstrap, else Gaussian from the covariance.
+
+    Args:
+        fit: the fit.
+        seed: random seed of the Gaussian draws.
+
+    Returns:
+        Parameters in the order of the law, shape (n_parameters, n_draws).
+    """
     if fit.draws is not None:
         return fit.draws.parameters
     spread = known_covariance(fit.problem, fit.coordinates, robust=fit.method != "profile")
@@ -138,14 +160,14 @@ def _optimum(parameters: Array, product: float) -> dict[str, Array]:
 
 @dataclass(frozen=True, kw_only=True)
 class PowerOfCompute:
-    """N* = k C^a, fitted in logs.
+    """Power law N* = k C^a between optimal size and compute, fitted in logarithms.
 
     Attributes:
         exponent: a.
         interval: 95 % interval of the exponent.
         coefficient: k.
-        table: one row per budget: flops, n_params and their weights.
-        warnings: what to know before using it.
+        table: a row per budget, columns flops and n_params, and weight or loss.
+        warnings: known weaknesses of the estimate, one sentence each.
     """
 
     exponent: float
@@ -155,7 +177,7 @@ class PowerOfCompute:
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join([self._sentence(), *(f"Warning: {said}" for said in self.warnings)])
+        return "\n".join([self._sentence(), *(f"Warning: {text}" for text in self.warnings)])
 
     def _sentence(self) -> str:
         low, high = self.interval
@@ -180,13 +202,24 @@ def compute_exponent(
     n_params: str = "n_params",
     log_stderr: str | None = None,
 ) -> PowerOfCompute:
-    """Fit N* = k C^a to optimal sizes, weighted by 1 / stderr^2 of ln N* where given.
+    """Power law N* = k C^a through optimal sizes, by weighted least squares in logarithms.
 
-    Porian et al. 2024 (arXiv 2406.19146, section 3). The interval treats the stated errors as
-    known; without them it is Student's.
+    Args:
+        frame: a row per budget.
+        flops: column of budgets C in FLOPs.
+        n_params: column of optimal numbers of parameters N*.
+        log_stderr: column of standard errors of ln N*; rows are then weighted by 1 / stderr^2 and
+            the interval treats these errors as known. Without it all rows weigh the same and the
+            interval is a Student interval.
+
+    Returns:
+        The fitted power law; its table has columns flops, n_params and weight.
 
     Raises:
-        ValueError: a bad column, or fewer than three budgets.
+        ValueError: a column is missing or holds bad values, or there are fewer than 3 budgets.
+
+    Source:
+        Porian et al. 2024, arXiv 2406.19146, section 3.
     """
     for name in (flops, n_params, *([log_stderr] if log_stderr else [])):
         if name not in frame.columns:
@@ -221,12 +254,27 @@ def compute_exponent(
 def isoflop(
     frame: pd.DataFrame, *, flops: str = "flops", n_params: str = "n_params", y: str = "loss"
 ) -> PowerOfCompute:
-    """Minima of parabolas of the loss in ln N at each budget, and N* = k C^a through them.
+    """Power law N* = k C^a through the minima of isoFLOP parabolas.
 
-    Approach 2 of Hoffmann et al. 2022. Biased even on noise-free data; the result says so.
+    At each budget a parabola in ln N is fitted to the loss. The estimate is biased even on
+    noise-free data, which the first warning of the result states; prefer `allocate` on a
+    `chinchilla` fit of all runs.
+
+    Args:
+        frame: a row per run.
+        flops: column of training compute C in FLOPs; rows of one value form a budget.
+        n_params: column of parameters N.
+        y: column of losses.
+
+    Returns:
+        The fitted power law; its table has columns flops, n_params and loss of each minimum.
 
     Raises:
-        ValueError: a bad column, or fewer than three budgets with an inner minimum.
+        ValueError: a column is missing or holds bad values, or fewer than 3 budgets have a minimum
+            inside the range of their sizes.
+
+    Source:
+        Approach 2 of Hoffmann et al. 2022, arXiv 2203.15556, section 3.2.
     """
     for name in (flops, n_params, y):
         if name not in frame.columns:
@@ -249,11 +297,13 @@ def isoflop(
             {"flops": budget, "n_params": np.exp(middle - b / (2 * a)), "loss": c - b * b / (4 * a)}
         )
     if len(rows) < 3:
-        raise ValueError(f"only {len(rows)} budgets have an inner minimum; at least 3 are needed")
+        raise ValueError(
+            f"only {len(rows)} budgets have a minimum inside their sizes; at least 3 are needed"
+        )
     fitted = compute_exponent(pd.DataFrame(rows))
     warnings = [PARABOLA_WARNING]
     if skipped:
-        warnings.append(f"{skipped} budget(s) without an inner minimum were left out.")
+        warnings.append(f"{skipped} budget(s) without a minimum inside their sizes were left out.")
     return PowerOfCompute(
         exponent=fitted.exponent,
         interval=fitted.interval,

@@ -1,4 +1,4 @@
-"""Data efficiency: how much more data the reference recipe would need to match a loss."""
+"""Data efficiency: the amount of data with which a reference recipe would reach a loss."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.results import markup, report
-from scaling.results.fitted import FitResult
+from scaling.results.result import FitResult
 
 Array = NDArray[np.float64]
 
 SEARCHED = (1e-2, 1e8)
-"""Range of multipliers in which the interval is looked for when there are no draws."""
+"""Range of multipliers searched for the interval of a fit without draws."""
 STEPS, FINER = 41, 6
-"""Steps over that range, and into how many each is cut where an edge of the band crosses."""
+"""Points over that range, and subdivisions of the two steps in which the band crosses the loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataEfficiency:
-    """How many times more data the reference recipe would need.
+    """Factor by which a reference recipe would need more data to reach a loss.
 
     Attributes:
         multiplier: D'/D, with D' the data at which the reference law reaches the loss; infinite if
-            the loss lies below the law's asymptote.
-        interval: of the multiplier.
-        tokens: D' itself, in the units of `at`.
-        loss: the loss to be matched.
-        at: D, the data that reached it.
-        level: of the interval.
-        message: a sentence when the multiplier has no finite value or end, else empty.
+            the loss is at or below the asymptote of the law.
+        interval: confidence interval of the multiplier.
+        tokens: D', in the units of `at`.
+        loss: the loss to reach.
+        at: D, the data with which the better recipe reached it.
+        level: confidence level of the interval.
+        message: why the multiplier or its upper end is infinite; empty if both are finite.
     """
 
     multiplier: float
@@ -61,12 +61,24 @@ class DataEfficiency:
 
 
 def data_multiplier(reference_loss: float, loss: float, asymptote: float, exponent: float) -> float:
-    """((L1 - E) / (L2 - E))^(1/alpha): the data multiplier of loss L2 over L1 on one data law.
+    """Data multiplier of loss L2 over loss L1 on a data law E + A / D^alpha.
 
-    Kim et al. 2025 (arXiv 2509.14786). Infinite where L2 is at or below the asymptote.
+    ((L1 - E) / (L2 - E))^(1/alpha).
+
+    Args:
+        reference_loss: L1, the loss of the reference recipe.
+        loss: L2, the lower loss to reach.
+        asymptote: E of the data law.
+        exponent: alpha of the data law.
+
+    Returns:
+        The factor of data; infinite if L2 is at or below the asymptote.
 
     Raises:
         ValueError: the reference loss is not above the asymptote, or the exponent not above 0.
+
+    Source:
+        Kim et al. 2025, arXiv 2509.14786.
     """
     if not exponent > 0:
         raise ValueError(f"`exponent` must be above 0; not {exponent!r}")
@@ -87,18 +99,25 @@ def data_efficiency(
     loss_interval: tuple[float, float] | None = None,
     level: float = 0.95,
 ) -> DataEfficiency:
-    """Times more data than `at` the reference recipe needs to reach `loss`.
+    """Factor of data that the reference recipe needs, relative to `at`, to reach `loss`.
 
     Args:
-        data_law: a `power` fit of the reference recipe's loss against its data.
+        data_law: fit of law "power" to the losses of the reference recipe against its data.
         loss: the loss that the better recipe reaches with `at`.
-        at: its data, in the units of the fit's column.
-        loss_interval: interval of the loss; the multiplier's interval then covers both its ends,
-            which is conservative.
-        level: of the interval.
+        at: data of the better recipe, in the units of the fitted column.
+        loss_interval: confidence interval of the loss; the interval of the multiplier then covers
+            both ends, which is conservative.
+        level: confidence level of the interval, between 0 and 1.
+
+    Returns:
+        The multiplier with its interval.
 
     Raises:
-        ValueError: the fit is not a `power` law, or loss, at or level are out of range.
+        ValueError: the fit is of another law, `loss` or `at` is not a positive number,
+            `loss_interval` does not contain the loss, or the level is out of range.
+
+    Source:
+        Kim et al. 2025, arXiv 2509.14786.
     """
     if data_law.law.name != "power":
         raise ValueError(f"`data_law` must be a fit of law 'power'; not {data_law.law.name!r}")
@@ -109,7 +128,7 @@ def data_efficiency(
     tokens = float(_tokens(np.array(values)[:, None], loss)[0])
     best, worst = loss_interval or (loss, loss)
     if not best <= loss <= worst:
-        raise ValueError(f"`loss_interval` {loss_interval!r} must hold the loss {loss!r}")
+        raise ValueError(f"`loss_interval` {loss_interval!r} must contain the loss {loss!r}")
     low, high = _ends(data_law, best, worst, at, level)
     multiplier = tokens / at
     message = ""
@@ -119,7 +138,10 @@ def data_efficiency(
             "no amount of data reaches it with the reference recipe."
         )
     elif np.isinf(high):
-        message = "The data law does not exclude that no amount of data reaches this loss."
+        message = (
+            "The upper end is infinite: the interval includes data laws whose asymptote is above "
+            "this loss."
+        )
     return DataEfficiency(
         multiplier=multiplier,
         interval=(min(low, multiplier), max(high, multiplier)),
@@ -143,9 +165,10 @@ def _tokens(parameters: Array, loss: float) -> Array:
 def _ends(
     data_law: FitResult, best: float, worst: float, at: float, level: float
 ) -> tuple[float, float]:
-    """Least multiplier that may reach `worst`, and the one that surely reaches `best`.
+    """Ends of the interval: the multipliers whose prediction band first includes or passes a loss.
 
-    From quantiles of the draws, or else from the sizes at which the edges of predictions pass.
+    They are quantiles over the draws, or else the sizes at which the lower edge of the prediction
+    band passes `worst` and its upper edge passes `best`.
     """
     if data_law.draws is not None:
         tail = 0.5 - 0.5 * level
@@ -160,8 +183,8 @@ def _ends(
     def edges(factors: Array) -> Array:
         return data_law.predict({name: at * factors}, level)[["low", "high"]].to_numpy().T
 
-    # The loss falls with data: it is reached, at the level, between the sizes at which the low
-    # and the high edge of the band pass it.
+    # The loss falls with data, so the data that reach it lie, at this level, between the sizes at
+    # which the lower and the upper edge of the band pass it.
     factors = np.geomspace(*SEARCHED, STEPS)
     band = edges(factors)
     finer = np.unique([*_within(factors, band[0] <= worst), *_within(factors, band[1] < best)])
@@ -174,7 +197,7 @@ def _ends(
 
 
 def _within(factors: Array, passed: NDArray[np.bool_]) -> Array:
-    """Factors inside the step at whose end `passed` is true for the first time."""
+    """Factors (k,) inside the step at whose end `passed` first becomes true."""
     first = int(passed.argmax())
     if first == 0:
         return np.empty(0)
@@ -182,7 +205,7 @@ def _within(factors: Array, passed: NDArray[np.bool_]) -> Array:
 
 
 def _crossing(factors: Array, edge: Array, passed: NDArray[np.bool_], loss: float) -> float:
-    """Multiplier at which a band's edge passes the loss; 0 or infinite outside the search."""
+    """Multiplier at which an edge of the band passes the loss; 0 or infinite if out of range."""
     if not passed.any():
         return float("inf")
     first = int(passed.argmax())
@@ -190,7 +213,7 @@ def _crossing(factors: Array, edge: Array, passed: NDArray[np.bool_], loss: floa
 
 
 def _between(factors: Array, edge: Array, index: int, loss: float) -> float:
-    """Multiplier at which a band's edge equals the loss, between two neighbouring sizes."""
+    """Multiplier at which an edge of the band equals the loss, between two neighbouring sizes."""
     before, after = edge[index - 1], edge[index]
     share = (before - loss) / (before - after) if before != after else 0.5
     return float(factors[index - 1] * (factors[index] / factors[index - 1]) ** share)

@@ -16,14 +16,20 @@ MOST_BAD_TEXT = 0.01
 
 
 def read_runs(path: str | Path) -> pd.DataFrame:
-    """A table of runs from a file; its suffix says the format.
+    """Table of runs from a file whose format is given by its suffix.
 
-    `.csv` and `.tsv` have a header line; `.jsonl` (or `.ndjson`) holds one object a line, nested
-    objects become columns with dotted names, and the wrappers of a wandb export (`config`,
-    `summary`, and `{"value": v}`) are taken off; `.parquet` needs pyarrow.
+    `.csv` and `.tsv` files have a header line. `.jsonl` (or `.ndjson`) files hold one object per
+    line: nested objects become columns with dotted names, and the wrappers of a wandb export
+    (`config`, `summary` and `{"value": v}`) are removed. `.parquet` files need pyarrow.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A row per run, with the columns of the file.
 
     Raises:
-        ValueError: the file is empty, has another suffix, or is not what its suffix says.
+        ValueError: the file is empty, its suffix is unknown, or its content does not match it.
         OSError: the file cannot be read.
     """
     path = Path(path)
@@ -98,7 +104,7 @@ def _row(value: Any, path: Path, number: int) -> dict[str, Any]:
 
 
 def flatten(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested objects as one, with dotted names; the wrappers of a wandb export are taken off."""
+    """Nested objects as one dict with dotted names, without the wrappers of a wandb export."""
     flat: dict[str, Any] = {}
     for name, part in value.items():
         _flatten(flat, "" if name in WANDB_NESTED and isinstance(part, dict) else name, part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from scaling.fitting.losses import default_delta, get_loss
 from scaling.fitting.newton import Minimum
 from scaling.fitting.problem import Problem
-from scaling.fitting.status import FitStatus
 from scaling.fitting.table import Table, read_table
 from scaling.laws.laws import Law
 from scaling.laws.registry import get_law
-from scaling.results.fitted import FitResult
+from scaling.results.fitted import Fitted
+from scaling.results.result import FitResult
 from scaling.uncertainty.bootstrap import RESAMPLES, Draws, bootstrap
 from scaling.uncertainty.covariance import standard_errors
 from scaling.uncertainty.diagnostics import check_design, diagnose
@@ -32,7 +33,7 @@ COSTLY_DRAWS = 200
 """Draws where a law has many nonlinear parameters and each draw costs a hundred times more."""
 
 
-@np.errstate(all="ignore")  # hostile tables overflow inside; the status judges what comes out
+@np.errstate(all="ignore")  # extreme tables overflow inside; the status reports the outcome
 def fit_law(
     data: Any = None,
     law: str | Law = "power",
@@ -48,31 +49,39 @@ def fit_law(
     weights: Any = None,
     seed: int = 0,
 ) -> FitResult:
-    """Fit a scaling law at its global optimum.
+    """Scaling law fitted at its global optimum, with intervals, status and warnings.
 
     Args:
-        data: DataFrame, mapping of columns, or None when `x` and `y` are arrays. Rows without a
-            loss (runs that diverged) are left out, which a warning and `FitResult.excluded` say.
+        data: DataFrame, mapping of columns, or None if `x` and `y` are arrays. Rows without a loss
+            (diverged runs) are excluded, with a warning; `FitResult.excluded` counts them.
         law: a name in `LAWS`, or a `Law`.
-        x: the law's columns in its order: names, or arrays. Its default names if left out.
-        y: the loss column, name or array.
-        loss: "huber_log", "squared_log", "squared" or "asymmetric".
-        delta: transition of the Huber losses, in residual units; 1.345 robust standard
-            deviations (by the MAD of a least-squares fit) unless given. Hoffmann et al. use 1e-3.
-        n_boot: bootstrap draws. Left out: none for few rows (profile likelihood) and for more
-            than 20,000 (sandwich), else 1,000 (200 for laws with many nonlinear parameters).
-        resample: "rows", "clusters", "wild" or "bayesian". Left out: clusters if there are
-            groups, else rows.
-        groups: cluster labels, name or array: rows that share a run, a member or a seed.
-        fixed: parameter -> value to pin it, or -> None to free one the law pins by default.
-        weights: row weights, name or array; a weight of 2 counts as two rows.
-        seed: seed of the draws.
+        x: columns of the law in its order: names, or arrays of shape (n_rows,). By default the
+            law's own column names.
+        y: loss column, name or array (n_rows,).
+        loss: row loss: "huber_log" (robust, the default), "squared_log", "squared", or
+            "asymmetric" for the lower envelope of badly tuned runs.
+        delta: transition of the Huber losses, in residual units. By default 1.345 robust standard
+            deviations (from the MAD of a least-squares fit); Hoffmann et al. use 1e-3.
+        n_boot: number of bootstrap draws; 0 for none. By default none below 50 rows without groups
+            (profile likelihood) and above 20,000 rows (sandwich covariance), else 1,000, or 200
+            for laws with many nonlinear parameters.
+        resample: kind of bootstrap draw: "rows", "clusters", "wild" or "bayesian". By default
+            clusters if there are groups, else rows.
+        groups: cluster labels, name or array (n_rows,): rows that share a run, a member or a seed.
+        fixed: parameter -> value at which it is held, or -> None to free a parameter that the law
+            holds by default.
+        weights: row weights, name or array (n_rows,); a weight of 2 counts as two rows.
+        seed: random seed of the draws.
 
     Returns:
-        The fit. Soft trouble is in its `status`, `message` and `warnings`.
+        The fit. Problems that do not prevent it are in its `status`, `message` and `warnings`.
 
     Raises:
-        ValueError: a bad value, or a table that cannot be fitted; the sentence names it.
+        ValueError: an argument has a bad value, or the table cannot be fitted; the message names
+            the argument, or the column and row.
+
+    Source:
+        Objective of Hoffmann et al. 2022, arXiv 2203.15556, eq. 3.
     """
     begun = time.perf_counter()
     chosen, row_loss = get_law(law), get_loss(loss)
@@ -89,9 +98,9 @@ def fit_law(
         leave_out=True,
     )
     if table.groups is not None and table.groups.max() == 0:
-        raise ValueError("`groups` names one cluster only; intervals need at least two")
+        raise ValueError("`groups` has one cluster only; intervals need at least two")
     if resample == "clusters" and table.groups is None:
-        raise ValueError("`resample='clusters'` needs `groups`: the column that names the cluster")
+        raise ValueError("`resample='clusters'` needs `groups`, the column of cluster labels")
     if chosen.from_columns is not None:
         pinned = {**chosen.from_columns(table.columns), **pinned}
     n_free = len(chosen.parameters) - len(pinned)
@@ -113,10 +122,21 @@ def fit_law(
 def best_parameters(
     data: Any, law: str | Law, *, x: Any, y: Any, weights: Any = None, loss: str = "squared_log"
 ) -> dict[str, float]:
-    """Only the optimum of a law without delta, as printed parameters: no intervals, no status.
+    """Printed parameters at the optimum of a law, without intervals or status.
+
+    Args:
+        data: DataFrame, mapping of columns, or None if `x` and `y` are arrays.
+        law: a name in `LAWS`, or a `Law`.
+        x: columns of the law in its order, names or arrays (n_rows,).
+        y: loss column, name or array (n_rows,).
+        weights: row weights, name or array (n_rows,).
+        loss: a row loss without delta: "squared_log" or "squared".
+
+    Returns:
+        Parameter name -> value.
 
     Raises:
-        ValueError: as `fit_law`.
+        ValueError: as for `fit_law`.
     """
     chosen, row_loss = get_law(law), get_loss(loss)
     table = read_table(data, chosen, x=x, y=y, weights=weights, log=row_loss.log)
@@ -126,7 +146,7 @@ def best_parameters(
 
 
 def _optimum(problem: Problem, delta: float | None) -> tuple[Problem, Minimum]:
-    """The global optimum; delta, if not given, from a least-squares fit of the same rows."""
+    """Global optimum, and the problem with its delta, by default from a least-squares fit."""
     if delta is None and problem.loss.uses_delta:
         rough = Problem(
             law=problem.law,
@@ -150,7 +170,16 @@ def assemble(
     seed: int,
     begun: float,
 ) -> FitResult:
-    """The result of an optimum: standard errors, status, warnings."""
+    """Result of an optimum, with standard errors, status and warnings.
+
+    Args:
+        problem: law, table and loss.
+        best: the global optimum, a `Minimum` of one fit.
+        draws: bootstrap draws, if the intervals come from them.
+        method: default interval method: "bootstrap", "profile" or "sandwich".
+        seed: random seed of the draws.
+        begun: `time.perf_counter()` at the start of the fit.
+    """
     place = best.coordinates[:, 0]
     printed = problem.model.printed(best.coordinates)[:, 0]
     names = problem.law.parameters
@@ -158,31 +187,23 @@ def assemble(
         errors = draws.parameters.std(axis=1)
     else:
         errors = standard_errors(problem, place, robust=method != "profile")
-    fields: dict[str, Any] = {
-        "params": {name: float(value) for name, value in zip(names, printed, strict=True)},
-        "stderr": {name: float(value) for name, value in zip(names, errors, strict=True)},
-        "objective": float(best.value[0]),
-        "method": method,
-        "draws": draws,
-        "problem": problem,
-        "coordinates": place,
-        "seed": seed,
-    }
-    plain = FitResult(
-        **fields,
-        status=FitStatus.CONVERGED,
-        message="",
-        warnings=(),
-        asymptote_interval=None,
-        seconds=0.0,
+    fitted = Fitted(
+        params={name: float(value) for name, value in zip(names, printed, strict=True)},
+        stderr={name: float(value) for name, value in zip(names, errors, strict=True)},
+        objective=float(best.value[0]),
+        method=method,
+        draws=draws,
+        problem=problem,
+        coordinates=place,
+        seed=seed,
     )
     asymptote = problem.law.asymptote
-    interval = None if asymptote is None else plain.interval(asymptote)
+    interval = None if asymptote is None else fitted.interval(asymptote)
     found = diagnose(
         problem, place, converged=bool(best.converged[0]), draws=draws, asymptote=interval
     )
     return FitResult(
-        **fields,
+        **{part.name: getattr(fitted, part.name) for part in fields(fitted)},
         status=found.status,
         message=found.message,
         warnings=found.warnings,
@@ -194,7 +215,7 @@ def assemble(
 def _plan(
     table: Table, n_boot: int | None, resample: str | None, usual: int
 ) -> tuple[str, int, str]:
-    """Interval method, number of draws and kind of draw, by design unless the caller says."""
+    """Interval method, number of draws and kind of draw, with defaults that suit the table."""
     kind = resample or ("clusters" if table.groups is not None else "rows")
     if n_boot is not None and n_boot > 0:
         return "bootstrap", n_boot, kind

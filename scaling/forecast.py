@@ -1,11 +1,11 @@
 """Forecasts of a curve: an average over laws and windows, weighted by rolling hold-out.
 
-No law wins on all curves, and choosing one by hold-out does worse than averaging: each law is
-fitted to the whole curve and to its last parts, judged on rows held out at the end of the curve,
-and enters an average of logarithms with a weight that falls with its hold-out error.
+No law is best on all curves, and choosing one by hold-out is worse than averaging. Each law is
+fitted to the whole curve and to its last parts, evaluated on rows held out at the end of the curve,
+and averaged in logarithms with a weight that falls with its hold-out error.
 
 The settings below were chosen once, by forecasting the last half of the *fit* rows of the 36
-development curves of Alabdulmohsin et al. 2022 from their first half; not by the rows to predict.
+development curves of Alabdulmohsin et al. 2022 from their first half, not by the rows to predict.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ Array = NDArray[np.float64]
 
 FORECAST_LAWS = ("power", "shifted_power", "saturating_power", "bounded", "broken_power")
 WINDOWS = (1.0, 0.5, 1 / 3)
-"""Share of the rows, the last ones, that a candidate is fitted to."""
+"""Shares of the rows, counted from the last, to which candidates are fitted."""
 HOLD_OUT = (0.5, 0.7)
-"""The rows beyond these shares of the largest x are held out, one fold each."""
+"""Folds: the rows beyond each of these shares of the largest x are held out."""
 WEIGHT_POWER = 0.5
-"""Candidates weigh as hold-out error to minus this power."""
+"""The weight of a candidate is its hold-out error to minus this power."""
 FEWEST_ROWS = 8
 SMALLEST_ERROR = 1e-6
 LARGEST_DEVIATION = 1.0
-"""How far, in ln(loss), one candidate may lie from the median of all and still pull further."""
+"""Largest deviation of a candidate from the median, in ln(loss); larger ones are clipped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One law on one window of the curve.
+    """A law fitted to one window of the curve.
 
     Attributes:
         law: the law.
-        window: share of the rows it was fitted to.
-        parameters: printed parameters (p, 1).
+        window: share of the rows to which it was fitted.
+        parameters: printed parameters (n_parameters, 1).
         error: root mean square of ln(prediction / y) over the held-out rows.
-        weight: its share of the forecast.
+        weight: weight in the forecast; the weights sum to one.
     """
 
     law: Law
@@ -61,7 +61,7 @@ class Candidate:
     weight: float
 
     def predict(self, x: Array) -> Array:
-        """The law at sizes x (k,): positive losses (k,)."""
+        """Losses of the law at sizes x, both of shape (n_sizes,); they are positive."""
         return evaluate_law(self.law, self.parameters, x)
 
 
@@ -70,11 +70,11 @@ class Forecast:
     """A weighted average of fitted laws.
 
     Attributes:
-        candidates: what is averaged, the heaviest first.
-        x_name: the size column.
-        y_name: the loss column.
-        x_max: largest size seen.
-        hold_out_error: error of the average itself on the held-out rows, in ln(loss).
+        candidates: the fitted laws that are averaged, by descending weight.
+        x_name: name of the size column.
+        y_name: name of the loss column.
+        x_max: largest size in the table.
+        hold_out_error: error of the average on the held-out rows, in ln(loss).
     """
 
     candidates: tuple[Candidate, ...]
@@ -84,10 +84,17 @@ class Forecast:
     hold_out_error: float
 
     def predict(self, x: Any, level: float = 0.95) -> pd.DataFrame:
-        """Forecast at new sizes: columns mean, low and high.
+        """Forecast at new sizes, with intervals.
 
-        The interval joins the disagreement of the candidates with the error that the average made
-        on the held-out rows.
+        The interval combines the disagreement of the candidates with the error of the average on
+        the held-out rows.
+
+        Args:
+            x: sizes, (n_sizes,), or a DataFrame with the size column.
+            level: confidence level, between 0 and 1.
+
+        Returns:
+            A row per size, columns mean, low and high.
 
         Raises:
             ValueError: a size that is not a positive number, or a level outside (0, 1).
@@ -108,7 +115,7 @@ class Forecast:
         )
 
     def table(self) -> pd.DataFrame:
-        """The candidates: law, window, hold-out error, weight, parameters."""
+        """A row per candidate: columns law, window, error, weight and the parameters."""
         return pd.DataFrame(
             [
                 {
@@ -123,7 +130,7 @@ class Forecast:
         )
 
     def summary(self) -> str:
-        """The forecast's make-up as text."""
+        """Text with the candidates, their hold-out errors and weights."""
         lines = [
             f"forecast of {self.y_name} in {self.x_name} beyond {self.x_max:.4g}: "
             f"{len(self.candidates)} candidates, hold-out error {100 * self.hold_out_error:.2f} %"
@@ -163,19 +170,22 @@ def forecast(
     hold_out: Sequence[float] = HOLD_OUT,
     weight_power: float = WEIGHT_POWER,
 ) -> Forecast:
-    """Forecast a curve beyond its largest size.
+    """Forecast of a curve beyond its largest size.
 
     Args:
-        frame: DataFrame, mapping of columns, or None when x and y are arrays.
-        x: the size column.
-        y: the loss column.
-        laws: laws of one column to average.
-        windows: shares of the rows, the last ones, that each law is fitted to.
-        hold_out: the rows beyond these shares of the largest x are held out in turn.
-        weight_power: candidates weigh as hold-out error to minus this power.
+        frame: DataFrame, mapping of columns, or None if x and y are arrays.
+        x: size column, name or array (n_rows,).
+        y: loss column, name or array (n_rows,).
+        laws: laws of one column to average, names or `Law`s.
+        windows: shares of the rows, counted from the last, to which each law is fitted.
+        hold_out: folds; the rows beyond each of these shares of the largest x are held out.
+        weight_power: the weight of a candidate is its hold-out error to minus this power.
+
+    Returns:
+        The weighted average of laws.
 
     Raises:
-        ValueError: a bad table or setting, or fewer than 8 rows of distinct sizes.
+        ValueError: the table or a setting is bad, or there are fewer than 8 distinct sizes.
     """
     chosen = [get_law(law) for law in laws]
     for law in chosen:
@@ -221,7 +231,7 @@ def forecast(
 def _held_out_errors(
     laws: list[Law], windows: Sequence[float], hold_out: Sequence[float], size: Array, loss: Array
 ) -> list[Array]:
-    """Per fold, ln(prediction / y) of each candidate on the held-out rows: (candidates, rows)."""
+    """For each fold, ln(prediction / y) on the held-out rows: (n_candidates, n_held_out)."""
     folds = []
     for share in hold_out:
         kept = size <= share * size[-1]
@@ -240,7 +250,14 @@ def _held_out_errors(
 
 
 def fit_window(law: Law, window: float, size: Array, loss: Array) -> Array:
-    """Printed parameters (p, 1) of the least-squares fit in logs to the last rows."""
+    """Printed parameters of a least-squares fit in logarithms, shape (n_parameters, 1).
+
+    Args:
+        law: a law of one column.
+        window: share of the rows, counted from the last, to which it is fitted.
+        size: ascending sizes, shape (n_rows,).
+        loss: losses, shape (n_rows,).
+    """
     count = max(round(len(size) * window), FEWEST_ROWS, len(law.parameters) + 1)
     size, loss = size[-count:], loss[-count:]
     column = law.columns[0]
@@ -260,7 +277,13 @@ def fit_window(law: Law, window: float, size: Array, loss: Array) -> Array:
 
 
 def evaluate_law(law: Law, parameters: Array, size: Array) -> Array:
-    """A law of one column at sizes (k,), for printed parameters (p, 1): positive values (k,)."""
+    """Values of a law of one column, shape (n_sizes,); values below 1e-300 are raised to it.
+
+    Args:
+        law: a law of one column.
+        parameters: printed parameters, shape (n_parameters, 1).
+        size: sizes, shape (n_sizes,).
+    """
     model = build_model(law, {law.columns[0]: size}, frozenset(c.name for c in law.linear))
     with np.errstate(all="ignore"):
         value = model.value(model.internal(parameters), slice(None))[0]
@@ -268,7 +291,10 @@ def evaluate_law(law: Law, parameters: Array, size: Array) -> Array:
 
 
 def average(logs: Array, weights: Array) -> Array:
-    """Weighted mean over the first axis (k, n) of logarithms, runaways held at the median."""
+    """Weighted mean over the first axis of logarithms (k, n), shape (n,).
+
+    Values far from the weighted median are clipped to `LARGEST_DEVIATION` from it.
+    """
     centre = weighted_median(logs, weights)
     kept = np.clip(logs - centre, -LARGEST_DEVIATION, LARGEST_DEVIATION)
     return centre + weights @ kept / weights.sum()

@@ -1,9 +1,9 @@
 """The limit of infinitely many parameters and infinitely many ensemble members.
 
-Kim et al. (2025, arXiv 2509.14786) read the joint limit off nested fits: first members to
+Kim et al. (2025, arXiv 2509.14786) compute the joint limit by nested fits: first members to
 infinity at each size, then size to infinity over those asymptotes. One joint fit of all runs has
-about half of that estimator's standard deviation and is the answer here; the two nested orders
-are shown beside it as diagnostics.
+about half the standard deviation of that estimator and is the result here; the nested limits in
+both orders are reported beside it as diagnostics.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from numpy.typing import NDArray
 from scaling.fit import best_parameters, fit_law
 from scaling.fitting.status import FitStatus
 from scaling.results import markup, report
-from scaling.results.fitted import FitResult
+from scaling.results.result import FitResult
 from scaling.uncertainty.shared_members import find_walks, limit_interval, looks_shared
 
 Array = NDArray[np.float64]
 
 NO_ASYMPTOTE = 1e-6
-"""A fitted limit below this share of the least loss is the bound at zero, reached or nearly."""
+"""A fitted limit below this share of the lowest loss is treated as the bound at zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LimitResult:
-    """The joint limit and how it was found.
+    """Joint limit in parameters and members, with its interval and diagnostics.
 
     Attributes:
-        limit: loss at infinite parameters and members, by the joint fit.
-        interval: its 95 % interval.
-        joint: the joint fit of the `ensemble` law.
-        members_first: limit by members first, then parameters; NaN if it cannot be computed.
-        params_first: limit by parameters first, then members; NaN if it cannot be computed.
-        status: NOT_IDENTIFIED says that no limit may be quoted; else the joint fit's.
+        limit: loss at infinitely many parameters and members, by the joint fit.
+        interval: 95 % interval of the limit.
+        joint: the joint fit of law "ensemble".
+        members_first: nested limit, members first, then parameters; NaN if it cannot be computed.
+        params_first: nested limit, parameters first, then members; NaN if it cannot be computed.
+        status: NOT_IDENTIFIED if no limit may be quoted, else the status of the joint fit.
         message: the status in a sentence.
-        shared_members: whether the interval treats ensembles as sharing members.
-        member_limits: asymptote in members at each size: columns n_params, limit.
-        param_limits: asymptote in parameters at each ensemble size: columns n_members, limit.
-        seconds: time taken.
+        shared_members: whether the interval assumes that ensembles share members.
+        member_limits: asymptote in members at each size, columns n_params and limit.
+        param_limits: asymptote in parameters at each ensemble size, columns n_members and limit.
+        seconds: wall-clock time.
     """
 
     limit: float
@@ -65,7 +65,7 @@ class LimitResult:
         return self.status.usable
 
     def summary(self) -> str:
-        """The limit as text."""
+        """Text with the limit, the nested limits and the joint fit."""
         low, high = self.interval
         shown = f"{self.limit:.4f} [{low:.4f}, {high:.4f}]"
         head = (
@@ -104,7 +104,7 @@ class LimitResult:
         return limit + self.joint._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
-        """The limit as JSON types; infinities and NaN as strings."""
+        """The limit as JSON types, with infinities and NaN as strings."""
         from scaling.results.storage import plain
 
         values = plain(
@@ -142,24 +142,31 @@ def joint_limit(
     """Limit of the loss as parameters and ensemble members both go to infinity.
 
     Args:
-        frame: one row per ensemble (a single model is an ensemble of one).
+        frame: a row per ensemble; a single model is an ensemble of one member.
         params: column of parameters per member.
-        members: column of members.
+        members: column of the number of members.
         y: column of losses.
-        loss: as in `fit_law`, like all that follow.
-        delta: transition of the Huber loss.
-        n_boot: draws.
-        resample: kind of draw.
-        groups: clusters, for ensembles that share members.
-        fixed: pins or frees parameters; `{"gamma": None}` frees the exponent of K.
-        weights: row weights.
-        shared_members: whether the ensemble of K holds the members of the smaller ones (of the
-            same size and group); the interval then simulates members. Judged from the residuals
-            unless said.
-        seed: seed of the draws.
+        loss: row loss, as in `fit_law`.
+        delta: transition of the Huber losses, as in `fit_law`.
+        n_boot: number of bootstrap draws, as in `fit_law`.
+        resample: kind of bootstrap draw, as in `fit_law`.
+        groups: cluster labels, for ensembles that share members, as in `fit_law`.
+        fixed: parameters to hold or to free; `{"gamma": None}` frees the exponent of K.
+        weights: row weights, as in `fit_law`.
+        shared_members: whether the ensemble of K contains the members of the smaller ensembles of
+            the same size and group; the interval then simulates members. By default the residuals
+            decide.
+        seed: random seed of the draws.
+
+    Returns:
+        The limit with its interval and the nested limits.
 
     Raises:
-        ValueError: as `fit_law`; at least 3 sizes and 2 ensemble sizes are needed.
+        ValueError: as for `fit_law`; or members cannot be shared, because a size has two rows with
+            the same number of members. At least 3 sizes and 2 ensemble sizes are needed.
+
+    Source:
+        Kim et al. 2025, arXiv 2509.14786, whose nested estimator is `members_first`.
     """
     begun = time.perf_counter()
     joint = fit_law(
@@ -185,7 +192,7 @@ def joint_limit(
     if shared_members and walk is None:
         raise ValueError(
             "`shared_members`: some size has two rows with the same number of members; "
-            "name the seed or repeat in `groups`"
+            "pass the column of seeds or repeats as `groups`"
         )
     if walk is not None and (shared_members or looks_shared(walk, joint.residuals)):
         shared = True
@@ -210,7 +217,7 @@ def joint_limit(
 
 
 def _asymptotes(rows: pd.DataFrame, by: str, along: str) -> pd.DataFrame:
-    """Asymptote of a power law along one column at each value of the other."""
+    """Asymptote of a power law in one column at each value of the other, columns `by`, limit."""
     found = []
     for value, part in rows.groupby(by, sort=True):
         if part[along].nunique() >= 3:
@@ -220,7 +227,12 @@ def _asymptotes(rows: pd.DataFrame, by: str, along: str) -> pd.DataFrame:
 
 
 def asymptotes_among(limits: pd.DataFrame, *, losses: pd.Series) -> pd.DataFrame:
-    """Return the rows whose `limit` is an asymptote of the losses, not the fit's bound at zero."""
+    """Rows, with the same columns, whose `limit` is not the bound of the fit at zero.
+
+    Args:
+        limits: fitted asymptotes in column limit.
+        losses: the losses that were fitted.
+    """
     return limits[limits["limit"] > NO_ASYMPTOTE * losses.min()]
 
 

@@ -1,11 +1,11 @@
 """A law evaluated on the rows of a table, for many parameter vectors at once, with derivatives.
 
-Internal coordinates have shape (parameters, fits): the linear coefficients first, then the
+Internal coordinates have shape (n_parameters, n_fits): the linear coefficients first, then the
 nonlinear parameters. Power terms are centred: each column is divided by its smallest value, so
-that a coefficient is what its term is at the smallest size. Uncentred, the normal matrix of Epoch's
-design has a condition number of 1.9e13, centred one of 8e2. Where a table wants an ever steeper
-term, seen at the smallest size alone, the coefficient stays while the exponent runs to its bound;
-centred at the mean, both would have to follow a bent valley, and Newton gives up there.
+that a coefficient equals the value of its term at the smallest size. The normal matrix of Epoch's
+design has a condition number of 1.9e13 without centring and of 8e2 with it. If only the smallest
+size shows a term, the exponent goes to its bound while the coefficient stays; with centring at the
+mean both would have to follow a curved valley, in which Newton's method fails to converge.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Model(Protocol):
 
     n_rows: int
     costly_curvature: bool
-    """Whether second derivatives cost many times the first, so that they are left to the end."""
+    """Whether second derivatives cost many times the first, so that only last steps use them."""
 
     def subset(self, rows: NDArray[np.int64]) -> Model:
         """The same model, in the same coordinates, on some of the rows."""
@@ -38,22 +38,30 @@ class Model(Protocol):
         """The same model, in the same coordinates, on other rows."""
 
     def basis(self, theta: Array, rows: slice) -> list[Array]:
-        """Basis functions at nonlinear coordinates (q, fits): arrays of shape (fits, rows).
+        """Basis functions at nonlinear coordinates (n_nonlinear, n_fits).
 
-        One per linear coefficient, then the offset, if the law has one.
+        Returns:
+            An array of shape (n_fits, n_rows) per linear coefficient, then one for the offset, if
+            the law has one.
         """
 
     def value(self, coordinates: Array, rows: slice) -> Array:
-        """The law at coordinates (p, fits): shape (fits, rows)."""
+        """The law at coordinates (n_parameters, n_fits): shape (n_fits, n_rows)."""
 
     def derivatives(self, coordinates: Array, rows: slice) -> tuple[Array, list[Array], Curvature]:
-        """Value, its p first derivatives, and v -> sum over rows of v times second derivatives."""
+        """Value and derivatives of the law at coordinates (n_parameters, n_fits).
+
+        Returns:
+            The value, shape (n_fits, n_rows); its first derivatives, n_parameters arrays of that
+            shape; and a function from weights (n_fits, n_rows) to the second derivatives summed
+            over rows with these weights, shape (n_parameters, n_parameters, n_fits).
+        """
 
     def printed(self, coordinates: Array) -> Array:
-        """Internal coordinates (p, fits) as the law's printed parameters."""
+        """Printed parameters of internal coordinates, both of shape (n_parameters, n_fits)."""
 
     def internal(self, parameters: Array) -> Array:
-        """Printed parameters (p, fits) as internal coordinates."""
+        """Internal coordinates of printed parameters, both of shape (n_parameters, n_fits)."""
 
 
 def _sum_rows(weights: Array, factor: Array | float) -> Array:
@@ -65,7 +73,7 @@ def _sum_rows(weights: Array, factor: Array | float) -> Array:
 
 
 class TermModel:
-    """A law of power terms; `uncentred` names coefficients kept in their printed units."""
+    """A law of power terms; `uncentred` lists the coefficients kept in their printed units."""
 
     costly_curvature = False
 
@@ -87,7 +95,7 @@ class TermModel:
         self._read(columns)
 
     def _read(self, columns: Columns) -> None:
-        """Take slopes and masks from the columns; the centres stay."""
+        """Set slopes and masks from the columns, without moving the centres."""
         law = self.law
         self.n_rows = len(next(iter(columns.values())))
         logs = {name: np.log(values) for name, values in columns.items() if name not in law.flags}
@@ -193,9 +201,9 @@ SECOND_STEP = 1e-4
 class BasisModel:
     """A law given by a basis function; derivatives in the nonlinear parameters by differences.
 
-    Inside, each basis function is divided by its value at the geometric mean of the columns, which
-    plays the part of the centring of power terms; `uncentred` names coefficients without it.
-    Derivatives in parameters named in `pinned` are not needed and are zero.
+    Internally each basis function is divided by its value at the geometric mean of the columns,
+    which corresponds to the centring of power terms; `uncentred` lists the coefficients without it.
+    Derivatives in the parameters listed in `pinned` are not needed and are zero.
     """
 
     def __init__(
@@ -252,7 +260,7 @@ class BasisModel:
         return [np.broadcast_to(np.asarray(part, dtype=float), shape) for part in found]
 
     def _sizes(self, theta: Array) -> Array:
-        """Size of each basis function at the middle of the table: shape (m, fits)."""
+        """Absolute value of each basis function at the middle of the table: shape (m, fits)."""
         middle = self._raw(theta, self.middle)[: self.n_linear]
         sizes = np.stack([np.abs(part[:, 0]) for part in middle])
         return np.where(np.isfinite(sizes) & (sizes > 1e-200), sizes, 1.0)
@@ -357,7 +365,14 @@ class BasisModel:
 def build_model(
     law: Law, columns: Columns, uncentred: Collection[str] = (), pinned: Collection[str] = ()
 ) -> Model:
-    """The model of `law` on `columns` (name -> array of shape (rows,))."""
+    """Evaluator of a law on the rows of a table.
+
+    Args:
+        law: the law.
+        columns: column of the law -> values, shape (n_rows,).
+        uncentred: linear coefficients kept in their printed units.
+        pinned: parameters whose derivatives are not needed.
+    """
     if law.terms:
         return TermModel(law, columns, uncentred)
     return BasisModel(law, columns, uncentred, pinned)

@@ -1,4 +1,4 @@
-"""Row losses: what a misfit of one row costs, with the derivatives that Newton's method needs.
+"""Row losses: the loss of one row's residual, with the derivatives that Newton's method needs.
 
 Every loss acts on the residual r of a row, either `ln(prediction) - ln(observed)` (the `_log`
 losses) or `prediction - observed`. The objective of a fit is the *sum* over rows of the weighted
@@ -23,7 +23,7 @@ class Loss:
     """A row loss.
 
     Attributes:
-        name: what `fit_law(loss=...)` calls it.
+        name: its name in `fit_law(loss=...)`.
         log: whether residuals are differences of logarithms.
         uses_delta: whether the loss has a transition point `delta`.
         rows: maps (residuals, delta) to (loss, first derivative, second derivative), elementwise.
@@ -36,29 +36,41 @@ class Loss:
 
 
 def huber(residual: Array, delta: float | Array) -> tuple[Array, Array, Array]:
-    """Half the square within `delta`, linear beyond (Huber 1964); also its two derivatives."""
+    """Huber loss with its two derivatives, each of the shape of `residual`.
+
+    It is half the square within `delta` and linear beyond.
+
+    Source:
+        Huber 1964, Annals of Mathematical Statistics 35.
+    """
     score = np.minimum(np.maximum(residual, -delta), delta)
     return score * (residual - 0.5 * score), score, (score == residual).astype(float)
 
 
 def squared(residual: Array, delta: float | Array) -> tuple[Array, Array, Array]:
-    """The square (not halved, so that the objective is the residual sum of squares)."""
+    """Square of the residual with its two derivatives, each of the shape of `residual`.
+
+    It is not halved, so that the objective is the residual sum of squares.
+    """
     return residual * residual, 2.0 * residual, np.full_like(residual, 2.0)
 
 
 ABOVE_PENALTY = 10.0
-"""How much dearer a prediction above the observation is under the `asymmetric` loss."""
+"""Factor on the `asymmetric` loss of predictions above the observation."""
 
 
 def asymmetric(residual: Array, delta: float | Array) -> tuple[Array, Array, Array]:
-    """Huber loss that charges predictions above the data ten times: fits the lower envelope.
+    """Huber loss, ten times as high for predictions above the data, with its two derivatives.
 
-    The lower envelope is what badly tuned runs cannot pull up; the idea is the asymmetric MAE of
-    the `chinchilla` package (kyo-takano/chinchilla), smoothed here by Huber's transition.
+    It fits the lower envelope of the data, which badly tuned runs do not raise. The three arrays
+    have the shape of `residual`.
+
+    Source:
+        Asymmetric MAE of the package kyo-takano/chinchilla, smoothed by Huber's transition.
     """
-    price = np.where(residual > 0, ABOVE_PENALTY, 1.0)
+    factor = np.where(residual > 0, ABOVE_PENALTY, 1.0)
     value, score, curvature = huber(residual, delta)
-    return price * value, price * score, price * curvature
+    return factor * value, factor * score, factor * curvature
 
 
 LOSSES: dict[str, Loss] = {
@@ -70,7 +82,7 @@ LOSSES: dict[str, Loss] = {
         Loss(name="asymmetric", log=True, uses_delta=True, rows=asymmetric),
     )
 }
-"""The losses that `fit_law` knows, by name."""
+"""Row losses by name, as `fit_law(loss=...)` accepts them."""
 
 
 def get_loss(name: str) -> Loss:
@@ -93,10 +105,15 @@ SMALLEST_DELTA = 1e-8
 
 
 def default_delta(residual: Array, weights: Array, n_parameters: int) -> float:
-    """1.345 times the scale of the residuals by their median absolute deviation.
+    """Default delta of the Huber losses: 1.345 times the scale of the residuals.
 
-    The scale is corrected for the `n_parameters` that the fit has already spent on the rows, which
-    matters with 4 to 12 points; a noise-free table gets a tiny positive value.
+    The scale is the median absolute deviation, corrected for the fitted parameters, which matters
+    for 4 to 12 rows. A noise-free table gets a small positive value.
+
+    Args:
+        residual: residuals of a least-squares fit, shape (n_rows,).
+        weights: row weights, shape (n_rows,); rows of weight 0 are ignored.
+        n_parameters: number of fitted parameters.
     """
     size = np.abs(residual[weights > 0])
     spent = max(size.size - n_parameters, 1)

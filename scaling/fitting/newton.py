@@ -1,7 +1,7 @@
-"""Damped Newton with the exact Hessian inside a box, for many small fits in lockstep.
+"""Damped Newton's method with the exact Hessian inside a box, for many small fits at once.
 
-All arrays carry the fits in their last axis, so that one numpy call serves every fit. A coordinate
-whose two bounds coincide is held there: profiles and pinned parameters are bounds, nothing else.
+The last axis of all arrays is that of the fits, so that one numpy call handles every fit. A
+coordinate whose two bounds coincide is held there; this is how profiles and pinned parameters work.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ NEGLIGIBLE = 1e-26
 
 @dataclass(frozen=True, kw_only=True)
 class Minimum:
-    """Where each fit ended: coordinates (p, fits), objective (fits,), converged (fits,)."""
+    """Minimum of each fit.
+
+    Attributes:
+        coordinates: internal coordinates, shape (n_parameters, n_fits).
+        value: objective, shape (n_fits,).
+        converged: whether the fit reached a minimum, shape (n_fits,).
+    """
 
     coordinates: Array
     value: Array
@@ -33,7 +39,7 @@ class Minimum:
 
 @dataclass
 class _State:
-    """The fits still moving; every array ends in their axis."""
+    """The fits that have not stopped; the last axis of every array is theirs."""
 
     index: NDArray[np.int64]
     place: Array
@@ -47,7 +53,7 @@ class _State:
             setattr(self, name, getattr(self, name)[..., chosen])
 
 
-@np.errstate(all="ignore")  # a step that overflows has an infinite objective and is refused
+@np.errstate(all="ignore")  # a step that overflows has an infinite objective and is rejected
 def minimise(
     objective: Objective,
     start: Array,
@@ -57,10 +63,18 @@ def minimise(
     tolerance: float = 1e-12,
     max_steps: int = 80,
 ) -> Minimum:
-    """Local minimum of each fit, from `start` (p, fits), within `low` and `high` (p, fits).
+    """Local minimum of each fit, starting at `start`.
 
-    A fit stops when the objective that one more Newton step could gain is below `tolerance` times
-    the objective; stopping on the size of the last change ends long before the optimum here.
+    A fit stops when one more Newton step would lower the objective by less than `tolerance` times
+    the objective. Stopping at a small last change would end long before the optimum here.
+
+    Args:
+        objective: the function to minimise.
+        start: internal coordinates, shape (n_parameters, n_fits).
+        low: lower bounds, shape (n_parameters, n_fits).
+        high: upper bounds, shape (n_parameters, n_fits).
+        tolerance: relative gain below which a fit has converged.
+        max_steps: largest number of steps.
     """
     place = np.clip(start, low, high)
     value, gradient, hessian = objective.derivatives(place)
@@ -103,7 +117,7 @@ def _total_weight(objective: Objective, n_fits: int) -> Array:
 
 
 def _proposal(state: _State, low: Array, high: Array) -> tuple[Array, Array]:
-    """Damped Newton step of the free coordinates, and the decrease that it could bring."""
+    """Damped Newton step of the free coordinates, and the decrease that the model predicts."""
     outward = ((state.place <= low) & (state.gradient > 0)) | (
         (state.place >= high) & (state.gradient < 0)
     )
@@ -111,7 +125,7 @@ def _proposal(state: _State, low: Array, high: Array) -> tuple[Array, Array]:
     slope = np.where(held, 0.0, state.gradient)
     step = -solve_modified(state.hessian, slope, held, state.damping)
     possible = -0.5 * (slope * step).sum(axis=0)
-    # a coordinate that would leave the box goes to its bound, and the others follow from there
+    # a coordinate that would leave the box is set to its bound; the others are solved again
     trial = state.place + step
     leaving = ((trial < low) | (trial > high)) & ~held
     if leaving.any():
@@ -126,14 +140,17 @@ def _proposal(state: _State, low: Array, high: Array) -> tuple[Array, Array]:
 def _advance(
     objective: Objective, state: _State, step: Array, low: Array, high: Array
 ) -> NDArray[np.bool_]:
-    """Try the step in place; returns which fits accepted it. The damping follows the gain."""
+    """Take the step in place where it lowers the objective; return which fits took it (n_fits,).
+
+    The damping is adapted to the ratio of the actual to the predicted decrease.
+    """
     trial = np.clip(state.place + step, low, high)
     moved = trial - state.place
     value, gradient, hessian = objective.derivatives(trial)
     bent = np.einsum("klf,lf->kf", state.hessian, moved)
-    promised = -(state.gradient * moved).sum(axis=0) - 0.5 * (moved * bent).sum(axis=0)
+    predicted = -(state.gradient * moved).sum(axis=0) - 0.5 * (moved * bent).sum(axis=0)
     with np.errstate(all="ignore"):
-        gain = (state.value - value) / np.maximum(np.abs(promised), 1e-300)
+        gain = (state.value - value) / np.maximum(np.abs(predicted), 1e-300)
     accepted = (value < state.value) & (gain > ACCEPT)
     state.damping = _damping(state.damping, accepted, gain)
     state.place[:, accepted] = trial[:, accepted]
@@ -151,9 +168,18 @@ def _damping(damping: Array, accepted: NDArray[np.bool_], gain: Array) -> Array:
 def solve_modified(
     hessian: Array, gradient: Array, held: NDArray[np.bool_], damping: Array | float
 ) -> Array:
-    """Solve (H + damping * scale) x = g by LDL', pivots made positive; held coordinates give 0.
+    """Solution x of (H + damping * scale) x = g by LDL' with pivots made positive.
 
     The matrix is first scaled to a unit diagonal, so the damping has no units.
+
+    Args:
+        hessian: H, shape (n_parameters, n_parameters, n_fits).
+        gradient: g, shape (n_parameters, n_fits).
+        held: coordinates that do not move, shape (n_parameters, n_fits).
+        damping: one number, or one per fit, shape (n_fits,).
+
+    Returns:
+        x, shape (n_parameters, n_fits); 0 for held coordinates.
     """
     p = hessian.shape[0]
     diagonal = np.abs(np.einsum("kkf->kf", hessian))

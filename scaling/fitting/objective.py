@@ -1,7 +1,7 @@
 """The objective of a fit, sum over rows of weight x row loss, for many fits at once.
 
-A *fit* here is one column of a (parameters, fits) array: a start of the global search, a bootstrap
-draw with its own row weights or targets, or a point of a profile with one parameter held.
+A *fit* here is one column of an array (n_parameters, n_fits): a start of the global search, a
+bootstrap draw with its own row weights or targets, or a point of a profile with one parameter held.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scaling.fitting.losses import Loss
 Array = NDArray[np.float64]
 
 BLOCK = 16_384
-"""Elements handled at once: small enough for the second-level cache, and it bounds the memory."""
+"""Elements per block: fits into the second-level cache and bounds the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +28,11 @@ class Objective:
     Attributes:
         model: the law on the rows.
         loss: the row loss.
-        delta: its transition point, one number or one per row (n,).
-        target: observations y, shape (n,) or (fits, n).
-        weights: row weights, shape (n,) or (fits, n).
-        exact: whether Hessians hold the second derivatives of the law; without them they are the
-            Gauss-Newton ones, many times cheaper for laws with many nonlinear parameters.
+        delta: transition point of the loss, one number or one per row (n_rows,).
+        target: observations y, shape (n_rows,) or (n_fits, n_rows).
+        weights: row weights, shape (n_rows,) or (n_fits, n_rows).
+        exact: whether Hessians include the second derivatives of the law. Without them they are
+            Gauss-Newton Hessians, many times cheaper for laws with many nonlinear parameters.
     """
 
     model: Model
@@ -43,7 +43,7 @@ class Objective:
     exact: bool = True
 
     def take(self, fits: NDArray[np.int64]) -> Objective:
-        """The same objective for a selection of the fits (integer indices)."""
+        """The same objective for some of the fits, given by their indices."""
         return replace(
             self,
             target=self.target if self.target.ndim == 1 else self.target[fits],
@@ -51,7 +51,7 @@ class Objective:
         )
 
     def subset(self, rows: NDArray[np.int64]) -> Objective:
-        """The same objective on some of the rows; for targets and weights of shape (n,)."""
+        """The same objective on some of the rows; targets and weights must have shape (n_rows,)."""
         return replace(
             self,
             model=self.model.subset(rows),
@@ -69,7 +69,7 @@ class Objective:
         return replace(self, exact=False)
 
     def value(self, coordinates: Array) -> Array:
-        """Objective of each fit, shape (fits,); infinite where the law is not positive."""
+        """Objective of each fit, shape (n_fits,); infinite where a log loss has a law <= 0."""
         out = np.zeros(coordinates.shape[1])
         with np.errstate(all="ignore"):
             for fits, rows in self._blocks(coordinates.shape[1]):
@@ -81,7 +81,7 @@ class Objective:
         return out
 
     def derivatives(self, coordinates: Array) -> tuple[Array, Array, Array]:
-        """Objective (fits,), gradient (p, fits) and exact Hessian (p, p, fits)."""
+        """Objective (n_fits,), gradient (p, n_fits) and Hessian (p, p, n_fits)."""
         p, n_fits = coordinates.shape
         value, gradient = np.zeros(n_fits), np.zeros((p, n_fits))
         hessian = np.zeros((p, p, n_fits))
@@ -104,7 +104,7 @@ class Objective:
         weights = _part(self.weights, fits, rows)
         total = np.einsum("bn,bn->b", cost, np.broadcast_to(weights, cost.shape))
         if not self.exact:
-            # the weights of iterative reweighting bound the loss from above, its bend does not
+            # the weights of iterative reweighting bound the loss from above, its curvature does not
             bend = np.where(np.abs(residual) > 1e-300, score / residual, bend)
         slope = score * weights
         if self.loss.log:
@@ -126,7 +126,12 @@ class Objective:
         return np.where(legal, total, np.inf), gradient, hessian
 
     def scores(self, coordinates: Array) -> tuple[Array, Array, Array]:
-        """Of one fit (p,): row gradients (n, p), row scores and row curvatures (n,) unweighted."""
+        """Derivatives of each row at one fit (p,), without the row weights.
+
+        Returns:
+            Gradients of the rows (n_rows, p), and first and second derivatives of the row loss
+            (n_rows,).
+        """
         single = coordinates[:, None]
         gradients, scores, bends = [], [], []
         with np.errstate(all="ignore"):
@@ -141,7 +146,7 @@ class Objective:
         return np.concatenate(gradients), np.concatenate(scores), np.concatenate(bends)
 
     def residuals(self, coordinates: Array) -> Array:
-        """Residuals of one fit (p,): shape (n,)."""
+        """Residuals of one fit (p,): shape (n_rows,)."""
         out = np.empty(self.model.n_rows)
         with np.errstate(all="ignore"):
             for _, rows in self._blocks(1):

@@ -1,4 +1,4 @@
-"""One fitting problem: a law, a table and a loss, with the solves that everything else asks for."""
+"""A fitting problem: a law, a table and a loss, with its global and local solvers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Problem:
         law: the law.
         table: its rows.
         loss: the row loss.
-        delta: its transition point.
+        delta: transition point of the loss.
         pinned: parameter -> value at which it is held.
-        uncentred: coefficients kept in printed units inside, so that they can be held there.
+        uncentred: coefficients kept in printed units internally, so that they can be held there.
         model: the law on the rows (derived).
-        low: lower bounds of the internal coordinates (p,) (derived).
-        high: upper bounds (p,) (derived).
+        low: lower bounds of the internal coordinates (n_parameters,) (derived).
+        high: upper bounds (n_parameters,) (derived).
     """
 
     law: Law
@@ -67,12 +67,12 @@ class Problem:
 
     @property
     def free(self) -> NDArray[np.bool_]:
-        """Which parameters are fitted (p,)."""
+        """Whether each parameter is fitted, shape (n_parameters,)."""
         return self.low < self.high
 
     @property
     def n_free(self) -> int:
-        """How many parameters are fitted."""
+        """Number of fitted parameters, at most `n_effective` of the law."""
         count = int(self.free.sum())
         return count if self.law.n_effective is None else min(count, self.law.n_effective)
 
@@ -100,7 +100,7 @@ class Problem:
         )
 
     def objective(self, weights: Array | None = None, target: Array | None = None) -> Objective:
-        """The objective with other weights or targets, shapes (n,) or (fits, n)."""
+        """The objective, if given with other weights or targets, (n_rows,) or (n_fits, n_rows)."""
         return Objective(
             model=self.model,
             loss=self.loss,
@@ -110,11 +110,11 @@ class Problem:
         )
 
     def box(self, n_fits: int) -> tuple[Array, Array]:
-        """Bounds for `n_fits` fits, two arrays (p, n_fits)."""
+        """Lower and upper bounds of `n_fits` fits, each of shape (n_parameters, n_fits)."""
         return np.repeat(self.low[:, None], n_fits, 1), np.repeat(self.high[:, None], n_fits, 1)
 
     def cells(self) -> Array:
-        """Nonlinear coordinates (q, cells) where the global search begins."""
+        """Starts of the global search: nonlinear coordinates, shape (n_nonlinear, n_cells)."""
         n_linear = len(self.law.linear)
         low, high = self.low[n_linear:].copy(), self.high[n_linear:].copy()
         for k, parameter in enumerate(self.law.nonlinear):
@@ -132,7 +132,13 @@ class Problem:
         target: Array | None = None,
         extra: Array | None = None,
     ) -> Minimum:
-        """Global optimum, a `Minimum` of one fit; `extra` are further starts (p, k)."""
+        """Global optimum, a `Minimum` of one fit.
+
+        Args:
+            weights: row weights (n_rows,), instead of those of the table.
+            target: observations (n_rows,), instead of those of the table.
+            extra: further starts, internal coordinates (n_parameters, n_starts).
+        """
         objective = self.objective(weights, target)
         if self.law.starts is None:
             cells = self.cells()
@@ -156,6 +162,14 @@ class Problem:
         bounds: tuple[Array, Array] | None = None,
         sharpening: tuple[float, ...] = (8.0, 2.5, 1.0),
     ) -> Minimum:
-        """Local optimum of many fits from `start` (p, fits)."""
+        """Local optimum of each fit, from one start each.
+
+        Args:
+            start: internal coordinates (n_parameters, n_fits).
+            weights: row weights, (n_rows,) or (n_fits, n_rows), instead of those of the table.
+            target: observations, (n_rows,) or (n_fits, n_rows), instead of those of the table.
+            bounds: lower and upper bounds, each (n_parameters, n_fits), instead of the problem's.
+            sharpening: factors on delta, from a nearly quadratic loss to the loss itself.
+        """
         low, high = self.box(start.shape[1]) if bounds is None else bounds
         return polish(self.objective(weights, target), start, low, high, sharpening=sharpening)

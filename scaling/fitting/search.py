@@ -1,8 +1,8 @@
 """Global optimum: a grid over the nonlinear parameters with the linear ones projected out.
 
-In each grid cell the linear coefficients, bounded as the law says, are solved exactly by weighted
-least squares over all sets of active bounds, reweighted a few times for the robust loss. Every
-minimum of the grid is then polished by Newton, with the loss made sharper step by step.
+In each grid cell the linear coefficients, within the bounds of the law, are solved exactly by
+weighted least squares over all sets of active bounds, reweighted a few times for the robust loss.
+Every minimum of the grid is then refined by Newton's method, while delta shrinks to its value.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Array = NDArray[np.float64]
 
 REWEIGHTINGS = 5
 SHARPENING = (30.0, 8.0, 2.5, 1.0)
-"""Factors on delta, from nearly quadratic to the loss asked for."""
+"""Factors on delta, from a nearly quadratic loss to the loss itself."""
 GRID_SIZES = {1: 64, 2: 20, 3: 12}
 SCATTERED = 3000
 """Points of the low-discrepancy search beyond three nonlinear parameters."""
 MOST_STARTS = 48
 SEARCH_ROWS = 4000
-"""Rows, chosen evenly, that the search sees; the polish sees all of them."""
+"""Largest number of rows in the grid search (a random sample); the refinement uses all rows."""
 CELLS_AT_ONCE = 400_000
 MOST_SUBSETS = 4
 
@@ -40,7 +40,17 @@ def polish(
     tolerance: float = 1e-12,
     max_steps: int = 100,
 ) -> Minimum:
-    """Newton from `start` (p, fits), with delta shrinking to its value through `sharpening`."""
+    """Local minimum of each fit by Newton's method, while delta shrinks to its value.
+
+    Args:
+        objective: the function to minimise.
+        start: internal coordinates (n_parameters, n_fits).
+        low: lower bounds (n_parameters, n_fits).
+        high: upper bounds (n_parameters, n_fits).
+        sharpening: factors on delta, one minimisation each; ignored by losses without delta.
+        tolerance: relative gain below which the last minimisation has converged.
+        max_steps: largest number of steps of the last minimisation.
+    """
     place = start
     if objective.model.costly_curvature:
         cheap = objective.gauss_newton()
@@ -54,7 +64,10 @@ def polish(
 
 
 def grid(low: Array, high: Array) -> Array:
-    """Points (q, cells) over the box of the nonlinear coordinates; coordinates held stay held."""
+    """Points over the box of the nonlinear coordinates, shape (n_nonlinear, n_cells).
+
+    Coordinates whose bounds `low` and `high` (n_nonlinear,) coincide keep that value.
+    """
     free = np.flatnonzero(high > low)
     if free.size == 0:
         return low[:, None].copy()
@@ -69,7 +82,7 @@ def grid(low: Array, high: Array) -> Array:
 
 
 def _scattered(dimension: int, count: int) -> Array:
-    """Additive recurrence of Roberts (2018): evenly scattered points in the unit cube."""
+    """Low-discrepancy points in the unit cube, (dimension, count): Roberts 2018, R sequence."""
     root = 2.0
     for _ in range(40):
         root = (1.0 + root) ** (1.0 / (dimension + 1))
@@ -83,11 +96,11 @@ def global_minimum(
     """Best minimum over the box, as a `Minimum` of one fit.
 
     Args:
-        objective: with weights and target of shape (n,).
-        cells: nonlinear coordinates (q, cells) where the search begins.
-        low: lower bounds of all coordinates (p,).
-        high: upper bounds (p,).
-        extra: further full starts (p, k), for example a neighbouring solution.
+        objective: the function to minimise, with weights and target of shape (n_rows,).
+        cells: starts of the search, nonlinear coordinates (n_nonlinear, n_cells).
+        low: lower bounds of all coordinates (n_parameters,).
+        high: upper bounds (n_parameters,).
+        extra: further complete starts (n_parameters, n_starts), such as a neighbouring solution.
     """
     rows = _search_rows(objective)
     starts, values = _project(objective, cells, low, high, rows)
@@ -196,11 +209,20 @@ def _reweighted(objective: Objective, basis: Array, low: Array, high: Array) -> 
 def bounded_least_squares(
     basis: Array, target: Array, weights: Array, low: Array, high: Array
 ) -> Array:
-    """Weighted least squares over basis (m, cells, n) with bounds: coefficients (m, cells).
+    """Coefficients of bounded weighted least squares, shape (n_coefficients, n_cells).
 
-    Exact: every set of coefficients at their bounds is solved and the best feasible one kept; for
-    more than four of them the active-set method of Lawson and Hanson does the same. A coefficient
-    whose bounds coincide is held there. `target` and `weights` have shape (cells, n).
+    The solution is exact: every set of coefficients at their bounds is solved and the best feasible
+    one kept. For more than four coefficients the active-set method of Lawson and Hanson is used.
+
+    Args:
+        basis: basis functions, shape (n_coefficients, n_cells, n_rows).
+        target: observations, shape (n_cells, n_rows).
+        weights: row weights, shape (n_cells, n_rows).
+        low: lower bounds, shape (n_coefficients,).
+        high: upper bounds; a coefficient whose bounds coincide is held there.
+
+    Source:
+        Lawson and Hanson 1974, Solving Least Squares Problems, chapter 23.
     """
     m, n_cells, _ = basis.shape
     if m > MOST_SUBSETS:

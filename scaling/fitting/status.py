@@ -1,4 +1,4 @@
-"""What a fit may say about itself. Each status is its own sentence."""
+"""Statuses of a fit; the value of each is the sentence shown to the user."""
 
 from __future__ import annotations
 

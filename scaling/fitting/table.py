@@ -20,14 +20,14 @@ class Table:
     """Checked rows.
 
     Attributes:
-        columns: the law's columns, each an array (n,).
-        y: observed losses (n,).
-        weights: row weights (n,), scaled to mean one.
-        groups: cluster number of each row (n,), or None.
-        names: the caller's name of each column of the law.
+        columns: column of the law -> values (n_rows,).
+        y: observed losses (n_rows,).
+        weights: row weights (n_rows,).
+        groups: cluster number of each row (n_rows,), or None.
+        names: column of the law -> the caller's name of it.
         y_name: the caller's name of the loss column.
-        warnings: soft trouble, one sentence each.
-        excluded: rows left out because they have no loss: reason -> how many.
+        warnings: problems that do not prevent a fit, one sentence each.
+        excluded: reason -> number of rows excluded because they have no loss.
     """
 
     columns: dict[str, Array]
@@ -45,7 +45,7 @@ class Table:
         return len(self.y)
 
     def rows(self, chosen: NDArray[Any]) -> Table:
-        """The table of some rows (indices or a mask)."""
+        """Table of some of the rows, given by indices or a mask."""
         return Table(
             columns={name: values[chosen] for name, values in self.columns.items()},
             y=self.y[chosen],
@@ -69,23 +69,24 @@ def read_table(
     log: bool = True,
     leave_out: bool = False,
 ) -> Table:
-    """The rows of `data` that `law` needs, checked.
+    """Checked rows of a table, with the columns that a law reads.
 
     Args:
-        data: a DataFrame, a mapping of columns, or None when x and y are arrays.
-        law: the law whose columns are wanted.
-        x: name(s) of the columns in the law's order, or arrays: (n,), (n, columns) or a list.
-        y: name of the loss column, or an array (n,).
-        weights: name or array of row weights.
-        groups: name or array of cluster labels.
+        data: a DataFrame, a mapping of columns, or None if x and y are arrays.
+        law: the law whose columns are read.
+        x: names of the columns in the order of the law, or arrays: (n_rows,), (n_rows, n_columns)
+            or a list of arrays.
+        y: name of the loss column, or an array (n_rows,).
+        weights: name or array (n_rows,) of row weights.
+        groups: name or array (n_rows,) of cluster labels.
         log: whether the loss takes logarithms, so that y must be positive.
-        leave_out: leave out rows whose loss is missing or not finite, as of runs that diverged,
-            and say so in a warning, with the reasons that the table's column `reason` or `status`
-            gives; they are an error otherwise.
+        leave_out: whether to exclude rows whose loss is missing or infinite (diverged runs), with
+            a warning that lists the reasons in the column `reason` or `status` of the table.
+            Otherwise such rows raise an error.
 
     Raises:
         ValueError: a column is missing, is not numeric, is not finite or holds a size that is not
-            positive; the sentence names the column and the row.
+            positive; the message names the column and the row.
     """
     frame = _frame(data)
     y_name = y if isinstance(y, str) else "loss"
@@ -125,14 +126,14 @@ def read_table(
 
 
 def _without_loss(given: Any) -> NDArray[np.bool_]:
-    """Which rows hold no loss: missing, or a number that is not finite (text is no number)."""
+    """Whether each row lacks a loss: missing or infinite, but not text (an error later)."""
     series = pd.Series(np.asarray(given).ravel() if not isinstance(given, pd.Series) else given)
     missing = series.isna().to_numpy(dtype=bool)
     return missing | np.isinf(pd.to_numeric(series, errors="coerce").to_numpy(float, na_value=0.0))
 
 
 def _left_out(table: Table, without: NDArray[np.bool_], frame: pd.DataFrame | None) -> Table:
-    """The table without some rows, with a warning that counts them and says why."""
+    """Table without some rows, with a warning that gives their number and the reasons."""
     if without.all():
         raise ValueError(f"no row has a {table.y_name}")
     reasons = _reasons(frame, without)
@@ -151,14 +152,14 @@ def _left_out(table: Table, without: NDArray[np.bool_], frame: pd.DataFrame | No
 
 
 def _reasons(frame: pd.DataFrame | None, without: NDArray[np.bool_]) -> list[str]:
-    """Why each of these rows has no loss, as far as the table says."""
+    """Why each of these rows has no loss, if a column of the table gives the reason."""
     found = [NO_REASON] * int(without.sum())
     for name in ("status", "reason"):
         if frame is not None and name in frame.columns:
-            told = frame[name].to_numpy()[without]
+            stated = frame[name].to_numpy()[without]
             found = [
                 text if isinstance(text, str) and text else before
-                for text, before in zip(told, found, strict=True)
+                for text, before in zip(stated, found, strict=True)
             ]
     return found
 
@@ -170,7 +171,20 @@ MOST_REASONS = 3
 def law_columns(
     frame: pd.DataFrame | None, law: Law, x: Any, *, ignored: NDArray[np.bool_] | None = None
 ) -> tuple[dict[str, str], dict]:
-    """The law's columns as checked arrays, with the caller's name of each; see `numbers`."""
+    """The caller's name and the checked values of each column of a law.
+
+    Args:
+        frame: the table, or None if `x` holds arrays.
+        law: the law.
+        x: names or arrays of the columns in the order of the law; see `read_table`.
+        ignored: rows that are not checked and come out as 1, shape (n_rows,).
+
+    Returns:
+        Column of the law -> the caller's name, and column of the law -> values (n_rows,).
+
+    Raises:
+        ValueError: a column is missing or holds bad values; the message names column and row.
+    """
     given = _split(frame, law, x)
     names, columns = {}, {}
     for role, source in zip(law.columns, given, strict=True):
@@ -236,16 +250,23 @@ def _take(frame: pd.DataFrame | None, source: Any, label: str, argument: str) ->
 def numbers(
     values: Any, label: str, *, positive: bool, ignored: NDArray[np.bool_] | None = None
 ) -> Array:
-    """`values` as finite floats; the first bad row is named. Ignored rows come out as 1.
+    """Values of a column as finite floats, shape (n_rows,).
+
+    Args:
+        values: the column, an array or Series.
+        label: its name in error messages.
+        positive: whether the values must be above 0.
+        ignored: rows that are not checked and come out as 1, shape (n_rows,).
 
     Raises:
-        ValueError: text, missing, infinite, or not positive where that is needed.
+        ValueError: a value is text, missing, infinite, or not positive if it has to be; the
+            message names the column and the first such row.
     """
     series = pd.Series(np.asarray(values).ravel() if not isinstance(values, pd.Series) else values)
     if series.dtype == bool:
         series = series.astype(float)
     if pd.api.types.is_complex_dtype(series.dtype):
-        raise ValueError(f"column {label!r} must hold real numbers; not complex ones")
+        raise ValueError(f"column {label!r} must hold real numbers, not complex ones")
     array = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     if ignored is not None and len(ignored) == len(array):
         array = np.where(ignored, 1.0, array)

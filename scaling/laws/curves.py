@@ -1,7 +1,7 @@
 """Laws that are not sums of power terms: repeated data, overfitting, bounded and broken curves.
 
-Scales inside these laws (breaks, shifts) carry the units of the data, so each law says where the
-global search begins from the columns themselves.
+Scales inside these laws (breaks, shifts) have the units of the data, so each law computes the
+starts of the global search from the columns.
 """
 
 from __future__ import annotations
@@ -36,12 +36,32 @@ def _product(*axes: Sequence[float] | Array) -> Array:
 
 
 def effective_tokens(tokens: Array, unique: Array, decay: Array) -> Array:
-    """Tokens that repeated ones are worth: U + U R (1 - exp(-(D/U - 1) / R)), 2305.16264 eq. 5."""
+    """Number of unique tokens that are worth as much as tokens with repetition.
+
+    D' = U + U R (1 - exp(-(D/U - 1) / R)).
+
+    Args:
+        tokens: D, tokens seen, shape (n_rows,).
+        unique: U, unique tokens, shape (n_rows,).
+        decay: R, the number of repetitions after which they lose their value, (n_fits, 1).
+
+    Returns:
+        D', shape (n_fits, n_rows).
+
+    Source:
+        Muennighoff et al. 2023, arXiv 2305.16264, eq. 5.
+    """
     return unique + unique * decay * -np.expm1(-np.maximum(tokens / unique - 1.0, 0.0) / decay)
 
 
 def optimal_params(tokens: Array, p: Values) -> Array:
-    """Compute-optimal parameters for `tokens`: (D G)^(beta/alpha) G, 2305.16264 appendix A."""
+    """Compute-optimal number of parameters for D `tokens`, shape (n_fits, n_rows).
+
+    (D G)^(beta/alpha) G with G = (alpha A / (beta B))^(1/(alpha+beta)).
+
+    Source:
+        Muennighoff et al. 2023, arXiv 2305.16264, appendix A.
+    """
     g = (p["alpha"] * p["A"] / (p["beta"] * p["B"])) ** (1.0 / (p["alpha"] + p["beta"]))
     return (tokens * g) ** (p["beta"] / p["alpha"]) * g
 
@@ -56,7 +76,7 @@ def _data_constrained(x: Columns, p: Values) -> list[Array | float]:
 
 
 def _data_constrained_starts(x: Columns, y: Array) -> Array:
-    """Exponents and decays on a grid; A and B so that each term is a share of the fall seen."""
+    """Exponents and decays on a grid; A and B make each term a share of the observed fall."""
     exponents, decays = (0.2, 0.35, 0.55, 0.8), (0.5, 3.0, 15.0, 100.0, 1e4)
     fall = max(float(np.ptp(y)), 1e-3 * float(np.median(y)))
     params, tokens = (np.exp(np.mean(np.log(x[name]))) for name in ("n_params", "n_tokens"))
@@ -95,7 +115,7 @@ def _overfitting(x: Columns, p: Values) -> list[Array]:
 
 
 def _overfitting_starts(x: Columns, y: Array) -> Array:
-    """Exponents and shares on a grid; a, b, c so that each term has its share at the middle."""
+    """Exponents and shares on a grid; a, b, c give each term its share at the middle sizes."""
     middle = {name: float(np.mean(np.log(values))) for name, values in x.items()}
     shares = _product((0.05, 0.3), (0.05, 0.3), (0.005, 0.1))
     exponents = _product((0.2, 0.5, 1.0), (0.2, 0.5, 1.0), (0.3, 0.8, 1.4), (0.3, 0.8, 1.4))
@@ -182,9 +202,10 @@ SATURATING_POWER = Law(
 
 
 def bounded_share(log_ratio: Array, alpha: Array) -> Array:
-    """u in (0, 1) with u / (1 - u)^alpha = exp(log_ratio), by Newton on the logit of u.
+    """Solution u in (0, 1) of u / (1 - u)^alpha = exp(log_ratio), shape (n_fits, n_rows).
 
-    In the logit the equation is convex or concave, so Newton's method cannot diverge.
+    Newton's method on the logit of u, in which the equation is convex or concave, so that the
+    method cannot diverge.
     """
     logit = np.where(log_ratio < 0, log_ratio, log_ratio / alpha)
     for _ in range(30):
@@ -273,14 +294,4 @@ MIXTURE_OF_EXPONENTIALS = Law(
     from_columns=_middle_time,
     n_effective=4,
     source="Yang et al. 2024, arXiv 2409.07431, section 6: EntiGraph's error 1 - accuracy",
-)
-
-CURVE_LAWS = (
-    DATA_CONSTRAINED,
-    OVERFITTING,
-    SHIFTED_POWER,
-    SATURATING_POWER,
-    BOUNDED,
-    BROKEN_POWER,
-    MIXTURE_OF_EXPONENTIALS,
 )

@@ -1,11 +1,11 @@
-"""What a scaling law is, and the laws built of power terms.
+"""Scaling laws: the parts of a law, and the laws that are sums of power terms.
 
 A law is linear in some parameters and nonlinear in the others::
 
     L(x) = sum_j c_j * basis_j(x; theta),     c_j linear, theta nonlinear.
 
-Most laws of the field are sums of power terms, `c / (x1^t1 x2^t2 ...)`; they are written as `Term`s
-and get exact derivatives. Any other law is a `basis` function of a few lines.
+Most published laws are sums of power terms `c / (x1^t1 x2^t2 ...)`; they are written as `Term`s and
+have exact derivatives. Any other law is given by a `basis` function of a few lines.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Nonlinear:
     """A parameter inside a basis function.
 
     Attributes:
-        name: as printed in the law's paper.
+        name: name in the paper of the law.
         low: smallest value allowed.
         high: largest value allowed.
-        search: range that the global search covers; the polish may leave it, within the bounds.
-        log: whether to search and step in the logarithm (scales such as R_D; not exponents).
+        search: range covered by the global search; the refinement may leave it, within the bounds.
+        log: whether to search and step in the logarithm: for scales such as R_D, not for exponents.
     """
 
     name: str
@@ -54,8 +54,8 @@ class Term:
 
     Attributes:
         coefficient: name of its linear parameter.
-        exponents: column -> name of the nonlinear parameter that is its exponent.
-        where: (column, value): the term counts only in rows where the column has that value.
+        exponents: column -> name of the nonlinear parameter that is the exponent of the column.
+        where: (column, value): the term applies only to rows with that value in the column.
         sign: +1 or -1.
     """
 
@@ -73,28 +73,29 @@ class Law:
     """A scaling law that `fit_law` can fit.
 
     Attributes:
-        name: what `fit_law` and `LAWS` call it.
+        name: name in `fit_law` and `LAWS`.
         formula: the law as text, for summaries.
-        columns: the inputs it reads, in the order of `fit_law(x=[...])`; also their default names.
+        columns: the columns that it reads, in the order of `fit_law(x=[...])`; also their default
+            names in a table.
         linear: its linear parameters.
         nonlinear: its nonlinear parameters.
         terms: the power terms, one per linear parameter; empty for a law given by `basis`.
         basis: `basis(columns, parameters) -> [array, ...]`, one array per linear parameter, with
-            `columns` a dict of arrays of shape (rows,) and `parameters` a dict of arrays of shape
-            (fits, 1); results broadcast to (fits, rows). Needed unless `terms` are given.
-        offset: whether `basis` returns one array more, added with coefficient one.
-        starts: `starts(columns, y) -> array (n_starts, n_nonlinear)`: where the global search
-            begins, instead of a grid over the `search` ranges; for parameters in the data's units.
-        from_columns: `from_columns(columns) -> {name: value}`: parameters set by the table and
-            then pinned, such as a unit of time.
-        n_effective: how many parameters count against the rows, for laws that are a fine grid of
-            bounded coefficients of which few can be active; all free ones by default.
-        fixed: parameters pinned unless the caller frees them with `fixed={name: None}`.
-        asymptote: name of the parameter that is the loss at infinite scale, if there is one.
+            `columns` a dict of arrays (n_rows,) and `parameters` a dict of arrays (n_fits, 1); the
+            results broadcast to (n_fits, n_rows). Needed unless `terms` are given.
+        offset: whether `basis` returns one more array, which is added with coefficient one.
+        starts: `starts(columns, y) -> array (n_starts, n_nonlinear)`: starts of the global search,
+            instead of a grid over the `search` ranges; for parameters in the units of the data.
+        from_columns: `from_columns(columns) -> {name: value}`: parameters that are computed from
+            the table and then held, such as a unit of time.
+        n_effective: number of parameters that count against the rows, for laws that are a fine grid
+            of bounded coefficients of which few can be active; by default all free parameters.
+        fixed: parameters that are held unless the caller frees them with `fixed={name: None}`.
+        asymptote: name of the parameter that is the loss at infinite scale, or None.
         flags: columns that hold 0 or 1 instead of a positive size.
-        source: where the law was published.
+        source: publication of the law.
 
-    A user's own law:
+    A law of your own:
 
         law = Law(name="exponential", formula="E + A exp(-r x)", columns=("x",),
                   linear=(Linear(name="E"), Linear(name="A")),
@@ -138,7 +139,7 @@ class Law:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of all parameters, in the order in which they are printed."""
+        """Names of all parameters, in printed order: linear, then nonlinear."""
         return tuple(part.name for part in self.limits)
 
     @property
@@ -148,17 +149,17 @@ class Law:
 
 
 def constant(name: str = "E") -> Term:
-    """The term that does not depend on the columns."""
+    """A term that does not depend on any column."""
     return Term(coefficient=name)
 
 
 def exponent(name: str) -> Nonlinear:
-    """An exponent between .001 and 10, searched from .02 to 2.5."""
+    """An exponent between 0.001 and 10, searched from 0.02 to 2.5."""
     return Nonlinear(name=name, low=1e-3, high=10.0, search=(0.02, 2.5))
 
 
 def coefficients(*names: str) -> tuple[Linear, ...]:
-    """Linear parameters that may not be negative."""
+    """Nonnegative linear parameters with these names."""
     return tuple(Linear(name=name) for name in names)
 
 
@@ -229,5 +230,3 @@ LEARNING_CURVES = Law(
     flags=("is_train",),
     source="Cortes, Jackel, Solla, Vapnik, Denker 1993, NIPS 6",
 )
-
-POWER_TERM_LAWS = (POWER, CHINCHILLA, TIED_CHINCHILLA, ENSEMBLE, LEARNING_CURVES)

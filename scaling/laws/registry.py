@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from scaling.laws.curves import CURVE_LAWS
-from scaling.laws.laws import POWER_TERM_LAWS, Law
+from types import ModuleType
 
-LAWS: dict[str, Law] = {law.name: law for law in (*POWER_TERM_LAWS, *CURVE_LAWS)}
-"""The laws that `fit_law` knows by name."""
+from scaling.laws import curves, laws
+from scaling.laws.laws import Law
+
+
+def laws_in(*modules: ModuleType) -> dict[str, Law]:
+    """Laws that are constants of modules, by name, in the order of their definition.
+
+    Raises:
+        ValueError: two laws have the same name.
+    """
+    found: dict[str, Law] = {}
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, Law):
+                if value.name in found:
+                    raise ValueError(f"two laws of {module.__name__} are called {value.name!r}")
+                found[value.name] = value
+    return found
+
+
+LAWS = laws_in(laws, curves)
+"""Laws by name, as `fit_law(law=...)` accepts them."""
 
 
 def get_law(law: str | Law) -> Law:
-    """The law called `law`, or the law itself.
+    """Law with this name, or `law` itself if it is a `Law`.
 
     Raises:
         ValueError: no law has that name.

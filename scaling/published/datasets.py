@@ -1,8 +1,8 @@
 """Published run tables by name.
 
-They are read from the folder that the environment variable DATAWALL_DATA names, or from
-`../shared/data` beside the project; tables whose public file is the table itself are otherwise
-downloaded once, by `pooch`, and checked by sha256. None is part of this project.
+A table is read from the data folder (see `data_folder`) if it is there. Otherwise, if the public
+file is the table itself, it is downloaded once by `pooch`. Either way its sha256 is checked. No
+table is part of this project.
 """
 
 from __future__ import annotations
@@ -17,20 +17,25 @@ from pathlib import Path
 import pandas as pd
 
 GITHUB = "https://raw.githubusercontent.com"
+DATA_VARIABLE = "DATAWALL_DATA"
+"""Environment variable that names the data folder."""
+BESIDE_CHECKOUT = Path(__file__).parents[3] / "shared" / "data"
+"""Data folder beside a checkout of the project; an installed package has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Where a table comes from and how it is read.
+    """Origin of a published table, and how it is read.
 
     Attributes:
-        name: what `load_dataset` calls it.
-        path: below the data folder.
-        sha256: of that file.
-        url: its public home, if the public file is the same one; else None.
-        origin: repository, commit and path that the table was taken from.
-        licence: as its repository states it.
-        prepare: from the file's frame to the published rows, with the columns of the law.
+        name: the name that `load_dataset` accepts.
+        path: path of the file below the data folder.
+        sha256: checksum of that file.
+        url: URL of the public file if it is identical; else None.
+        origin: repository, commit and path from which the table was taken.
+        licence: licence stated by that repository.
+        prepare: maps the frame read from the file to the published rows, with the columns of the
+            law.
     """
 
     name: str
@@ -236,16 +241,20 @@ DATASETS: dict[str, Dataset] = {
 
 
 def load_dataset(name: str, *, folder: str | Path | None = None) -> pd.DataFrame:
-    """A published table, with the rows of its published fit and the column names of the laws.
+    """A published run table, with the rows of its published fit and the column names of the laws.
 
     Args:
         name: a key of `DATASETS`.
-        folder: the data folder; else DATAWALL_DATA, else `../shared/data` beside the project.
+        folder: the data folder; by default the one that `data_folder` finds.
+
+    Returns:
+        A row per run; the columns are those of the published file, renamed where a law reads them
+        (`n_params`, `n_tokens`, `loss`, ...).
 
     Raises:
-        ValueError: unknown name, or a file whose sha256 is not the recorded one.
-        FileNotFoundError: the table is not in the folder and has no download.
-        OSError: its public home is out of reach.
+        ValueError: the name is unknown, or a file's sha256 is not the recorded one.
+        FileNotFoundError: the table is not in the data folder and cannot be downloaded.
+        OSError: the download failed.
     """
     if name not in DATASETS:
         allowed = ", ".join(repr(known) for known in DATASETS)
@@ -253,18 +262,26 @@ def load_dataset(name: str, *, folder: str | Path | None = None) -> pd.DataFrame
     table = DATASETS[name]
     path = _local(table, folder)
     if path is None:
-        path = _download(table)
+        path = _download(table, folder)
     if path.suffix == ".jsonl":
         return table.prepare(pd.read_json(path, lines=True))
     return table.prepare(pd.read_csv(path))
 
 
 def data_folder(folder: str | Path | None = None) -> Path:
-    """The folder of data: `folder`, else DATAWALL_DATA, else `../shared/data` by the project."""
+    """Folder in which published tables are looked for; it need not exist.
+
+    Args:
+        folder: the folder itself, if the caller knows it.
+
+    Returns:
+        `folder`, else the folder named by the environment variable DATAWALL_DATA, else
+        `shared/data` beside a checkout of the project.
+    """
     if folder is not None:
         return Path(folder)
-    named = os.environ.get("DATAWALL_DATA")
-    return Path(named) if named else Path(__file__).parents[3] / "shared" / "data"
+    named = os.environ.get(DATA_VARIABLE)
+    return Path(named).expanduser() if named else BESIDE_CHECKOUT
 
 
 def _local(table: Dataset, folder: str | Path | None) -> Path | None:
@@ -275,15 +292,18 @@ def _local(table: Dataset, folder: str | Path | None) -> Path | None:
         return None
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != table.sha256:
-        raise ValueError(f"{path} is not the published table: its sha256 is {found}")
+        raise ValueError(
+            f"{path} is not the published table {table.name!r}: its sha256 is {found}, "
+            f"not {table.sha256}"
+        )
     return path
 
 
-def _download(table: Dataset) -> Path:
+def _download(table: Dataset, folder: str | Path | None = None) -> Path:
     if table.url is None:
         raise FileNotFoundError(
-            f"{table.name!r} was taken from {table.origin}, where it is not a plain table; "
-            f"put it at {table.path} below the folder that DATAWALL_DATA names"
+            f"table {table.name!r} cannot be downloaded, because its origin "
+            f"({table.origin}) is not a plain table; put it at {table.path} {_below(folder)}"
         )
     found = _fetched(table.url, table.sha256, f"{table.name}{Path(table.path).suffix}")
     if isinstance(found, OSError):
@@ -291,9 +311,20 @@ def _download(table: Dataset) -> Path:
     return found
 
 
+def _below(folder: str | Path | None) -> str:
+    """Where the data folder is, or how to name one, as the end of an error message."""
+    if folder is None and not os.environ.get(DATA_VARIABLE) and not BESIDE_CHECKOUT.is_dir():
+        return (
+            f"below a folder named by the environment variable {DATA_VARIABLE}, which is not set "
+            f"({BESIDE_CHECKOUT} does not exist either)"
+        )
+    source = "" if folder is not None else f" (set {DATA_VARIABLE} for another folder)"
+    return f"below {data_folder(folder)}{source}"
+
+
 @cache
 def _fetched(url: str, sha256: str, name: str) -> Path | OSError:
-    """Download a file once; a home out of reach is tried once in a process, and silently."""
+    """Download a file once; the error of a failed download is kept and not tried again."""
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)

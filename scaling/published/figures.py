@@ -1,4 +1,4 @@
-"""Single published laws and figures, each with its citation."""
+"""Published laws and numbers, each with its citation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedLaw:
-    """A law as printed.
+    """A law as published.
 
     Attributes:
         law: its name in `LAWS`.
-        params: printed parameters; sizes in units of one unless `units` says otherwise.
-        units: units of the columns.
-        source: paper and place.
+        params: published parameters by name.
+        units: units of the columns and of the loss.
+        source: paper, and equation or table.
     """
 
     law: str
@@ -24,7 +24,7 @@ class PublishedLaw:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFigure:
-    """A number as printed, with its interval if one was given."""
+    """A number as published, with its interval if one was given."""
 
     value: float
     interval: tuple[float, float] | None = None
@@ -65,7 +65,7 @@ PUBLISHED_LAWS: dict[str, PublishedLaw] = {
         law="power",
         params={"E": 3.43, "A": 0.05, "alpha": 1.02},
         units=KIM_UNITS,
-        source=f"{KIM}: regularised models of growing size",
+        source=f"{KIM}: regularized models of growing size",
     ),
     "ensembles_300m": PublishedLaw(
         law="power",
@@ -74,7 +74,7 @@ PUBLISHED_LAWS: dict[str, PublishedLaw] = {
         source=f"{KIM}: ensembles of 300M members, tuned for one model",
     ),
 }
-"""Laws by name."""
+"""Published laws by name."""
 
 PUBLISHED_FIGURES: dict[str, PublishedFigure] = {
     "standard_loss": PublishedFigure(
@@ -87,16 +87,16 @@ PUBLISHED_FIGURES: dict[str, PublishedFigure] = {
     "data_law_exponent": PublishedFigure(
         value=0.235, interval=(0.23, 0.24), source=f"{KIM}: standard recipe; range over recipes"
     ),
-    "multiplier_regularized": PublishedFigure(value=2.29, source=f"{KIM}: regularised asymptote"),
+    "multiplier_regularized": PublishedFigure(value=2.29, source=f"{KIM}: regularized asymptote"),
     "multiplier_ensembles": PublishedFigure(value=3.03, source=f"{KIM}: 300M ensembles"),
     "multiplier_joint": PublishedFigure(value=5.17, source=f"{KIM}: joint asymptote"),
     "multiplier_single_1.4b": PublishedFigure(
-        value=2.09, source=f"{KIM}: one regularised model of 1.4B parameters"
+        value=2.09, source=f"{KIM}: one regularized model of 1.4B parameters"
     ),
     "multiplier_five_1.4b": PublishedFigure(
         value=3.75, source=f"{KIM}: ensemble of five models of 1.4B parameters"
     ),
-    "single_loss": PublishedFigure(value=3.57, source=f"{KIM}: one regularised 300M model"),
+    "single_loss": PublishedFigure(value=3.57, source=f"{KIM}: one regularized 300M model"),
     "synthetic_only_loss": PublishedFigure(
         value=4.07, source=f"{KIM}: 300M student of one, on synthetic text alone"
     ),
@@ -122,7 +122,7 @@ PUBLISHED_FIGURES: dict[str, PublishedFigure] = {
         value=0.4969, interval=(0.4907, 0.5045), source="Porian et al. 2024, arXiv 2406.19146"
     ),
 }
-"""Figures by name."""
+"""Published numbers by name."""
 
 MEMBER_LIMITS: dict[str, dict[float, float]] = {
     "209M": {0.15: 3.494941, 0.3: 3.272981, 0.6: 3.212228, 1.4: 3.173966},
@@ -130,9 +130,9 @@ MEMBER_LIMITS: dict[str, dict[float, float]] = {
     "839M": {0.15: 3.357578, 0.3: 3.101899, 0.6: 2.905831, 1.4: 2.868014},
     "1.68B": {0.15: 3.299586, 0.3: 3.017242, 0.6: 2.826233, 1.4: 2.752376},
 }
-"""Tokens -> parameters in billions -> loss at infinitely many members.
+"""Unique tokens -> parameters in billions -> loss at infinitely many members.
 
-Read from the public code of Kim et al. 2025: marin-community/marin,
+From the public code of Kim et al. 2025: marin-community/marin,
 experiments/data_efficiency/plotting.py (commit 0a3a119).
 """
 
@@ -142,10 +142,11 @@ MEMBER_EPOCHS: dict[str, dict[float, int]] = {
     "839M": {0.15: 128, 0.3: 32, 0.6: 32, 1.4: 16},
     "1.68B": {0.15: 128, 0.3: 64, 0.6: 32, 1.4: 16},
 }
-"""Tokens -> parameters in billions -> epochs of a member; a single model takes half as many.
+"""Unique tokens -> parameters in billions -> epochs of a member, twice those of a single model.
 
-From the same code: the members' heuristic is twice the epochs and half the decay of one model.
+From the same code, whose heuristic for members is twice the epochs and half the weight decay of a
+single model.
 """
 
 PUBLISHED_TOKENS = 209_715_200
-"""What "200M tokens" stands for: 50 x 4096 x 1024, the smallest stock of Kim et al. 2025."""
+"""Exact number behind "200M tokens": 50 x 4096 x 1024, the smallest data set of Kim et al. 2025."""

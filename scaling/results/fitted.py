@@ -1,13 +1,11 @@
-"""The result of a fit: parameters, intervals, predictions, reports and storage."""
+"""The data and mathematics of a fit: parameters, intervals, profiles and predictions."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from scaling.fitting.problem import Problem
 from scaling.fitting.status import FitStatus
 from scaling.fitting.table import law_columns
-from scaling.results import report, storage
+from scaling.laws.laws import Law
 from scaling.uncertainty.bootstrap import Draws
 from scaling.uncertainty.covariance import known_covariance, noise_scale, printed_covariance
 from scaling.uncertainty.diagnostics import delta_sensitivity, influence
@@ -29,11 +27,6 @@ from scaling.uncertainty.profiles import (
     student,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from scaling.laws.laws import Law
-
 Array = NDArray[np.float64]
 
 STATUS_LEVEL = 0.95
@@ -41,37 +34,19 @@ STATUS_LEVEL = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitResult:
-    """A fitted law.
+class Fitted:
+    """The optimum of a law on a table, with its intervals and predictions.
 
-    Attributes:
-        params: printed parameters by name.
-        stderr: their standard errors: of the bootstrap draws, else of the Hessian or the sandwich.
-        objective: sum of the weighted row losses at the optimum.
-        status: how far the fit can be trusted.
-        message: the status in a sentence about this fit.
-        warnings: soft trouble, one sentence each.
-        method: how intervals are made by default: "bootstrap", "profile" or "sandwich".
-        draws: the bootstrap draws, if any.
-        problem: what was fitted.
-        coordinates: the optimum in the problem's internal coordinates (p,).
-        asymptote_interval: 95 % interval of the asymptote by `method`, on which the status rests.
-        seconds: time that the fit took.
-        seed: seed of the draws.
+    `FitResult` describes the attributes.
     """
 
     params: dict[str, float]
     stderr: dict[str, float]
     objective: float
-    status: FitStatus
-    message: str
-    warnings: tuple[str, ...]
     method: str
     draws: Draws | None = field(repr=False)
     problem: Problem = field(repr=False)
     coordinates: Array = field(repr=False)
-    asymptote_interval: tuple[float, float] | None
-    seconds: float
     seed: int
 
     @property
@@ -81,46 +56,48 @@ class FitResult:
 
     @property
     def n_rows(self) -> int:
-        """Rows of the table."""
+        """Number of fitted rows."""
         return self.problem.table.n_rows
 
     @property
     def excluded(self) -> dict[str, int]:
-        """Rows left out because they have no loss: reason -> how many."""
+        """Reason -> number of rows excluded because they have no loss."""
         return dict(self.problem.table.excluded)
 
     @property
     def asymptote(self) -> float:
-        """The loss at infinite scale; NaN for a law without one."""
+        """The loss at infinite scale; NaN for a law without an asymptote."""
         name = self.law.asymptote
         return float("nan") if name is None else self.params[name]
 
     @property
     def residuals(self) -> Array:
-        """Residual of each row, ln(prediction / y) or prediction - y as the loss has it (n,)."""
+        """Residuals (n_rows,): ln(prediction / y) for log losses, else prediction - y."""
         return self.problem.objective().residuals(self.coordinates)
 
     @np.errstate(all="ignore")
     def interval(
         self, name: str, level: float = 0.95, method: str | None = None
     ) -> tuple[float, float]:
-        """Interval of a parameter at a confidence level.
+        """Confidence interval of a parameter.
 
         Args:
             name: a parameter of the law.
-            level: between 0 and 1.
-            method: "bootstrap", "profile" or "sandwich"; the fit's own by default.
+            level: confidence level, between 0 and 1.
+            method: "profile" for few rows, "bootstrap" (needs draws) for many or clustered rows,
+                "sandwich" for very many; by default the method of the fit.
 
         Returns:
-            (low, high); the parameter's bound, or infinity, where the data give no end.
+            (low, high). An end that the data do not determine is the bound of the parameter, or
+            infinite.
 
         Raises:
-            ValueError: unknown parameter, level or method, or no draws to use.
+            ValueError: the parameter, level or method is unknown, or the fit has no draws.
         """
         self._check_name(name)
         method = self._check_method(method, level)
-        known = self.asymptote_interval if name == self.law.asymptote else None
-        if known is not None and level == STATUS_LEVEL and method == self.method:
+        known = self._known_interval(name, level, method)
+        if known is not None:
             return known
         index = self.law.parameters.index(name)
         if not self.problem.free[index]:
@@ -138,14 +115,18 @@ class FitResult:
 
     @np.errstate(all="ignore")
     def profile(self, name: str, level: float = 0.95) -> Profile:
-        """Profile likelihood of a parameter, dense around the ends of its interval at `level`.
+        """Profile likelihood of a parameter, dense around the ends of its interval.
+
+        Args:
+            name: a parameter of the law.
+            level: confidence level of that interval.
 
         Raises:
-            ValueError: the parameter is unknown or pinned.
+            ValueError: the parameter is unknown or was held fixed.
         """
         self._check_name(name)
         if not self.problem.free[self.law.parameters.index(name)]:
-            raise ValueError(f"{name!r} is pinned at {self.params[name]:g}; it has no profile")
+            raise ValueError(f"{name!r} is held at {self.params[name]:g}; it has no profile")
         known = self._profiles
         if (name, level) not in known:
             known[name, level] = profile_parameter(self.problem, self.coordinates, name, level)
@@ -160,16 +141,21 @@ class FitResult:
         method: str | None = None,
         observation: bool = False,
     ) -> pd.DataFrame:
-        """The law at new sizes, with intervals.
+        """Predictions of the law at new sizes, with intervals.
 
         Args:
-            frame: a DataFrame or mapping with the fit's columns, or arrays in the law's order.
-            level: confidence level.
-            method: as in `interval`.
-            observation: widen the interval by the scatter of single runs.
+            frame: a DataFrame or mapping with the columns of the fit, or arrays in the order of
+                the law.
+            level: confidence level, between 0 and 1.
+            method: interval method, as in `interval`.
+            observation: whether the interval is for the loss of a single run, which scatters
+                around the law, instead of for the law itself.
 
         Returns:
-            A frame with columns mean, low, high and one row per row of `frame`.
+            A row per row of `frame`, columns mean, low and high, in the units of the loss.
+
+        Raises:
+            ValueError: a column is missing or holds bad values, or as in `interval`.
         """
         method = self._check_method(method, level)
         new = self.columns_of(frame)
@@ -200,12 +186,21 @@ class FitResult:
 
     @np.errstate(all="ignore")
     def influence(self) -> pd.DataFrame:
-        """How far each row moves each parameter, in standard errors; see `diagnostics`."""
+        """Influence of each row on each parameter, in standard errors.
+
+        Returns:
+            A row per row of the table, a column per free parameter, and column residual; see
+            `scaling.uncertainty.diagnostics.influence`.
+        """
         return influence(self.problem, self.coordinates)
 
     @np.errstate(all="ignore")
     def delta_sensitivity(self) -> pd.DataFrame:
-        """How the parameters move with the transition point of the Huber loss; one row a delta.
+        """Parameters at the optimum for other transition points of the Huber loss.
+
+        Returns:
+            A row per delta, from 0.1 to 10 times that of the fit: columns delta, a column per
+            parameter, and objective.
 
         Raises:
             ValueError: the loss has no delta.
@@ -213,7 +208,7 @@ class FitResult:
         return delta_sensitivity(self.problem, self.coordinates)
 
     def columns_of(self, frame: Any) -> dict[str, Array]:
-        """The law's columns of a new frame, checked."""
+        """Checked columns of the law in a new frame: column -> values (n_rows,)."""
         names = [self.problem.table.names[role] for role in self.law.columns]
         if isinstance(frame, Mapping):
             frame = pd.DataFrame({k: np.atleast_1d(np.asarray(v)) for k, v in frame.items()})
@@ -223,53 +218,13 @@ class FitResult:
             frame = np.array([frame], dtype=float)
         return law_columns(None, self.law, frame)[1]
 
-    def summary(self) -> str:
-        """The fit as text: parameters with intervals, status and warnings."""
-        return report.summary(self)
-
-    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Data, fit and interval, extrapolation dashed; see `scaling.results.plotting.plot_fit`."""
-        from scaling.results.plotting import plot_fit
-
-        return plot_fit(self, ax, **options)
-
-    def _repr_html_(self) -> str:
-        return report.html(self)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything needed to rebuild the result, as JSON types."""
-        return storage.to_dict(self)
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The result as JSON text; also written to `path` if given."""
-        text = json.dumps(self.to_dict(), allow_nan=False)
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
-
-    @staticmethod
-    def from_json(path: str | Path, law: Law | None = None) -> FitResult:
-        """Read a result written by `to_json`.
-
-        Args:
-            path: the file.
-            law: the law, for results of a law that is not in `LAWS`.
-
-        Raises:
-            ValueError: the file is not such a result, or its law is unknown.
-        """
-        return FitResult(**storage.read(Path(path), law))
-
     @cached_property
     def _profiles(self) -> dict[tuple[str, float], Profile]:
-        """Profiles traced so far, by name and level: every prediction rests on several."""
+        """Profiles computed so far, by name and level; every prediction needs several."""
         return {}
 
     def _valley(self, level: float) -> Array:
-        """Printed parameters (p, k): the optimum, then those along profiles to start from."""
+        """Starts of prediction intervals, printed parameters (p, k): optimum, then profiles."""
         names = [self.law.asymptote, *(parameter.name for parameter in self.law.nonlinear)]
         free = dict(zip(self.law.parameters, self.problem.free, strict=True))
         profiles = [self.profile(name, level) for name in names if name is not None and free[name]]
@@ -279,7 +234,7 @@ class FitResult:
         return np.array([self.params[name] for name in self.law.parameters])[:, None]
 
     def _law_at(self, new: dict[str, Array], printed: Array) -> Array:
-        """The law at new columns for printed parameters (p, fits): shape (fits, rows)."""
+        """The law at new columns for printed parameters (p, n_fits): shape (n_fits, n_rows)."""
         from scaling.fitting.evaluation import build_model
 
         model = build_model(self.law, new, frozenset(c.name for c in self.law.linear))
@@ -306,6 +261,10 @@ class FitResult:
         reach = reach * mean if self.problem.loss.log else reach
         return mean - np.hypot(mean - low, reach), mean + np.hypot(high - mean, reach)
 
+    def _known_interval(self, name: str, level: float, method: str) -> tuple[float, float] | None:
+        """An interval computed before, if there is one."""
+        return None
+
     def _check_name(self, name: str) -> None:
         if name not in self.law.parameters:
             allowed = ", ".join(repr(known) for known in self.law.parameters)
@@ -319,5 +278,25 @@ class FitResult:
             allowed = ", ".join(repr(known) for known in METHODS)
             raise ValueError(f"`method` must be one of {allowed}; not {method!r}")
         if method == "bootstrap" and self.draws is None:
-            raise ValueError("this fit has no draws; fit with n_boot > 0 for bootstrap intervals")
+            raise ValueError(
+                "this fit has no draws; bootstrap intervals need a fit with n_boot > 0"
+            )
         return method
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssessedFit(Fitted):
+    """A fit with its status, its warnings and the interval on which the status rests.
+
+    `FitResult` describes the attributes.
+    """
+
+    status: FitStatus
+    message: str
+    warnings: tuple[str, ...]
+    asymptote_interval: tuple[float, float] | None
+    seconds: float
+
+    def _known_interval(self, name: str, level: float, method: str) -> tuple[float, float] | None:
+        own = name == self.law.asymptote and level == STATUS_LEVEL and method == self.method
+        return self.asymptote_interval if own else None

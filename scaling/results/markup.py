@@ -1,7 +1,7 @@
-"""Results as HTML, as notebooks show them.
+"""Results as HTML fragments for notebooks.
 
-No colours are set but one grey that is half transparent, so that a fragment takes on the theme of
-the page, light or dark. All text is escaped.
+The only color set is a half-transparent grey, so that a fragment follows the light or dark theme of
+the page. All text is escaped.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ LINE = "border-bottom: 1px solid rgba(128, 128, 128, .4)"
 def fragment(
     title: str, *, tables: Iterable[str] = (), notes: Iterable[str] = (), verdict: str = ""
 ) -> str:
-    """A result: its title, its tables (made by `table`), sentences below, and how it is judged.
+    """HTML of a result: title, tables, verdict, then notes.
 
     Args:
-        title: what it is, in a line.
-        tables: HTML of tables.
-        notes: sentences, a paragraph each.
+        title: one line.
+        tables: HTML of tables, as `table` returns it.
+        notes: sentences, each a paragraph; empty ones are skipped.
         verdict: "WORD: sentence"; the word is set in bold.
     """
     word, colon, sentence = verdict.partition(":")
     judged = f"<p><b>{html.escape(word)}</b>{colon}{html.escape(sentence)}</p>" if verdict else ""
-    said = "".join(f"<p>{html.escape(note)}</p>" for note in notes if note)
-    return f"<div><p><b>{html.escape(title)}</b></p>{''.join(tables)}{judged}{said}</div>"
+    paragraphs = "".join(f"<p>{html.escape(note)}</p>" for note in notes if note)
+    return f"<div><p><b>{html.escape(title)}</b></p>{''.join(tables)}{judged}{paragraphs}</div>"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts; a column whose cells are all numbers is set to the right."""
+    """HTML table of text cells; columns that hold only numbers are aligned to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
     sides = [
         "right" if all(_is_number(row[i]) for row in cells) else "left" for i in range(len(columns))

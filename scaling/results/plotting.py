@@ -1,4 +1,4 @@
-"""Drawing a fit: data, curve, interval, extrapolation dashed, asymptote dotted."""
+"""Plots of fits: data, curve and interval, extrapolation dashed, asymptote dotted."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scaling.results.fitted import AssessedFit
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from scaling.results.fitted import FitResult
 
 Array = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ MOST_CURVES = 7
 
 
 def plot_fit(
-    fit: FitResult,
+    fit: AssessedFit,
     ax: Axes | None = None,
     *,
     along: str | None = None,
@@ -30,17 +30,20 @@ def plot_fit(
     points: int = 48,
     curves: pd.DataFrame | None = None,
 ) -> Axes:
-    """Draw a fit against one of its columns.
+    """Plot of a fit against one of its columns.
 
     Args:
         fit: the fit.
         ax: axes to draw on; new ones by default.
-        along: the column on the horizontal axis (the caller's name); the first by default. Every
-            combination of the others that occurs gets a curve, at most seven, evenly chosen.
-        beyond: how far past the largest size to extrapolate, as a factor.
-        level: of the interval.
-        points: points per curve.
-        curves: what `curve_table` gave for this fit and `along`, where it is at hand.
+        along: column on the horizontal axis, by the caller's name; by default the first. Each
+            combination of the other columns has a curve; of more than seven, seven are chosen.
+        beyond: end of the extrapolation, as a multiple of the largest size.
+        level: confidence level of the intervals.
+        points: number of points per curve.
+        curves: result of `curve_table` for this fit and `along`, if already computed.
+
+    Returns:
+        The axes.
 
     Raises:
         ValueError: `along` is not a column of the fit.
@@ -88,14 +91,29 @@ def plot_fit(
 
 
 def curve_table(
-    fit: FitResult,
+    fit: AssessedFit,
     *,
     along: str | None = None,
     beyond: float = 10.0,
     level: float = 0.95,
     points: int = 48,
 ) -> pd.DataFrame:
-    """The plotted curves: columns curve, x, mean, low, high, extrapolated and the fixed columns."""
+    """Table of the curves that `plot_fit` draws.
+
+    Args:
+        fit: the fit.
+        along: column on the horizontal axis, by the caller's name; by default the first.
+        beyond: end of the extrapolation, as a multiple of the largest size.
+        level: confidence level of the intervals.
+        points: number of points per curve.
+
+    Returns:
+        A row per point: columns curve (label), x, mean, low, high, extrapolated, and the other
+        columns of the law, which are constant along a curve.
+
+    Raises:
+        ValueError: `along` is not a column of the fit.
+    """
     role = _role(fit, along)
     table = fit.problem.table
     sizes = table.columns[role]
@@ -115,7 +133,7 @@ def curve_table(
     return curves
 
 
-def _role(fit: FitResult, along: str | None) -> str:
+def _role(fit: AssessedFit, along: str | None) -> str:
     names = fit.problem.table.names
     if along is None:
         return fit.law.columns[0]
@@ -126,7 +144,7 @@ def _role(fit: FitResult, along: str | None) -> str:
     raise ValueError(f"`along` must be one of {allowed}; not {along!r}")
 
 
-def _combinations(fit: FitResult, others: list[str]) -> Array:
+def _combinations(fit: AssessedFit, others: list[str]) -> Array:
     if not others:
         return np.empty((1, 0))
     design = np.stack([fit.problem.table.columns[name] for name in others], axis=1)
@@ -136,7 +154,7 @@ def _combinations(fit: FitResult, others: list[str]) -> Array:
     return distinct
 
 
-def _rows_of_curve(fit: FitResult, role: str, part: pd.DataFrame) -> NDArray[np.bool_]:
+def _rows_of_curve(fit: AssessedFit, role: str, part: pd.DataFrame) -> NDArray[np.bool_]:
     table = fit.problem.table
     mask = np.ones(table.n_rows, dtype=bool)
     for name in fit.law.columns:

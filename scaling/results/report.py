@@ -1,26 +1,22 @@
-"""Text and HTML reports of results. All wording of summaries is here."""
+"""Text and HTML reports of fits."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaling.results import markup
-
-if TYPE_CHECKING:
-    from scaling.results.fitted import FitResult
+from scaling.results.fitted import AssessedFit
 
 
 def number(value: float) -> str:
-    """A number in at most five significant digits."""
+    """Text of a number with at most five significant digits."""
     if np.isinf(value):
         return "∞" if value > 0 else "-∞"
     return "none" if np.isnan(value) else f"{value:.5g}"
 
 
-def rows(fit: FitResult, level: float = 0.95) -> list[tuple[str, str, str, str]]:
-    """Per parameter: name, estimate, standard error, interval, as text."""
+def rows(fit: AssessedFit, level: float = 0.95) -> list[tuple[str, str, str, str]]:
+    """Name, estimate, standard error and interval of each parameter, as text."""
     found = []
     for name in fit.law.parameters:
         pinned = not fit.problem.free[fit.law.parameters.index(name)]
@@ -32,8 +28,8 @@ def rows(fit: FitResult, level: float = 0.95) -> list[tuple[str, str, str, str]]
     return found
 
 
-def headline(fit: FitResult) -> str:
-    """What was fitted to what."""
+def headline(fit: AssessedFit) -> str:
+    """One line: law, columns, number of rows and loss."""
     names = [fit.problem.table.names[role] for role in fit.law.columns]
     delta = f", delta {fit.problem.delta:.3g}" if fit.problem.loss.uses_delta else ""
     return (
@@ -42,8 +38,8 @@ def headline(fit: FitResult) -> str:
     )
 
 
-def source_of_intervals(fit: FitResult, level: float = 0.95) -> str:
-    """How the intervals were made."""
+def source_of_intervals(fit: AssessedFit, level: float = 0.95) -> str:
+    """One line: method of the intervals, and the objective."""
     how = {
         "profile": "profile likelihood",
         "sandwich": "sandwich covariance",
@@ -55,8 +51,8 @@ def source_of_intervals(fit: FitResult, level: float = 0.95) -> str:
     return f"{100 * level:g} % intervals: {how}. Objective {fit.objective:.10g}."
 
 
-def summary(fit: FitResult) -> str:
-    """The fit as a plain-text table with its status and warnings."""
+def summary(fit: AssessedFit) -> str:
+    """Plain-text table of the parameters, with status and warnings."""
     table = [("", "estimate", "s.e.", "95 % interval"), *rows(fit)]
     widths = [max(len(row[i]) for row in table) for i in range(4)]
     lines = [headline(fit)]
@@ -67,8 +63,8 @@ def summary(fit: FitResult) -> str:
     return "\n".join(lines)
 
 
-def html(fit: FitResult) -> str:
-    """The same as an HTML fragment, for notebooks."""
+def html(fit: AssessedFit) -> str:
+    """HTML fragment with the content of `summary`, for notebooks."""
     found = markup.table(("", "estimate", "s.e.", "95 % interval"), rows(fit))
     notes = [source_of_intervals(fit), *(f"Warning: {sentence}" for sentence in fit.warnings)]
     return markup.fragment(
@@ -77,10 +73,10 @@ def html(fit: FitResult) -> str:
 
 
 def span(interval: tuple[float, float]) -> str:
-    """An interval."""
+    """Text of an interval."""
     return f"[{number(interval[0])}, {number(interval[1])}]"
 
 
 def ranged(value: float, interval: tuple[float, float]) -> str:
-    """A value with its interval."""
+    """Text of a value with its interval."""
     return f"{number(value)} {span(interval)}"

@@ -1,10 +1,10 @@
-"""Results as JSON and back. Plain JSON: infinities are strings, nothing is executed on reading."""
+"""Fits as JSON and back. Infinities are strings; reading executes no code."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,8 @@ from scaling.fitting.problem import Problem
 from scaling.fitting.status import FitStatus
 from scaling.fitting.table import Table
 from scaling.laws.laws import Law
+from scaling.results.fitted import AssessedFit
 from scaling.uncertainty.bootstrap import Draws
-
-if TYPE_CHECKING:
-    from scaling.results.fitted import FitResult
 
 FORMAT = "datawall.fit/1"
 
@@ -33,8 +31,8 @@ def _number(value: float) -> float | str:
     return float(value) if np.isfinite(value) else str(float(value))
 
 
-def to_dict(fit: FitResult) -> dict[str, Any]:
-    """A result as JSON types: the answer first, then what rebuilds the rest."""
+def to_dict(fit: AssessedFit) -> dict[str, Any]:
+    """A fit as JSON types: first its results, then the data from which it is rebuilt."""
     table = fit.problem.table
     intervals = {name: [_number(v) for v in fit.interval(name)] for name in fit.law.parameters}
     draws = None
@@ -79,10 +77,14 @@ def to_dict(fit: FitResult) -> dict[str, Any]:
 
 
 def read(path: Path, law: Law | None) -> dict[str, Any]:
-    """The fields of a `FitResult` from a JSON file.
+    """Fields of an `AssessedFit` from a JSON file.
+
+    Args:
+        path: the file.
+        law: the fitted law, if it is not in `LAWS`.
 
     Raises:
-        ValueError: not such a file, or a law that is not in `LAWS` and was not given.
+        ValueError: the file is not a stored fit, or its law is not in `LAWS` and was not given.
     """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))

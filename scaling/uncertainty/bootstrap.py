@@ -1,4 +1,4 @@
-"""Bootstrap draws: every draw is a refit with its own row weights, or its own targets (wild)."""
+"""Bootstrap draws: each is a refit with resampled row weights, or resampled targets (wild)."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ Array = NDArray[np.float64]
 
 RESAMPLES = ("rows", "clusters", "wild", "bayesian")
 AUDITED = 0.02
+"""Share of the draws that the global search also refits."""
 AUDIT_GAIN = 1e-6
-"""Relative gain of a global refit above which an audited draw counts as missed."""
+"""Relative gain of the global refit above which an audited draw counts as missed."""
 AUDIT_ALARM = 0.05
-"""Share of missed draws in the audit above which every draw starts from the audited optima too."""
+"""Share of missed draws above which every draw is also refitted from the audited optima."""
 MOST_RETRIES = 8
 ELEMENTS_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """Parameters of the refits.
+    """Parameters of the bootstrap refits.
 
     Attributes:
-        parameters: printed parameters (p, draws).
-        converged: which refits reached an optimum (draws,).
-        resample: how the draws were made.
-        audited: draws also refitted by the global search.
-        missed: audited draws whose warm start had ended above the global optimum.
+        parameters: printed parameters, shape (n_parameters, n_draws).
+        converged: whether each refit reached an optimum, shape (n_draws,).
+        resample: kind of draw: "rows", "clusters", "wild" or "bayesian".
+        audited: number of draws that the global search refitted as well.
+        missed: number of audited draws for which the global search found a better optimum.
     """
 
     parameters: Array
@@ -44,11 +45,22 @@ class Draws:
 def bootstrap(
     problem: Problem, best: Array, *, resample: str, n_boot: int, rng: np.random.Generator
 ) -> Draws:
-    """Refit `n_boot` resampled tables, each from the optimum `best` (p,), and audit 2 % of them.
+    """Bootstrap draws of the parameters; 2 % of them are checked by the global search.
 
-    `rows` and `clusters` draw with replacement, as counts; `bayesian` draws exponential weights
-    (Rubin 1981), by cluster where the table has groups, so that no design degenerates; `wild`
-    keeps the design and flips residuals (Wu 1986), by cluster where the table has groups.
+    "rows" and "clusters" draw with replacement. "bayesian" draws exponential weights (Rubin 1981),
+    so that no design degenerates. "wild" keeps the design and changes the signs and sizes of the
+    residuals (Wu 1986). The last two draw by cluster if the table has groups.
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,), from which each refit starts.
+        resample: kind of draw.
+        n_boot: number of draws.
+        rng: generator of the draws.
+
+    Source:
+        Efron 1979, Annals of Statistics 7; Rubin 1981, Annals of Statistics 9; Wu 1986, Annals of
+        Statistics 14.
     """
     table = problem.table
     step = max(1, ELEMENTS_AT_ONCE // table.n_rows)
@@ -86,7 +98,7 @@ def _refit(
     value: Array,
     converged: NDArray[np.bool_],
 ) -> int:
-    """Global refits of the chosen draws, in place; returns how many found a better optimum."""
+    """Refit the chosen draws globally, in place; return how many found a better optimum."""
     better = 0
     for draw in chosen:
         found = problem.solve(
@@ -144,7 +156,14 @@ def _resampled(
 
 
 def draw_weights(table: Table, resample: str, count: int, rng: np.random.Generator) -> Array:
-    """Row weights of `count` draws, shape (count, n)."""
+    """Row weights of bootstrap draws, shape (count, n_rows).
+
+    Args:
+        table: the rows.
+        resample: "rows", "clusters" or "bayesian".
+        count: number of draws.
+        rng: generator of the draws.
+    """
     groups = None if resample == "rows" else table.groups
     n_units = table.n_rows if groups is None else int(groups.max()) + 1
     if resample == "bayesian":
@@ -161,9 +180,20 @@ WEBB = np.sqrt([0.5, 1.0, 1.5])
 def wild_targets(
     problem: Problem, best: Array, fitted: Array, count: int, rng: np.random.Generator
 ) -> Array:
-    """Targets (count, n): fitted values plus residuals times random signs (Webb's six points).
+    """Targets of wild bootstrap draws, shape (count, n_rows).
 
-    Residuals are enlarged by sqrt(n / (n - p)), for the freedom that the fit has used.
+    They are the fitted values plus the residuals times random factors (the six points of Webb).
+    The residuals are enlarged by sqrt(n / (n - p)) for the fitted parameters.
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        fitted: the law at the optimum, shape (n_rows,).
+        count: number of draws.
+        rng: generator of the draws.
+
+    Source:
+        Wu 1986, Annals of Statistics 14; Webb 2014, Queen's Economics Department 1315.
     """
     table = problem.table
     n_units = table.n_rows if table.groups is None else int(table.groups.max()) + 1

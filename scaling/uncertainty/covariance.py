@@ -1,4 +1,4 @@
-"""Covariance of a fit without resampling: the sandwich, and the model-based one for few rows."""
+"""Covariance of a fit without resampling: sandwich, or from the Hessian for few rows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ NO_CURVATURE = 1e-200
 
 
 def noise_scale(problem: Problem, best: Array) -> float:
-    """Scale tau such that twice the rise of the objective over tau is chi-squared.
+    """Noise scale tau: twice the rise of the objective over tau is chi-squared.
 
     It is the mean squared row score over the mean row curvature, with Huber's correction for the
-    parameters spent (Huber 1981, section 7.6); for least squares it is the residual variance.
+    fitted parameters. For the loss "squared" it is twice the residual variance.
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+
+    Source:
+        Huber 1981, Robust Statistics, section 7.6.
     """
     _, score, bend = problem.objective().scores(best)
     weights = problem.table.weights
@@ -33,21 +40,23 @@ def noise_scale(problem: Problem, best: Array) -> float:
 
 
 def free_coordinates(problem: Problem, best: Array) -> NDArray[np.int64]:
-    """Indices of the coordinates that are neither pinned nor at a bound."""
+    """Indices of the coordinates that are neither held nor at a bound, shape (n_inside,)."""
     size = np.maximum(np.abs(best), 1e-12)
     inside = (best > problem.low + 1e-10 * size) & (best < problem.high - 1e-10 * size)
     return np.flatnonzero(inside & problem.free)
 
 
 def covariance(problem: Problem, best: Array, *, robust: bool = True) -> Array:
-    """Covariance (p, p) of the internal coordinates; zero for pinned and bound ones.
+    """Covariance of the internal coordinates, shape (n_parameters, n_parameters).
 
-    A coordinate of which the rows know nothing has a variance of NaN.
+    It is zero for coordinates that are held or at a bound, and NaN for a coordinate that does not
+    change any prediction.
 
     Args:
-        problem: what was fitted.
-        best: its optimum (p,).
-        robust: the sandwich, over clusters where the rows have groups; otherwise tau / Hessian.
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        robust: whether to use the sandwich, over clusters if the rows have groups, instead of tau
+            times the inverse Hessian.
     """
     index = free_coordinates(problem, best)
     out = np.zeros((len(best), len(best)))
@@ -78,7 +87,13 @@ def covariance(problem: Problem, best: Array, *, robust: bool = True) -> Array:
 
 
 def printed_covariance(problem: Problem, best: Array, *, robust: bool) -> Array:
-    """Covariance (p, p) of the printed parameters, by the delta method."""
+    """Covariance of the printed parameters, shape (n_parameters, n_parameters).
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        robust: as in `covariance`, to which the delta method is applied.
+    """
     change = printed_jacobian(problem, best)
     spread = covariance(problem, best, robust=robust)
     blind = np.isnan(np.diag(spread))
@@ -89,13 +104,27 @@ def printed_covariance(problem: Problem, best: Array, *, robust: bool) -> Array:
 
 
 def standard_errors(problem: Problem, best: Array, *, robust: bool) -> Array:
-    """Standard errors (p,) of the printed parameters; NaN where the rows know nothing."""
+    """Standard errors of the printed parameters, shape (n_parameters,).
+
+    NaN for a parameter that does not change any prediction.
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        robust: as in `covariance`.
+    """
     variance = np.diag(printed_covariance(problem, best, robust=robust))
     return np.sqrt(np.maximum(variance, 0.0))
 
 
 def known_covariance(problem: Problem, best: Array, *, robust: bool) -> Array:
-    """`covariance` with zero for coordinates of which the rows know nothing."""
+    """Covariance of the internal coordinates with zeros for NaN, (n_parameters, n_parameters).
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        robust: as in `covariance`.
+    """
     return np.nan_to_num(covariance(problem, best, robust=robust), nan=0.0)
 
 

@@ -1,4 +1,4 @@
-"""What a fit cannot know: bounds, unidentified asymptotes, collinear designs, influential rows."""
+"""Diagnostics: bounds, asymptotes that are not identified, collinear columns, influential rows."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from scaling.uncertainty.profiles import degrees_of_freedom, student
 Array = NDArray[np.float64]
 
 COLLINEAR = 0.98
-"""Correlation of two log columns from which their exponents cannot be told apart in practice."""
-PINNED_SHARE = 0.05
-"""An asymptote counts as pinned when its 95 % half-width is this share of the smallest loss."""
+"""Correlation of two log columns above which their exponents cannot be distinguished."""
+IDENTIFIED_SHARE = 0.05
+"""An asymptote is identified if its 95 % half-width is below this share of the smallest loss."""
 FEW_CLUSTERS = 10
 SMALL_TERM = 1e-9
 DELTA_FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
 NEARLY_ZERO = 0.1
-"""A loss that has fallen below this share of its largest may well have the asymptote zero."""
+"""A loss that has fallen below this share of its largest value may have the asymptote zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """Status, its sentence and all warnings of a fit."""
+    """Status of a fit, the status in a sentence, and all warnings."""
 
     status: FitStatus
     message: str
@@ -39,10 +39,17 @@ class Diagnosis:
 
 
 def check_design(law: Law, table: Table, n_free: int, pinned: set[str]) -> tuple[str, ...]:
-    """Warnings that the design alone justifies, before any fit.
+    """Warnings about the columns of a table, before any fit.
+
+    Args:
+        law: the law to fit.
+        table: the rows.
+        n_free: number of fitted parameters.
+        pinned: names of the parameters that are held.
 
     Raises:
-        ValueError: fewer rows, or fewer distinct designs, than free parameters; a column constant.
+        ValueError: there are fewer rows, or fewer distinct rows of columns, than free parameters,
+            or a column is constant.
     """
     used = table.weights > 0
     if used.sum() < n_free:
@@ -88,7 +95,7 @@ def _collinear(law: Law, table: Table, used: NDArray[np.bool_]) -> tuple[str, ..
             if abs(correlation) > COLLINEAR:
                 warnings.append(
                     f"{table.names[other]} and {table.names[one]} move together (correlation of "
-                    f"their logs {correlation:.3f}): their exponents cannot be told apart. "
+                    f"their logs {correlation:.3f}): their exponents cannot be distinguished. "
                     "Vary one at a fixed value of the other."
                 )
     return tuple(warnings)
@@ -102,7 +109,15 @@ def diagnose(
     draws: Draws | None,
     asymptote: tuple[float, float] | None,
 ) -> Diagnosis:
-    """Status and warnings of a fit, given the 95 % interval of its asymptote (if it has one)."""
+    """Status and warnings of a fit.
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        converged: whether Newton's method reached the optimum.
+        draws: the bootstrap draws, if any.
+        asymptote: 95 % interval of the asymptote, if the law has one.
+    """
     bounds = at_bounds(problem, best)
     warnings = [*problem.table.warnings, *_design_warnings(problem), *draw_warnings(draws, problem)]
     printed = problem.model.printed(best[:, None])
@@ -136,13 +151,13 @@ def _design_warnings(problem: Problem) -> tuple[str, ...]:
 
 
 def at_bounds(problem: Problem, best: Array) -> list[tuple[str, str]]:
-    """Free parameters whose optimum lies on a bound, each with a sentence."""
+    """Name of each free parameter whose optimum is on a bound, with a sentence about it."""
     inside = set(free_coordinates(problem, best).tolist())
     printed = problem.model.printed(best[:, None])[:, 0]
     found = []
     for i, name in enumerate(problem.law.parameters):
         if problem.law.n_effective is not None and name != problem.law.asymptote:
-            continue  # a grid of coefficients: most of them are zero by design
+            continue  # a grid of coefficients, most of which are zero by design
         if problem.free[i] and i not in inside:
             side = "lower" if best[i] <= problem.low[i] + 1e-9 * abs(best[i]) else "upper"
             found.append((name, f"{name} is at its {side} bound, {printed[i]:.4g}."))
@@ -150,7 +165,7 @@ def at_bounds(problem: Problem, best: Array) -> list[tuple[str, str]]:
 
 
 def draw_warnings(draws: Draws | None, problem: Problem) -> tuple[str, ...]:
-    """What the bootstrap has to say about its own draws."""
+    """Warnings about draws that did not converge, are at a bound or missed the optimum."""
     if draws is None:
         return ()
     total = draws.parameters.shape[1]
@@ -170,13 +185,14 @@ def draw_warnings(draws: Draws | None, problem: Problem) -> tuple[str, ...]:
             warnings.append(f"{100 * share:.0f} % of the draws have {name} at a bound.")
     if draws.missed:
         warnings.append(
-            f"The audit refitted {draws.audited} draws globally and bettered {draws.missed}."
+            f"The global search found a better optimum for {draws.missed} of the {draws.audited} "
+            "draws that it checked."
         )
     return tuple(warnings)
 
 
 def flat_sentence(problem: Problem, best: Array) -> str:
-    """A sentence if every term that falls with scale has vanished from the fit, else empty."""
+    """A sentence if no term of the fitted law changes with scale, else empty."""
     law, table = problem.law, problem.table
     names = [c.name for c in law.linear]
     if law.asymptote not in names or len(names) < 2 or not law.nonlinear:
@@ -197,7 +213,13 @@ def flat_sentence(problem: Problem, best: Array) -> str:
 def unidentified_sentence(
     problem: Problem, best: Array, interval: tuple[float, float] | None
 ) -> str:
-    """A sentence if the asymptote's interval reaches its bound or has no end, else empty."""
+    """A sentence if the interval of the asymptote reaches its bound or is infinite, else empty.
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        interval: 95 % interval of the asymptote, if the law has one.
+    """
     name = problem.law.asymptote
     if name is None or interval is None:
         return ""
@@ -207,7 +229,7 @@ def unidentified_sentence(
     floor = problem.law.linear[index].low if index < len(problem.law.linear) else -np.inf
     low, high = interval
     smallest = float(np.min(np.abs(problem.table.y)))
-    wide = high - low > PINNED_SHARE * 2 * smallest
+    wide = high - low > IDENTIFIED_SHARE * 2 * smallest
     ended = np.isfinite(low) and np.isfinite(high) and low > floor + 1e-6 * smallest
     still_high = smallest > NEARLY_ZERO * float(np.max(np.abs(problem.table.y)))
     at_floor = best[index] <= problem.low[index] and still_high
@@ -215,27 +237,30 @@ def unidentified_sentence(
         return ""
     shown = f"[{low:.4g}, {high:.4g}]"
     return (
-        f"{name} is not identified: its 95 % interval {shown} reaches the bound of what is "
-        f"possible. {extra_run_sentence(problem, best)}"
+        f"{name} is not identified: its 95 % interval {shown} reaches the end of its allowed "
+        f"range. {extra_run_sentence(problem, best)}"
     )
 
 
 def extra_run_sentence(problem: Problem, best: Array) -> str:
-    """How much larger one extra run would have to be to pin the asymptote."""
-    factor = pinning_scale(problem, best)
+    """A sentence about the size of one extra run that would identify the asymptote."""
+    factor = identifying_scale(problem, best)
     columns = " and ".join(
         problem.table.names[name] for name in problem.law.columns if name not in problem.law.flags
     )
     if factor is None:
-        return f"No single extra run up to 1e6 times the largest {columns} would pin it."
-    return f"One extra run at {factor:,.0f} times the largest {columns} would pin it."
+        return f"No single extra run up to 1e6 times the largest {columns} would identify it."
+    return f"One extra run at {factor:,.0f} times the largest {columns} would identify it."
 
 
-def pinning_scale(problem: Problem, best: Array) -> float | None:
-    """Smallest factor (a power of 2, to 1e6) on the largest sizes at which one run pins E.
+def identifying_scale(problem: Problem, best: Array) -> float | None:
+    """Smallest factor on the largest sizes at which one extra run would identify the asymptote.
 
-    The information of the extra row is added to the Hessian of the fit at its optimum; pinned
-    means a 95 % half-width below 5 % of the smallest loss seen.
+    The information of the extra row is added to the Hessian of the fit at its optimum. Identified
+    means a 95 % half-width below 5 % of the smallest loss.
+
+    Returns:
+        A power of 2 up to 2^20, or None if no such run is enough.
     """
     law, table = problem.law, problem.table
     assert law.asymptote is not None
@@ -252,7 +277,7 @@ def pinning_scale(problem: Problem, best: Array) -> float | None:
     rows, _, bend = problem.objective().scores(best)
     information = rows.T @ (rows * (table.weights * np.maximum(bend, 1e-12))[:, None])
     noise = noise_scale(problem, best)
-    half = PINNED_SHARE * float(np.min(np.abs(table.y)))
+    half = IDENTIFIED_SHARE * float(np.min(np.abs(table.y)))
     t = student(0.95, degrees_of_freedom(problem))
     free = np.flatnonzero(problem.free)
     scales = np.sqrt(np.maximum(np.diag(information)[free], 1e-290))
@@ -267,7 +292,10 @@ def pinning_scale(problem: Problem, best: Array) -> float | None:
 
 
 def delta_sensitivity(problem: Problem, best: Array) -> pd.DataFrame:
-    """Parameters at the optimum for deltas around the one used, warm-started: one row a delta.
+    """Parameters at the optimum for other deltas, each refitted from the optimum `best`.
+
+    Returns:
+        A row per delta: columns delta, a column per parameter, and objective.
 
     Raises:
         ValueError: the loss has no delta.
@@ -285,10 +313,16 @@ def delta_sensitivity(problem: Problem, best: Array) -> pd.DataFrame:
 
 
 def influence(problem: Problem, best: Array) -> pd.DataFrame:
-    """How much each row pulls each parameter: the change if the row were left out, in s.e.
+    """Influence of each row: the change of each parameter due to the row, in standard errors.
 
-    One Newton step per row (Cook & Weisberg 1982), so it costs nothing; large values (above 1)
-    name the rows on which the answer hangs. Rows without a loss are not among them.
+    It is computed by one Newton step per row. Rows with values above 1 decide the result.
+
+    Returns:
+        A row per fitted row (rows without a loss are excluded): a column per free parameter, and
+        column residual.
+
+    Source:
+        Cook and Weisberg 1982, Residuals and Influence in Regression.
     """
     gradient, score, _ = problem.objective().scores(best)
     spread = known_covariance(problem, best, robust=False)

@@ -1,4 +1,4 @@
-"""Intervals from bootstrap draws and from a covariance."""
+"""Confidence intervals from bootstrap draws and from a covariance."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Array = NDArray[np.float64]
 
 METHODS = ("bootstrap", "profile", "sandwich")
 FEW = 30
-"""Degrees of freedom below which bootstrap quantiles are widened to Student's."""
+"""Degrees of freedom below which bootstrap quantiles are widened to Student quantiles."""
 
 
 def effective_degrees(problem: Problem) -> int:
-    """Clusters less one, or rows less parameters: the freedom that a variance rests on."""
+    """Degrees of freedom of a variance: clusters less one, or rows less parameters."""
     if problem.table.groups is not None:
         return max(int(problem.table.groups.max()), 1)
     return max(problem.table.n_rows - problem.n_free, 1)
@@ -32,10 +32,18 @@ def from_draws(
     level: float,
     limits: Linear | Nonlinear | None,
 ) -> tuple[float, float]:
-    """Percentile interval, widened around the estimate when few degrees of freedom are left.
+    """Percentile interval (low, high), widened if few degrees of freedom are left.
 
-    Resampling n rows under-disperses by sqrt(n / (n - p)), and normal quantiles by Student's;
-    wild draws have already been enlarged for the first.
+    Resampling n rows gives a spread too small by sqrt(n / (n - p)), and normal quantiles are
+    narrower than Student quantiles; wild draws have already been enlarged for the former.
+
+    Args:
+        problem: the fitted problem.
+        draws: its bootstrap draws.
+        values: the quantity in each draw, shape (n_draws,).
+        estimate: the quantity at the optimum.
+        level: confidence level.
+        limits: the parameter, whose bounds end the interval; None for a prediction.
     """
     low, high = np.quantile(values, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
     degrees = effective_degrees(problem)
@@ -68,7 +76,15 @@ def from_spread(
     level: float,
     limits: Linear | Nonlinear | None,
 ) -> tuple[float, float]:
-    """Student interval from a variance; multiplicative for positive coefficients and scales."""
+    """Student interval (low, high) from a variance; multiplicative for positive scales.
+
+    Args:
+        problem: the fitted problem.
+        estimate: the quantity at the optimum.
+        variance: its variance; NaN gives the widest interval.
+        level: confidence level.
+        limits: the parameter, whose bounds end the interval; None for a prediction.
+    """
     if np.isnan(variance):
         return (-np.inf, np.inf) if limits is None else (limits.low, limits.high)
     error = float(np.sqrt(max(variance, 0.0)))

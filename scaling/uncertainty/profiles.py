@@ -1,9 +1,9 @@
-"""Profile likelihood: how far a parameter or a prediction can move before the fit suffers.
+"""Profile likelihood intervals of parameters and predictions.
 
-The interval at a level holds the values at which the best fit costs no more than
-``objective + tau t^2 / 2``, with t the Student quantile for the rows left over and tau the noise
-scale of the fit. For least squares this is the F-test interval; it needs no symmetry, follows the
-curvature of the law, and ends at infinity where the data do not bound the value.
+The interval at a level contains the values at which the best objective is at most
+``objective + tau t^2 / 2``, with t the Student quantile for the residual degrees of freedom and tau
+the noise scale of the fit. For least squares this is the F-test interval. It needs no symmetry,
+follows the curvature of the law, and is infinite where the data do not bound the value.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ Array = NDArray[np.float64]
 STRIDES = np.array(
     [0.1, 0.3, 0.6, 1.0, 1.4, 1.8, 2.2, 2.7, 3.3, 4.0, 5.0, 7.0, 10.0, 16.0, 30.0, 1e2, 1e3, 1e5]
 )
-"""Where the profile is looked at first, in standard errors from the optimum."""
+"""First points of a profile, in standard errors from the optimum."""
 REFINEMENTS = 3
 INSIDE = np.array([0.15, 0.35, 0.5, 0.65, 0.85])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Best objective with one quantity held at each of several values.
+    """Best objective with one parameter held at each of several values.
 
     Attributes:
-        name: the parameter, or "prediction".
-        values: where it was held (k,), ascending, the optimum among them.
-        objective: best objective there (k,).
-        parameters: all parameters of the law there, as printed (p, k).
+        name: the parameter.
+        values: values at which it was held, (n_points,), ascending, with the optimum among them.
+        objective: best objective at each value, (n_points,).
+        parameters: printed parameters of the law at each value, (n_parameters, n_points).
         minimum: objective of the fit.
-        noise: tau, the unit of the rise.
+        noise: noise scale tau, the unit of the rise.
         degrees: rows less fitted parameters.
         bounds: smallest and largest value allowed.
     """
@@ -55,11 +55,11 @@ class Profile:
     bounds: tuple[float, float]
 
     def rise(self, level: float) -> float:
-        """How far the objective may rise within the interval at `level`."""
+        """Rise of the objective at the ends of the interval at a confidence level."""
         return 0.5 * self.noise * student(level, self.degrees) ** 2
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Ends of the interval; the bound of the quantity where the profile never rises enough."""
+        """Confidence interval (low, high); an end that the profile never reaches is the bound."""
         threshold = self.minimum + self.rise(level)
         centre = int(np.argmin(self.objective))
         ends = []
@@ -73,7 +73,7 @@ class Profile:
         if above.size == 0:
             return self.bounds[0] if side < 0 else self.bounds[1]
         outer, inner = path[above[0]], path[above[0] - 1]
-        # the root of the rise is nearly straight in the value
+        # the square root of the rise is nearly linear in the value
         far, near = (np.sqrt(max(self.objective[i] - self.minimum, 0.0)) for i in (outer, inner))
         share = (np.sqrt(threshold - self.minimum) - near) / max(far - near, 1e-300)
         return float(self.values[inner] + share * (self.values[outer] - self.values[inner]))
@@ -90,14 +90,21 @@ def degrees_of_freedom(problem: Problem) -> int:
 
 
 def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0.95) -> Profile:
-    """Profile of a printed parameter around the optimum `best` (p,)."""
+    """Profile likelihood of a printed parameter.
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        name: the parameter.
+        level: confidence level around whose interval ends the profile is dense.
+    """
     index = problem.law.parameters.index(name)
     held = problem.holding(name)
     place = held.model.internal(problem.model.printed(best[:, None]))[:, 0]
     spread = known_covariance(held, place, robust=False)
     low, high = float(held.low[index]), float(held.high[index])
     unit = float(np.sqrt(max(spread[index, index], 0.0)))
-    # Where the optimum is at a bound the quadratic says nothing about the other direction.
+    # At a bound the quadratic approximation is of no use in the other direction.
     if not np.isfinite(unit) or unit < 1e-9 * max(abs(place[index]), 1e-9):
         unit = max(0.01 * abs(place[index]), 1e-4 * _typical(held, index))
     slope = spread[:, index] / spread[index, index] if spread[index, index] > 0 else None
@@ -105,7 +112,7 @@ def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0
     def solve(values: Array, starts: Array | None) -> tuple[Array, Array]:
         lower, upper = held.box(len(values))
         lower[index] = upper[index] = values
-        # starts that are solutions next door need no detour over softer losses
+        # starts that solve a neighbouring point need no detour over softer losses
         sharpening = (8.0, 2.5, 1.0) if starts is None else (1.0,)
         if starts is None:
             starts = np.repeat(place[:, None], len(values), axis=1)
@@ -137,7 +144,7 @@ def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0
 
 
 def _typical(problem: Problem, index: int) -> float:
-    """Size that a linear coefficient would have if its term alone made up the loss."""
+    """Value of a linear coefficient if its term alone were the loss."""
     if index >= len(problem.law.linear):
         return 1.0
     theta = problem.model.internal(np.ones((len(problem.low), 1)))[len(problem.law.linear) :]
@@ -158,7 +165,7 @@ def _trace(
     best: Array,
     level: float,
 ) -> tuple[Array, Array, Array]:
-    """Values, ascending, best objectives and coordinates there, dense at the interval's ends."""
+    """Values (k,), best objectives (k,) and coordinates (p, k), dense at the interval's ends."""
     centre = place[index]
     offsets = np.concatenate([-STRIDES[::-1], [0.0], STRIDES]) * unit
     values = np.unique(np.clip(centre + offsets, *bounds))
@@ -182,7 +189,7 @@ def _trace(
 
 
 def _sweep(solve: Solver, values: Array, objective: Array, found: Array) -> tuple[Array, Array]:
-    """Restart every point from its neighbours' solutions; keep what is better."""
+    """Restart every point from its neighbours' solutions and keep the better result."""
     for shift in (1, -1):
         other, coordinates = solve(values, np.roll(found, shift, axis=1))
         better = other < objective
@@ -205,25 +212,35 @@ def _brackets(values: Array, objective: Array, threshold: float) -> Array:
 
 HELD_WEIGHT = 1e3
 FARTHEST = 50.0
-"""Farthest that a prediction is moved, in ln(loss)."""
+"""Largest change of a prediction, in ln(loss)."""
 PREDICTION_STRIDES = np.array(
     [0.3, 0.7, 1.1, 1.6, 2.0, 2.5, 3.2, 4.2, 6.0, 9.0, 14.0, 20.0, 30.0, 45.0, 70.0, 110.0, 300.0]
 )
-"""Where a prediction is looked at, in linearised standard errors; far from the data one of those
-can be a small part of the interval."""
+"""Points of the profile of a prediction, in linearised standard errors; far from the data, one such
+error can be a small part of the interval."""
 ROWS_AT_ONCE = 25
 
 
 def prediction_intervals(
     problem: Problem, best: Array, new: dict[str, Array], level: float, valley: Array
 ) -> tuple[Array, Array]:
-    """Profile intervals of the law at new rows: low and high, each (k,).
+    """Profile likelihood intervals of the law at new rows.
 
-    The new row joins the table as a heavy observation whose target is moved: a minimum of the
-    objective plus any penalty on the prediction is exactly a point of the profile at the value
-    that the prediction then has. Each minimum is looked for from the optimum and from the nearest
-    point of `valley`: printed parameters (p, m) of the optimum and along the profiles of the law's
-    asymptote and exponents, which follow the valley of the objective.
+    Each new row is added to the table as a heavy observation whose target is moved. A minimum of
+    the objective plus any penalty on the prediction is exactly a point of the profile, at the value
+    that the prediction then has. Each minimum is searched from the optimum and from the nearest
+    point of `valley`.
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        new: column of the law -> values at the new rows, (n_new,).
+        level: confidence level.
+        valley: printed parameters (n_parameters, n_points) of the optimum and along the profiles of
+            the asymptote and the exponents, which follow the valley of the objective.
+
+    Returns:
+        Lower and upper ends, each of shape (n_new,).
     """
     count = len(next(iter(new.values())))
     low, high = np.empty(count), np.empty(count)
@@ -239,7 +256,8 @@ def _prediction_block(
 ) -> tuple[Array, Array]:
     table, count = problem.table, len(next(iter(new.values())))
     place, on_data, n_rows = best[:, None], problem.objective(), table.n_rows
-    # Centred anew, a law would lie elsewhere for each set of rows, and badly for far ones.
+    # Centring on the new rows would change the coordinates with each set of rows, and condition
+    # them badly for rows far from the table.
     model = problem.model.at(
         {name: np.concatenate([values, new[name]]) for name, values in table.columns.items()}
     )
@@ -304,7 +322,7 @@ def _ends(
     limit, ends = np.sqrt(rise), []
     for side in (-1, 1):
         chosen = (values - centre) * side > 0
-        # The profile rises outwards: what is missed on the way is no dearer than what lies beyond.
+        # The profile rises outwards, so a point costs at most what any point beyond it costs.
         outwards = np.minimum.accumulate(root[chosen][::side][::-1])[::-1]
         far = np.concatenate([[0.0], outwards])
         at = np.concatenate([[centre], values[chosen][::side]])

@@ -1,7 +1,7 @@
-"""Ensembles that share members: their errors move together, and intervals must know it.
+"""Intervals for ensembles that share members, whose errors are correlated.
 
-When the ensemble of K holds the members of the ensemble of K - 1, as in Kim et al. 2025, K times
-its error is a random walk over members: the covariance of the errors at K and K' is
+If the ensemble of K members contains the members of the ensemble of K - 1, as in Kim et al. 2025,
+K times its error is a random walk over members: the covariance of the errors at K and K' is
 sigma^2 / max(K, K'). Treating such rows as independent halves the coverage of a 95 % interval.
 """
 
@@ -19,11 +19,11 @@ from scaling.uncertainty.profiles import student
 Array = NDArray[np.float64]
 
 MEMBER_DRAWS = 1000
-BELIEVED = -4.0
-"""Log-likelihood gain from which shared members are believed without being told.
+SHARED_GAIN = -4.0
+"""Log-likelihood gain above which members are taken to be shared, unless the caller decides.
 
-Below zero, because a miss costs coverage and a false alarm only width: on simulated 4 x 5 tables
-88 % of those that shared members were found, and 1 % of those that did not were taken to.
+It is negative because a missed case costs coverage and a false alarm only width. Of simulated
+4 x 5 tables, 88 % of those with shared members were detected, and 1 % of those without.
 """
 
 
@@ -32,10 +32,10 @@ class Walk:
     """Rows ordered as random walks over members.
 
     Attributes:
-        order: rows (n,), walk by walk, members ascending.
-        first: whether a row starts a walk, in that order (n,).
-        members: members of each row, in that order (n,).
-        steps: members added since the row before, in that order (n,).
+        order: row indices (n_rows,), walk by walk, with the number of members ascending.
+        first: whether a row starts a walk, in that order, (n_rows,).
+        members: number of members of each row, in that order, (n_rows,).
+        steps: members added since the row before, in that order, (n_rows,).
     """
 
     order: NDArray[np.int64]
@@ -44,13 +44,13 @@ class Walk:
     steps: Array
 
     def whiten(self, residual: Array) -> Array:
-        """Residuals (n,) of the rows as independent residuals of single members."""
+        """Independent residuals of single members from those of the rows, both (n_rows,)."""
         total = self.members * residual[self.order]
         before = np.where(self.first, 0.0, np.roll(total, 1))
         return (total - before) / np.sqrt(self.steps)
 
     def noise(self, single: Array) -> Array:
-        """Errors (draws, n) of the rows from independent member errors (draws, n)."""
+        """Errors of the rows from independent errors of members, both (n_draws, n_rows)."""
         out = np.empty_like(single)
         walk = np.cumsum(np.sqrt(self.steps) * single, axis=1)
         starts = np.flatnonzero(self.first)
@@ -61,9 +61,11 @@ class Walk:
 
 
 def find_walks(table: Table) -> Walk | None:
-    """The walks of an ensemble table: by group if it has groups, else by size.
+    """Random walks of an ensemble table, one per size and, if it has groups, per group.
 
-    None if some walk has two rows of the same number of members, so that they cannot be nested.
+    Returns:
+        The walks, or None if one of them has two rows with the same number of members, so that
+        the ensembles cannot be nested.
     """
     sizes, members = table.columns["n_params"], table.columns["n_members"]
     label = sizes if table.groups is None else table.groups
@@ -78,7 +80,7 @@ def find_walks(table: Table) -> Walk | None:
 
 
 def looks_shared(walk: Walk, residual: Array) -> bool:
-    """Whether the residuals (n,) are likelier as shared members than as independent rows."""
+    """Whether residuals (n_rows,) fit shared members better than independent rows."""
     single = walk.whiten(residual)
     if np.ptp(walk.members) == 0 or not (residual**2).sum() > 0:
         return False
@@ -86,7 +88,7 @@ def looks_shared(walk: Walk, residual: Array) -> bool:
     apart = -0.5 * count * np.log(np.mean(residual**2))
     shared = -0.5 * count * np.log(np.mean(single**2))
     shared += float(np.sum(np.log(walk.members / np.sqrt(walk.steps))))
-    return shared - apart > BELIEVED
+    return shared - apart > SHARED_GAIN
 
 
 def limit_interval(
@@ -94,8 +96,15 @@ def limit_interval(
 ) -> tuple[float, float]:
     """Interval of E from refits to simulated ensembles that share members.
 
-    Member errors are Gaussian with the variance of the whitened residuals; quantiles are widened
-    to Student's for the rows left over.
+    Member errors are Gaussian with the variance of the whitened residuals; the quantiles are
+    widened to Student quantiles for the residual degrees of freedom.
+
+    Args:
+        problem: the fitted problem, of law "ensemble".
+        best: its optimum, internal coordinates (n_parameters,).
+        walk: the rows as random walks over members.
+        level: confidence level.
+        seed: random seed of the simulation.
     """
     rng = np.random.default_rng(seed)
     degrees = max(problem.table.n_rows - problem.n_free, 1)

@@ -24,7 +24,7 @@ MODULES = [m for m in figure_modules(published=True) if m.NAME not in SLOW]
 @pytest.fixture
 def drawn(monkeypatch):
     """Name -> the numbers that the figure draws; skips where it reads a table that is absent."""
-    monkeypatch.setattr(datasets, "_download", lambda table: needed(table.path))
+    monkeypatch.setattr(datasets, "_download", lambda table, folder: needed(table.path))
 
     def drawn(name):
         (module,) = figure_modules([name], published=True)

@@ -10,7 +10,7 @@ from scaling import DATASETS, LAWS, load_dataset
 from scaling.fitting.evaluation import build_model
 from tests.data import needed
 
-TRUTHS = {
+TRUTHS: dict[str, dict[str, float]] = {
     "power": {"E": 1.9, "A": 300.0, "alpha": 0.4},
     "chinchilla": {"E": 1.8, "A": 480.0, "B": 2000.0, "alpha": 0.35, "beta": 0.37},
     "tied_chinchilla": {"E": 1.8, "A": 170.0, "B": 290.0, "alpha": 0.27},
@@ -27,31 +27,36 @@ TRUTHS = {
         "E": 1.8, "L0": 11.0, "a": 3.0, "b": 20.0, "c": 1e-2,
         "alpha": 0.25, "beta": 0.3, "gamma": 0.9, "delta": 0.8,
     },
+    "mixture_of_exponentials": {
+        "E": 0.3, **{f"c{j:02d}": 0.0 for j in range(1, 26)}, "c10": 0.2, "c16": 0.3, "t0": 100.0,
+    },
 }  # fmt: skip
+"""Parameters of each law from which tests generate tables."""
+
+
+def _grid(*axes: np.ndarray) -> list[np.ndarray]:
+    return [axis.ravel() for axis in np.meshgrid(*axes)]
+
+
+_SIZES = np.geomspace(1e6, 1e9, 5)
+_EPOCHS = np.array([1.0, 2.0, 4.0, 16.0, 64.0])
+_REPEATED = _grid(_SIZES, np.geomspace(1e8, 1e10, 3), _EPOCHS)
+DESIGNS = {
+    ("n_params",): [np.geomspace(1e6, 1e9, 30)],
+    ("n_params", "n_tokens"): _grid(_SIZES, np.geomspace(1e8, 1e11, 5)),
+    ("n_params", "n_members"): _grid(_SIZES, np.arange(1.0, 6.0)),
+    ("n_params", "n_tokens", "n_unique_tokens"): [
+        _REPEATED[0], _REPEATED[1] * _REPEATED[2], _REPEATED[1],
+    ],
+    ("n_examples", "is_train"): _grid(np.geomspace(100, 1e5, 10), np.array([0.0, 1.0])),
+    ("time",): [np.geomspace(1, 1e4, 30)],
+}  # fmt: skip
+"""Columns of a law -> values that identify all parameters of the laws with these columns."""
 
 
 def _design(law: str) -> dict[str, np.ndarray]:
-    """A design that identifies every parameter of the law."""
-    sizes = np.geomspace(1e6, 1e9, 5)
-    if law in ("chinchilla", "tied_chinchilla"):
-        n, d = np.meshgrid(sizes, np.geomspace(1e8, 1e11, 5))
-        return {"n_params": n.ravel(), "n_tokens": d.ravel()}
-    if law == "ensemble":
-        n, k = np.meshgrid(sizes, np.arange(1.0, 6.0))
-        return {"n_params": n.ravel(), "n_members": k.ravel()}
-    if law == "learning_curves":
-        return {
-            "n_examples": np.tile(np.geomspace(100, 1e5, 10), 2),
-            "is_train": np.repeat([0.0, 1.0], 10),
-        }
-    if law in ("data_constrained", "overfitting"):
-        n, u, epochs = np.meshgrid(sizes, np.geomspace(1e8, 1e10, 3), [1.0, 2.0, 4.0, 16.0, 64.0])
-        return {
-            "n_params": n.ravel(),
-            "n_tokens": (u * epochs).ravel(),
-            "n_unique_tokens": u.ravel(),
-        }
-    return {"n_params": np.geomspace(1e6, 1e9, 30)}
+    names = LAWS[law].columns
+    return dict(zip(names, DESIGNS[names], strict=True))
 
 
 def _law_values(law: str, columns: dict[str, np.ndarray], truth: dict[str, float]) -> np.ndarray:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scaling import FitResult, FitStatus, fit_law, forecast, joint_limit, load_dataset, read_runs
+from scaling.published import datasets
 
 GOOD = pd.DataFrame({"n_params": [1.0, 2.0, 4.0, 8.0, 16.0], "loss": [3.6, 3.46, 3.38, 3.32, 3.29]})
 
@@ -112,7 +113,7 @@ def test_what_goes_with_rows_without_a_loss_goes_too():
         ({"weights": [1.0, 1.0, 1.0, -1.0, 1.0]}, "row 3: weight -1 is negative"),
         ({"weights": np.zeros(5)}, "at least one weight must be above 0"),
         ({"groups": [1, 1, None, 2, 2]}, "row 2: the group is missing"),
-        ({"groups": [1, 1, 1, 1, 1]}, "names one cluster only"),
+        ({"groups": [1, 1, 1, 1, 1]}, "has one cluster only"),
     ],
 )
 def test_bad_options_say_what_is_allowed(options, said):
@@ -208,6 +209,18 @@ def test_datasets_are_checked(tmp_path):
     fake.write_text("cell,params\n25,1\n")
     with pytest.raises(ValueError, match="sha256"):
         load_dataset("data_constrained", folder=tmp_path)
+
+
+def test_a_missing_table_names_the_folder_that_was_searched(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=f"put it at fits/.* below {tmp_path}$"):
+        load_dataset("porian", folder=tmp_path)
+    monkeypatch.setenv("DATAWALL_DATA", str(tmp_path / "named"))
+    with pytest.raises(FileNotFoundError, match=rf"below {tmp_path}/named \(set DATAWALL_DATA"):
+        load_dataset("porian")
+    monkeypatch.delenv("DATAWALL_DATA")
+    monkeypatch.setattr(datasets, "BESIDE_CHECKOUT", tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match=r"DATAWALL_DATA, which is not set \(.*absent does"):
+        load_dataset("porian")
 
 
 SIZES = st.floats(1e-3, 1e12)
