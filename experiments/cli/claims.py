@@ -32,8 +32,8 @@ class Claims(WorldOptions):
 
     def run(self) -> int:
         """Test and print."""
-        from experiments.claims.claim import judge_claims
-        from experiments.display.tables import claims_table, print_table
+        from experiments.claims.claim import claims_table, judge_claims
+        from experiments.display.tables import print_table
         from experiments.story.story import tell
 
         with self.open_executor() as executor:

@@ -27,7 +27,7 @@ class Export:
         """Write it and name it."""
         from experiments.cli.finished import finished_spec
         from experiments.runs.store import RunStore
-        from experiments.runs.text import tokens_of
+        from experiments.runs.texts import tokens_of
         from models.language.huggingface import export_llama
 
         spec = finished_spec(self.run_folder.resolve())

@@ -40,7 +40,7 @@ def load_trained(folder: Path) -> LanguageModel:
         ValueError: as `finished_spec`; or the text of the run cannot be had.
         CheckpointError: the folder holds no weights.
     """
-    from experiments.runs.text import tokens_of
+    from experiments.runs.texts import tokens_of
     from models.language.language_model import LanguageModel
 
     folder = folder.resolve()

@@ -27,8 +27,9 @@ class Run(WorldOptions):
 
     def run(self) -> int:
         """Train, then print the losses by cell."""
-        from experiments.display.tables import cells_table, print_table
+        from experiments.display.tables import print_table
         from experiments.recipes.registry import run_recipes
+        from experiments.runs.overview import cells_table
         from experiments.story.story import open_lab
 
         with self.open_executor() as executor:

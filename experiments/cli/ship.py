@@ -22,7 +22,8 @@ class Ship(WorldOptions):
 
     def run(self) -> int:
         """Write them and name them."""
-        from experiments.runs.archive import SHIPPED, write_archive
+        from experiments.lab.shipping import write_archive
+        from experiments.runs.archive import SHIPPED
         from experiments.story.story import open_lab, tell_of
 
         with self.open_executor() as executor:

@@ -28,9 +28,9 @@ class Tune(WorldOptions):
 
     def run(self) -> int:
         """Tune and print."""
-        from experiments.display.tables import print_certificates
         from experiments.recipes import ensembles, regularized
         from experiments.story.story import open_lab
+        from experiments.tuning.certificates import print_certificates
 
         with self.open_executor() as executor:
             lab = open_lab(

@@ -21,7 +21,7 @@ from experiments.lab.lab import Lab
 from experiments.recipes.ensembles import Ensembles
 from experiments.recipes.regularized import Regularized
 from experiments.runs.spec import RunSpec, SyntheticConfig
-from experiments.runs.text import held_out, unique_tokens
+from experiments.runs.texts import held_out, unique_tokens
 from experiments.tuning.grid import Point
 from experiments.worlds.plans import DistillationPlan
 

@@ -24,17 +24,19 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
 import pandas as pd
 
+from experiments.runs import Runs
 from experiments.runs.compact import write_compact
 from experiments.runs.files import flush_to_disk, read_json, storing, write_json
 from experiments.runs.imports import import_runs, read_imports
 from experiments.runs.index import read_index
 from experiments.runs.locks import Locks, Owner, RunLock, RunLocked
 from experiments.runs.metrics import Line, append_line, losses_by_step, read_lines
+from experiments.runs.overview import store_html
 from experiments.runs.provenance import provenance
 from experiments.runs.records import read_record
 from experiments.runs.rows import OURS, Row, finite, frame_of, read_result, settings_row
@@ -56,6 +58,8 @@ class RunStore:
     store cannot be written; what was in the store before is whole then.
     """
 
+    read_only: ClassVar[bool] = False
+
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self._locks = Locks(self.root)
@@ -66,9 +70,7 @@ class RunStore:
         return type(self), (self.root,)
 
     def _repr_html_(self) -> str:
-        from experiments.display.html import store_html
-
-        return store_html(self)
+        return store_html(self.root, self.overview())
 
     def folder(self, spec: RunSpec) -> Path:
         """Return the folder of a run, there or not."""
@@ -373,6 +375,11 @@ class RunStore:
             for run_id, source in zip(frame["run_id"], frame["source"], strict=True)
         ]
         return write_compact(Path(path), frame)
+
+
+def can_train(runs: Runs) -> TypeGuard[RunStore]:
+    """Return whether runs can be added: whether these are a `RunStore` and not an archive."""
+    return not runs.read_only
 
 
 def _kept_spec(path: Path) -> RunSpec | None:

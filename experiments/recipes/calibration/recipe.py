@@ -21,8 +21,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 
+from experiments.analysis.members import limit_estimate
 from experiments.lab.lab import Lab
-from experiments.lab.objectives import limit_estimate
 from experiments.recipes.calibration.languages import Languages, corrected
 from experiments.recipes.calibration.laws import LAWS_VERSION, data_laws, limits
 from experiments.runs.spec import RunSpec

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.streams import plan_stream
 from experiments.recipes.continued.domain import DomainText, draw, read_domain, replayed_rows
 from experiments.runs.spec import RunSpec
-from experiments.runs.streams import Stream, plan_stream
+from experiments.runs.streams import Stream
 from experiments.worlds.continued_plan import ContinuedPlan
 from experiments.worlds.plans_part2 import part2_plan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.streams import plan_stream
 from experiments.recipes.entigraph.answers import (
     ANSWERS_VERSION,
     accuracies,
@@ -32,7 +33,7 @@ from experiments.recipes.entigraph.streams import (
     synthesize,
 )
 from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.streams import Stream, plan_stream
+from experiments.runs.streams import Stream
 from experiments.worlds.facts_plan import FactPlan
 from experiments.worlds.plans_part2 import part2_plan
 from models.config import OptimizerConfig, TrainConfig

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.cli.app import main
-from experiments.display.tables import cells_table
+from experiments.runs.overview import cells_table
 from experiments.runs.store import RunStore
 from models.config import OptimizerConfig
 
