@@ -15,7 +15,7 @@ import contextlib
 import importlib
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,7 @@ import pandas as pd
 from experiments.analysis.intervals import Estimate, rounded
 from experiments.display.tables import text_table
 from experiments.story.story import NotTold, Story
+from experiments.tuning.search import Tuned
 from scaling.results import markup
 
 MODULES = (
@@ -178,3 +179,18 @@ def claim_html(claim: Claim) -> str:
         verdict=f"{claim.verdict}: {claim.headline}",
         notes=[f"{claim.n_samples} {claim.interval_of}. Rule: {claim.rule}"],
     )
+
+
+def cell(found: Tuned) -> str:
+    """Write weight decay and epochs of an optimum."""
+    return f"{found.best['weight_decay']:g} x {found.best['n_epochs']:g}"
+
+
+def uncertified(members: Mapping[int, Tuned]) -> str:
+    """Say which sizes' members have an optimum without certificate, and why."""
+    doubtful = [
+        f"width {width} ({', '.join(found.flaws)})"
+        for width, found in sorted(members.items())
+        if not found.certified
+    ]
+    return f" Members' optimum not certified: {'; '.join(doubtful)}." if doubtful else ""

@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.cli.options import readable
-from experiments.cli.world_options import WorldOptions
+from experiments.cli.options import WorldOptions, readable
 
 
 @readable

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from experiments.runs.compact import read_compact
 from experiments.runs.files import read_json
-from experiments.runs.rows import frame_of
+from experiments.runs.rows import frame_of, read_compact
 from experiments.runs.spec import RunSpec, digest
 from experiments.runs.texts import TextFacts
 

@@ -30,7 +30,6 @@ import numpy as np
 import pandas as pd
 
 from experiments.runs import Runs
-from experiments.runs.compact import write_compact
 from experiments.runs.files import flush_to_disk, read_json, storing, write_json
 from experiments.runs.imports import import_runs, read_imports
 from experiments.runs.index import read_index
@@ -39,7 +38,15 @@ from experiments.runs.metrics import Line, append_line, losses_by_step, read_lin
 from experiments.runs.overview import store_html
 from experiments.runs.provenance import provenance
 from experiments.runs.records import read_record
-from experiments.runs.rows import OURS, Row, finite, frame_of, read_result, settings_row
+from experiments.runs.rows import (
+    OURS,
+    Row,
+    finite,
+    frame_of,
+    read_result,
+    settings_row,
+    write_compact,
+)
 from experiments.runs.spec import SCHEMA_VERSION, RunSpec
 
 if TYPE_CHECKING:

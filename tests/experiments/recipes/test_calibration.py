@@ -12,7 +12,7 @@ import pytest
 from experiments.claims import calibration as claims_calibration
 from experiments.recipes.calibration.languages import TEST, Languages
 from experiments.recipes.calibration.laws import BAYES, coverage, data_laws, ladder, limits
-from experiments.recipes.calibration.recipe import CalibrationLosses, chosen_settings
+from experiments.recipes.calibration.losses import CalibrationLosses, chosen_settings
 from experiments.recipes.registry import run_recipes
 from experiments.story.story import open_lab
 from experiments.worlds.calibration_plan import KINDS, CalibrationPlan
