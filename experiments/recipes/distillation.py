@@ -87,9 +87,7 @@ def run(lab: Lab, *, regularized: Regularized, ensembles: Ensembles) -> Distilla
     Raises:
         ValueError: the world has no plan for it.
     """
-    plan = lab.world.distillation
-    if plan is None:
-        raise ValueError(f"world {lab.world.name} has no plan for distillation")
+    plan = lab.world.plan_of(lab.world.distillation, "distillation")
     school = _School(lab, plan, regularized, ensembles)
     chosen = school.choose()
     students = [

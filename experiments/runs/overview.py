@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from experiments.display.tables import MOST_ROWS, frame_table
+from experiments.runs.locks import Owner
 from experiments.runs.rows import OURS as TRAINED_HERE
-from experiments.runs.rows import SETTINGS
+from experiments.runs.rows import SETTINGS, Row
 from experiments.runs.spec import STREAM_PREFIX
 from scaling.results import markup
 
@@ -29,6 +31,23 @@ LOSSES = {"train_loss": "train", "validation_loss": "val", "test_loss": "test"}
 
 STATUSES = ("done", "diverged", "failed", "running", "interrupted", "waiting", "imported")
 """As in `RunStore.overview`, in the order in which they are told."""
+
+
+def unfinished_state(n_done: int, *, owner: Owner | None, failure: dict[str, Any] | None) -> Row:
+    """Return the `status` of a run without a result, and the `reason` for it.
+
+    Args:
+        n_done: steps it has trained.
+        owner: who works on it at the moment.
+        failure: how it failed last, as `RunStore.failure` returns it.
+    """
+    if owner is not None:
+        reason = f"process {owner.pid} on {owner.host} since {owner.since}"
+        return {"status": "running", "reason": reason}
+    if failure is not None:
+        times = f" ({failure['attempts']} attempts)" if failure["attempts"] > 1 else ""
+        return {"status": "failed", "reason": f"{failure['error']}{times}"}
+    return {"status": "interrupted" if n_done else "waiting", "reason": None}
 
 
 def summary(runs: pd.DataFrame) -> str:

@@ -23,7 +23,8 @@ from experiments.runs.archive import SHIPPED, Archive
 from experiments.runs.store import RunStore
 from experiments.sweeps.executors import Executor
 from experiments.tuning.certificates import Certificate
-from experiments.worlds.world import WORLDS, World, get_world
+from experiments.worlds.registry import WORLDS, get_world
+from experiments.worlds.world import World
 from scaling.published.datasets import data_folder
 
 

@@ -14,7 +14,7 @@ from experiments.analysis.members import limit_estimate
 from experiments.lab.lab import Lab
 from experiments.recipes.calibration.languages import Languages, corrected
 from experiments.runs.spec import RunSpec
-from experiments.worlds.calibration_plan import KINDS, TUNING_SEED, CalibrationPlan, Kind
+from experiments.worlds.plans import KINDS, TUNING_SEED, CalibrationPlan, Kind
 from models.config import OptimizerConfig, TrainConfig
 
 Objective = Literal["single", "ensemble"]

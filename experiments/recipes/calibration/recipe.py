@@ -21,7 +21,6 @@ import pandas as pd
 from experiments.lab.lab import Lab
 from experiments.recipes.calibration.laws import LAWS_VERSION, data_laws, limits
 from experiments.recipes.calibration.losses import CalibrationLosses, losses_of
-from experiments.worlds.plans import calibration_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ def run(lab: Lab) -> Calibration:
     Raises:
         ValueError: the world has no plan for it.
     """
-    losses = losses_of(lab, calibration_plan(lab.world.name))
+    losses = losses_of(lab, lab.world.plan_of(lab.world.calibration, "calibration"))
     read_by_laws = (losses.sources, losses.floors, losses.singles, losses.curves, losses.brute)
     identity = [LAWS_VERSION, asdict(losses.plan), [part.to_dict("list") for part in read_by_laws]]
 

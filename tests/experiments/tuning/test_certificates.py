@@ -17,7 +17,8 @@ from experiments.tuning.certificate_files import load_certificates, save_certifi
 from experiments.tuning.certificates import margins_table, optima_table
 from experiments.tuning.grid import Grid
 from experiments.tuning.search import Effort, Tuned
-from experiments.worlds.world import WORLDS, World
+from experiments.worlds.registry import WORLDS
+from experiments.worlds.world import World
 
 WORLD = World(
     name="minute",
