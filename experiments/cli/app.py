@@ -23,6 +23,7 @@ COMMANDS = {
     "reproduce": ("story:Reproduce", "Run the whole story of a world and write its report."),
     "run": ("story:Run", "Train one recipe and those it builds on."),
     "tune": ("tune:Tune", "Tune every size, with certificates of the optima."),
+    "worlds": ("worlds:Worlds", "List the worlds, or print one as a file to begin from."),
     "show": ("show:Show", "Print the runs of a store."),
     "import": (
         "exchange:Import",

@@ -68,7 +68,8 @@ class WorldOptions:
     """Which world, on which text, kept where, trained where."""
 
     world: str = "quick"
-    """How large: tiny (a try), quick (minutes), small (hours) or h200 (a GPU)."""
+    """How large: tiny (a try), quick (minutes), small (hours) or h200 (a GPU); or a file of your
+    own, such as my.toml, see `datawall worlds`."""
     corpus: str | None = None
     """Text to train on instead of the world's: stdlib, novels, files:PATH or hf:DATASET."""
     runs: Path = Path("runs")

@@ -14,7 +14,7 @@ from experiments.worlds.world import ALL_RECIPES, World
 
 SMALL = World(
     name="small",
-    recipes=(*ALL_RECIPES, "calibration"),
+    recipes=ALL_RECIPES,
     corpus="novels",
     widths=(16, 32, 64, 128),
     n_unique_tokens=32_768,

@@ -8,11 +8,11 @@ from experiments.worlds.bootstrapping_plan import (
 )
 from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
 from experiments.worlds.plans_part2 import ContinuedPlan, FactPlan
-from experiments.worlds.world import ALL_RECIPES, World
+from experiments.worlds.world import TALK_RECIPES, World
 
 TINY = World(
     name="tiny",
-    recipes=ALL_RECIPES,
+    recipes=TALK_RECIPES,
     widths=(8, 16, 32),
     n_layers=1,
     n_unique_tokens=4_096,

@@ -173,7 +173,7 @@ class World:
 
 MAIN_RECIPES = ("standard", "regularized", "ensembles", "data_scaling", "distillation")
 PART_2_RECIPES = ("continued", "entigraph", "bootstrapped")
-ALL_RECIPES = (
+TALK_RECIPES = (
     *("standard", "regularized", "ensembles"),
     *("member_counts", "learned_weights", "diversity"),
     *("data_scaling", "distillation"),
@@ -181,3 +181,14 @@ ALL_RECIPES = (
     *PART_2_RECIPES,
     "bootstrapped_text",
 )
+ALL_RECIPES = (*TALK_RECIPES, "calibration")
+PLANS = {
+    "data_scaling": "data_scaling",
+    "distillation": "distillation",
+    "calibration": "calibration",
+    "continued": "continued",
+    "entigraph": "facts",
+    "bootstrapped": "concepts",
+    "bootstrapped_text": "excerpts",
+}
+"""Recipes that need a plan, and the field of `World` that holds it."""

@@ -16,6 +16,7 @@ from experiments.story.story import NotTold
 from experiments.worlds.bootstrapping_plan import ConceptPlan
 from experiments.worlds.plans_part2 import ContinuedPlan
 from experiments.worlds.registry import WORLDS
+from experiments.worlds.world import ALL_RECIPES, PLANS
 from paper_figs import figure_modules
 
 FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24")
@@ -222,11 +223,11 @@ def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
     assert [name for name, recipe in RECIPES.items() if recipe.part == 2] == [
         "continued", "entigraph", "bootstrapped", "bootstrapped_text",
     ]  # fmt: skip
-    fields = {"entigraph": "facts", "bootstrapped": "concepts", "bootstrapped_text": "excerpts"}
+    assert {*ALL_RECIPES} == {*RECIPES}
     for world in WORLDS.values():
         for name in world.recipes:
-            if RECIPES[name].part == 2 or name in ("calibration", "data_scaling", "distillation"):
-                assert getattr(world, fields.get(name, name)) is not None, (world.name, name)
+            if name in PLANS:
+                assert getattr(world, PLANS[name]) is not None, (world.name, name)
         if world.facts is not None:
             assert world.facts.ensemble_tokens in world.facts.entigraph_tokens
             assert FactWorlds(**vars(world.facts)).settings(5).seed == 5
