@@ -50,7 +50,7 @@ class Plan:
     def lab(self, executor=None):
         from experiments.lab.lab import Lab
         from experiments.runs.store import RunStore
-        from experiments.worlds.world import get_world
+        from experiments.worlds.registry import get_world
 
         return Lab(get_world(self.world), RunStore(Path(self.runs) / self.world), executor)
 

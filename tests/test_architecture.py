@@ -1,10 +1,12 @@
-"""Imports run downwards only, and nothing heavy is loaded before it is needed."""
+"""Imports run downwards only and in no circle, and nothing heavy is loaded before it is needed."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,70 @@ MAY_IMPORT = {
     "scaling": {"scaling"},
     "models": {"models"},
     "graphsim": {"graphsim"},
-    "experiments": {"experiments", "scaling", "models", "graphsim", "paper_figs"},
+    "experiments": {"experiments", "scaling", "models", "graphsim"},
     "paper_figs": {"paper_figs", "experiments", "scaling", "models", "graphsim"},
 }
+ROOT_OF_COMPOSITION = HOUSE / "experiments" / "cli"
+"""Commands may name every package."""
+MOST_MODULES = 15
+"""In a folder, not counting its `__init__`; of `paper_figs`, a module a figure, any number."""
+LAYERS = (
+    *("display", "runs", "tuning", "worlds", "sweeps", "lab", "analysis"),
+    *("recipes", "story", "claims", "planner", "report", "cli"),
+)
+"""The folders of `experiments`; each imports itself and those before it."""
+MODULES = {
+    ".".join(path.relative_to(HOUSE).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in MAY_IMPORT
+    for path in (HOUSE / package).rglob("*.py")
+}
+
+
+def modules_imported(path: Path) -> set[str]:
+    """Return the modules of ours that one imports anywhere: at its top, in functions, for types."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in inside}
+    return found & MODULES.keys()
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_no_modules_import_each_other_in_a_circle(package):
+    graph = {
+        module: modules_imported(path) - {module}
+        for module, path in MODULES.items()
+        if module.split(".")[0] == package
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_folders_of_experiments_import_only_those_before_them():
+    folders = {path.name for path in (HOUSE / "experiments").iterdir() if any(path.glob("*.py"))}
+    assert folders == {*LAYERS}
+    for module, path in MODULES.items():
+        if module.startswith("experiments."):
+            allowed = LAYERS[: LAYERS.index(module.split(".")[1]) + 1]
+            for other in modules_imported(path):
+                if other.startswith("experiments."):
+                    assert other.split(".")[1] in allowed, f"{module} imports {other}"
+
+
+def test_folders_are_small_enough_to_read_at_a_glance():
+    sizes = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
+    large = {
+        folder.relative_to(HOUSE).as_posix(): size
+        for folder, size in sizes.items()
+        if size > MOST_MODULES and "paper_figs" not in folder.parts
+    }
+    assert not large
 
 
 def names_imported(path: Path, *, top_level_only: bool = False) -> set[str]:
@@ -39,11 +102,12 @@ def imported_packages(path: Path, *, top_level_only: bool = False) -> set[str]:
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_packages_import_only_what_lies_below(package):
     for path in (HOUSE / package).rglob("*.py"):
-        assert imported_packages(path) <= MAY_IMPORT[package], path
+        if not path.is_relative_to(ROOT_OF_COMPOSITION):
+            assert imported_packages(path) <= MAY_IMPORT[package], path
 
 
-def test_experiments_import_figures_only_inside_functions():
-    for path in (HOUSE / "experiments").rglob("*.py"):
+def test_commands_import_figures_only_inside_functions():
+    for path in ROOT_OF_COMPOSITION.rglob("*.py"):
         assert "paper_figs" not in imported_packages(path, top_level_only=True), path
 
 

@@ -15,8 +15,6 @@ import numpy as np
 import pandas as pd
 
 from experiments.analysis.intervals import Estimate, jackknife
-from experiments.recipes.ensembles import Ensembles
-from experiments.recipes.regularized import Regularized
 from scaling import FitResult, LimitResult, fit_law, joint_limit
 from scaling.fit import best_parameters
 from scaling.limits import asymptotes_among
@@ -107,11 +105,6 @@ class Laws:
         if not all(np.isfinite(group).all() for group in replicates):
             return Estimate(value=value, low=-np.inf, high=np.inf, n=0)
         return jackknife(value, replicates)
-
-
-def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
-    """Fit every law of Part 1 to the runs, test losses throughout."""
-    return laws_of(regularized.best, ensembles.curves)
 
 
 def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:

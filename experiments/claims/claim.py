@@ -15,12 +15,17 @@ import contextlib
 import importlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import pandas as pd
+
 from experiments.analysis.intervals import Estimate, rounded
+from experiments.display.tables import text_table
 from experiments.story.story import NotTold, Story
+from experiments.tuning.search import Tuned
+from scaling.results import markup
 
 MODULES = (
     "stock",
@@ -85,8 +90,6 @@ class Claim:
         return f"{self.quantity}: {self.measurement}. {self.detail}".rstrip()
 
     def _repr_html_(self) -> str:
-        from experiments.display.html import claim_html
-
         return claim_html(self)
 
 
@@ -94,8 +97,6 @@ class Claims(list[Claim]):
     """Claims in the order of the talk, which a notebook shows as a table."""
 
     def _repr_html_(self) -> str:
-        from experiments.display.html import claims_html
-
         return claims_html(self)
 
 
@@ -148,3 +149,48 @@ def verdict(*, supported: bool, contradicted: bool) -> Verdict:
     if supported == contradicted:
         return "inconclusive"
     return "supported" if supported else "contradicted"
+
+
+def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """Lay claims out as a table: one row each, in the order of the talk."""
+    return pd.DataFrame(
+        [
+            {
+                "id": claim.id,
+                "the talk says": claim.statement,
+                "verdict": claim.verdict,
+                "measured": claim.headline,
+                "n": claim.n_samples,
+            }
+            for claim in claims
+        ]
+    )
+
+
+def claims_html(claims: Sequence[Claim]) -> str:
+    """Show claims, a row each."""
+    return markup.fragment(f"{len(claims)} claims", tables=[text_table(claims_table(claims))])
+
+
+def claim_html(claim: Claim) -> str:
+    """Show one claim with its rule."""
+    return markup.fragment(
+        f"{claim.id}: {claim.statement}",
+        verdict=f"{claim.verdict}: {claim.headline}",
+        notes=[f"{claim.n_samples} {claim.interval_of}. Rule: {claim.rule}"],
+    )
+
+
+def cell(found: Tuned) -> str:
+    """Write weight decay and epochs of an optimum."""
+    return f"{found.best['weight_decay']:g} x {found.best['n_epochs']:g}"
+
+
+def uncertified(members: Mapping[int, Tuned]) -> str:
+    """Say which sizes' members have an optimum without certificate, and why."""
+    doubtful = [
+        f"width {width} ({', '.join(found.flaws)})"
+        for width, found in sorted(members.items())
+        if not found.certified
+    ]
+    return f" Members' optimum not certified: {'; '.join(doubtful)}." if doubtful else ""

@@ -11,9 +11,8 @@ import numpy as np
 from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
 from experiments.analysis.laws import member_curve
-from experiments.claims.claim import claim, verdict
-from experiments.claims.phrases import cell, uncertified
-from experiments.lab.objectives import limit_estimate
+from experiments.analysis.members import limit_estimate
+from experiments.claims.claim import cell, claim, uncertified, verdict
 from experiments.recipes.diversity import Diversity
 from experiments.recipes.learned_weights import ALL_SIZES, LearnedWeights
 from experiments.recipes.member_counts import MemberCounts, epochs_for_decay

@@ -10,8 +10,7 @@ import pandas as pd
 
 from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
-from experiments.claims.claim import claim, verdict
-from experiments.claims.phrases import cell, uncertified
+from experiments.claims.claim import cell, claim, uncertified, verdict
 from experiments.story.story import Story
 from scaling.published import talk
 

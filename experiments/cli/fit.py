@@ -1,4 +1,4 @@
-"""`datawall fit`: a scaling law from a table of runs."""
+"""Commands that fit a table of runs: `fit` a scaling law, `limit` the joint limit of ensembles."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
 
-from experiments.cli.fit_options import FitOptions
-from experiments.cli.options import readable
+from experiments.cli.options import FitOptions, readable
 
 if TYPE_CHECKING:
-    from scaling import FitResult
+    from scaling import FitResult, LimitResult
 
 Result = TypeVar("Result")
 
@@ -178,3 +177,65 @@ def without_bulk(value: dict[str, object]) -> dict[str, object]:
         for name, part in value.items()
         if name not in ("table", "draws")
     }
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class Limit(FitOptions):
+    """Joint limit of a table of ensembles, with the two nested orders beside it."""
+
+    table: Annotated[Path, tyro.conf.Positional]
+    """CSV, TSV, JSON lines or parquet, one row an ensemble (a single model is one of one)."""
+    params: str = "n_params"
+    """Column of parameters per member."""
+    members: str = "n_members"
+    """Column of members."""
+
+    def run(self) -> int:
+        """Fit, print, draw and save."""
+        from scaling import joint_limit, read_runs
+
+        fixed = parse_fixed(self.fixed)
+        check_outputs(self.table, self.plot, self.out)
+        frame = read_runs(self.table)
+        limit = timed(
+            f"fitting the joint limit of {len(frame):,} rows",
+            lambda: joint_limit(
+                frame,
+                self.params,
+                self.members,
+                self.y,
+                loss=self.loss,
+                delta=self.delta,
+                n_boot=self.n_boot,
+                resample=self.resample,
+                groups=self.groups,
+                weights=self.weights,
+                fixed=fixed,
+                seed=self.seed,
+            ),
+        )
+        save_fit(limit.joint, self.plot, self.out)
+        if self.json:
+            print_json(limit.to_dict())
+        else:
+            print_limit(limit)
+        return 0
+
+
+def print_limit(limit: LimitResult) -> None:
+    """The limit on stdout, then the joint fit."""
+    from rich.console import Console
+
+    from scaling.results.report import number
+
+    console = Console(soft_wrap=True, highlight=False)
+    low, high = limit.interval
+    shown = f"{number(limit.limit)} [{number(low)}, {number(high)}]"
+    if limit.identified:
+        console.print(f"joint limit {shown}", style="bold", markup=False)
+    else:
+        console.print(f"joint limit: not identified (best fit {shown})", style="bold", markup=False)
+    console.print(f"members first {number(limit.members_first)}", markup=False)
+    console.print(f"parameters first {number(limit.params_first)}", markup=False)
+    print_fit(limit.joint)

@@ -202,7 +202,7 @@ def _jax(health: Health) -> None:
 def _machine(health: Health) -> None:
     import psutil
 
-    from experiments.worlds.world import WORLDS
+    from experiments.worlds.registry import WORLDS
 
     memory, here = psutil.virtual_memory(), Path.cwd()
     free = shutil.disk_usage(here).free

@@ -203,6 +203,6 @@ def _table(*columns: str) -> Table:
 
 def _shown(found: Range | None, form: str, unit: str = "") -> str:
     """Write a value with its ends as a cell; none where nothing is known."""
-    from experiments.display.html import range_text
+    from experiments.planner.plan import range_text
 
     return range_text(found, form, unit).replace("[", r"\[")

@@ -57,10 +57,11 @@ class Show:
 
 
 def _print_tables(root: Path, runs: pd.DataFrame) -> None:
-    from experiments.display.tables import cells_table, print_certificates, print_table
-    from experiments.runs.overview import imported_table, summary, unfinished_lines
+    from experiments.display.tables import print_table
+    from experiments.runs.overview import cells_table, imported_table, summary, unfinished_lines
     from experiments.runs.rows import OURS
-    from experiments.tuning.certificates import load_certificates
+    from experiments.tuning.certificate_files import load_certificates
+    from experiments.tuning.certificates import print_certificates
 
     print(f"{root}: {summary(runs)}")
     finished = runs[(runs["source"] == OURS) & runs["status"].isin(["done", "diverged"])]

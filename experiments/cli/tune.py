@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.cli.options import readable
-from experiments.cli.world_options import WorldOptions
+from experiments.cli.options import WorldOptions, readable
 
 
 @readable
@@ -28,9 +27,9 @@ class Tune(WorldOptions):
 
     def run(self) -> int:
         """Tune and print."""
-        from experiments.display.tables import print_certificates
         from experiments.recipes import ensembles, regularized
         from experiments.story.story import open_lab
+        from experiments.tuning.certificates import print_certificates
 
         with self.open_executor() as executor:
             lab = open_lab(

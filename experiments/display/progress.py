@@ -1,10 +1,11 @@
-"""Progress: a bar on a terminal or in a notebook, else a line on stderr every few seconds."""
+"""Progress as a bar or as lines on stderr, and notices about single texts."""
 
 from __future__ import annotations
 
 import html
+import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from types import TracebackType
 from typing import Any
 
@@ -190,3 +191,31 @@ def _clock(seconds: float) -> str:
     minutes, second = divmod(round(max(seconds, 0.0)), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+MOST_LINES = 5
+"""Notices of a kind that are printed one by one."""
+
+
+class Notices:
+    """Prints the first few notices of each kind on stderr and, at its end, how many more came.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def say(self, kind: str, detail: str) -> None:
+        """Print "kind: detail", or count it."""
+        self._counts[kind] += 1
+        if self._counts[kind] <= MOST_LINES:
+            print(f"{kind}: {detail}", file=sys.stderr)
+
+    def __enter__(self) -> Notices:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for kind, count in self._counts.items():
+            if count > MOST_LINES:
+                print(f"{kind}: {count - MOST_LINES:,} more", file=sys.stderr)

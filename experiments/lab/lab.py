@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from experiments.runs.archive import QUOTATIONS, Archive, NotShipped
+from experiments.lab.text import WorldText
+from experiments.runs import Runs
+from experiments.runs.archive import QUOTATIONS, NotShipped
 from experiments.runs.records import ensemble_identity, is_measuring, keep_record, measuring
 from experiments.runs.spec import RunSpec, SyntheticConfig, digest
-from experiments.runs.store import RunStore
+from experiments.runs.store import can_train
 from experiments.runs.streams import text_of
-from experiments.runs.text import TextFacts, WorldText
+from experiments.runs.texts import TextFacts
 from experiments.sweeps.executors import Executor
 from experiments.sweeps.sweep import run_sweep
 from experiments.worlds.world import World
@@ -59,7 +61,7 @@ class Lab:
     def __init__(
         self,
         world: World,
-        store: RunStore | Archive,
+        store: Runs,
         executor: Executor | None = None,
         *,
         facts: TextFacts | None = None,
@@ -135,7 +137,7 @@ class Lab:
             known = self.account.runs.get(spec.run_id, spec)
             wanted[spec.run_id] = known.labeled(self.account.labels)
         self.account.runs |= wanted
-        if isinstance(self.store, RunStore):
+        if can_train(self.store):
             self.account.n_trained += run_sweep(
                 list(wanted.values()), self.store, executor=self.executor, title=title
             )
@@ -166,12 +168,11 @@ class Lab:
         """
         values = self.store.record(kind, identity)
         if values is None:
-            is_shipped = isinstance(self.store, Archive)
-            if is_shipped and not from_losses:
+            if self.store.read_only and not from_losses:
                 raise NotShipped(f"the shipped results of {self.world.name} lack {kind} asked for")
             with measuring():
                 values = measure()
-            if not is_shipped:
+            if not self.store.read_only:
                 keep_record(self.store.root, kind, identity, values)
         # Quotations say nothing that their runs do not, and are not shipped.
         if not is_measuring() and kind != QUOTATIONS:
@@ -188,7 +189,7 @@ class Lab:
 
     def on_devices(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """Do independent work on finished runs, an item on each core or accelerator at a time."""
-        if isinstance(self.store, Archive):  # all of it has been done
+        if self.store.read_only:  # all of it has been done
             return [work(item) for item in items]
         import jax
 

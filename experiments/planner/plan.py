@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from experiments.display.quantities import human
 from scaling.published.text_stock import BASE_YEAR, draw_demand, draw_stock, years_of_use
+from scaling.results import markup
 
 WALL_NATS = 0.01
 """A recipe is at its data wall once all the compute in the world would save it less than this."""
@@ -110,8 +112,6 @@ class Plan:
     share: Range
 
     def _repr_html_(self) -> str:
-        from experiments.display.html import plan_html
-
         return plan_html(self)
 
 
@@ -147,3 +147,56 @@ def make_plan(
             high=float(unique_tokens / now["low"]),
         ),
     )
+
+
+def plan_html(plan: Plan) -> str:
+    """Show what a stock of unique tokens is worth under each recipe."""
+    rows = [
+        (
+            option.recipe,
+            range_text(option.loss, ".2f"),
+            range_text(option.multiplier, ".3g", "x"),
+            "" if option.wall_flops is None else f"{option.wall_flops:.1e}",
+            range_text(plan.years.get(option.recipe), ".0f"),
+            option.source,
+        )
+        for option in plan.options
+    ]
+    columns = ("recipe", "loss", "worth", "wall, FLOPs", "stock used up", "source")
+    tables = [markup.table(columns, rows)]
+    bought = [(option.recipe, option.purchase) for option in plan.options if option.purchase]
+    if bought:
+        purchases = [
+            (recipe, f"{what.n_members:,}", human(what.n_params), f"{what.n_epochs:g}",
+             f"{what.loss:.3f}", f"{what.flops:.1e}")
+            for recipe, what in bought
+        ]  # fmt: skip
+        columns = (
+            f"what {plan.compute:.3g} FLOPs buy",
+            "members",
+            "of size",
+            "epochs",
+            "loss",
+            "FLOPs",
+        )
+        tables.append(markup.table(columns, purchases))
+    return markup.fragment(
+        f"{human(plan.unique_tokens)} unique tokens",
+        tables=tables,
+        notes=[
+            f"Loss in nats per token; {plan.intervals}. Worth: how many times more unique tokens "
+            "the standard recipe would need. Wall: training compute after which less than "
+            f"{WALL_NATS:g} nats is left to win."
+        ],
+    )
+
+
+def range_text(found: Range | None, form: str, unit: str = "") -> str:
+    """Write a value with its ends; "none" where nothing is known."""
+    if found is None:
+        return "none"
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return f"{found.value:{form}}{unit} [no bound]"
+    if found.low == found.high:
+        return f"{found.value:{form}}{unit}"
+    return f"{found.value:{form}}{unit} [{found.low:{form}}, {found.high:{form}}]"

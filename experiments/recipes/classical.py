@@ -21,7 +21,7 @@ from experiments.recipes.ensembles import Ensembles
 from experiments.recipes.regularized import Regularized
 from experiments.recipes.standard import Standard
 from experiments.runs.spec import RunSpec
-from experiments.runs.text import held_out, unique_tokens
+from experiments.runs.texts import held_out, unique_tokens
 
 VERSION = 1
 ORDERS = (2, 3, 4, 5)

@@ -136,9 +136,7 @@ def run(
     Raises:
         ValueError: the world has no plan for it.
     """
-    plan = lab.world.data_scaling
-    if plan is None:
-        raise ValueError(f"world {lab.world.name} has no plan for data_scaling")
+    plan = lab.world.plan_of(lab.world.data_scaling, "data_scaling")
     optima: dict[int, Optima] = {
         lab.world.n_unique_tokens: {
             "standard": {w: found.tuned.point for w, found in standard.certificates.items()},

@@ -21,7 +21,7 @@ from experiments.lab.lab import Lab
 from experiments.recipes.ensembles import Ensembles
 from experiments.recipes.regularized import Regularized
 from experiments.runs.spec import RunSpec, SyntheticConfig
-from experiments.runs.text import held_out, unique_tokens
+from experiments.runs.texts import held_out, unique_tokens
 from experiments.tuning.grid import Point
 from experiments.worlds.plans import DistillationPlan
 
@@ -87,9 +87,7 @@ def run(lab: Lab, *, regularized: Regularized, ensembles: Ensembles) -> Distilla
     Raises:
         ValueError: the world has no plan for it.
     """
-    plan = lab.world.distillation
-    if plan is None:
-        raise ValueError(f"world {lab.world.name} has no plan for distillation")
+    plan = lab.world.plan_of(lab.world.distillation, "distillation")
     school = _School(lab, plan, regularized, ensembles)
     chosen = school.choose()
     students = [

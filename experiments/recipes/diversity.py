@@ -15,8 +15,8 @@ from typing import Literal, get_args
 import pandas as pd
 
 from experiments.analysis.intervals import Estimate, jackknife
+from experiments.analysis.members import limit_estimate
 from experiments.lab.lab import Lab
-from experiments.lab.objectives import limit_estimate
 from experiments.recipes.ensembles import Ensembles
 from experiments.runs.spec import RunSpec
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from experiments.analysis.members import limit_by_member
 from experiments.lab.lab import Lab
-from experiments.lab.objectives import limit_by_member, tune_sizes
+from experiments.lab.searches import tune_sizes
 from experiments.recipes.regularized import Regularized
 from experiments.tuning.certificates import AXIS_LABELS, Certificate
 from experiments.tuning.grid import Grid, Point

@@ -18,7 +18,7 @@ import pandas as pd
 from experiments.lab.lab import Lab
 from experiments.recipes.ensembles import Ensembles
 from experiments.runs.spec import RunSpec
-from experiments.runs.text import held_out
+from experiments.runs.texts import held_out
 
 if TYPE_CHECKING:
     from models.ensembles.ensemble import Average

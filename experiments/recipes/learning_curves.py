@@ -20,7 +20,7 @@ from experiments.analysis.intervals import Estimate
 from experiments.lab.lab import Lab
 from experiments.recipes.regularized import Regularized
 from experiments.runs.spec import RunSpec
-from experiments.runs.text import unique_tokens
+from experiments.runs.texts import unique_tokens
 from scaling import FitResult, fit_law
 from scaling.laws.laws import LEARNING_CURVES, Law, Linear, Term
 

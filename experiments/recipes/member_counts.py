@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from experiments.analysis.members import limit_by_member, loss_by_member
 from experiments.lab.lab import Lab
-from experiments.lab.objectives import limit_by_member, loss_by_member
 from experiments.recipes.ensembles import Ensembles
 from experiments.recipes.regularized import Regularized
 from experiments.tuning.grid import Point

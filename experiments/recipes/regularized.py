@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from experiments.lab.lab import Lab
-from experiments.lab.objectives import single_losses, tune_sizes
+from experiments.lab.searches import single_losses, tune_sizes
 from experiments.tuning.certificates import Certificate
 from experiments.tuning.grid import Point
 from experiments.tuning.search import Tuned

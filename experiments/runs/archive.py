@@ -11,22 +11,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from experiments.runs.compact import read_compact, write_compact
-from experiments.runs.files import read_json, write_json
-from experiments.runs.provenance import provenance
-from experiments.runs.rows import frame_of
+from experiments.runs.files import read_json
+from experiments.runs.rows import frame_of, read_compact
 from experiments.runs.spec import RunSpec, digest
-from experiments.runs.text import TextFacts
+from experiments.runs.texts import TextFacts
 
 if TYPE_CHECKING:
-    from experiments.lab.lab import Lab
     from models.training.train import Params
 
 ARCHIVE_SCHEMA = 1
@@ -49,6 +45,8 @@ class Archive:
     Raises:
         ValueError: written by another version, or pyarrow is not installed.
     """
+
+    read_only: ClassVar[bool] = True
 
     def __init__(self, root: Path, name: str) -> None:
         self.root, self.name = root, name
@@ -121,43 +119,3 @@ class Archive:
     def record(self, kind: str, identity: Any) -> Any | None:
         """Return a record, or None where it is not held."""
         return self._records.get((kind, digest(identity)))
-
-
-def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]:
-    """Write the runs and records that recipes have asked of a lab, to be shipped.
-
-    Args:
-        lab: on which the recipes have run.
-        root: folder of the archive.
-        recipes: their names.
-
-    Returns:
-        The files.
-
-    Raises:
-        ValueError: pyarrow is not installed.
-    """
-    name, source = lab.world.name, provenance()  # before the files change what git says
-    runs, records = root / f"{name}.parquet", root / f"{name}.records.parquet"
-    frame = lab.used()
-    frame["spec"] = [
-        json.dumps(spec.to_dict(), sort_keys=True) for spec in lab.account.runs.values()
-    ]
-    write_compact(runs, frame)
-    rows = []
-    for place in sorted(lab.account.records):
-        kind, key = place.split("/")
-        values = json.dumps(read_json(lab.store.root / kind / f"{key}.json"))
-        rows.append({"kind": kind, "key": key, "values_json": values})
-    write_compact(records, pd.DataFrame(rows, columns=["kind", "key", "values_json"]))
-    about = {
-        "schema": ARCHIVE_SCHEMA,
-        "world": name,
-        "recipes": list(recipes),
-        "text": asdict(lab.text.facts),
-        "provenance": source,
-        "n_runs": len(frame),
-        "device_seconds": float(frame["seconds"].sum()),
-    }
-    write_json(root / f"{name}.json", about)
-    return [runs, records, root / f"{name}.json"]

@@ -3,11 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from experiments.display.tables import MOST_ROWS, frame_table
+from experiments.runs.locks import Owner
+from experiments.runs.rows import OURS as TRAINED_HERE
+from experiments.runs.rows import SETTINGS, Row
+from experiments.runs.spec import STREAM_PREFIX
+from scaling.results import markup
+
+CELL = {
+    "corpus": "corpus",
+    "n_unique_tokens": "D",
+    "width": "width",
+    "n_params_non_embedding": "N",
+    "learning_rate": "lr",
+    "weight_decay": "decay",
+    "n_epochs": "epochs",
+}
+"""Settings that tell cells apart, by column of `RunStore.frame`, and their short names."""
+HASHES = ("data_sha256", "init_from")
+LOSSES = {"train_loss": "train", "validation_loss": "val", "test_loss": "test"}
+
+
 STATUSES = ("done", "diverged", "failed", "running", "interrupted", "waiting", "imported")
 """As in `RunStore.overview`, in the order in which they are told."""
+
+
+def unfinished_state(n_done: int, *, owner: Owner | None, failure: dict[str, Any] | None) -> Row:
+    """Return the `status` of a run without a result, and the `reason` for it.
+
+    Args:
+        n_done: steps it has trained.
+        owner: who works on it at the moment.
+        failure: how it failed last, as `RunStore.failure` returns it.
+    """
+    if owner is not None:
+        reason = f"process {owner.pid} on {owner.host} since {owner.since}"
+        return {"status": "running", "reason": reason}
+    if failure is not None:
+        times = f" ({failure['attempts']} attempts)" if failure["attempts"] > 1 else ""
+        return {"status": "failed", "reason": f"{failure['error']}{times}"}
+    return {"status": "interrupted" if n_done else "waiting", "reason": None}
 
 
 def summary(runs: pd.DataFrame) -> str:
@@ -38,7 +78,9 @@ def imported_table(runs: pd.DataFrame) -> pd.DataFrame:
     imported = runs[runs["status"] == "imported"]
     rows = []
     for source, group in imported.groupby("source"):
-        columns = [name for name in group.columns if name not in OURS and group[name].notna().any()]
+        columns = [
+            name for name in group.columns if name not in IDENTIFYING and group[name].notna().any()
+        ]
         rows.append(
             {
                 "imported": source,
@@ -53,7 +95,7 @@ def imported_table(runs: pd.DataFrame) -> pd.DataFrame:
 def import_report(imported: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """Lay out what an import read: a row a column, with the least and the greatest value."""
     rows = []
-    for ours in (name for name in imported.columns if name not in OURS):
+    for ours in (name for name in imported.columns if name not in IDENTIFYING):
         values = imported[ours].dropna()
         rows.append(
             {
@@ -71,5 +113,70 @@ def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float | int) else str(value)
 
 
-OURS = ("run_id", "source", "status", "reason")
+IDENTIFYING = ("run_id", "source", "status", "reason")
 """Columns that no import brings."""
+
+
+def cells_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Average runs over seeds: a row for each text, size and choice of settings.
+
+    The text is named only where there are several, diverged runs only where there are any. Where
+    runs of one cell differ in something else, `also` says so of those that are not as most are.
+    Hashes are cut to their first eight digits, and texts that recipes wrote go by their labels.
+    """
+    runs = runs.assign(
+        corpus=runs["corpus"].str.removeprefix(STREAM_PREFIX),
+        **{name: runs[name].str[:8] for name in HASHES if name in runs.columns},
+    )
+    others = _other_settings(runs)
+    cell = CELL | {name: name for name in others}
+    groups = runs.groupby(list(cell), sort=True, dropna=False)
+    table = groups[list(LOSSES)].mean().round(3).rename(columns=LOSSES)
+    table["seeds"] = groups["seed"].nunique()
+    table["diverged"] = groups["status"].agg(lambda status: int((status == "diverged").sum()))
+    table["s"] = groups["seconds"].mean().round(1)
+    table = table.reset_index().rename(columns=cell)
+    if others:
+        usual = {name: runs[name].mode(dropna=False).iloc[0] for name in others}
+        alone = ~table.duplicated(list(CELL.values()), keep=False)
+        table["also"] = [_unusual(row, usual) for _, row in table[others].iterrows()]
+        table.loc[alone, "also"] = ""
+    same = [name for name in ("corpus", "D") if table[name].nunique() == 1]
+    calm = [] if table["diverged"].any() else ["diverged"]
+    return table.drop(columns=[*same, *calm, *others])
+
+
+def _unusual(settings: pd.Series, usual: Mapping[str, object]) -> str:
+    """Name the settings that are not the usual ones."""
+    return ", ".join(
+        f"{str(name).removesuffix('_seed')} {value}"
+        for name, value in settings.items()
+        if value != usual[str(name)] and not (pd.isna(value) and pd.isna(usual[str(name)]))
+    )
+
+
+def _other_settings(runs: pd.DataFrame) -> list[str]:
+    """Name the settings that tell apart runs of one cell: averaging over them would mislead."""
+    groups = runs.groupby(list(CELL), sort=False, dropna=False)
+    others = [name for name in SETTINGS if name in runs.columns and name not in CELL]
+    return [name for name in others if groups[name].nunique(dropna=False).max() > 1]
+
+
+def store_html(root: Path, runs: pd.DataFrame) -> str:
+    """Show what a store holds: how many runs of each status, and their mean losses.
+
+    Args:
+        root: folder of the store.
+        runs: as `RunStore.overview` returns them.
+    """
+    if runs.empty:
+        return markup.fragment(f"{root} holds no runs")
+    title = f"{root}: {summary(runs)}"
+    finished = runs[(runs["source"] == TRAINED_HERE) & runs["status"].isin(["done", "diverged"])]
+    if finished.empty:
+        return markup.fragment(title)
+    cells = cells_table(finished)
+    more = f"{len(cells) - MOST_ROWS} more rows." if len(cells) > MOST_ROWS else ""
+    return markup.fragment(
+        title, tables=[frame_table(cells)], notes=["Means over seeds, nats per token.", more]
+    )

@@ -5,15 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from experiments.runs.files import read_json
+from experiments.runs.files import read_json, replacing
+from experiments.runs.metrics import Line, losses_by_step
+from experiments.runs.provenance import provenance
 from experiments.runs.spec import PARTS, SCHEMA_VERSION, RunSpec
+
+if TYPE_CHECKING:
+    from models.training.job_list import Finished
 
 Row = dict[str, Any]
 
@@ -67,6 +73,53 @@ def frame_of(rows: Iterable[Row]) -> pd.DataFrame:
 def finite(value: float) -> float | None:
     """Return a number, or None for what is none: JSON has no word for it."""
     return float(value) if math.isfinite(value) else None
+
+
+def result_of(
+    spec: RunSpec, event: Finished, lines: Sequence[Line], *, session: str
+) -> dict[str, Any]:
+    """Return what is written of a run that has just finished.
+
+    Args:
+        spec: the run.
+        event: its weights, scores and cost in this session.
+        lines: its recorded segments of all sessions.
+        session: name of this session, whose seconds the event counts.
+
+    Returns:
+        The content of `result.json`.
+    """
+    job = event.job
+    losses = losses_by_step(lines)
+    last_epoch = range(job.n_steps - job.steps_per_epoch, job.n_steps)
+    recorded = [losses[step] for step in last_epoch if math.isfinite(losses.get(step, math.nan))]
+    seconds = event.seconds + sum(line.seconds for line in lines if line.session != session)
+    n_tokens = job.n_steps * job.tokens_per_step
+    return {
+        "schema": SCHEMA_VERSION,
+        "run_id": spec.run_id,
+        "status": "diverged" if event.diverged else "done",
+        "reason": _why_diverged(losses) if event.diverged else None,
+        "scores": {name: finite(loss) for name, loss in event.scores.items()},
+        "train_loss": float(np.mean(recorded)) if recorded and not event.diverged else None,
+        "n_params": spec.model.n_params,
+        "n_params_non_embedding": spec.model.n_params_non_embedding,
+        "n_steps": job.n_steps,
+        "n_tokens_seen": n_tokens,
+        "train_flops": job.flops,
+        "seconds": seconds,
+        "n_sessions": len({session, *(line.session for line in lines)}),
+        "tokens_per_second": n_tokens / seconds if seconds > 0 else None,
+        "device": event.device,
+        "provenance": provenance(),
+    }
+
+
+def _why_diverged(losses: dict[int, float]) -> str:
+    bad = [step for step, loss in losses.items() if not math.isfinite(loss)]
+    if bad:
+        return f"the training loss stopped being a number at step {min(bad)}"
+    return "the held-out loss is not a number"
 
 
 def read_result(path: Path, run_id: str) -> tuple[dict[str, Any], Row] | None:
@@ -123,3 +176,46 @@ COLUMNS = (
     "packages",
 )
 """Columns in their order; scores of other names follow."""
+
+
+COMPACT_SCHEMA = 1
+
+
+def write_compact(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Write rows of runs to a parquet file, whole or not at all.
+
+    Returns:
+        The rows.
+
+    Raises:
+        ValueError: pyarrow is not installed.
+    """
+    frame.attrs["datawall.compact"] = COMPACT_SCHEMA
+    try:
+        with replacing(path) as beside:
+            frame.to_parquet(beside, index=False)
+    except ImportError as error:
+        raise ValueError("parquet needs pyarrow: pip install 'datawall[parquet]'") from error
+    return frame
+
+
+def read_compact(path: Path | str) -> pd.DataFrame:
+    """Read what `RunStore.compact` wrote: the rows of `RunStore.frame`, without the run folders.
+
+    `RunSpec.from_dict` reads the JSON in the column `spec`.
+
+    Raises:
+        ValueError: another file, a later version, or pyarrow is not installed.
+        OSError: the file cannot be read.
+    """
+    try:
+        frame = pd.read_parquet(path)
+    except ImportError as error:
+        raise ValueError("parquet needs pyarrow: pip install 'datawall[parquet]'") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not a parquet file") from error
+    if (schema := frame.attrs.get("datawall.compact")) != COMPACT_SCHEMA:
+        raise ValueError(
+            f"{path} has schema {schema!r} of compacted runs; readable is {COMPACT_SCHEMA}"
+        )
+    return frame

@@ -18,6 +18,10 @@ SCHEMA_VERSION = 3
 `init_from` and `synthetic`."""
 
 
+STREAM_PREFIX = "stream:"
+"""Begins `DataConfig.corpus` of a text that a recipe wrote, see `experiments.runs.streams`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """The text of a run.
@@ -35,6 +39,11 @@ class DataConfig:
     n_unique_tokens: int
     draw_seed: int = 0
     n_eval_tokens: int
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether a recipe wrote the text: the store keeps it, and no corpus has it."""
+        return self.corpus.startswith(STREAM_PREFIX)
 
 
 @dataclass(frozen=True, kw_only=True)

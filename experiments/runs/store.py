@@ -24,20 +24,28 @@ import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
 import pandas as pd
 
-from experiments.runs.compact import write_compact
+from experiments.runs import Runs
 from experiments.runs.files import flush_to_disk, read_json, storing, write_json
 from experiments.runs.imports import import_runs, read_imports
 from experiments.runs.index import read_index
 from experiments.runs.locks import Locks, Owner, RunLock, RunLocked
 from experiments.runs.metrics import Line, append_line, losses_by_step, read_lines
-from experiments.runs.provenance import provenance
+from experiments.runs.overview import store_html, unfinished_state
 from experiments.runs.records import read_record
-from experiments.runs.rows import OURS, Row, finite, frame_of, read_result, settings_row
+from experiments.runs.rows import (
+    OURS,
+    Row,
+    frame_of,
+    read_result,
+    result_of,
+    settings_row,
+    write_compact,
+)
 from experiments.runs.spec import SCHEMA_VERSION, RunSpec
 
 if TYPE_CHECKING:
@@ -56,6 +64,8 @@ class RunStore:
     store cannot be written; what was in the store before is whole then.
     """
 
+    read_only: ClassVar[bool] = False
+
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self._locks = Locks(self.root)
@@ -66,9 +76,7 @@ class RunStore:
         return type(self), (self.root,)
 
     def _repr_html_(self) -> str:
-        from experiments.display.html import store_html
-
-        return store_html(self)
+        return store_html(self.root, self.overview())
 
     def folder(self, spec: RunSpec) -> Path:
         """Return the folder of a run, there or not."""
@@ -197,7 +205,7 @@ class RunStore:
         with storing(self.root):
             save_params(folder / "params.safetensors", spec.model, event.params)
             flush_to_disk(folder / "params.safetensors")
-            result = self._result_of(spec, event)
+            result = result_of(spec, event, self._lines(spec), session=self._session)
             self._check_lock(spec)
             write_json(folder / "result.json", result, durable=True)
             _remove_all_but(folder, FINISHED_FILES)
@@ -205,33 +213,6 @@ class RunStore:
     def _check_lock(self, spec: RunSpec) -> None:
         if (lock := self._locks.held(spec.run_id)) is not None:
             lock.check()
-
-    def _result_of(self, spec: RunSpec, event: Finished) -> dict[str, Any]:
-        job, lines = event.job, self._lines(spec)
-        losses = losses_by_step(lines)
-        last_epoch = range(job.n_steps - job.steps_per_epoch, job.n_steps)
-        recorded = [losses[step] for step in last_epoch if np.isfinite(losses.get(step, np.nan))]
-        earlier = [line for line in lines if line.session != self._session]
-        seconds = event.seconds + sum(line.seconds for line in earlier)
-        n_tokens = job.n_steps * job.tokens_per_step
-        return {
-            "schema": SCHEMA_VERSION,
-            "run_id": spec.run_id,
-            "status": "diverged" if event.diverged else "done",
-            "reason": _why_diverged(losses) if event.diverged else None,
-            "scores": {name: finite(loss) for name, loss in event.scores.items()},
-            "train_loss": float(np.mean(recorded)) if recorded and not event.diverged else None,
-            "n_params": spec.model.n_params,
-            "n_params_non_embedding": spec.model.n_params_non_embedding,
-            "n_steps": job.n_steps,
-            "n_tokens_seen": n_tokens,
-            "train_flops": job.flops,
-            "seconds": seconds,
-            "n_sessions": len({self._session, *(line.session for line in lines)}),
-            "tokens_per_second": n_tokens / seconds if seconds > 0 else None,
-            "device": event.device,
-            "provenance": provenance(),
-        }
 
     def fail(self, spec: RunSpec, error: BaseException | str) -> None:
         """Record that a run failed, beside what it has.
@@ -322,16 +303,8 @@ class RunStore:
         if spec is None:
             return row | {"status": "waiting", "reason": "its spec has just been torn"}
         n_done = len(self.losses(spec))
-        return row | {"n_steps_done": n_done, "n_steps": spec.n_steps} | self._state(spec, n_done)
-
-    def _state(self, spec: RunSpec, n_done: int) -> Row:
-        if (owner := self.owner(spec)) is not None:
-            reason = f"process {owner.pid} on {owner.host} since {owner.since}"
-            return {"status": "running", "reason": reason}
-        if (failure := self.failure(spec)) is not None:
-            times = f" ({failure['attempts']} attempts)" if failure["attempts"] > 1 else ""
-            return {"status": "failed", "reason": f"{failure['error']}{times}"}
-        return {"status": "interrupted" if n_done else "waiting", "reason": None}
+        state = unfinished_state(n_done, owner=self.owner(spec), failure=self.failure(spec))
+        return row | {"n_steps_done": n_done, "n_steps": spec.n_steps} | state
 
     def import_runs(
         self,
@@ -375,6 +348,11 @@ class RunStore:
         return write_compact(Path(path), frame)
 
 
+def can_train(runs: Runs) -> TypeGuard[RunStore]:
+    """Return whether runs can be added: whether these are a `RunStore` and not an archive."""
+    return not runs.read_only
+
+
 def _kept_spec(path: Path) -> RunSpec | None:
     """Read the spec in a run's folder; None where there is none that this version can read."""
     values = read_json(path)
@@ -382,13 +360,6 @@ def _kept_spec(path: Path) -> RunSpec | None:
         return RunSpec.from_dict(values) if isinstance(values, dict) else None
     except ValueError:
         return None
-
-
-def _why_diverged(losses: dict[int, float]) -> str:
-    bad = [step for step, loss in losses.items() if not np.isfinite(loss)]
-    if bad:
-        return f"the training loss stopped being a number at step {min(bad)}"
-    return "the held-out loss is not a number"
 
 
 def _remove_all_but(folder: Path, names: set[str]) -> None:

@@ -9,26 +9,22 @@ that are read but not predicted (`models.text.batches.unscored`) are kept as the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.runs.files import replacing, storing
-from experiments.runs.records import measuring
 from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.store import RunStore
-from experiments.runs.text import held_out, unique_tokens
+from experiments.runs.texts import held_out, unique_tokens
 from models.text.data_home import CorpusError
 
 if TYPE_CHECKING:
-    from experiments.lab.lab import Lab
+    pass
 
-PREFIX = "stream:"
-"""Begins `DataConfig.corpus` of a text that is kept here."""
 FOLDER = "streams"
 
 
@@ -59,11 +55,6 @@ def _arrays(stream: Stream) -> dict[str, np.ndarray]:
     return {"tokens": stream.tokens, **dict(sorted(stream.held_out.items()))}
 
 
-def is_stream(data: DataConfig) -> bool:
-    """Tell whether a text is kept here, rather than to be had by its name."""
-    return data.corpus.startswith(PREFIX)
-
-
 def text_of(spec: RunSpec, root: Path) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """Return the tokens that a run reads and the windows that it is scored on.
 
@@ -74,53 +65,16 @@ def text_of(spec: RunSpec, root: Path) -> tuple[np.ndarray, Mapping[str, np.ndar
     Raises:
         CorpusError: the text cannot be had on this machine, or differs.
     """
-    if is_stream(spec.data):
+    if spec.data.is_stream:
         stream = read_stream(root, spec.data)
         return stream.tokens, stream.held_out
     vocab_size, context = spec.model.vocab_size, spec.model.context
     return unique_tokens(spec.data, vocab_size), held_out(spec.data, vocab_size, context)
 
 
-def plan_stream(lab: Lab, label: str, identity: Any, write: Callable[[], Stream]) -> DataConfig:
-    """Return the identity of a stream, writing it where the store does not have it.
-
-    Args:
-        lab: whose store.
-        label: what people call it.
-        identity: everything that decides its tokens, as JSON; also the version of its writer.
-        write: writes it.
-    """
-
-    def kept() -> dict[str, Any]:
-        stream = write()
-        keep_stream(lab.store.root, stream)
-        return {
-            "sha256": stream.sha256,
-            "n_tokens": len(stream.tokens),
-            "n_eval_tokens": sum(windows[:, 1:].size for windows in stream.held_out.values()),
-        }
-
-    known = lab.remember("stream_names", identity, kept)
-    if isinstance(lab.store, RunStore) and not _path(lab.store.root, known["sha256"]).is_file():
-        with measuring():
-            kept()
-    return DataConfig(
-        corpus=f"{PREFIX}{label}",
-        sha256=known["sha256"],
-        n_unique_tokens=known["n_tokens"],
-        n_eval_tokens=known["n_eval_tokens"],
-    )
-
-
-def kept_tokens(lab: Lab, label: str, identity: Any, write: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return tokens that are only read by people and writers of streams; as `plan_stream`."""
-    data = plan_stream(lab, label, identity, lambda: Stream(tokens=write(), held_out={}))
-    return read_stream(lab.store.root, data).tokens
-
-
 def keep_stream(root: Path, stream: Stream) -> None:
     """Write a stream into a store, whole or not at all."""
-    path = _path(root, stream.sha256)
+    path = stream_path(root, stream.sha256)
     if path.is_file():
         return
     arrays = {name: _compact(ids) for name, ids in _arrays(stream).items()}
@@ -134,7 +88,7 @@ def read_stream(root: Path, data: DataConfig) -> Stream:
     Raises:
         CorpusError: the store does not have it, or it is damaged.
     """
-    return _read(_path(root, data.sha256), data)
+    return _read(stream_path(root, data.sha256), data)
 
 
 @lru_cache(maxsize=8)
@@ -153,7 +107,8 @@ def _read(path: Path, data: DataConfig) -> Stream:
     return stream
 
 
-def _path(root: Path, sha256: str) -> Path:
+def stream_path(root: Path, sha256: str) -> Path:
+    """Return where the stream of a hash is kept in the store at `root`."""
     return root / FOLDER / f"{sha256[:32]}.npz"
 
 

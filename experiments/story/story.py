@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.analysis.laws import Laws, fit_laws
+from experiments.analysis.laws import Laws, laws_of
 from experiments.lab.lab import Lab
 from experiments.recipes import standard
 from experiments.recipes.ensembles import Ensembles
@@ -23,7 +23,8 @@ from experiments.runs.archive import SHIPPED, Archive
 from experiments.runs.store import RunStore
 from experiments.sweeps.executors import Executor
 from experiments.tuning.certificates import Certificate
-from experiments.worlds.world import WORLDS, World, get_world
+from experiments.worlds.registry import WORLDS, get_world
+from experiments.worlds.world import World
 from scaling.published.datasets import data_folder
 
 
@@ -202,3 +203,8 @@ def tell_of(lab: Lab, *, part: int | None = None) -> Story:
         records=dict(lab.account.records),
         n_trained=lab.account.n_trained,
     )
+
+
+def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
+    """Fit every law of Part 1 to the runs, test losses throughout."""
+    return laws_of(regularized.best, ensembles.curves)

@@ -1,27 +1,34 @@
-"""Certificates of tuned points: what was searched, what was found, what it cost.
-
-One JSON file a size and objective, in the folder `tuning` of a run store. It holds what the search
-saw, from which everything else is computed again when it is read; the part `summary` repeats that
-for people and other programs.
-"""
+"""Certificates of tuned points: what was searched, what was found, what it cost."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from experiments.runs.files import read_json, write_json
+import pandas as pd
+
+from experiments.display.tables import frame_table, print_table
+from experiments.runs.rows import finite
 from experiments.runs.spec import RunSpec
-from experiments.tuning.grid import Grid, Point
+from experiments.tuning.grid import Grid
 from experiments.tuning.search import Neighbor, Tuned
+from scaling.results import markup
 
-SCHEMA_VERSION = 1
-FOLDER = "tuning"
+if TYPE_CHECKING:
+    from experiments.tuning.grid import Direction
+
+OBJECTIVE_TITLES = {
+    "standard": "standard recipe, learning rate and epochs tuned",
+    "single": "single models tuned",
+    "ensemble": "members tuned for the limit of many",
+}
+
 
 Objective = Literal["standard", "single", "ensemble"]
 """`standard`: loss of one model at the usual weight decay; `single`: of one model; `ensemble`: the
@@ -86,33 +93,7 @@ class Certificate:
         return _labelled(f"{phrase}; widened {', '.join(widened)}" if widened else phrase)
 
     def _repr_html_(self) -> str:
-        from experiments.display.html import certificates_html
-
         return certificates_html([self])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values; infinite losses (diverged) and unknown errors are null."""
-        tuned = self.tuned
-        return {
-            "schema": SCHEMA_VERSION,
-            "objective": self.objective,
-            "spec": self.spec.to_dict(),
-            "axes": [[name, list(values)] for name, values in tuned.grid.axes.items()],
-            "widest": {name: list(ends) for name, ends in tuned.grid.widest.items()},
-            "together": [list(direction) for direction in tuned.grid.together],
-            "n_look": tuned.n_look,
-            "path": [tuned.grid.named(point) for point in tuned.path],
-            "looks": [
-                {**tuned.grid.named(point), "mean": _finite(mean)}
-                for point, mean in tuned.looks.items()
-            ],
-            "values": [
-                {**tuned.grid.named(point), "by_seed": [_finite(x) for x in values]}
-                for point, values in tuned.values.items()
-            ],
-            "runs": dict(self.runs),
-            "summary": self.summary(),
-        }
 
     def summary(self) -> dict[str, Any]:
         """Return what was found, as plain values."""
@@ -121,55 +102,19 @@ class Certificate:
             "width": self.spec.model.width,
             "n_params_non_embedding": self.spec.model.n_params_non_embedding,
             **tuned.best,
-            "loss": _finite(tuned.loss),
-            "stderr": _finite(tuned.stderr),
+            "loss": finite(tuned.loss),
+            "stderr": finite(tuned.stderr),
             "certified": tuned.certified,
             "flaws": list(tuned.flaws),
             "widened": list(tuned.grid.widened(tuned.point)),
-            "noise_sd": _finite(tuned.noise.sd),
+            "noise_sd": finite(tuned.noise.sd),
             "noise_df": tuned.noise.df,
-            "optimism": _finite(tuned.optimism),
+            "optimism": finite(tuned.optimism),
             "n_points": len(tuned.looks),
             "n_runs": self.n_runs,
             "train_flops": self.train_flops,
-            "neighbors": [_plain(near, tuned.grid) for near in tuned.neighbors],
+            "neighbors": [_neighbor(near, tuned.grid) for near in tuned.neighbors],
         }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Certificate:
-        """Read what `to_dict` wrote.
-
-        Raises:
-            ValueError: another schema version.
-        """
-        if values.get("schema") != SCHEMA_VERSION:
-            raise ValueError(
-                f"this certificate has schema {values.get('schema')!r}; "
-                f"readable is {SCHEMA_VERSION}"
-            )
-        grid = Grid(
-            axes={name: tuple(of_axis) for name, of_axis in values["axes"]},
-            widest={name: (least, most) for name, (least, most) in values["widest"].items()},
-            together=tuple(map(tuple, values.get("together", []))),
-        )
-
-        def point(row: Mapping[str, Any]) -> Point:
-            return tuple(row[name] for name in grid.axes)
-
-        return cls(
-            objective=values["objective"],
-            spec=RunSpec.from_dict(values["spec"]),
-            tuned=Tuned(
-                grid=grid,
-                n_look=values["n_look"],
-                path=tuple(point(row) for row in values["path"]),
-                looks={point(row): _number(row["mean"]) for row in values["looks"]},
-                values={
-                    point(row): tuple(map(_number, row["by_seed"])) for row in values["values"]
-                },
-            ),
-            runs=values["runs"],
-        )
 
 
 def _labelled(text: str) -> str:
@@ -179,47 +124,106 @@ def _labelled(text: str) -> str:
     return text
 
 
-def _plain(near: Neighbor, grid: Grid) -> dict[str, Any]:
-    plain = {k: _finite(v) if isinstance(v, float) else v for k, v in asdict(near).items()}
+def _neighbor(near: Neighbor, grid: Grid) -> dict[str, Any]:
+    plain = {k: finite(v) if isinstance(v, float) else v for k, v in asdict(near).items()}
     return {**plain, "point": grid.named(near.point)}
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def optima_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
+    """Lay tuned points out: a row each, with the loss that tuned it and what the search cost."""
+    return pd.DataFrame(
+        [
+            {
+                **_place(found, certificates),
+                **{AXIS_LABELS[name]: f"{x:g}" for name, x in found.tuned.best.items()},
+                "loss ± s.e.": f"{found.tuned.loss:.3f} ± {found.tuned.stderr:.3f}",
+                "certified": found.verdict,
+                "runs": found.n_runs,
+                "FLOPs": f"{found.train_flops:.1e}",
+            }
+            for found in certificates
+        ]
+    )
 
 
-def _number(value: float | None) -> float:
-    return math.inf if value is None else value
+def _place(found: Certificate, certificates: Sequence[Certificate]) -> dict[str, int]:
+    """Name the size of a tuned point, and its stock of text where there are several."""
+    sizes = {other.spec.data.n_unique_tokens for other in certificates}
+    stock = {"D": found.spec.data.n_unique_tokens} if len(sizes) > 1 else {}
+    return {**stock, "width": found.spec.model.width}
 
 
-def save_certificate(certificate: Certificate, store: Path) -> Path:
-    """Write a certificate into a run store, unless the same is there already."""
-    path = store / FOLDER / f"{certificate.key}.json"
-    values = json.loads(json.dumps(certificate.to_dict()))
-    if read_json(path) != values:  # so that a finished store can be read-only
-        write_json(path, values)
-    return path
+def margins_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
+    """Lay out by how much each neighbour of the tuned points is worse, in thousandths of a nat.
 
-
-def load_certificates(store: Path) -> list[Certificate]:
-    """Read every certificate of a run store, by objective and size; torn files are left out.
-
-    Raises:
-        ValueError: a certificate of another schema version (names the file).
+    A row a point, two columns a direction (a step lower, a step higher). "~" marks a tie, "!" a
+    neighbour that is better by more than the noise.
     """
-    found = []
-    for path in sorted((store / FOLDER).glob("*.json")):
-        values = read_json(path)
-        if values is not None:
-            try:
-                found.append(Certificate.from_dict(values))
-            except (TypeError, KeyError, ValueError) as error:
-                raise ValueError(f"{path} is not a certificate of this version: {error}") from error
-    return sorted(
-        found,
-        key=lambda c: (
-            OBJECTIVES.index(c.objective),
-            c.spec.data.n_unique_tokens,
-            c.spec.model.width,
-        ),
+    return pd.DataFrame(
+        [
+            _place(found, certificates)
+            | {
+                f"{' & '.join(AXIS_LABELS[axis] for axis in direction)} {'-+'[step > 0]}": _margin(
+                    found.tuned, direction, step
+                )
+                for direction in found.tuned.grid.directions()
+                if all(len(found.tuned.grid.axes[axis]) > 1 for axis in direction)
+                for step in (-1, 1)
+            }
+            for found in certificates
+        ]
+    )
+
+
+def _margin(tuned: Tuned, direction: Direction, step: int) -> str:
+    for near in tuned.neighbors:
+        if (near.direction, near.step) == (direction, step):
+            if not math.isfinite(near.margin):
+                return "diverged"
+            mark = {"tie": " ~", "better": " !", "worse": ""}[near.verdict]
+            return f"{1000 * near.margin:+.0f}±{1000 * near.stderr:.0f}{mark}"
+    return "end" if tuned.grid.step(tuned.point, direction, step) is None else "not run"
+
+
+def print_certificates(certificates: Sequence[Certificate]) -> None:
+    """Print tuned points with their evidence to stdout, a pair of tables an objective."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not certificates:
+        return
+    for objective, group in itertools.groupby(certificates, key=lambda found: found.objective):
+        of_objective = list(group)
+        print_table(
+            optima_table(of_objective),
+            title=f"{OBJECTIVE_TITLES[objective]}: validation loss, nats",
+        )
+        print_table(
+            margins_table(of_objective),
+            title="neighbours' loss less the optimum's ± s.e., in 0.001 nats",
+        )
+        console.print("~ a tie: not told apart at 95 %; ! better by more than the noise.")
+        flattery = fmean(found.tuned.optimism for found in of_objective)
+        if math.isfinite(flattery):
+            console.print(f"Selection flatters these losses by about {flattery:.3f} nats.")
+    runs: dict[str, float] = {}
+    for found in certificates:
+        runs |= found.runs
+    console.print(
+        f"{len(runs)} runs, {sum(runs.values()):.2g} training FLOPs in all "
+        "(a run that several searches needed counts once)."
+    )
+
+
+def certificates_html(certificates: Sequence[Certificate]) -> str:
+    """Show tuned points with the margins of their neighbours."""
+    objectives = dict.fromkeys(found.objective for found in certificates)
+    titles = "; ".join(OBJECTIVE_TITLES[objective] for objective in objectives)
+    return markup.fragment(
+        f"{titles}: validation loss, nats",
+        tables=[frame_table(optima_table(certificates)), frame_table(margins_table(certificates))],
+        notes=[
+            "Second table: neighbours' loss less the optimum's ± s.e., in 0.001 nats; ~ a tie, not "
+            "told apart at 95 %; ! better by more than the noise."
+        ],
     )

@@ -1,12 +1,11 @@
-"""Sizes of the experiments on bootstrapping."""
+"""How a world runs the recipes on bootstrapping."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-TUNING_SEED = 1_000
-"""Seed of the first world on which hyperparameters are chosen; reported ones have smaller seeds."""
+from experiments.worlds.plans import TUNING_SEED
 
 Arm = Literal["baseline", "oracle", "sbp", "random", "unconditional", "scratch"]
 """What a model reads: the real documents repeated; as many new ones; or, in part, documents written
@@ -100,3 +99,17 @@ class ExcerptPlan(BootstrapPlan):
     n_documents: int = 512
     n_held_out: int = 512
     length: int = 64
+
+
+LEARNED_CONCEPTS = ConceptPlan(
+    n_concepts=64,
+    per_concept=2,
+    epochs=64,
+    batch=4,
+    learning_rate=4e-3,
+    n_neighbors=1,
+    synthesizer_epochs=12,
+    share=0.25,
+)
+"""Chosen on worlds for choosing: here a model has learned to use what it knows long before the
+tokens are spent, and two documents leave much of a concept unsaid."""

@@ -1,146 +1,118 @@
-"""Sizes of the recipes of Part 2 in each world."""
+"""How a world runs the recipes of Part 2 on a small domain and on facts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from experiments.worlds.bootstrapping_plan import USUAL_DECAY, ConceptPlan, ExcerptPlan
-from experiments.worlds.continued_plan import ContinuedPlan
-from experiments.worlds.facts_plan import FactPlan
+from experiments.worlds.plans import TUNING_SEED
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part2Plan:
-    """How the recipes of Part 2 are run.
+class ContinuedPlan:
+    """Sizes of the experiment.
 
     Attributes:
-        continued: going on in a small domain.
-        facts: EntiGraph.
-        concepts: bootstrapped pre-training.
-        excerpts: the same on the world's own text; None where it is not run.
+        width: of the model.
+        general_tokens: of the first training, at most.
+        n_tokens: D, tokens of the domain.
+        many_times: how many times as many the reference has.
+        usual_batch: windows in a step of the usual recipe.
+        small_batch: in a step of all others.
+        epochs: passes over the domain that are tried.
+        replay: replayed windows for each window of the domain.
+        base_learning_rate: of the first training.
+        learning_rates: tried on every rung alike.
+        weight_decay: of all runs.
+        n_members: most members of an ensemble.
+        n_draws: draws of the domain that are reported.
     """
 
-    continued: ContinuedPlan
-    facts: FactPlan
-    concepts: ConceptPlan
-    excerpts: ExcerptPlan | None = None
+    width: int = 64
+    general_tokens: int = 400_000
+    n_tokens: int = 4_096
+    many_times: int = 16
+    usual_batch: int = 8
+    small_batch: int = 2
+    epochs: tuple[int, ...] = (1, 2, 4, 8)
+    replay: float = 0.1
+    base_learning_rate: float = 5e-3
+    learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
+    weight_decay: float = 0.1
+    n_members: int = 8
+    n_draws: int = 3
 
 
-LEARNED_CONCEPTS = ConceptPlan(
-    n_concepts=64,
-    per_concept=2,
-    epochs=64,
-    batch=4,
-    learning_rate=4e-3,
-    n_neighbors=1,
-    synthesizer_epochs=12,
-    share=0.25,
-)
-"""Chosen on worlds for choosing: here a model has learned to use what it knows long before the
-tokens are spent, and two documents leave much of a concept unsaid."""
+@dataclass(frozen=True, kw_only=True)
+class FactPlan:
+    """What the recipe `entigraph` trains.
 
-PLANS = {
-    "tiny": Part2Plan(
-        continued=ContinuedPlan(
-            width=16,
-            general_tokens=16_384,
-            n_tokens=2_048,
-            many_times=4,
-            epochs=(1, 4),
-            learning_rates=(4e-3,),
-            n_members=2,
-            n_draws=2,
-        ),
-        facts=FactPlan(
-            n_entities=20,
-            n_base_worlds=1,
-            width=32,
-            mlp_width=64,
-            base_tokens=65_536,
-            n_bases=1,
-            tokens=32_768,
-            learning_rates=(4e-3,),
-            tuning_tokens=2_000,
-            paraphrase_tokens=(1_000, 4_000),
-            entigraph_tokens=(1_000, 4_000, 16_000),
-            n_graphs=2,
-            ensemble_tokens=4_000,
-            n_members=2,
-        ),
-        concepts=ConceptPlan(
-            n_concepts=32,
-            held_out_per_concept=2,
-            width=32,
-            small_width=16,
-            n_layers=1,
-            epochs=8,
-            weight_decays=(0.1, 0.8),
-            synthesizer_rates=(8e-3,),
-            n_worlds=2,
-        ),
-        excerpts=ExcerptPlan(
-            n_documents=64,
-            n_held_out=64,
-            length=24,
-            width=32,
-            small_width=16,
-            n_layers=1,
-            epochs=4,
-            weight_decays=(0.1, 0.8),
-            synthesizer_rates=(8e-3,),
-            arms=("baseline", "oracle", "sbp", "random"),
-            n_worlds=2,
-        ),
-    ),
-    "quick": Part2Plan(
-        continued=ContinuedPlan(),
-        facts=FactPlan(learning_rates=(4e-3, 8e-3)),
-        concepts=replace(
-            LEARNED_CONCEPTS,
-            weight_decays=(USUAL_DECAY, 0.4, 1.6),
-            arms=("baseline", "oracle", "sbp", "random"),
-            first_world=6,  # other plans were tried on those before
-        ),
-    ),
-    "small": Part2Plan(
-        continued=ContinuedPlan(
-            learning_rates=(5e-4, 1e-3, 2e-3, 4e-3, 8e-3), epochs=(1, 2, 4, 8, 16, 32), n_draws=5
-        ),
-        # Quick's worlds, more of them: of worlds with 60 entities or 256 concepts, models of this
-        # size learned nothing that could be told from chance, whatever they read.
-        facts=FactPlan(
-            learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),
-            n_tuning_graphs=2,
-            paraphrase_tokens=(4_000, 16_000, 64_000, 256_000),
-            entigraph_tokens=(4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000),
-            n_graphs=10,
-            first_graph=20,  # quick reports those before
-            n_members=4,
-        ),
-        concepts=replace(
-            LEARNED_CONCEPTS,
-            synthesizer_rates=(2e-3, 4e-3, 8e-3),
-            arms=("baseline", "oracle", "sbp", "random", "unconditional", "scratch"),
-            n_worlds=12,
-            first_world=9,  # quick reports those before, or other plans were tried on them
-            n_tuning_worlds=2,
-            n_members=4,
-        ),
-        excerpts=ExcerptPlan(
-            arms=("baseline", "oracle", "sbp", "random"),
-            n_worlds=4,
-        ),
-    ),
-}
-"""By the name of the world."""
-
-
-def part2_plan(world: str) -> Part2Plan:
-    """Return the sizes of Part 2 in a world.
-
-    Raises:
-        ValueError: the world does not run Part 2.
+    Attributes:
+        n_entities: V of each world.
+        mean_degree: expected stated edges of an entity.
+        n_base_worlds: worlds of the first training.
+        width: of the model, which has `n_layers` blocks of `mlp_width` hidden channels.
+        n_layers: blocks.
+        n_heads: attention heads; one head does not find subject and relation at once.
+        mlp_width: hidden channels of each block's SwiGLU layer.
+        context: tokens in a window.
+        base_tokens: tokens of the first training.
+        base_batch: windows in its steps.
+        n_bases: first trainings, on worlds of their own; targets take turns at them.
+        tokens: tokens of every continued training, whatever the method.
+        batch: windows in its steps.
+        weight_decay: of both trainings.
+        base_learning_rate: of the first training.
+        learning_rates: tried for each method alike, on graphs of their own.
+        tuning_tokens: synthetic tokens of the runs that choose among them.
+        n_tuning_graphs: those graphs.
+        paraphrase_tokens: sizes of the paraphrased corpora.
+        entigraph_tokens: sizes of EntiGraph's corpora.
+        n_graphs: target worlds reported.
+        first_graph: seed of the first of them; the model was chosen by looking at graphs 0 and 1,
+            and a plan that was made after a look at some graphs reports others.
+        ensemble_tokens: corpus size at which ensembles are compared.
+        n_members: their members; with 1 there are no ensembles.
     """
-    if world not in PLANS:
-        raise ValueError(f"Part 2 runs in the worlds {', '.join(PLANS)}; not in {world!r}")
-    return PLANS[world]
+
+    n_entities: int = 30
+    mean_degree: float = 3.0
+    n_base_worlds: int = 3
+    width: int = 64
+    n_layers: int = 1
+    n_heads: int = 4
+    mlp_width: int = 512
+    context: int = 64
+    base_tokens: int = 1_024_000
+    base_batch: int = 8
+    n_bases: int = 1
+    tokens: int = 307_200
+    batch: int = 4
+    weight_decay: float = 0.05
+    base_learning_rate: float = 4e-3
+    learning_rates: tuple[float, ...] = (2e-3, 4e-3, 8e-3)
+    tuning_tokens: int = 16_000
+    n_tuning_graphs: int = 1
+    paraphrase_tokens: tuple[int, ...] = (4_000, 32_000, 256_000)
+    entigraph_tokens: tuple[int, ...] = (4_000, 16_000, 64_000, 256_000)
+    n_graphs: int = 3
+    first_graph: int = 10
+    ensemble_tokens: int = 16_000
+    n_members: int = 1
+
+    @property
+    def graphs(self) -> range:
+        """Seeds of the target worlds that are reported."""
+        return range(self.first_graph, self.first_graph + self.n_graphs)
+
+    @property
+    def tuning_graphs(self) -> range:
+        """Seeds of those on which learning rates are chosen."""
+        return range(TUNING_SEED, TUNING_SEED + self.n_tuning_graphs)
+
+    def sizes(self, method: str) -> tuple[int, ...]:
+        """Return the corpus sizes of a method; raw training has one, the source's."""
+        return {
+            "raw": (0,),
+            "paraphrase": self.paraphrase_tokens,
+            "entigraph": self.entigraph_tokens,
+        }[method]

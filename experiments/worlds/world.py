@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from experiments.tuning.grid import Grid
 from experiments.tuning.search import Effort
-from experiments.worlds.plans import DataScalingPlan, DistillationPlan
+from experiments.worlds.bootstrapping_plan import ConceptPlan, ExcerptPlan
+from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
+from experiments.worlds.plans_part2 import ContinuedPlan, FactPlan
 from models.config import ModelConfig
 from models.training.memory import RUNTIME_BYTES, training_bytes
+
+Plan = TypeVar("Plan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,12 @@ class World:
         n_members: members trained in a tuned ensemble; at least 4, so that the law of K can be
             fitted without any one of them.
         data_scaling: how the recipe of that name is run; None where it is not.
-        distillation: the same of that recipe.
+        distillation: the same of that recipe, like the following.
+        calibration: of the recipe of that name.
+        continued: of the recipe of that name.
+        facts: of the recipe `entigraph`.
+        concepts: of the recipe `bootstrapped`.
+        excerpts: of the recipe `bootstrapped_text`.
 
     Raises:
         ValueError: fewer than 3 tuning members.
@@ -79,10 +88,29 @@ class World:
     n_members: int
     data_scaling: DataScalingPlan | None = None
     distillation: DistillationPlan | None = None
+    calibration: CalibrationPlan | None = None
+    continued: ContinuedPlan | None = None
+    facts: FactPlan | None = None
+    concepts: ConceptPlan | None = None
+    excerpts: ExcerptPlan | None = None
 
     def __post_init__(self) -> None:
         if self.n_tuning_members < 3:
             raise ValueError(f"n_tuning_members must be 3 or more; not {self.n_tuning_members}")
+
+    def plan_of(self, plan: Plan | None, recipe: str) -> Plan:
+        """Return the plan of a recipe.
+
+        Args:
+            plan: the field that holds it.
+            recipe: its name, for the message.
+
+        Raises:
+            ValueError: the world has none.
+        """
+        if plan is None:
+            raise ValueError(f"world {self.name} has no plan for {recipe}")
+        return plan
 
     def model(self, width: int) -> ModelConfig:
         """Return the architecture of one rung of the ladder."""
@@ -145,7 +173,7 @@ class World:
 
 MAIN_RECIPES = ("standard", "regularized", "ensembles", "data_scaling", "distillation")
 PART_2_RECIPES = ("continued", "entigraph", "bootstrapped")
-ALL_RECIPES = (
+TALK_RECIPES = (
     *("standard", "regularized", "ensembles"),
     *("member_counts", "learned_weights", "diversity"),
     *("data_scaling", "distillation"),
@@ -153,172 +181,14 @@ ALL_RECIPES = (
     *PART_2_RECIPES,
     "bootstrapped_text",
 )
-
-WORLDS: dict[str, World] = {
-    world.name: world
-    for world in (
-        World(
-            name="tiny",
-            recipes=ALL_RECIPES,
-            widths=(8, 16, 32),
-            n_layers=1,
-            n_unique_tokens=4_096,
-            n_eval_tokens=4_096,
-            standard_epochs=(2, 8, 32),
-            learning_rates=(1e-2,),
-            weight_decays=(0.4, 1.6, 6.4),
-            epochs=(8, 16, 32),
-            start=(1.6, 16),
-            n_seeds=2,
-            n_tuning_members=3,
-            n_members=4,
-            data_scaling=DataScalingPlan(
-                sizes=(512, 1_024, 2_048, 4_096),
-                widths=(8,),
-                n_draws=2,
-                learning_rates=(1e-2,),
-                standard_epochs=(2, 8, 32),
-                n_seeds=2,
-                n_members=4,
-            ),
-            distillation=DistillationPlan(
-                width=8,
-                n_epochs=16,
-                share=0.75,
-                tokens_ratio=2,
-                weight_decays=(0.4, 1.6),
-                n_generations=2,
-                n_seeds=2,
-            ),
-        ),
-        World(
-            name="quick",
-            recipes=(*MAIN_RECIPES, *PART_2_RECIPES),
-            widths=(8, 12, 20, 32),
-            n_unique_tokens=4_096,
-            n_eval_tokens=8_192,
-            standard_epochs=(1, 2, 4, 8, 16, 32),
-            learning_rates=(6.25e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
-            widest={"weight_decay": (0, 25.6)},
-            start=(6.4, 32),
-            warm_start=False,
-            n_seeds=3,
-            n_tuning_members=3,
-            n_members=5,
-            data_scaling=DataScalingPlan(
-                sizes=(1_024, 2_048, 4_096, 8_192),
-                widths=(12, 20),
-                n_draws=3,
-                learning_rates=(1e-2,),
-                standard_epochs=(1, 2, 4, 8, 16, 32),
-                n_seeds=2,
-                n_members=4,
-            ),
-            distillation=DistillationPlan(
-                width=20,
-                n_epochs=32,
-                share=0.75,
-                tokens_ratio=4,
-                weight_decays=(0.4, 0.8, 1.6, 3.2, 6.4),
-                n_generations=3,
-                n_seeds=3,
-            ),
-        ),
-        World(
-            name="small",
-            recipes=(*ALL_RECIPES, "calibration"),
-            corpus="novels",
-            widths=(16, 32, 64, 128),
-            n_unique_tokens=32_768,
-            n_eval_tokens=32_768,
-            standard_epochs=(1, 2, 4, 8, 16, 32),
-            learning_rates=(6.25e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
-            widest={"weight_decay": (0, 25.6), "n_epochs": (1, 512)},
-            start=(3.2, 16),
-            warm_start=False,
-            n_seeds=3,
-            n_tuning_members=3,
-            n_members=6,
-            data_scaling=DataScalingPlan(
-                sizes=(4_096, 8_192, 16_384, 32_768),
-                widths=(16, 32, 64),
-                n_draws=4,
-                learning_rates=(1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
-                standard_epochs=(1, 2, 4, 8, 16, 32),
-                n_seeds=2,
-                n_members=4,
-            ),
-            distillation=DistillationPlan(
-                width=32,
-                n_epochs=32,
-                share=0.75,
-                tokens_ratio=8,
-                weight_decays=(0.4, 0.8, 1.6, 3.2, 6.4),
-                n_generations=4,
-                n_seeds=3,
-            ),
-        ),
-        World(
-            name="h200",
-            recipes=MAIN_RECIPES,
-            corpus="novels",
-            vocab_size=8_192,
-            context=512,
-            widths=(128, 256, 512, 1024),
-            n_layers=6,
-            n_unique_tokens=4_194_304,
-            n_eval_tokens=1_048_576,
-            batch_size=32,
-            standard_epochs=(1, 2, 4, 8, 16, 32),
-            learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
-            widest={"weight_decay": (0, 25.6), "n_epochs": (1, 128)},
-            start=(1.6, 16),
-            n_seeds=3,
-            n_tuning_members=3,
-            n_members=8,
-            data_scaling=DataScalingPlan(
-                sizes=(1_048_576, 2_097_152, 4_194_304, 8_388_608),
-                widths=(128, 256, 512),
-                n_draws=3,
-                learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
-                standard_epochs=(1, 2, 4, 8, 16, 32),
-                n_seeds=3,
-                n_members=5,
-            ),
-            distillation=DistillationPlan(
-                width=256,
-                n_epochs=32,
-                share=0.75,
-                tokens_ratio=8,
-                weight_decays=(0.1, 0.2, 0.4, 0.8, 1.6, 3.2),
-                n_generations=4,
-                n_seeds=3,
-            ),
-        ),
-    )
+ALL_RECIPES = (*TALK_RECIPES, "calibration")
+PLANS = {
+    "data_scaling": "data_scaling",
+    "distillation": "distillation",
+    "calibration": "calibration",
+    "continued": "continued",
+    "entigraph": "facts",
+    "bootstrapped": "concepts",
+    "bootstrapped_text": "excerpts",
 }
-
-
-def get_world(name: str, *, corpus: str | None = None, widths: tuple[int, ...] = ()) -> World:
-    """Return a world by name, on its own corpus and model sizes or on others.
-
-    Raises:
-        ValueError: no such world, a width that no model can have, or a world that needs more memory
-            than this machine has free.
-    """
-    import psutil
-
-    if name not in WORLDS:
-        raise ValueError(f"world must be one of {', '.join(WORLDS)}; not {name!r}")
-    world = WORLDS[name]
-    if corpus is not None:
-        world = dataclasses.replace(world, corpus=corpus)
-    if widths:
-        world = dataclasses.replace(world, widths=tuple(sorted(set(widths))))
-    needed, free = world.memory_bytes(), psutil.virtual_memory().available
-    if needed > free:
-        raise ValueError(
-            f"world {name} needs about {needed / 2**30:.1f} GiB of memory; "
-            f"{free / 2**30:.1f} GiB are free"
-        )
-    return world
+"""Recipes that need a plan, and the field of `World` that holds it."""

@@ -1,4 +1,4 @@
-"""`datawall augment`: new texts from old ones, by rephrasing, EntiGraph or a synthesizer."""
+"""`datawall augment rephrase` and `entigraph`: methods that ask a writer for texts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from experiments.cli.augment.sbp import Sbp
+from experiments.cli.augment.output import say_quality
 from experiments.cli.options import readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from experiments.display.notices import Notices
+    from experiments.display.progress import Notices
     from models.augment.texts.records import Record
     from models.augment.writing import entigraph, rephrase
     from models.augment.writing.asking import Ask, Tally
@@ -112,7 +112,7 @@ class _Asking(ABC):
 
             return TransformersBackend(model=self.model)
         if self.backend == "ours":
-            from experiments.cli.finished import load_trained
+            from experiments.cli.trained import load_trained
             from models.augment.backends.ours import OurBackend
 
             model = load_trained(Path(self.model))
@@ -143,7 +143,7 @@ class _Asking(ABC):
         )
 
     def _estimated(self, backend: Backend, folder: OutputFolder) -> Tally:
-        from experiments.display.notices import Notices
+        from experiments.display.progress import Notices
         from models.augment.backends.template import TemplateBackend
         from models.augment.writing.asking import Estimator
         from models.augment.writing.ledger import Ledger
@@ -197,14 +197,6 @@ class _Asking(ABC):
             print(f"{written.n_failed:,} requests led to no text: {folder.failures}")
         if self.quality and written.n_new + written.n_before:
             say_quality(self.input, folder)
-
-
-def say_quality(source: Path, folder: OutputFolder) -> None:
-    """Print the quality of the texts beside that of their sources."""
-    from models.augment.quality.comparison import compare, quality_table
-    from models.augment.texts.records import read_records
-
-    print(quality_table(compare(lambda: read_records(source), folder.records)))
 
 
 @readable
@@ -269,19 +261,3 @@ class Entigraph(_Asking):
         from models.augment.writing import entigraph
 
         return entigraph.entigraph(documents, ask, self._settings(), writer=writer)
-
-
-@readable
-@dataclass(frozen=True, kw_only=True)
-class Augment:
-    """Make new texts from a folder of texts."""
-
-    method: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Entigraph, tyro.conf.subcommand("entigraph")]
-        | Annotated[Rephrase, tyro.conf.subcommand("rephrase")]
-        | Annotated[Sbp, tyro.conf.subcommand("sbp")]
-    ]
-
-    def run(self) -> int:
-        """Run the method."""
-        return self.method.run()

@@ -118,7 +118,7 @@ class Sbp:
             return 1
         self._sample(documents, synthesizer, folder, n_samples)
         if self.quality:
-            from experiments.cli.augment.asking import say_quality
+            from experiments.cli.augment.output import say_quality
 
             say_quality(self.input, folder)
         return 0
@@ -159,8 +159,7 @@ class Sbp:
 
     def _base(self, path: Path) -> LanguageModel:
         """Return the base model: the one given, one trained before, or a new one."""
-        from experiments.cli.finished import load_trained
-        from experiments.cli.trained import trained_and_kept
+        from experiments.cli.trained import load_trained, trained_and_kept
         from models.language.language_model import LanguageModel
 
         if self.base is not None:
@@ -182,7 +181,7 @@ class Sbp:
         return OptimizerConfig(learning_rate=learning_rate, weight_decay=self.weight_decay)
 
     def _documents(self, base: LanguageModel) -> Chunks:
-        from experiments.display.notices import Notices
+        from experiments.display.progress import Notices
         from models.augment.sbp.pipeline import tokenized_chunks
         from models.augment.texts.records import read_records
 

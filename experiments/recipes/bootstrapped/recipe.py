@@ -17,10 +17,9 @@ import pandas as pd
 from experiments.lab.lab import Lab
 from experiments.recipes.bootstrapped import measures
 from experiments.recipes.bootstrapped.bench import SYNTHETIC, Bench, Writer
-from experiments.recipes.bootstrapped.sources import Concepts
+from experiments.recipes.bootstrapped.sources import Concepts, Excerpts
 from experiments.runs.spec import RunSpec
 from experiments.worlds.bootstrapping_plan import USUAL_DECAY, Arm, BootstrapPlan
-from experiments.worlds.plans_part2 import part2_plan
 
 IN_ENSEMBLES: tuple[Arm, ...] = ("baseline", "sbp")
 
@@ -74,8 +73,21 @@ class Bootstrapped:
 
 def run(lab: Lab) -> Bootstrapped:
     """Train and score every arm on documents about concepts."""
-    plan = part2_plan(lab.world.name).concepts
+    plan = lab.world.plan_of(lab.world.concepts, "bootstrapped")
     return bootstrap(Bench(lab, "bootstrapped", plan, Concepts(plan)))
+
+
+def run_on_excerpts(lab: Lab) -> Bootstrapped:
+    """Train and score every arm on excerpts of the world's own text.
+
+    Nothing is known here of what an excerpt should say; what makes two of them related is what
+    real text has: a subject, a style, a book.
+
+    Raises:
+        ValueError: the world has no plan for it, or its text fewer excerpts than are wanted.
+    """
+    plan = lab.world.plan_of(lab.world.excerpts, "bootstrapped_text")
+    return bootstrap(Bench(lab, "bootstrapped_text", plan, Excerpts(lab, plan)))
 
 
 def bootstrap(bench: Bench) -> Bootstrapped:

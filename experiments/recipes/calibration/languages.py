@@ -9,9 +9,10 @@ import numpy as np
 
 from experiments.analysis.intervals import Estimate
 from experiments.lab.lab import Lab
+from experiments.lab.streams import plan_stream
 from experiments.runs.spec import DataConfig
-from experiments.runs.streams import Stream, plan_stream
-from experiments.worlds.calibration_plan import KINDS, CalibrationPlan, Kind
+from experiments.runs.streams import Stream
+from experiments.worlds.plans import KINDS, CalibrationPlan, Kind
 from models.analytic.hidden_markov import HiddenMarkovSource
 from models.analytic.known_entropy import DirichletPrior, MarkovSource
 

@@ -28,7 +28,7 @@ from scaling import fit_law
 from scaling.fit import best_parameters
 
 if TYPE_CHECKING:
-    from experiments.recipes.calibration.recipe import CalibrationLosses
+    from experiments.recipes.calibration.losses import CalibrationLosses
 
 LAWS_VERSION = 2
 """Raise it when the fits here or in `scaling` change, so that kept ones are not used again."""

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.streams import plan_stream
 from experiments.recipes.continued.domain import DomainText, draw, read_domain, replayed_rows
 from experiments.runs.spec import RunSpec
-from experiments.runs.streams import Stream, plan_stream
-from experiments.worlds.continued_plan import ContinuedPlan
-from experiments.worlds.plans_part2 import part2_plan
+from experiments.runs.streams import Stream
+from experiments.worlds.plans_part2 import ContinuedPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
 
@@ -63,7 +63,7 @@ class Continued:
 
 def run(lab: Lab) -> Continued:
     """Train the base, choose rates and epochs, then train every rung on every draw."""
-    ladder = _Ladder(lab, part2_plan(lab.world.name).continued)
+    ladder = _Ladder(lab, lab.world.plan_of(lab.world.continued, "continued"))
     plan = ladder.plan
     base = ladder.base()
     lab.train([base], title="continued, first training")

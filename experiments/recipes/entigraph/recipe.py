@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.streams import plan_stream
 from experiments.recipes.entigraph.answers import (
     ANSWERS_VERSION,
     accuracies,
@@ -32,10 +33,9 @@ from experiments.recipes.entigraph.streams import (
     synthesize,
 )
 from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.streams import Stream, plan_stream
-from experiments.worlds.facts_plan import FactPlan
-from experiments.worlds.plans_part2 import part2_plan
-from models.config import OptimizerConfig, TrainConfig
+from experiments.runs.streams import Stream
+from experiments.worlds.plans_part2 import FactPlan
+from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
 
 METHODS: tuple[Method, ...] = ("raw", "paraphrase", "entigraph")
@@ -56,6 +56,32 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FactWorlds(FactPlan):
+    """A plan with the fact worlds and the model that it stands for."""
+
+    def settings(self, seed: int) -> FactSettings:
+        """Return the worlds of one target; targets take turns at the first trainings."""
+        return FactSettings(
+            n_entities=self.n_entities,
+            mean_degree=self.mean_degree,
+            n_base_worlds=self.n_base_worlds,
+            base_seed=seed % self.n_bases,
+            seed=seed,
+        )
+
+    def model(self) -> ModelConfig:
+        """Return the architecture."""
+        return ModelConfig(
+            vocab_size=len(self.settings(0).words),
+            width=self.width,
+            n_layers=self.n_layers,
+            n_heads=self.n_heads,
+            mlp_width=self.mlp_width,
+            context=self.context,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FactResults:
     """What continued training on facts teaches.
 
@@ -71,7 +97,7 @@ class FactResults:
             `n_members` and the accuracies.
     """
 
-    plan: FactPlan
+    plan: FactWorlds
     learning_rates: Mapping[Method, float]
     tuning: pd.DataFrame
     answers: pd.DataFrame
@@ -87,7 +113,7 @@ class FactResults:
 
 def run(lab: Lab) -> FactResults:
     """Train the bases, choose learning rates, then train and question every cell."""
-    bench = _Bench(lab, part2_plan(lab.world.name).facts)
+    bench = _Bench(lab, FactWorlds(**vars(lab.world.plan_of(lab.world.facts, "entigraph"))))
     plan = bench.plan
     lab.train(bench.bases(), title="entigraph, first training")
     tuning = _tune(bench)
@@ -157,7 +183,7 @@ def _tune(bench: _Bench) -> pd.DataFrame:
 class _Bench:
     """Plans runs and questions models of one lab."""
 
-    def __init__(self, lab: Lab, plan: FactPlan) -> None:
+    def __init__(self, lab: Lab, plan: FactWorlds) -> None:
         self.lab, self.plan, self.model = lab, plan, plan.model()
 
     def bases(self) -> list[RunSpec]:

@@ -1,6 +1,5 @@
 """Verdicts of Part 2 follow their rules, and its figures draw, on results made up for the test."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -11,13 +10,13 @@ import pytest
 from experiments.claims.claim import judge_claims
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
 from experiments.recipes.continued.recipe import Continued, Rung
-from experiments.recipes.entigraph.recipe import FactResults, ceiling_fit, law_of
+from experiments.recipes.entigraph.recipe import FactResults, FactWorlds, ceiling_fit, law_of
 from experiments.recipes.registry import RECIPES
 from experiments.story.story import NotTold
 from experiments.worlds.bootstrapping_plan import ConceptPlan
-from experiments.worlds.continued_plan import ContinuedPlan
-from experiments.worlds.facts_plan import FactPlan
-from experiments.worlds.plans_part2 import PLANS
+from experiments.worlds.plans_part2 import ContinuedPlan
+from experiments.worlds.registry import WORLDS
+from experiments.worlds.world import ALL_RECIPES, PLANS
 from paper_figs import figure_modules
 
 FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24")
@@ -28,7 +27,7 @@ ZIGZAG = {4_000: 0.9, 16_000: 0.3, 64_000: 0.9, 256_000: 0.3}
 
 def facts(**implied):
     """Answers on three graphs; accuracy of a method on implied facts by corpus size, if given."""
-    plan = FactPlan()
+    plan = FactWorlds()
     curves = {
         "base": {0: 0.25},
         "raw": {0: 0.25},
@@ -183,7 +182,7 @@ def test_other_results_contradict_it(id, changed):
 
 
 def test_a_law_is_not_supported_where_nothing_was_learned():
-    at_chance = dict.fromkeys(FactPlan().entigraph_tokens, 0.25)
+    at_chance = dict.fromkeys(FactWorlds().entigraph_tokens, 0.25)
     claim = verdicts(entigraph=facts(entigraph=at_chance))["S5"]
     assert claim.high < 0.05
     assert claim.verdict == "inconclusive"
@@ -224,7 +223,13 @@ def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
     assert [name for name, recipe in RECIPES.items() if recipe.part == 2] == [
         "continued", "entigraph", "bootstrapped", "bootstrapped_text",
     ]  # fmt: skip
-    for plan in PLANS.values():
-        assert plan.facts.ensemble_tokens in plan.facts.entigraph_tokens
-        assert 0.1 in plan.concepts.weight_decays
-        assert replace(plan.facts, n_graphs=1).settings(5).seed == 5
+    assert {*ALL_RECIPES} == {*RECIPES}
+    for world in WORLDS.values():
+        for name in world.recipes:
+            if name in PLANS:
+                assert getattr(world, PLANS[name]) is not None, (world.name, name)
+        if world.facts is not None:
+            assert world.facts.ensemble_tokens in world.facts.entigraph_tokens
+            assert FactWorlds(**vars(world.facts)).settings(5).seed == 5
+        if world.concepts is not None:
+            assert 0.1 in world.concepts.weight_decays

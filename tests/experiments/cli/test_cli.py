@@ -11,7 +11,7 @@ import pytest
 from experiments.cli.app import COMMANDS, load_command, main
 from experiments.runs.files import write_text
 from experiments.sweeps.executors import open_executor
-from experiments.worlds.world import WORLDS
+from experiments.worlds.registry import WORLDS
 
 
 def run(*arguments, **options):

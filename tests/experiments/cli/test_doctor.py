@@ -6,7 +6,7 @@ import pytest
 
 from experiments.cli import installation as doctor
 from experiments.cli.app import main
-from experiments.worlds.world import WORLDS
+from experiments.worlds.registry import WORLDS
 
 STARTED = '{"version": "0.10", "platform": "cpu", "devices": ["cpu", "cpu"]}\n'
 

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 from experiments.cli.app import main
-from experiments.cli.finished import load_trained
+from experiments.cli.trained import load_trained
 from experiments.runs.store import RunStore
 from models.language.huggingface import import_llama
 from models.text.tokens import tokenize_corpus

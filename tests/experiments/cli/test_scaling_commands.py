@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.cli.fit import Fit
-from experiments.cli.limit import Limit
+from experiments.cli.fit import Fit, Limit
 from scaling import FitResult
 
 

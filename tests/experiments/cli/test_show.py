@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.cli.app import main
-from experiments.display.tables import cells_table
+from experiments.runs.overview import cells_table
 from experiments.runs.store import RunStore
 from models.config import OptimizerConfig
 
@@ -79,7 +79,7 @@ def test_words_of_texts_stay_whole_in_a_small_terminal(store, sample, capsys, mo
 
 def test_show_writes_what_figures_are_drawn_from(store, capsys, tmp_path):
     pytest.importorskip("pyarrow")
-    from experiments.runs.compact import read_compact
+    from experiments.runs.rows import read_compact
 
     assert main(["show", str(store.root), "--parquet", str(tmp_path / "runs.parquet")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'runs.parquet'}\n"

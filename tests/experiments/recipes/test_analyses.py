@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.lab.objectives import limit_by_member, loss_by_member
+from experiments.analysis.members import limit_by_member, loss_by_member
 from experiments.recipes.classical import Classical
 from experiments.recipes.diversity import Diversity
 from experiments.recipes.downstream import Downstream

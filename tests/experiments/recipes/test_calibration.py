@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 
 from experiments.claims import calibration as claims_calibration
+from experiments.recipes.calibration import recipe
 from experiments.recipes.calibration.languages import TEST, Languages
 from experiments.recipes.calibration.laws import BAYES, coverage, data_laws, ladder, limits
-from experiments.recipes.calibration.recipe import CalibrationLosses, chosen_settings
+from experiments.recipes.calibration.losses import CalibrationLosses, chosen_settings
 from experiments.recipes.registry import run_recipes
 from experiments.story.story import open_lab
-from experiments.worlds.calibration_plan import KINDS, CalibrationPlan
-from experiments.worlds.plans import CALIBRATION_PLANS, calibration_plan
+from experiments.worlds.plans import KINDS, CalibrationPlan
+from experiments.worlds.registry import WORLDS
 from paper_figs import figN1_calibration
 
 pytestmark = pytest.mark.timeout(900)  # four architectures are compiled: a minute where it is busy
@@ -268,8 +269,9 @@ def test_plans_that_cannot_be_checked_are_refused(changed, said):
 
 
 def test_worlds_without_a_plan_are_named():
-    with pytest.raises(ValueError, match="calibration runs in the worlds tiny, quick, small"):
-        calibration_plan("h200")
+    lab = SimpleNamespace(world=WORLDS["h200"])
+    with pytest.raises(ValueError, match="world h200 has no plan for calibration"):
+        recipe.run(lab)
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +280,7 @@ def lab(tmp_path_factory):
 
 
 def test_languages_are_the_same_each_time_and_say_the_truth(lab):
-    plan = CALIBRATION_PLANS["tiny"]
+    plan = lab.world.calibration
     first, again = Languages(lab, plan), Languages(lab, plan)
     for kind in KINDS:
         assert np.array_equal(first.tokens(kind, 0), again.tokens(kind, 0))

@@ -175,7 +175,7 @@ def test_a_missing_folder_is_an_empty_store(tmp_path):
 
 def test_compacted_runs_are_read_without_their_folders(store, tmp_path, sample):
     pytest.importorskip("pyarrow")
-    from experiments.runs.compact import read_compact
+    from experiments.runs.rows import read_compact
     from experiments.runs.spec import RunSpec
 
     path = tmp_path / "runs.parquet"
@@ -193,7 +193,7 @@ def test_compacted_runs_are_read_without_their_folders(store, tmp_path, sample):
 
 def test_a_file_that_is_not_compacted_runs_is_refused(tmp_path):
     pytest.importorskip("pyarrow")
-    from experiments.runs.compact import read_compact
+    from experiments.runs.rows import read_compact
 
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
     with pytest.raises(ValueError, match="has schema None of compacted runs; readable is 1"):

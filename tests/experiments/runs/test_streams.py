@@ -5,16 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from experiments.lab.streams import kept_tokens, plan_stream
 from experiments.runs.records import keep_record, read_record
 from experiments.runs.store import RunStore
-from experiments.runs.streams import (
-    FOLDER,
-    Stream,
-    is_stream,
-    kept_tokens,
-    plan_stream,
-    read_stream,
-)
+from experiments.runs.streams import FOLDER, Stream, read_stream
 from models.text.batches import unscored
 from models.text.data_home import CorpusError
 
@@ -43,7 +37,7 @@ def stream(seed=0):
 
 def test_a_stream_comes_back_with_its_unscored_tokens(lab):
     data = plan_stream(lab, "a text", ["a", 1], stream)
-    assert is_stream(data)
+    assert data.is_stream
     assert (data.n_unique_tokens, data.n_eval_tokens) == (640, 128)
     found = read_stream(lab.store.root, data)
     assert np.array_equal(found.tokens, stream().tokens)

@@ -11,10 +11,11 @@ from markupsafe import escape
 
 from experiments.claims.claim import judge_claims
 from experiments.lab.lab import Lab
+from experiments.lab.shipping import write_archive
 from experiments.recipes.registry import RECIPES
 from experiments.report.report import is_current, render_page, tuned_points, write_report
 from experiments.report.side_by_side import side_by_side
-from experiments.runs.archive import Archive, NotShipped, write_archive
+from experiments.runs.archive import Archive, NotShipped
 from experiments.runs.store import RunStore
 from experiments.story.story import open_lab, tell, tell_of
 from experiments.worlds.world import MAIN_RECIPES
@@ -258,7 +259,7 @@ def test_shipped_results_tell_the_same_story(lab, story, report, tmp_path, monke
     write_archive(lab, tmp_path, recipes=story.results)
     archive = Archive(tmp_path, "tiny")
     assert archive.recipes == story.world.recipes
-    monkeypatch.setattr("experiments.runs.text.tokenize_corpus", None)
+    monkeypatch.setattr("experiments.lab.text.tokenize_corpus", None)
     other_lab = Lab(story.world, archive, facts=archive.facts)
     other = tell_of(other_lab)
     assert other.n_trained == 0

@@ -13,7 +13,7 @@ from experiments.sweeps.executors import open_executor
 from experiments.sweeps.executors.pool import MOST_DEATHS, Ended, Lost, RunQueue, Worker, train_on
 from experiments.sweeps.executors.slots import Slots
 from experiments.sweeps.sweep import SweepError, run_sweep
-from experiments.worlds.world import get_world
+from experiments.worlds.registry import get_world
 from models.config import TrainConfig
 from models.training.devices import available_cores
 from tests.sweep_faults import contents, holding

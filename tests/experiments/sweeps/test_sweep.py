@@ -8,7 +8,7 @@ import pytest
 from experiments.lab.lab import Lab
 from experiments.runs.store import RunStore
 from experiments.sweeps.sweep import SweepError, run_sweep
-from experiments.worlds.world import WORLDS, get_world
+from experiments.worlds.registry import WORLDS, get_world
 from models.training.train import SEGMENT_STEPS
 
 

@@ -8,18 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.display.tables import margins_table, optima_table
+from experiments.analysis.members import limit_by_member, limit_estimate
 from experiments.lab.lab import Lab
-from experiments.lab.objectives import limit_by_member, limit_estimate, single_losses, tune_sizes
+from experiments.lab.searches import single_losses, tune_sizes
 from experiments.recipes.regularized import start_of
 from experiments.runs.store import RunStore
-from experiments.tuning.certificates import (
-    load_certificates,
-    save_certificate,
-)
+from experiments.tuning.certificate_files import load_certificates, save_certificate
+from experiments.tuning.certificates import margins_table, optima_table
 from experiments.tuning.grid import Grid
 from experiments.tuning.search import Effort, Tuned
-from experiments.worlds.world import WORLDS, World
+from experiments.worlds.registry import WORLDS
+from experiments.worlds.world import World
 
 WORLD = World(
     name="minute",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
 from experiments.runs.spec import DataConfig
-from experiments.worlds.world import World
-from models.text.batches import evaluation_windows, steps_per_epoch
+from models.text.batches import evaluation_windows
 from models.text.data_home import CorpusError
 from models.text.tokens import TokenizedCorpus, draw_unique_tokens, tokenize_corpus
 
@@ -81,57 +80,4 @@ class TextFacts:
             corpus_sha256=tokens.corpus_sha256,
             n_tokens={part: len(getattr(tokens, part)) for part in ("train", *HELD_OUT)},
             bytes_per_token=tokens.bytes_per_token("test"),
-        )
-
-
-class WorldText:
-    """The tokenized corpus of one world.
-
-    Args:
-        world: names the corpus.
-        facts: what is known of it, where the tokens themselves are not needed.
-
-    Raises:
-        ValueError: the corpus is too small for the world (says how much is there and needed).
-    """
-
-    def __init__(self, world: World, facts: TextFacts | None = None) -> None:
-        self.world = world
-        self.facts = facts or TextFacts.of(self.tokens)
-        steps_per_epoch(world.n_unique_tokens, context=world.context, batch_size=world.batch_size)
-        needed = {"train": world.n_unique_tokens}
-        needed |= dict.fromkeys(HELD_OUT, world.n_eval_tokens + 1)
-        for part, n_needed in needed.items():
-            n_there = self.facts.n_tokens[part]
-            if n_there < n_needed:
-                raise ValueError(
-                    f"world {world.name} needs {n_needed:,} tokens in the {part} part of "
-                    f"{world.corpus}; there are {n_there:,}"
-                )
-
-    @cached_property
-    def tokens(self) -> TokenizedCorpus:
-        """The tokens, read when first asked for."""
-        return tokenize_corpus(self.world.corpus, vocab_size=self.world.vocab_size)
-
-    def data(
-        self, *, n_unique_tokens: int | None = None, draw_seed: int | None = None
-    ) -> DataConfig:
-        """Return the identity of one draw of unique tokens (default: the world's).
-
-        Raises:
-            ValueError: there are fewer.
-        """
-        n_there = self.facts.n_tokens["train"]
-        if n_unique_tokens is not None and not 1 <= n_unique_tokens <= n_there:
-            raise ValueError(
-                f"n_unique_tokens must lie between 1 and the {n_there:,} of the train part of "
-                f"{self.world.corpus}; not {n_unique_tokens:,}"
-            )
-        return DataConfig(
-            corpus=self.world.corpus,
-            sha256=self.facts.sha256,
-            n_unique_tokens=n_unique_tokens or self.world.n_unique_tokens,
-            draw_seed=self.world.draw_seed if draw_seed is None else draw_seed,
-            n_eval_tokens=self.world.n_eval_tokens,
         )

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from experiments.lab.lab import Lab
-from experiments.runs.parents import synthetic_windows
 from experiments.runs.spec import RunSpec, SyntheticConfig
 from experiments.runs.store import RunStore
 from experiments.sweeps.executors.local import LocalExecutor
+from experiments.sweeps.parents import synthetic_windows
 from experiments.sweeps.sweep import SweepError, run_sweep
-from experiments.worlds.world import get_world
+from experiments.worlds.registry import get_world
 from models.text.mixing import mixed_steps_per_epoch
 
 STALE = "0123456789abcdef"

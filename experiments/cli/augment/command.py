@@ -1,0 +1,28 @@
+"""`datawall augment`: new texts from old ones, by rephrasing, EntiGraph or a synthesizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from experiments.cli.augment.asking import Entigraph, Rephrase
+from experiments.cli.augment.sbp import Sbp
+from experiments.cli.options import readable
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """Make new texts from a folder of texts."""
+
+    method: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[Entigraph, tyro.conf.subcommand("entigraph")]
+        | Annotated[Rephrase, tyro.conf.subcommand("rephrase")]
+        | Annotated[Sbp, tyro.conf.subcommand("sbp")]
+    ]
+
+    def run(self) -> int:
+        """Run the method."""
+        return self.method.run()

@@ -1,0 +1,117 @@
+"""Certificates as JSON files in the folder `tuning` of a run store, one a size and objective.
+
+A file holds what the search saw, from which everything else is computed again when it is read; the
+part `summary` repeats that for people and other programs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.runs.files import read_json, write_json
+from experiments.runs.rows import finite
+from experiments.runs.spec import RunSpec
+from experiments.tuning.certificates import OBJECTIVES, Certificate
+from experiments.tuning.grid import Grid, Point
+from experiments.tuning.search import Tuned
+
+SCHEMA_VERSION = 1
+FOLDER = "tuning"
+
+
+def certificate_dict(certificate: Certificate) -> dict[str, Any]:
+    """Return plain values; infinite losses (diverged) and unknown errors are null."""
+    tuned = certificate.tuned
+    return {
+        "schema": SCHEMA_VERSION,
+        "objective": certificate.objective,
+        "spec": certificate.spec.to_dict(),
+        "axes": [[name, list(values)] for name, values in tuned.grid.axes.items()],
+        "widest": {name: list(ends) for name, ends in tuned.grid.widest.items()},
+        "together": [list(direction) for direction in tuned.grid.together],
+        "n_look": tuned.n_look,
+        "path": [tuned.grid.named(point) for point in tuned.path],
+        "looks": [
+            {**tuned.grid.named(point), "mean": finite(mean)} for point, mean in tuned.looks.items()
+        ],
+        "values": [
+            {**tuned.grid.named(point), "by_seed": [finite(x) for x in values]}
+            for point, values in tuned.values.items()
+        ],
+        "runs": dict(certificate.runs),
+        "summary": certificate.summary(),
+    }
+
+
+def read_certificate(values: Mapping[str, Any]) -> Certificate:
+    """Read what `certificate_dict` wrote.
+
+    Raises:
+        ValueError: another schema version.
+    """
+    if values.get("schema") != SCHEMA_VERSION:
+        raise ValueError(
+            f"this certificate has schema {values.get('schema')!r}; readable is {SCHEMA_VERSION}"
+        )
+    grid = Grid(
+        axes={name: tuple(of_axis) for name, of_axis in values["axes"]},
+        widest={name: (least, most) for name, (least, most) in values["widest"].items()},
+        together=tuple(map(tuple, values.get("together", []))),
+    )
+
+    def point(row: Mapping[str, Any]) -> Point:
+        return tuple(row[name] for name in grid.axes)
+
+    return Certificate(
+        objective=values["objective"],
+        spec=RunSpec.from_dict(values["spec"]),
+        tuned=Tuned(
+            grid=grid,
+            n_look=values["n_look"],
+            path=tuple(point(row) for row in values["path"]),
+            looks={point(row): _number(row["mean"]) for row in values["looks"]},
+            values={point(row): tuple(map(_number, row["by_seed"])) for row in values["values"]},
+        ),
+        runs=values["runs"],
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
+def save_certificate(certificate: Certificate, store: Path) -> Path:
+    """Write a certificate into a run store, unless the same is there already."""
+    path = store / FOLDER / f"{certificate.key}.json"
+    values = json.loads(json.dumps(certificate_dict(certificate)))
+    if read_json(path) != values:  # so that a finished store can be read-only
+        write_json(path, values)
+    return path
+
+
+def load_certificates(store: Path) -> list[Certificate]:
+    """Read every certificate of a run store, by objective and size; torn files are left out.
+
+    Raises:
+        ValueError: a certificate of another schema version (names the file).
+    """
+    found = []
+    for path in sorted((store / FOLDER).glob("*.json")):
+        values = read_json(path)
+        if values is not None:
+            try:
+                found.append(read_certificate(values))
+            except (TypeError, KeyError, ValueError) as error:
+                raise ValueError(f"{path} is not a certificate of this version: {error}") from error
+    return sorted(
+        found,
+        key=lambda c: (
+            OBJECTIVES.index(c.objective),
+            c.spec.data.n_unique_tokens,
+            c.spec.model.width,
+        ),
+    )

@@ -1,0 +1,87 @@
+"""The world of hours, on novels; its results are shipped with the package."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from experiments.worlds.bootstrapping_plan import (
+    LEARNED_CONCEPTS,
+    ExcerptPlan,
+)
+from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
+from experiments.worlds.plans_part2 import ContinuedPlan, FactPlan
+from experiments.worlds.world import ALL_RECIPES, World
+
+SMALL = World(
+    name="small",
+    recipes=ALL_RECIPES,
+    corpus="novels",
+    widths=(16, 32, 64, 128),
+    n_unique_tokens=32_768,
+    n_eval_tokens=32_768,
+    standard_epochs=(1, 2, 4, 8, 16, 32),
+    learning_rates=(6.25e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
+    widest={"weight_decay": (0, 25.6), "n_epochs": (1, 512)},
+    start=(3.2, 16),
+    warm_start=False,
+    n_seeds=3,
+    n_tuning_members=3,
+    n_members=6,
+    data_scaling=DataScalingPlan(
+        sizes=(4_096, 8_192, 16_384, 32_768),
+        widths=(16, 32, 64),
+        n_draws=4,
+        learning_rates=(1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
+        standard_epochs=(1, 2, 4, 8, 16, 32),
+        n_seeds=2,
+        n_members=4,
+    ),
+    distillation=DistillationPlan(
+        width=32,
+        n_epochs=32,
+        share=0.75,
+        tokens_ratio=8,
+        weight_decays=(0.4, 0.8, 1.6, 3.2, 6.4),
+        n_generations=4,
+        n_seeds=3,
+    ),
+    calibration=CalibrationPlan(
+        n_sources=6,
+        weight_decays=(0.1, 0.4, 1.6, 6.4, 25.6),
+        reads=(65_536, 262_144),
+        n_unique_tokens=1_024,
+        widths=(8, 12, 16, 24, 32),
+        brute_width=64,
+        brute_members=16,
+        data_width=32,
+        sizes=(1_024, 2_048, 4_096, 8_192, 16_384),
+        brute_size=131_072,
+    ),
+    continued=ContinuedPlan(
+        learning_rates=(5e-4, 1e-3, 2e-3, 4e-3, 8e-3), epochs=(1, 2, 4, 8, 16, 32), n_draws=5
+    ),
+    # Quick's worlds, more of them: of worlds with 60 entities or 256 concepts, models of this
+    # size learned nothing that could be told from chance, whatever they read.
+    facts=FactPlan(
+        learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),
+        n_tuning_graphs=2,
+        paraphrase_tokens=(4_000, 16_000, 64_000, 256_000),
+        entigraph_tokens=(4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000),
+        n_graphs=10,
+        first_graph=20,  # quick reports those before
+        n_members=4,
+    ),
+    concepts=replace(
+        LEARNED_CONCEPTS,
+        synthesizer_rates=(2e-3, 4e-3, 8e-3),
+        arms=("baseline", "oracle", "sbp", "random", "unconditional", "scratch"),
+        n_worlds=12,
+        first_world=9,  # quick reports those before, or other plans were tried on them
+        n_tuning_worlds=2,
+        n_members=4,
+    ),
+    excerpts=ExcerptPlan(
+        arms=("baseline", "oracle", "sbp", "random"),
+        n_worlds=4,
+    ),
+)
