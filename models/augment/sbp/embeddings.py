@@ -66,7 +66,7 @@ class LSA:
             ) from error
         n_dimensions = min(n_dimensions, min(weights.shape) - 1)
         if n_dimensions < 1:
-            raise ValueError("LSA needs at least two different texts and words")
+            raise ValueError("LSA needs two different texts and two different words or more")
         svd = TruncatedSVD(n_dimensions, n_iter=3, random_state=seed)
         svd.fit(weights)
         return cls(tfidf, svd)

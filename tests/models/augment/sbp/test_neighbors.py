@@ -109,7 +109,7 @@ def test_lsa_is_reproducible_and_says_when_there_are_no_words():
     np.testing.assert_array_equal(a, b)
     np.testing.assert_allclose(np.linalg.norm(a, axis=1), 1, rtol=1e-5)
     assert not LSA.fit(texts).embed([""]).any()
-    with pytest.raises(ValueError, match="no words of two characters"):
+    with pytest.raises(ValueError, match="needs words of two characters"):
         LSA.fit(["a", "b c"])
     with pytest.raises(ValueError, match="two different texts"):
         LSA.fit(["only one text"])
