@@ -8,7 +8,7 @@ from experiments.lab.lab import Lab
 from experiments.runs.files import StoreError
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
-from experiments.sweeps import sweep_progress
+from experiments.sweeps import sweep
 from experiments.sweeps.executors import open_executor
 from experiments.sweeps.executors.pool import MOST_DEATHS, Ended, Lost, RunQueue, Worker, train_on
 from experiments.sweeps.executors.slots import Slots
@@ -85,7 +85,7 @@ def test_workers_go_on_after_an_interrupt_of_the_one_who_hands_out(
         if event.kind == "advanced":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep_progress.SweepProgress, "on_event", interrupt)
+    monkeypatch.setattr(sweep.SweepProgress, "on_event", interrupt)
     hold.touch()
     with pytest.raises(KeyboardInterrupt):
         run_sweep(specs, store, executor=executor)
