@@ -46,7 +46,7 @@ TUNED = pd.DataFrame(
         "weight_decay": [0.8, 1.6, 3.2, 3.2],
     }
 )
-"""Regularised recipe: the hyperparameters tuned at each size (talk)."""
+"""Regularized recipe: the hyperparameters tuned at each size (talk)."""
 
 ENSEMBLE_LIMITS = pd.DataFrame(
     {
@@ -87,7 +87,7 @@ _MEMBER_ACCURACY = {
 }
 _SINGLE_ACCURACY = {
     "standard": (0.5435, 0.5534, 0.5342, 0.5414),
-    "regularised": (0.551, 0.584, 0.599, 0.607),
+    "regularized": (0.551, 0.584, 0.599, 0.607),
 }
 
 DOWNSTREAM = pd.DataFrame(
@@ -188,7 +188,7 @@ SBP_QUALITY = pd.DataFrame(
         "real": [1.8, 0.7, 1.8, float("nan"), float("nan")],
     }
 )  # fmt: skip
-"""Failures of synthesised documents in % (Yang et al. 2025; talk); the last two are none of real
+"""Failures of synthesized documents in % (Yang et al. 2025; talk); the last two are none of real
 documents'."""
 
 ENTIGRAPH_ACCURACY = {
@@ -214,7 +214,7 @@ def infinite_compute(kind: str, *, metric: str | None = None) -> pd.DataFrame:
         metric: value of the column `metric`; all by default.
 
     Returns:
-        The rows of `load_dataset("infinite_compute")`, their counts, epochs, weight decay and
+        The rows and columns of `load_dataset("infinite_compute")`, their counts, epochs, weight decay and
         `value` as numbers.
 
     Raises:
