@@ -31,11 +31,11 @@ def optimized():
     import jax
 
     with pytest.MonkeyPatch.context() as patch:
+        quickly = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] != "0"
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
-        before = jax.config.jax_disable_most_optimizations
         jax.config.update("jax_disable_most_optimizations", False)
         yield
-        jax.config.update("jax_disable_most_optimizations", before)
+        jax.config.update("jax_disable_most_optimizations", quickly)
         jax.clear_caches()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from experiments.cli import app as cli
 from experiments.recipes.registry import RECIPES
-from experiments.worlds.world import WORLDS
+from experiments.worlds.registry import WORLDS
 from models.text.corpora import CORPORA
 from models.text.data_home import find_data_home
 from tests.pages import (

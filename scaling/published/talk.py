@@ -214,8 +214,8 @@ def infinite_compute(kind: str, *, metric: str | None = None) -> pd.DataFrame:
         metric: value of the column `metric`; all by default.
 
     Returns:
-        The rows and columns of `load_dataset("infinite_compute")`, their counts, epochs, weight decay and
-        `value` as numbers.
+        Rows with the columns of `load_dataset("infinite_compute")`; counts, epochs, weight decay
+        and `value` are numbers.
 
     Raises:
         FileNotFoundError: the table is not in the data folder.

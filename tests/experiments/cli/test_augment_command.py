@@ -135,6 +135,7 @@ def save_hf(folder):
     save_tiny_llama(folder, n_positions=640)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("backend", "save"), [("ours", save_ours), ("hf", save_hf)])
 def test_models_on_this_machine_write(texts, tmp_path, capsys, backend, save):
     save(tmp_path / "model")

@@ -92,6 +92,7 @@ def test_a_seed_gives_one_text_whatever_is_drawn_beside_it(member):
     assert len({tuple(row) for row in many}) > 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["logit", "probability"])
 def test_an_ensemble_of_one_model_repeated_is_that_model(member, how):
     alone = generate([member], n_samples=8, n_tokens=8, seed=2).ids
