@@ -38,12 +38,12 @@ docs: .venv/installed  # the pages, into site/; reading them asks nothing of a n
 	$(BIN)/mkdocs build --strict
 
 # The stamp is made last, so an interrupted installation starts again. Modules are compiled when first
-# imported: most never are. The lock names everything there is, so nothing is resolved; a further one
-# may leave to each platform what its torch needs.
+# imported: most never are. The lock names everything there is, so nothing is resolved, and two halves
+# are installed at once; a further one may leave to each platform what its torch needs.
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"datawall needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement requirements.lock
+	seq 0 1 | xargs -n 1 -P 2 sh -c 'awk "NR % 2 == $$0" requirements.lock | $(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement /dev/stdin'
 	$(if $(EXTRA_LOCKS),$(BIN)/python -m pip install --quiet --no-compile $(foreach lock,$(EXTRA_LOCKS),--requirement $(lock)))
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --editable .
 	touch $@

@@ -169,6 +169,7 @@ def tiny(monkeypatch):
     monkeypatch.setitem(WORLDS, "tiny", dataclasses.replace(WORLDS["tiny"], widths=(8,)))
 
 
+@pytest.mark.long
 def test_run_and_show_print_the_cells(tiny, tmp_path, capsys):
     assert main(["run", "standard", "--world", "tiny", "--runs", str(tmp_path)]) == 0
     assert "standard, world tiny" in capsys.readouterr().out

@@ -120,6 +120,7 @@ def known_laws(known):
     return data_laws(known)
 
 
+@pytest.mark.long
 def test_a_true_law_is_found_again_and_foretells_what_is_far_beyond(known_laws):
     laws = known_laws[(known_laws["method"] == "profile") & (known_laws["recipe"] != BAYES)]
     assert len(laws) == 2 * 2
@@ -132,6 +133,7 @@ def test_a_true_law_is_found_again_and_foretells_what_is_far_beyond(known_laws):
     assert (laws["E"] <= laws["high"]).all()
 
 
+@pytest.mark.long
 def test_the_data_law_of_the_floor_is_exact_where_it_follows_one(known_laws):
     exact = known_laws[known_laws["recipe"] == BAYES]
     assert exact["E"].to_numpy() == pytest.approx(ENTROPY, abs=1e-4)

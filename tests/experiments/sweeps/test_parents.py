@@ -15,6 +15,8 @@ from experiments.sweeps.sweep import SweepError, run_sweep
 from experiments.worlds.registry import get_world
 from models.text.mixing import mixed_steps_per_epoch
 
+pytestmark = pytest.mark.long
+
 STALE = "0123456789abcdef"
 
 

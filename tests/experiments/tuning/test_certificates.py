@@ -20,6 +20,8 @@ from experiments.tuning.search import Effort, Tuned
 from experiments.worlds.registry import WORLDS
 from experiments.worlds.world import World
 
+pytestmark = pytest.mark.long
+
 WORLD = World(
     name="minute",
     widths=(4,),

@@ -8,6 +8,7 @@ from models.evals.next_token import BATCH_PROMPTS, next_log_probs
 from models.training.train import init_params, token_log_probs
 
 
+@pytest.mark.long
 def test_each_prompt_is_predicted_as_if_alone():
     model = ModelConfig.from_width(16, vocab_size=50, context=12)
     params = init_params(model, 0)

@@ -60,6 +60,7 @@ def test_a_certain_teacher_gives_the_cross_entropy():
     assert float(soft_cross_entropy(logits, certain)) == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn(temperature):
     params = init_params(MODEL, 0)
@@ -91,6 +92,7 @@ def test_a_student_comes_nearer_to_its_teacher_by_soft_targets_and_by_its_text(t
     assert divergence_from(teacher, trained(read)) < 0.5 * without
 
 
+@pytest.mark.long
 def test_hard_labels_alone_are_the_training_of_a_job():
     """Loss by loss, for as many steps as rounding does not part them."""
     tokens, events = markov_tokens(256, seed=3), []

@@ -84,6 +84,7 @@ def test_what_a_filter_keeps_is_drawn_in_its_proportions():
     assert stats.chisquare(counts, expected / expected.sum() * 3000).pvalue > 0.001
 
 
+@pytest.mark.long
 def test_a_seed_gives_one_text_whatever_is_drawn_beside_it(member):
     few = generate([member], n_samples=3, n_tokens=8, seed=4).ids
     many = generate([member], n_samples=20, n_tokens=8, seed=4).ids

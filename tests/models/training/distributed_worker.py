@@ -1,4 +1,4 @@
-"""One of several processes that train the same jobs together; run by test_distributed.py."""
+"""One of several processes that train the same jobs together; run by test_side_by_side.py."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ def main(process: int, n_processes: int, port: int) -> None:
 
     jax.distributed.initialize(f"127.0.0.1:{port}", n_processes, process)
     from models.training.sharding import Mesh
-    from tests.models.training.test_slots import make_job, run
+    from tests.models.training.test_side_by_side import make_job, run
 
     assert jax.device_count() == 8
     assert jax.local_device_count() == 8 // n_processes

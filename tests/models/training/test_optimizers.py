@@ -101,6 +101,7 @@ def test_dropout_zeroes_a_share_and_keeps_the_mean():
     np.testing.assert_array_equal(drop(x, 1, 0), out)
 
 
+@pytest.mark.long
 def test_dropout_acts_in_training_only_and_anew_at_every_step():
     optimizer = OptimizerConfig(learning_rate=1e-9, weight_decay=0.0)
     train = TrainConfig(n_epochs=1, dropout=0.3)

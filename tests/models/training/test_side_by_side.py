@@ -138,6 +138,7 @@ def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_b
         assert event.scores == pytest.approx(one_by_one[0][name].scores, abs=2e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["microbatches", "remat"])
 def test_how_a_step_is_computed_does_not_change_it(kind):
     execution = {"microbatches": Execution(n_microbatches=2), "remat": Execution(remat=True)}[kind]

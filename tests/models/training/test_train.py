@@ -129,6 +129,7 @@ def test_golden_first_steps():
     assert not losses[3:].any()
 
 
+@pytest.mark.long
 def test_jobs_trained_together_equal_jobs_trained_alone():
     jobs = [
         make_job("a"),
