@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -21,6 +22,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.mkdtemp(prefix="datawall-test-")
     atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
     os.environ["DATAWALL_CACHE"] = CACHE
+# A shell that runs the tests in the background ignores Ctrl-C, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before jax starts anywhere: two devices even on one core, so that parallel paths are tested.
 configure_host_devices(2)
 
