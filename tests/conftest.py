@@ -45,5 +45,5 @@ def optimized():
 def pytest_terminal_summary(terminalreporter):
     """Say what data is absent and where it comes from, in a line."""
     skipped = terminalreporter.stats.get("skipped", [])
-    if line := summary_of(str(report.longrepr) for report in skipped):
+    if line := summary_of(report.longrepr[2] for report in skipped):  # path, line, reason
         terminalreporter.write_line(line)
