@@ -12,6 +12,7 @@ from typing import Self
 
 from experiments.report.report import Drawing
 from experiments.story.story import NotTold, Story
+from experiments.worlds.registry import world_argument
 from paper_figs import SUFFIXES, figure_modules, published_texts, save
 
 
@@ -63,7 +64,7 @@ class Gallery(Sized):
             RuntimeError: the process that draws the published figures failed.
         """
         assert self._process is not None
-        option = f"--world {self.story.world.name}"
+        option = f"--world {world_argument(self.story.world)}"
         for module in figure_modules():
             missing = _save(module, self.story, self.out / "figures")
             yield self._drawing(

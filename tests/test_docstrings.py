@@ -69,7 +69,7 @@ def arguments(function: Function) -> list[str]:
 
 
 def section(docstring: str, title: str) -> str:
-    """Text of a section of a docstring, up to the next one; empty if there is none."""
+    """Text of a section of a docstring, up to the next one; empty if it is missing."""
     found = re.search(rf"^{title}:\n((?:    .*\n|\n)+)", docstring + "\n", flags=re.MULTILINE)
     return found[1] if found else ""
 

@@ -76,7 +76,7 @@ class Claim:
 
     @property
     def measurement(self) -> str:
-        """The value with its interval, or why there is none."""
+        """The value with its interval, or why it could not be measured."""
         if math.isnan(self.value):
             return self.detail
         value, low, high = (rounded(number, 3) for number in (self.value, self.low, self.high))

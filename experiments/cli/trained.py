@@ -22,18 +22,23 @@ HELD_OUT_SHARE = 0.1
 
 
 def is_held_out(source_id: str) -> bool:
-    """Tell whether a record is kept from training, by the hash of its id."""
+    """Return whether a record is held out from training, decided by the hash of its id."""
     return int(hashlib.sha256(source_id.encode()).hexdigest()[:8], 16) < HELD_OUT_SHARE * 2**32
 
 
 def trained_and_kept(
     job: Job, tokenizer: tokenizers.Tokenizer | None, folder: Path
 ) -> LanguageModel:
-    """Return the model of that folder; where there is none, train it, with progress, and keep it.
+    """Load the model saved in a folder, or train it, with a progress bar, and save it there.
+
+    Args:
+        job: the training job that makes the model.
+        tokenizer: saved with the model.
+        folder: the model's folder; if it exists, nothing is trained.
 
     Raises:
         ValueError: the job cannot be trained.
-        RuntimeError: its loss stopped being a number.
+        RuntimeError: the training loss became NaN or infinite.
     """
     if folder.is_dir():
         return LanguageModel.load(folder)

@@ -1,4 +1,4 @@
-"""`datawall worlds`: the worlds there are, and one as a file to begin from."""
+"""`datawall worlds`: list the worlds, or print one as a file to start from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from experiments.cli.options import readable
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Worlds:
-    """List the worlds, or print one as TOML, to be changed and given to `--world my.toml`."""
+    """List the worlds, or print one as TOML: edit it and pass it with `--world my.toml`."""
 
     show: str | None = None
     """Print this world, by its name or file, with every setting."""

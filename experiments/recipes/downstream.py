@@ -226,7 +226,7 @@ def _tasks(folder: Path) -> tuple[list[MinimalPair], list[list[ChoiceItem]]]:
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Rank correlation; none where all values tie."""
+    """Return Spearman's rank correlation, 0 if all values of one side tie."""
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     return float(stats.spearmanr(x, y).statistic)

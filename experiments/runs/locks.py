@@ -106,7 +106,7 @@ class RunLock:
         return _holds(_chain(self.folder), self.owner)
 
     def check(self) -> None:
-        """Go on only with the lock.
+        """Raise LockLost unless this process still holds the lock.
 
         Raises:
             LockLost: somebody took it over.
@@ -336,7 +336,7 @@ def _read(path: Path) -> _Link | None:
 
 
 def _create(path: Path, owner: Owner) -> bool:
-    """Write a lock if there is none; False where somebody was faster."""
+    """Create a lock file; return False if it exists already."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:

@@ -71,7 +71,7 @@ def frame_of(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def finite(value: float) -> float | None:
-    """Return a number, or None for what is none: JSON has no word for it."""
+    """Return the value, or None if NaN or infinite (not representable in JSON)."""
     return float(value) if math.isfinite(value) else None
 
 

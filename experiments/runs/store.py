@@ -113,10 +113,10 @@ class RunStore:
         return self._locks.holder(self.folder(spec))
 
     def set_free(self, spec: RunSpec) -> bool:
-        """Remove the lock that a dead owner left, and tell whether a run has no owner now.
+        """Remove the lock of a dead owner; return whether the run has no owner now.
 
-        Of an owner on another machine only a process that has watched its heart stand still knows
-        that it is dead; so whoever waits calls this, and then the run is free for everybody.
+        A remote owner can be declared dead only by a process that saw its heartbeat stop, so the
+        process that waits removes the lock, which frees the run for all others too.
         """
         try:
             self.claim(spec).release()

@@ -81,7 +81,7 @@ def _value(hint: Any, value: Any, key: str) -> Any:
     """Read a value of an annotated type.
 
     Raises:
-        ValueError: it is none (names the key and what is allowed).
+        ValueError: the value is not of that type; the message names the key and what is allowed.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):  # a plan or None; TOML has no None

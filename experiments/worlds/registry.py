@@ -1,4 +1,4 @@
-"""The worlds by name, and those of files."""
+"""Built-in worlds by name, and worlds read from files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def find_world(name: str) -> World:
     """Return a world by its name, or the one that a TOML file describes.
 
     Raises:
-        ValueError: no such world; or a file that describes none, see `read_world`, or one of the
-            name of a world that is there already.
+        ValueError: the name is unknown; the file is not a world, see `read_world`; or its world has
+            the name of a built-in one.
     """
     if not name.endswith(SUFFIX):
         if name not in WORLDS:
@@ -31,8 +31,13 @@ def find_world(name: str) -> World:
         return WORLDS[name]
     world = read_world(Path(name))
     if world.name in WORLDS:
-        raise ValueError(f"{name}: name must be another than {', '.join(WORLDS)}")
+        raise ValueError(f"{name}: name must differ from the built-in worlds {', '.join(WORLDS)}")
     return world
+
+
+def world_argument(world: World) -> str:
+    """Return what `--world` takes for a world: its name, or the file that has the name."""
+    return world.name if world.name in WORLDS else f"{world.name}{SUFFIX}"
 
 
 def get_world(name: str, *, corpus: str | None = None, widths: tuple[int, ...] = ()) -> World:

@@ -103,8 +103,8 @@ def import_llama(
         context: most positions the model attends to; by default as many as the checkpoint allows.
 
     Returns:
-        The architecture, its weights in float32, and the tokenizer (None if there is none), which
-        encodes names of special tokens in a text as plain text.
+        The architecture, its weights in float32, and the tokenizer (None without a
+        `tokenizer.json`), which encodes names of special tokens in a text as plain text.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the architecture is not supported (with

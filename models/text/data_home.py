@@ -24,7 +24,7 @@ def cache_home() -> Path:
 
 
 def find_data_home() -> Path | None:
-    """Return the data folder, or None if there is none.
+    """Return the data folder, or None if it cannot be found.
 
     It is the folder that the environment variable DATAWALL_DATA names, whether it exists or not;
     without the variable, `shared/data` beside a checkout of the project if that folder exists.

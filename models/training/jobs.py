@@ -213,7 +213,7 @@ class Callbacks:
 
     Attributes:
         report: receives every event; called from trainer threads.
-        load: returns the saved state of a job, or None if there is none.
+        load: returns the saved state of a job, or None to start it from its first step.
         keep: saves the state of an unfinished job.
         keep_every: seconds between calls of `keep` for one job.
         stop: set to stop every trainer after its current segment.

@@ -256,7 +256,7 @@ class _Workers:
         return [at for at, task in self._tasks.items() if at in there and not task.done()]
 
     def close(self) -> None:
-        """Hear no more."""
+        """Unsubscribe from worker events."""
         if self._client.status == "running":
             self._client.unsubscribe_topic(self._topic)
 

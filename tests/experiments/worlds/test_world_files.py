@@ -7,7 +7,7 @@ import pytest
 from experiments.cli.app import main
 from experiments.story.story import open_lab
 from experiments.worlds.files import read_world, world_toml
-from experiments.worlds.registry import WORLDS, find_world
+from experiments.worlds.registry import WORLDS, find_world, world_argument
 from experiments.worlds.world import PLANS, World
 
 LEAST = """
@@ -103,8 +103,14 @@ def test_a_plan_that_cannot_be_checked_is_refused_with_its_table(written):
 
 
 def test_a_file_may_not_take_the_name_of_a_world_that_is_there(written):
-    with pytest.raises(ValueError, match="name must be another than tiny, quick, small, h200"):
+    with pytest.raises(ValueError, match="name must differ from the built-in worlds tiny, quick"):
         find_world(str(written(LEAST, "tiny.toml")))
+
+
+def test_a_command_for_a_world_names_its_file(written):
+    assert world_argument(WORLDS["tiny"]) == "tiny"
+    path = written(LEAST, "mine.toml")
+    assert world_argument(find_world(str(path))) == path.name
 
 
 def test_every_recipe_with_a_plan_runs_in_a_world_of_another_name():
