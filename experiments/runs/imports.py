@@ -25,7 +25,7 @@ from experiments.runs.rows import OURS, RESULT_FIELDS, Row
 from experiments.runs.spec import PARTS
 
 if TYPE_CHECKING:
-    from experiments.runs.foreign_tables import Entry
+    from scaling.files import Entry
 
 IMPORT_SCHEMA = 1
 STEPS = ("_step", "Step")
@@ -74,7 +74,7 @@ def import_runs(
     Raises:
         ValueError: a column that the file lacks or that is kept for us, or bad rows (by line).
     """
-    from experiments.runs.foreign_tables import read_entries
+    from scaling.files import read_entries
 
     constants = dict(constants or {})
     name = name or re.sub(r"[^\w.-]+", "_", path.stem)

@@ -49,17 +49,16 @@ OURS = "datawall"
 
 
 def settings_row(spec: RunSpec) -> Row:
-    """Flatten the settings of a run."""
+    """Return the settings of a run as columns."""
     row = {"run_id": spec.run_id, "source": OURS, "status": None, "reason": None}
     row |= dict(zip(SETTINGS, map(_cell, settings_of(spec)), strict=True))
     return row | {"seed": spec.seed, "recipes": ",".join(spec.recipes)}
 
 
 def frame_of(rows: Iterable[Row]) -> pd.DataFrame:
-    """Lay rows out as a table: known columns in their order, then others by name.
+    """Return rows as a table: the columns of `COLUMNS` in their order, then others by name.
 
-    The same rows give the same table, whatever their order gave first: losses are real numbers, NaN
-    where there is none.
+    Losses are floats, NaN where a row has none, so that types do not depend on the rows.
     """
     rows = list(rows)
     found = {name for row in rows for name in row}
@@ -78,16 +77,13 @@ def finite(value: float) -> float | None:
 def result_of(
     spec: RunSpec, event: Finished, lines: Sequence[Line], *, session: str
 ) -> dict[str, Any]:
-    """Return what is written of a run that has just finished.
+    """Return the content of `result.json` of a run that has just finished.
 
     Args:
         spec: the run.
         event: its weights, scores and cost in this session.
         lines: its recorded segments of all sessions.
         session: name of this session, whose seconds the event counts.
-
-    Returns:
-        The content of `result.json`.
     """
     job = event.job
     losses = losses_by_step(lines)
@@ -123,9 +119,10 @@ def _why_diverged(losses: dict[int, float]) -> str:
 
 
 def read_result(path: Path, run_id: str) -> tuple[dict[str, Any], Row] | None:
-    """Read the result of a run, plain and as columns.
+    """Return the result of a run, as written and as columns.
 
-    One that is torn, incomplete or another run's counts as none.
+    Returns:
+        None if it is missing, truncated, incomplete or another run's.
 
     Raises:
         ValueError: it was written by a later version.
@@ -143,7 +140,7 @@ def read_result(path: Path, run_id: str) -> tuple[dict[str, Any], Row] | None:
 
 
 def _result_row(result: Mapping[str, Any]) -> Row:
-    """Flatten a result; whatever error says that it is not a whole one."""
+    """Return a result as columns; an incomplete one raises any of the errors caught above."""
     origin = result["provenance"]
     return {
         "status": result["status"],
@@ -159,7 +156,7 @@ def _result_row(result: Mapping[str, Any]) -> Row:
 
 
 def _cell(value: Any) -> Any:
-    """Return a setting as a table can hold it and JSON can keep it."""
+    """Return a setting as a value that tables and JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return json.dumps(dataclasses.asdict(value), sort_keys=True)
     return ",".join(map(str, value)) if isinstance(value, tuple) else value
@@ -182,10 +179,10 @@ COMPACT_SCHEMA = 1
 
 
 def write_compact(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
-    """Write rows of runs to a parquet file, whole or not at all.
+    """Write rows of runs to a parquet file atomically.
 
     Returns:
-        The rows.
+        The rows, with their columns.
 
     Raises:
         ValueError: pyarrow is not installed.
@@ -200,20 +197,17 @@ def write_compact(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_compact(path: Path | str) -> pd.DataFrame:
-    """Read what `RunStore.compact` wrote: the rows of `RunStore.frame`, without the run folders.
+    """Return what `RunStore.compact` wrote: `RunStore.frame` and a column `spec`.
 
-    `RunSpec.from_dict` reads the JSON in the column `spec`.
+    `RunSpec.from_dict` reads the JSON in that column.
 
     Raises:
         ValueError: another file, a later version, or pyarrow is not installed.
         OSError: the file cannot be read.
     """
-    try:
-        frame = pd.read_parquet(path)
-    except ImportError as error:
-        raise ValueError("parquet needs pyarrow: pip install 'datawall[parquet]'") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not a parquet file") from error
+    from scaling.files import read_parquet
+
+    frame = read_parquet(Path(path))
     if (schema := frame.attrs.get("datawall.compact")) != COMPACT_SCHEMA:
         raise ValueError(
             f"{path} has schema {schema!r} of compacted runs; readable is {COMPACT_SCHEMA}"

@@ -171,7 +171,7 @@ def test_a_published_export_of_wandb_gives_the_published_fit(store):
         ("name,params,loss\na,1,3\n", "has no column 'val/loss'; it has loss, name, params"),
         ("name,name\na,1\n", "line 1: column 'name' appears more than once"),
         ("name,params,val/loss\n", "has no rows"),
-        ("", "has no rows"),
+        ("", "bad.csv is empty"),
         ("summary,name\n\"{'a': f()}\",a\n", "line 2: this is not a dictionary"),
     ],
 )
@@ -191,7 +191,7 @@ def test_bad_rows_are_named_by_line_and_nothing_is_imported(store, tmp_path, tex
         ("bad.json", b'{"a": 1}', "must hold a list of objects"),
         ("bad.json", b"{", "is not JSON"),
         ("bad.csv", b"a,\xff\xfe\n", "is not UTF-8 text"),
-        ("bad.xlsx", b"", r"suffix must be one of .csv, .tsv, .* not '.xlsx'"),
+        ("bad.xlsx", b"PK", r"suffix must be one of .csv, .tsv, .* not '.xlsx'"),
     ],
 )
 def test_files_that_are_something_else_are_named(store, tmp_path, name, content, said):
