@@ -12,7 +12,7 @@ from experiments.worlds.bootstrapping_plan import ConceptPlan, ExcerptPlan
 from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
 from experiments.worlds.plans_part2 import ContinuedPlan, FactPlan
 from models.config import ModelConfig
-from models.training.memory import RUNTIME_BYTES, training_bytes
+from models.training.devices import RUNTIME_BYTES, training_bytes
 
 Plan = TypeVar("Plan")
 

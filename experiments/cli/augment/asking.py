@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from models.augment.writing import entigraph, rephrase
     from models.augment.writing.asking import Ask, Tally
     from models.augment.writing.documents import Chunk
-    from models.augment.writing.outcomes import Outcome
     from models.augment.writing.output import OutputFolder
-    from models.augment.writing.protocol import Backend
+    from models.augment.writing.requests import Backend, Outcome
 
 
 @readable

@@ -18,7 +18,7 @@ from experiments.recipes.entigraph.questions import (
 from experiments.recipes.entigraph.streams import SyntheticCorpus
 from graphsim import expected_accuracy
 from models.config import ModelConfig
-from models.evals.next_token import next_log_probs
+from models.evals.continuations import next_log_probs
 from models.training.train import Params
 
 ANSWERS_VERSION = 1

@@ -10,8 +10,15 @@ from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
 from experiments.sweeps import sweep
 from experiments.sweeps.executors import open_executor
-from experiments.sweeps.executors.pool import MOST_DEATHS, Ended, Lost, RunQueue, Worker, train_on
-from experiments.sweeps.executors.slots import Slots
+from experiments.sweeps.executors.pool import (
+    MOST_DEATHS,
+    Ended,
+    Lost,
+    RunQueue,
+    Slots,
+    Worker,
+    train_on,
+)
 from experiments.sweeps.sweep import SweepError, run_sweep
 from experiments.worlds.registry import get_world
 from models.config import TrainConfig
@@ -91,7 +98,7 @@ def test_workers_go_on_after_an_interrupt_of_the_one_who_hands_out(
         run_sweep(specs, store, executor=executor)
     hold.unlink()
     monkeypatch.undo()
-    assert [path.parent.name for path in store.root.glob("*/checkpoint")]
+    assert [path.parent.name for path in store.root.glob("*/checkpoint.safetensors")]
     assert not list(store.root.glob("*/lock*"))
     assert run_sweep(specs, store, executor=executor) == 2
     assert max(store.result(spec)["n_sessions"] for spec in specs) == 2

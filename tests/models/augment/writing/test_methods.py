@@ -12,11 +12,10 @@ from models.augment.writing.asking import Asker, Estimator
 from models.augment.writing.documents import Chunk
 from models.augment.writing.entigraph import EntiGraph, combinations, entigraph, parsed_entities
 from models.augment.writing.ledger import Ledger
-from models.augment.writing.outcomes import FailedRequest
 from models.augment.writing.output import OutputFolder, write_outcomes
 from models.augment.writing.prompts import PROMPTS, STYLES, prompt_of
 from models.augment.writing.rephrase import Rephrase, rephrase
-from models.augment.writing.requests import Answer, Failure, Reply
+from models.augment.writing.requests import Answer, FailedRequest, Failure, Reply
 
 
 def chunk(name: str, text: str = "Ada met Charles.", part: int = 0) -> Chunk:
