@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import ast
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 HOUSE = Path(__file__).parent.parent
-PACKAGES = ["scaling", "graphsim"]
+PACKAGES = [
+    *("scaling", "graphsim", "models"),
+    *("experiments/runs", "experiments/sweeps", "experiments/display"),
+]
 """Packages that are checked."""
 
 MANY = 3
 """Functions with at least this many arguments have an Args section."""
 ARRAY = re.compile(r"\b(Array|NDArray|ndarray|Floats|Ints|DataFrame|csr_array)\b")
 """Annotations of arrays and frames, aliases included."""
-SHAPE = re.compile(r"[(\[]\w+(, ?\w+)+[\])]|\(\w+,\)|\[\w+\]|\b(columns?|shapes?|scalars?)\b")
-"""A shape such as [n_rows, 2] or (n,), or a word that introduces one."""
+SHAPE = re.compile(
+    r"\(\w+(, ?\w+)+\)|\(\w+,\)|\[[\w.]+([ ,*/+-]+[\w.]+)*\]|\b(columns?|shapes?|scalars?)\b"
+)
+"""A shape such as [n_rows, context + 1] or (n,), or a word that introduces one."""
 SPELLINGS = {
     "regularise": "regularize",
     "regularisation": "regularization",
@@ -34,9 +40,13 @@ SPELLINGS = {
     "colour": "color",
     "license": "licence",
 }
-"""Beginnings of words that are not used -> the spelling of the code's identifiers."""
-FOREIGN = re.compile(r"scipy\.optimize|import optimize|optimize\.|\.minimize|https?://\S+")
-"""Names from other projects, which keep their own spelling."""
+"""Beginnings of words that are not used in prose -> those that are."""
+CODE = re.compile(
+    r"```.*?```|`[^`]*`|\{[^{}]*\}|\b[A-Z]\w*[A-Z]\w*|https?://\S+"
+    r"|^ +\*{0,2}\w+(?: \(.*\))?:(?=[ \n])",
+    flags=re.MULTILINE | re.DOTALL,
+)
+"""Code, addresses and names of arguments, which keep their own spelling."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -91,6 +101,17 @@ def faults_of(function: Function) -> Iterator[str]:
             yield "no shape or columns of what it returns"
 
 
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Sentences with the lines they begin at: a page, or the comments and strings of a module."""
+    if path.suffix == ".md":
+        yield 1, path.read_text(encoding="utf-8")
+        return
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type in (tokenize.COMMENT, tokenize.STRING) and " " in token.string:
+                yield token.start[0], token.string
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_docstrings_describe_arguments_and_arrays(package):
     faults = []
@@ -108,11 +129,10 @@ def test_each_word_has_one_spelling(package):
     beginnings = re.compile("|".join(rf"\b{word}" for word in SPELLINGS), flags=re.IGNORECASE)
     faults = []
     for path in files(package, ".py", ".md"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines, start=1):
-            for found in beginnings.findall(FOREIGN.sub("", line)):
+        for line, text in prose(path):
+            for found in beginnings.findall(CODE.sub("", text)):
                 better = SPELLINGS[found.lower()]
-                faults.append(f"{path.relative_to(HOUSE)}:{number}: {found}: write {better}")
+                faults.append(f"{path.relative_to(HOUSE)}:{line}: {found}: write {better}")
     assert not faults, "\n".join(faults)
 
 

@@ -29,7 +29,7 @@ class Runs(Protocol):
         """Return whether a run is finished."""
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
-        """Return finished runs, a row each: settings, scores, cost, origin."""
+        """Return finished runs, a row each, with the columns of `experiments.runs.rows.COLUMNS`."""
 
     def params(self, spec: RunSpec) -> Params:
         """Return the weights of a finished run."""

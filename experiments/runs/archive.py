@@ -91,7 +91,7 @@ class Archive:
         return spec.run_id in self._rows
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
-        """Return runs, a row each, as `RunStore.frame` does.
+        """Return runs, a row each, with the columns of `RunStore.frame`.
 
         Raises:
             NotShipped: one is not held.

@@ -53,11 +53,24 @@ def record_path(root: Path, kind: str, identity: Any) -> Path:
 
 
 def read_record(root: Path, kind: str, identity: Any) -> Any | None:
-    """Return a record, or None where it has not been kept or is torn."""
+    """Return a record, or None if there is none or it is truncated.
+
+    Args:
+        root: folder of the store.
+        kind: as for `record_path`.
+        identity: as for `record_path`.
+    """
     return read_json(record_path(root, kind, identity))
 
 
 def keep_record(root: Path, kind: str, identity: Any, values: Any) -> None:
-    """Write a record, whole or not at all."""
+    """Write a record atomically.
+
+    Args:
+        root: folder of the store.
+        kind: as for `record_path`.
+        identity: as for `record_path`.
+        values: what was measured, as JSON.
+    """
     with storing(root):
         write_json(record_path(root, kind, identity), values)

@@ -1,9 +1,9 @@
-"""Token streams that recipes write themselves, kept in the store beside the runs that read them.
+"""Token streams that recipes write, kept in the store of the runs that read them.
 
     streams/SHA.npz    the training stream, and windows to score by name
 
-A run names such a text by the hash of its tokens; what wrote it is only a label to people. Tokens
-that are read but not predicted (`models.text.batches.unscored`) are kept as they are, negative.
+A run identifies such a text by the hash of its tokens; the name of the writer is only a label.
+Tokens that are read but not predicted (`models.text.batches.unscored`) are stored as negative ids.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +20,6 @@ from experiments.runs.files import replacing, storing
 from experiments.runs.spec import DataConfig, RunSpec
 from experiments.runs.texts import held_out, unique_tokens
 from models.text.data_home import CorpusError
-
-if TYPE_CHECKING:
-    pass
 
 FOLDER = "streams"
 
@@ -33,9 +29,8 @@ class Stream:
     """A text as models read it.
 
     Attributes:
-        tokens: int [D], read from the beginning to the end.
-        held_out: windows [n_windows, context + 1] to score by name, such as `test`; one of each
-            name that the scores of a run are to have.
+        tokens: int [D], in the order in which they are read.
+        held_out: windows [n_windows, context + 1] to score, by name of the score, such as `test`.
     """
 
     tokens: np.ndarray
@@ -43,7 +38,7 @@ class Stream:
 
     @property
     def sha256(self) -> str:
-        """Hash of all token ids, whatever type of number holds them."""
+        """Hash of all token ids, independent of their dtype."""
         digest = hashlib.sha256()
         for name, ids in _arrays(self).items():
             digest.update(f"{name}{ids.shape}".encode())
@@ -56,14 +51,14 @@ def _arrays(stream: Stream) -> dict[str, np.ndarray]:
 
 
 def text_of(spec: RunSpec, root: Path) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-    """Return the tokens that a run reads and the windows that it is scored on.
+    """Return the tokens [D] that a run reads and the windows [n, context + 1] to score it on.
 
     Args:
         spec: the run.
         root: folder of its store.
 
     Raises:
-        CorpusError: the text cannot be had on this machine, or differs.
+        CorpusError: the text is missing on this machine, or differs.
     """
     if spec.data.is_stream:
         stream = read_stream(root, spec.data)
@@ -73,7 +68,7 @@ def text_of(spec: RunSpec, root: Path) -> tuple[np.ndarray, Mapping[str, np.ndar
 
 
 def keep_stream(root: Path, stream: Stream) -> None:
-    """Write a stream into a store, whole or not at all."""
+    """Write a stream into a store atomically."""
     path = stream_path(root, stream.sha256)
     if path.is_file():
         return
@@ -83,10 +78,10 @@ def keep_stream(root: Path, stream: Stream) -> None:
 
 
 def read_stream(root: Path, data: DataConfig) -> Stream:
-    """Read the stream of a run.
+    """Return the stream of a run.
 
     Raises:
-        CorpusError: the store does not have it, or it is damaged.
+        CorpusError: the store does not hold it, or it is damaged.
     """
     return _read(stream_path(root, data.sha256), data)
 
@@ -99,11 +94,11 @@ def _read(path: Path, data: DataConfig) -> Stream:
             stream = Stream(tokens=arrays["tokens"], held_out=held_out)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise CorpusError(
-            f"the text {data.corpus!r} is not in the store, or damaged ({path}); the recipe that "
-            "wrote it writes it again"
+            f"the text {data.corpus!r} is not in the store, or damaged ({path}); run the recipe "
+            "that wrote it to write it again"
         ) from error
     if stream.sha256 != data.sha256:
-        raise CorpusError(f"the text {data.corpus!r} has been changed on the disk: remove {path}")
+        raise CorpusError(f"the text {data.corpus!r} was changed on the disk: remove {path}")
     return stream
 
 

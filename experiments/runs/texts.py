@@ -1,4 +1,4 @@
-"""The tokens that runs read."""
+"""Tokens of a corpus that runs read and are scored on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ HELD_OUT = ("validation", "test")
 
 @lru_cache(maxsize=8)
 def tokens_of(data: DataConfig, vocab_size: int) -> TokenizedCorpus:
-    """Find the text of a run on this machine.
+    """Return the tokenized text of a run.
 
     Raises:
-        CorpusError: it cannot be had, or it is another one than the run was planned for.
+        CorpusError: it is missing on this machine, or differs from the one the run was planned for.
     """
     tokens = tokenize_corpus(data.corpus, vocab_size=vocab_size)
     if tokens.sha256 != data.sha256:
@@ -42,7 +42,16 @@ def unique_tokens(data: DataConfig, vocab_size: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def held_out(data: DataConfig, vocab_size: int, context: int) -> Mapping[str, np.ndarray]:
-    """Return the windows [n_windows, context + 1] of the validation and of the test part."""
+    """Return windows [n_windows, context + 1] of the validation and of the test part, by name.
+
+    Args:
+        data: text of the run, with the number of tokens to score.
+        vocab_size: entries of the vocabulary.
+        context: targets in a window.
+
+    Raises:
+        CorpusError: see `tokens_of`.
+    """
     tokens, n_tokens = tokens_of(data, vocab_size), data.n_eval_tokens + 1
     return {
         part: evaluation_windows(getattr(tokens, part)[:n_tokens], context=context)
@@ -52,14 +61,14 @@ def held_out(data: DataConfig, vocab_size: int, context: int) -> Mapping[str, np
 
 @dataclass(frozen=True, kw_only=True)
 class TextFacts:
-    """What plans and reports need to know of a tokenized corpus, without its tokens.
+    """Description of a tokenized corpus for plans and reports, without its tokens.
 
     Attributes:
         corpus: its name.
         vocab_size: entries of the vocabulary.
         sha256: hash of the tokens: text, split and vocabulary.
         corpus_sha256: hash of the text.
-        n_tokens: tokens of each part.
+        n_tokens: number of tokens of each part.
         bytes_per_token: UTF-8 bytes of a test token.
     """
 
@@ -72,7 +81,7 @@ class TextFacts:
 
     @classmethod
     def of(cls, tokens: TokenizedCorpus) -> TextFacts:
-        """Describe a tokenized corpus."""
+        """Return the description of a tokenized corpus."""
         return cls(
             corpus=tokens.corpus_name,
             vocab_size=tokens.vocab_size,

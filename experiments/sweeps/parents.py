@@ -1,4 +1,4 @@
-"""What a run takes from runs that were finished before it: first weights and synthetic text."""
+"""What a run uses of finished runs that it builds on: initial weights and synthetic text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parent_of(run_id: str, store: RunStore) -> RunSpec:
     """Return the settings of a run that others build on.
 
     Raises:
-        ValueError: it is not in the store, not finished, or has diverged.
+        ValueError: it is not in the store, not finished, or diverged.
     """
     spec = store.spec(run_id)
     result = store.result(spec) if spec else None
@@ -35,10 +35,10 @@ def parent_of(run_id: str, store: RunStore) -> RunSpec:
 
 
 def first_params(spec: RunSpec, store: RunStore) -> Params | None:
-    """Load the weights that a run starts from; None where its seed draws them.
+    """Return the weights that a run starts from; None if its seed draws them.
 
     Raises:
-        ValueError: the run they come from cannot be used, see `parent_of`, or is of another
+        ValueError: the run they come from cannot be used, see `parent_of`, or has another
             architecture.
     """
     if spec.init_from is None:
@@ -46,17 +46,17 @@ def first_params(spec: RunSpec, store: RunStore) -> Params | None:
     parent = parent_of(spec.init_from, store)
     if parent.model != spec.model:
         raise ValueError(
-            f"run {parent.run_id} has another architecture than the one to start from it: "
+            f"run {parent.run_id} has another architecture than the run that starts from it: "
             f"{parent.model} and {spec.model}"
         )
     return store.params(parent)
 
 
 def synthetic_windows(spec: RunSpec, store: RunStore) -> np.ndarray | None:
-    """Return the synthetic windows [n_windows, context + 1] of a run; None where it reads none.
+    """Return the synthetic windows [n_windows, context + 1] of a run; None if it reads none.
 
-    They are sampled when first asked for and kept in the store, so that every run of this text,
-    also one that is resumed elsewhere, reads the same.
+    They are sampled at the first call and kept in the store, so that every run of this text, also
+    one resumed elsewhere, reads the same.
 
     Raises:
         ValueError: a teacher cannot be used, see `parent_of`, or has another vocabulary or context.
@@ -87,7 +87,7 @@ def _sample(spec: RunSpec, synthetic: SyntheticConfig, store: RunStore) -> np.nd
         )
         if not same_text or teacher.model.context != spec.model.context:
             raise ValueError(
-                f"run {teacher.run_id} cannot write for this one: its tokens or its context differ"
+                f"teacher {teacher.run_id} has a different tokenizer or context than this run"
             )
     windows = sample_teacher(
         [(teacher.model, store.params(teacher)) for teacher in teachers],

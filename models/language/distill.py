@@ -109,13 +109,13 @@ def sample_teacher(
 def soft_cross_entropy(
     logits: jax.Array, teacher_log_probs: jax.Array, temperature: Scalar | float = 1.0
 ) -> jax.Array:
-    """Return the mean cross-entropy of a student to its teacher, both softened, in nats per token.
+    """Return the mean cross-entropy, a scalar in nats per token, of a student to its teacher.
 
     Args:
         logits: logits of the student [..., vocab_size].
         teacher_log_probs: log-probabilities of the teacher [..., vocab_size].
-        temperature: divides both; the result is multiplied by its square, so that the gradient
-            keeps its scale.
+        temperature: divides both logits; the result is multiplied by its square, so that the
+            gradient keeps its scale.
 
     Source:
         Hinton et al. 2015, arXiv 1503.02531, section 2.

@@ -142,7 +142,7 @@ def test_children_of_a_run_that_fails_are_not_begun(lab, family, tmp_path, monke
             raise OSError("disk on fire")
 
     monkeypatch.setattr(store, "kept_state", broken)
-    with pytest.raises(SweepError, match=r"1 of 2 .*; 1 that build on them were not begun.*fire"):
+    with pytest.raises(SweepError, match=r"1 of 2 .*; 1 that build on them were not started.*fire"):
         run_sweep([family["heir"], teacher], store)
     assert not store.folder(family["heir"]).exists()
 
