@@ -1,4 +1,4 @@
-"""Runs: what identifies one, where they are kept, and the text that they read."""
+"""Runs: their identity, their storage, and the text that they read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Runs(Protocol):
-    """Finished runs and what was measured on them: a `RunStore`, or an `Archive` of shipped ones.
+    """Finished runs and records of them: a `RunStore`, or an `Archive` of shipped results.
 
     Attributes:
         root: the folder.
-        read_only: whether nothing can be added: no run trained, no record kept.
+        read_only: whether no runs and no records can be added.
     """
 
     root: Path
@@ -35,4 +35,4 @@ class Runs(Protocol):
         """Return the weights of a finished run."""
 
     def record(self, kind: str, identity: Any) -> Any | None:
-        """Return what was measured, see `experiments.runs.records`; None where nothing was."""
+        """Return a record, see `experiments.runs.records`; None if there is none."""

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, versions, machine."""
+"""Provenance of a result: code, versions, machine."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def _version(package: str) -> str | None:
 
 @cache
 def provenance() -> dict[str, object]:
-    """Describe the code and the machine, once a process."""
-    # Installed into somebody's repository, this file is not part of what git knows there.
-    known = bool(_git("ls-files", Path(__file__).name))
-    changes = _git("status", "--porcelain", "--untracked-files=no") if known else None
+    """Return revision, versions and machine; computed once a process."""
+    # Installed inside another repository, this file is not tracked there.
+    tracked = bool(_git("ls-files", Path(__file__).name))
+    changes = _git("status", "--porcelain", "--untracked-files=no") if tracked else None
     return {
-        "git_revision": _git("rev-parse", "HEAD") if known else None,
+        "git_revision": _git("rev-parse", "HEAD") if tracked else None,
         "git_dirty": None if changes is None else bool(changes),
         "python": platform.python_version(),
         "platform": platform.platform(),

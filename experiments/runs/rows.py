@@ -30,7 +30,7 @@ PATHS = (
 )
 RENAMED = {"data.sha256": "data_sha256", "optimizer.name": "optimizer"}
 SETTINGS = tuple(RENAMED.get(path, path.rpartition(".")[2]) for path in PATHS)
-"""Every setting is a column of its own name, or of one that says whose it is."""
+"""The column of every setting: its own name, or one that also names its part."""
 settings_of = attrgetter(*PATHS)
 
 RESULT_FIELDS = (

@@ -26,7 +26,15 @@ from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin
 
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
-from experiments.sweeps.executors.pool import Ended, Lost, Message, Slots, Worker, train_on
+from experiments.sweeps.executors.pool import (
+    Ended,
+    Lost,
+    Message,
+    Slots,
+    Worker,
+    platform_and_devices,
+    train_on,
+)
 from experiments.sweeps.worker import (
     KEEP_SECONDS,
     Outcome,
@@ -216,7 +224,7 @@ class _Workers:
                 raise RuntimeError(f"the Dask worker {address} cannot train: {answer}")
             if not isinstance(answer, Exception):  # otherwise it has left meanwhile
                 self._workers[address] = None
-                self._submit(address, _describe)
+                self._submit(address, platform_and_devices)
 
     def _messages_of(self, task: Future) -> list[Message]:
         """Return the messages that the end of a task gives rise to."""
@@ -286,12 +294,6 @@ async def _prepare(dask_worker: Any, *, is_ours: bool, n_accelerators: int) -> N
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if _KeepStates.name not in dask_worker.plugins:
         await dask_worker.plugin_add(_KeepStates(), name=_KeepStates.name)
-
-
-def _describe() -> tuple[str, int]:
-    import jax
-
-    return jax.default_backend(), jax.local_device_count()
 
 
 def _train(specs: list[RunSpec], root: str, topic: str, keep_every: float) -> dict[str, Outcome]:

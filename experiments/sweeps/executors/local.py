@@ -21,7 +21,15 @@ from typing import Any
 
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
-from experiments.sweeps.executors.pool import Ended, Lost, Message, Slots, Worker, train_on
+from experiments.sweeps.executors.pool import (
+    Ended,
+    Lost,
+    Message,
+    Slots,
+    Worker,
+    platform_and_devices,
+    train_on,
+)
 from experiments.sweeps.worker import (
     KEEP_SECONDS,
     Outcome,
@@ -210,7 +218,7 @@ def _work(pipe: Connection) -> None:
             pipe.send(message)
 
     with logging_to(report):
-        report(_describe())
+        report(platform_and_devices())
         while (order := _next_order(pipe)) is not None:
             if order == STOP:  # its runs have ended meanwhile
                 continue
@@ -232,9 +240,3 @@ def _next_order(pipe: Connection) -> Any | None:
         return pipe.recv()
     except (EOFError, OSError):
         return None
-
-
-def _describe() -> tuple[str, int]:
-    import jax
-
-    return jax.default_backend(), jax.local_device_count()

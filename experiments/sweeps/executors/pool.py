@@ -41,6 +41,13 @@ class Worker:
     n_devices: int
 
 
+def platform_and_devices() -> tuple[str, int]:
+    """Return JAX's platform and number of devices of this process."""
+    import jax
+
+    return jax.default_backend(), jax.local_device_count()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ended:
     """A worker has stopped training its runs; those without an outcome are not finished."""

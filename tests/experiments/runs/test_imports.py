@@ -203,11 +203,11 @@ def test_files_that_are_something_else_are_named(store, tmp_path, name, content,
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"columns": {"run_id": "name"}}, "column run_id says where a run comes from"),
-        ({"columns": {}}, "say which columns to read"),
-        ({"columns": COLUMNS, "name": "datawall"}, "an import must be named in letters"),
-        ({"columns": COLUMNS, "name": "../x"}, "an import must be named in letters"),
-        ({"columns": COLUMNS, "constants": {"source": "x"}}, "column source says where"),
+        ({"columns": {"run_id": "name"}}, "column run_id gives the origin of a run"),
+        ({"columns": {}}, "name the columns to read"),
+        ({"columns": COLUMNS, "name": "datawall"}, "the name of an import may have letters"),
+        ({"columns": COLUMNS, "name": "../x"}, "the name of an import may have letters"),
+        ({"columns": COLUMNS, "constants": {"source": "x"}}, "column source gives the origin"),
         ({"columns": COLUMNS, "label": "id"}, "has no column 'id'"),
     ],
 )

@@ -171,7 +171,7 @@ def test_what_a_run_builds_on_is_part_of_its_name(lab, family):
     ("change", "said"),
     [
         ({"teachers": ()}, "one run or more"),
-        ({"teachers": (STALE, STALE)}, "each once"),
+        ({"teachers": (STALE, STALE)}, "distinct runs"),
         ({"n_tokens": 0}, "n_tokens must be a whole number >= 1; not 0"),
         ({"share": 0.0}, r"share must lie in \(0, 1\]; not 0.0"),
         ({"share": 1.1}, "share must lie"),
@@ -186,5 +186,8 @@ def test_settings_out_of_range_are_named(change, said):
 
 def test_a_share_of_no_window_is_refused(sample):
     text = SyntheticConfig(teachers=(STALE,), n_tokens=10, share=0.1)
-    with pytest.raises(ValueError, match=r"a synthetic share of 0.1 is no window of a batch of 4"):
+    with pytest.raises(
+        ValueError,
+        match=r"synthetic share 0.1 rounds to 0 of the 4 windows in a batch; use more than 0.125",
+    ):
         sample.spec(synthetic=text)
