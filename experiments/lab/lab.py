@@ -17,8 +17,7 @@ from experiments.runs.archive import QUOTATIONS, NotShipped
 from experiments.runs.records import ensemble_identity, is_measuring, keep_record, measuring
 from experiments.runs.spec import RunSpec, SyntheticConfig, digest
 from experiments.runs.store import can_train
-from experiments.runs.streams import text_of
-from experiments.runs.texts import TextFacts
+from experiments.runs.texts import TextFacts, text_of
 from experiments.sweeps.executors import Executor
 from experiments.sweeps.sweep import run_sweep
 from experiments.worlds.world import World

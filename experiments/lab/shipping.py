@@ -12,8 +12,7 @@ import pandas as pd
 from experiments.lab.lab import Lab
 from experiments.runs.archive import ARCHIVE_SCHEMA
 from experiments.runs.files import read_json, write_json
-from experiments.runs.provenance import provenance
-from experiments.runs.rows import write_compact
+from experiments.runs.rows import provenance, write_compact
 
 
 def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]:

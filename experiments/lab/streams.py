@@ -10,7 +10,7 @@ import numpy as np
 from experiments.lab.lab import Lab
 from experiments.runs.records import measuring
 from experiments.runs.spec import STREAM_PREFIX, DataConfig
-from experiments.runs.streams import Stream, keep_stream, read_stream, stream_path
+from experiments.runs.texts import Stream, keep_stream, read_stream, stream_path
 
 
 def plan_stream(lab: Lab, label: str, identity: Any, write: Callable[[], Stream]) -> DataConfig:

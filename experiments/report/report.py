@@ -16,7 +16,7 @@ from experiments.claims.claim import Claim, judge_claims
 from experiments.display.progress import WorkProgress
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
-from experiments.runs.provenance import provenance
+from experiments.runs.rows import provenance
 from experiments.story.story import Story
 from scaling.published import talk
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from models.text.data_home import replacing
 
 
 class StoreError(OSError):
@@ -38,33 +38,6 @@ def storing(root: Path) -> Iterator[None]:
         if error.errno not in REFUSALS:
             raise
         raise StoreError(REFUSALS[error.errno].format(root=root)) from error
-
-
-@contextlib.contextmanager
-def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed into place when the block succeeds.
-
-    Args:
-        path: the file to write.
-        durable: flush the content to the disk before the rename, so that a power cut cannot leave
-            an empty file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    except OSError as error:  # name the file asked for, not the temporary one
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    os.close(handle)
-    beside = Path(name)
-    try:
-        yield beside
-        beside.chmod(0o644)
-        if durable:
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:

@@ -19,7 +19,7 @@ SCHEMA_VERSION = 3
 
 
 STREAM_PREFIX = "stream:"
-"""Prefix of `DataConfig.corpus` of a text that a recipe wrote, see `experiments.runs.streams`."""
+"""Prefix of `DataConfig.corpus` of a text that a recipe wrote, see `experiments.runs.texts`."""
 
 
 @dataclass(frozen=True, kw_only=True)

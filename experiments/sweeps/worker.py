@@ -16,7 +16,7 @@ from experiments.runs.files import StoreError
 from experiments.runs.locks import LockLost, RunLock, RunLocked
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
-from experiments.runs.streams import text_of
+from experiments.runs.texts import text_of
 from experiments.sweeps.parents import first_params, synthetic_windows
 from models.text.data_home import CorpusError
 from models.training.devices import keep_compiled_programs

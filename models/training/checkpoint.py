@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from models.config import ModelConfig
+from models.text.data_home import replacing
 from models.training.train import Params, Program, TrainState, init_params, init_state
 
 
@@ -31,14 +31,8 @@ def _names(params: Params) -> list[str]:
 def _write(path: Path, arrays: Mapping[str, Any], metadata: dict[str, str] | None = None) -> None:
     """Write arrays to a safetensors file, on the disk before it is renamed into place."""
     content = save({name: np.asarray(array) for name, array in arrays.items()}, metadata)
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path, durable=True) as beside:
+        beside.write_bytes(content)
 
 
 def save_params(path: Path, model: ModelConfig, params: Params) -> None:

@@ -12,7 +12,7 @@ from experiments.lab.streams import kept_tokens, plan_stream
 from experiments.recipes.bootstrapped.pairs import mixed_stream, random_pairs, stream_of
 from experiments.recipes.bootstrapped.sources import Source
 from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.streams import Stream
+from experiments.runs.texts import Stream
 from experiments.worlds.bootstrapping_plan import Arm, BootstrapPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows

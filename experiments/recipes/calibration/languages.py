@@ -11,7 +11,7 @@ from experiments.analysis.intervals import Estimate
 from experiments.lab.lab import Lab
 from experiments.lab.streams import plan_stream
 from experiments.runs.spec import DataConfig
-from experiments.runs.streams import Stream
+from experiments.runs.texts import Stream
 from experiments.worlds.plans import KINDS, CalibrationPlan, Kind
 from models.analytic.hidden_markov import HiddenMarkovSource
 from models.analytic.known_entropy import DirichletPrior, MarkovSource

@@ -239,7 +239,7 @@ class _Bench:
         """Return the mean test loss of blocks of members, by average and number of members."""
 
         def measure() -> dict[str, dict[str, float]]:
-            from experiments.runs.streams import text_of
+            from experiments.runs.texts import text_of
             from models.ensembles.ensemble import block_subsets, subset_losses
 
             pool = [(spec.model, self.lab.store.params(spec)) for spec in specs]

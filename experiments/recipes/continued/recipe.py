@@ -20,7 +20,7 @@ from experiments.lab.lab import Lab
 from experiments.lab.streams import plan_stream
 from experiments.recipes.continued.domain import DomainText, draw, read_domain, replayed_rows
 from experiments.runs.spec import RunSpec
-from experiments.runs.streams import Stream
+from experiments.runs.texts import Stream
 from experiments.worlds.plans_part2 import ContinuedPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows

@@ -33,7 +33,7 @@ from experiments.recipes.entigraph.streams import (
     synthesize,
 )
 from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.streams import Stream
+from experiments.runs.texts import Stream
 from experiments.worlds.plans_part2 import FactPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows

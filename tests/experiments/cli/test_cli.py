@@ -135,7 +135,7 @@ def test_a_temporary_file_is_never_named(monkeypatch, tmp_path):
     def refuse(**where):
         raise PermissionError(13, "Permission denied", str(tmp_path / ".abc123"))
 
-    monkeypatch.setattr("experiments.runs.files.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("models.text.data_home.tempfile.mkstemp", refuse)
     with pytest.raises(PermissionError) as refused:
         write_text(tmp_path / "table.csv", "a")
     assert refused.value.filename == str(tmp_path / "table.csv")

@@ -170,7 +170,7 @@ def test_what_a_run_builds_on_is_part_of_its_name(lab, family):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"teachers": ()}, "one run or more"),
+        ({"teachers": ()}, "one or more distinct runs"),
         ({"teachers": (STALE, STALE)}, "distinct runs"),
         ({"n_tokens": 0}, "n_tokens must be a whole number >= 1; not 0"),
         ({"share": 0.0}, r"share must lie in \(0, 1\]; not 0.0"),

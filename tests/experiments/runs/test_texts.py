@@ -8,7 +8,7 @@ import pytest
 from experiments.lab.streams import kept_tokens, plan_stream
 from experiments.runs.records import keep_record, read_record
 from experiments.runs.store import RunStore
-from experiments.runs.streams import FOLDER, Stream, read_stream
+from experiments.runs.texts import FOLDER, Stream, read_stream
 from models.text.batches import unscored
 from models.text.data_home import CorpusError
 
