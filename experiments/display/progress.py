@@ -63,7 +63,8 @@ class WorkProgress:
         self._other = self._bars.add_task("", total=None, visible=False)
 
     def __enter__(self) -> WorkProgress:
-        self._bars.start()
+        if self._has_bar:
+            self._bars.start()
         self.show()
         return self
 
@@ -74,8 +75,8 @@ class WorkProgress:
             work: in the unit of all the work.
             other: in a second unit, of which only the `speed` is wanted.
         """
-        self._bars.advance(self._work, work)
-        self._bars.advance(self._other, other)
+        self._bars.update(self._work, advance=work)
+        self._bars.update(self._other, advance=other)
         self.show()
 
     def skip(self, work: float) -> None:
@@ -131,7 +132,8 @@ class WorkProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        if self._has_bar:
+            self._bars.stop()
         done = f"{self.title}: {self.jobs_done} done in {self._bars.tasks[0].elapsed:.0f} s"
         if self._cell is not None:
             stopped = f"{self.title}: stopped at {self.jobs_done}/{self.n_jobs}"

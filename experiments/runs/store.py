@@ -179,10 +179,10 @@ class RunStore:
         from models.training.train import Program
 
         program = Program.of(spec.model, spec.optimizer, spec.train)
-        path = self.folder(spec) / CHECKPOINT
-        state = load_state(path, program)
+        state = load_state(self.folder(spec) / CHECKPOINT, program)
         if state is None:
-            n_steps, there = len(self.losses(spec)), path.exists()
+            n_steps = len(self.losses(spec))
+            there = any(self.folder(spec).glob("checkpoint*"))  # also one of an earlier version
             if there or n_steps:
                 why = "its checkpoint cannot be read" if there else "it has no checkpoint"
                 logger.warning(
