@@ -1,4 +1,4 @@
-"""The same sweep leaves the same store wherever it is trained; runs are handed out well."""
+"""The same sweep leaves the same store on every executor; the order in which runs start."""
 
 import dataclasses
 
@@ -81,10 +81,10 @@ def test_what_a_worker_cannot_write_stops_the_sweep(executor, lab, tmp_path):
 
 
 @pytest.mark.long
-def test_workers_go_on_after_an_interrupt_of_the_one_who_hands_out(
+def test_workers_resume_after_an_interrupt_of_the_scheduling_process(
     executor, hold, lab, tmp_path, monkeypatch
 ):
-    """An error that breaks in anywhere has the workers keep their states."""
+    """An error anywhere in that process makes the workers save their states."""
     store = RunStore(tmp_path)
     specs = [spec_of(lab, n_epochs=80, seed=seed) for seed in range(2)]
 
@@ -104,7 +104,7 @@ def test_workers_go_on_after_an_interrupt_of_the_one_who_hands_out(
     assert max(store.result(spec)["n_sessions"] for spec in specs) == 2
 
 
-# --- handing out, without processes
+# --- scheduling, without processes
 
 
 def cpu(name="a", n_devices=1):
