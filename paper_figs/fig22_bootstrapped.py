@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from experiments.analysis import intervals
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
 from experiments.story.story import Story
-from experiments.worlds.bootstrapping_plan import USUAL_DECAY
+from experiments.worlds.plans import USUAL_DECAY
 from paper_figs.style import BLACK, look
 from scaling.published.talk import SBP, SBP_PAPER
 

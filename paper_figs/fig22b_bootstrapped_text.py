@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.story.story import Story
-from experiments.worlds.bootstrapping_plan import USUAL_DECAY
+from experiments.worlds.plans import USUAL_DECAY
 from paper_figs.fig22_bootstrapped import draw_arms
 
 NAME = "fig22b"
