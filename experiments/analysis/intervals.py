@@ -73,7 +73,8 @@ def difference(
     """Return mean(first) - mean(second) with Welch's t interval.
 
     Args:
-        first, second: independent samples.
+        first: samples of one group.
+        second: independent samples of another group.
         level: confidence level.
     """
     return contrast([first, second], [1, -1], level=level)
@@ -133,7 +134,8 @@ def share_of(
     significantly above the target, or with fewer than two samples.
 
     Args:
-        before, after: independent samples.
+        before: samples of one group.
+        after: independent samples of another group.
         target: a known value.
         level: confidence level.
     """

@@ -166,14 +166,13 @@ def _unbounded(estimate: Estimate) -> Estimate:
 def without_each(
     tables: Mapping[int, pd.DataFrame], left_out: Mapping[int, list[pd.DataFrame]]
 ) -> Iterator[list[pd.DataFrame]]:
-    """Yield, for each width, the table of all widths without each member of that width.
+    """Yield, for each width, the rows of all widths without each member of that width.
+
+    The frames have the columns of `member_curve`.
 
     Args:
         tables: `member_curve` of each width.
         left_out: `member_curve` of each width without each of its members.
-
-    Yields:
-        Frames with the columns of `member_curve`.
     """
     for width, parts in left_out.items():
         others = [table for other, table in tables.items() if other != width]
