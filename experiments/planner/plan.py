@@ -177,7 +177,7 @@ def plan_html(plan: Plan) -> str:
              f"{what.loss:.3f}", f"{what.flops:.1e}")
             for recipe, what in bought
         ]  # fmt: skip
-        columns = (f"with {plan.compute:.3g} FLOPs", *PURCHASE_COLUMNS)
+        columns = (f"best use of {plan.compute:.3g} FLOPs", *PURCHASE_COLUMNS)
         tables.append(markup.table(columns, purchases))
     title = f"{human(plan.unique_tokens)} unique tokens"
     return markup.fragment(title, tables=tables, notes=[legend(plan)])
