@@ -48,7 +48,11 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw the tuned losses, the law and its limit, ours beside the published one."""
+    """Draw the tuned losses, the law and its limit, ours beside the published one.
+
+    The frame has columns `series`, `width`, `n_params_non_embedding`, `learning_rate`,
+    `weight_decay`, `n_epochs`, `seed`, `validation_loss`, `test_loss` and `certified`.
+    """
     n = "n_params_non_embedding"
     best, fit = story.regularized.best, story.laws.single
     figure, (ax, published) = plt.subplots(
@@ -105,19 +109,21 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         "width", n, "learning_rate", "weight_decay", "n_epochs", "seed", "validation_loss",
         "test_loss",
     ]  # fmt: skip
-    law = fit.predict(best[[n]])["mean"].to_numpy()
     tuned_of = {"tuned": story.regularized.certificates, "standard": story.standard_certificates}
     tables = [
         table[columns].assign(
             series=series, certified=[tuned_of[series][w].tuned.certified for w in table["width"]]
         )
-        for series, table in (("tuned", best.assign(law=law)), ("standard", story.standard_best))
+        for series, table in (("tuned", best), ("standard", story.standard_best))
     ]
     return figure, pd.concat(tables, ignore_index=True)
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw the law with its limit, and tuned decay against N/D."""
+    """Draw the law with its limit, and the tuned decay against N/D.
+
+    The frame has columns `panel`, `x` and `y`.
+    """
     figure, (ax, decay) = plt.subplots(
         1, 2, figsize=(9.6, 4.2), gridspec_kw={"width_ratios": [1.4, 1]}
     )

@@ -46,7 +46,11 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw loss against total parameters, ours beside the published one."""
+    """Draw loss against total parameters, ours beside the published one.
+
+    The frame has columns `series`, `width`, `n_params_non_embedding`, `n_members`,
+    `validation_loss`, `test_loss`, `n_subsets`, `certified`, `low`, `high` and `one_model`.
+    """
     n = "n_params_non_embedding"
     figure, (ax, published) = plt.subplots(
         1, 2, figsize=(9.2, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
@@ -123,7 +127,10 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw the three laws with their limits against total parameters."""
+    """Draw the three laws with their limits against total parameters.
+
+    The frame has columns `series`, `x` and `y`.
+    """
     small, one = talk.ENSEMBLE_LAW, talk.REGULARIZED_LAW
     size, members = 300e6, np.arange(1, 33)
     sizes = np.geomspace(150e6, 10e9, 100)

@@ -41,20 +41,24 @@ PUBLISHED_CAPTION = (
 )
 _RECIPES = {
     "standard": (talk.STANDARD_BEST, None),
-    "regularised": (talk.REGULARIZED_LAW["E"], "multiplier_regularized"),
+    "regularized": (talk.REGULARIZED_LAW["E"], "multiplier_regularized"),
     "ensembles of 300M": (talk.ENSEMBLE_LAW["E"], "multiplier_ensembles"),
     "joint": (talk.JOINT_LIMIT, "multiplier_joint"),
 }
 _LOOKS = {
     "standard": look("standard"),
-    "regularised": look("regularized"),
+    "regularized": look("regularized"),
     "ensembles of 300M": look("ensemble limit"),
     "joint": look("joint limit"),
 }
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw losses and data multipliers against D, beside the published limits."""
+    """Draw losses and data multipliers against D, beside the published limits.
+
+    The frame has columns `recipe`, `n_unique_tokens`, `test_loss`, `low`, `high`, `certified`,
+    `multiplier`, `multiplier_low`, `multiplier_high`, `unpaired_low` and `unpaired_high`.
+    """
     found: DataScaling = story.result("data_scaling")
     figure, (ax, worth, published) = plt.subplots(
         1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.4, 1.2, 1]}
@@ -118,7 +122,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def _draw_worth(ax: plt.Axes, table: pd.DataFrame, shown: Look) -> None:
-    """Draw multipliers with their intervals; an end beyond all data is an arrow."""
+    """Draw multipliers with their intervals; an arrow stands for an infinite end."""
     there = table[np.isfinite(table["multiplier"])]
     below = there["multiplier"] - there["multiplier_low"]
     endless = ~np.isfinite(there["multiplier_high"])
@@ -130,7 +134,7 @@ def _draw_worth(ax: plt.Axes, table: pd.DataFrame, shown: Look) -> None:
 
 
 def _certified(found: DataScaling, recipe: str, size: int) -> bool:
-    """Tell whether the optima behind a point are certified."""
+    """Return whether all optima behind a point are certified."""
     objective = {"standard": "standard", "regularized": "single"}.get(recipe, "ensemble")
     rows = found.best[(found.best["recipe"] == recipe) & (found.best[D] == size)]
     widths = set(rows["width"]) - {0}
@@ -142,7 +146,10 @@ def _certified(found: DataScaling, recipe: str, size: int) -> bool:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw the data laws and the multipliers."""
+    """Draw the data laws and the multipliers.
+
+    The frame has columns `panel`, `series`, `x`, `y`, `low` and `high`.
+    """
     figure, (ax, worth) = plt.subplots(
         1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.5, 1]}
     )
@@ -201,6 +208,6 @@ def _multipliers(ax: Axes) -> pd.DataFrame:
                 color=BLACK,
             )  # fmt: skip
         rows.append(("multiplier", name, place, found.value, found.low, found.high))
-    ax.set_xticks(range(len(_RECIPES)), ["standard", "regular-\nised", "300M\nensembles", "joint"])
+    ax.set_xticks(range(len(_RECIPES)), ["standard", "regular-\nized", "300M\nensembles", "joint"])
     ax.set(xlim=(-0.4, 3.7), ylim=(0, 6.2), ylabel="times more data")
     return pd.DataFrame(rows, columns=["panel", "series", "x", "y", "low", "high"])

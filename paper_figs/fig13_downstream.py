@@ -35,11 +35,14 @@ PUBLISHED_CAPTION = (
     "its accuracy is about one point."
 )
 _SINGLE = ("standard", "regularized", "8-ensemble distill student", "self-distill student")
-"""Recipes of single models, as the table names them."""
+"""Recipes of single models, by their names in the published table."""
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw accuracy against loss and compute, and the published accuracies.
+
+    The frame has columns `panel`, those of `Downstream.models`, `certified` and those of
+    `talk.DOWNSTREAM`.
 
     Raises:
         FileNotFoundError: the evaluations are not on this machine.
@@ -113,7 +116,10 @@ def _points(ax: Axes, models: pd.DataFrame, x: str) -> None:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw accuracy against total parameters."""
+    """Draw accuracy against total parameters.
+
+    The frame has columns `recipe`, `n_params`, `n_members`, `n_total`, `accuracy` and `on_front`.
+    """
     rows = infinite_compute("benchmark", metric="avg3_acc")
     rows = rows[rows["recipe"] != "epoch sweep"].assign(accuracy=100 * rows["value"])
     rows = rows.assign(n_total=rows["n_params"] * rows["n_members"])

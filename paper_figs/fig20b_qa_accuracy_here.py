@@ -27,7 +27,10 @@ CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw points, expectations and the fitted mixture; the frame holds all of them."""
+    """Draw points, expectations and the fitted mixture.
+
+    The frame has columns `series`, `x`, `y` and `graph`.
+    """
     facts = story.result("entigraph")
     rows = facts.answers[facts.answers["method"] == "entigraph"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), sharey=True)

@@ -27,7 +27,10 @@ GATES = {"alone": "alone", "given_other": "after\nanother's d1", "given": "after
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw the stages and the gate; the frame holds the gate's losses."""
+    """Draw the stages of the procedure and the losses of the check before sampling.
+
+    The frame has columns `read`, `loss`, `low`, `high` and `n`.
+    """
     gates = story.result("bootstrapped").gates
     figure, (schema, ax) = plt.subplots(
         1, 2, figsize=(10.5, 3.2), gridspec_kw={"width_ratios": [2.4, 1]}

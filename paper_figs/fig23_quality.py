@@ -40,7 +40,10 @@ _LOOKS = {"200B": ("200B scale", 1), "1T": ("1T scale", 0), "real": ("real docum
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw a table, a row a measure."""
+    """Draw a table with one row per measure.
+
+    The frame has columns `measure`, `text`, `percent`, `low`, `high` and `n_worlds`.
+    """
     quality = story.result("bootstrapped").quality
     quality = quality.assign(unrelated=1 - quality["pair_relevance"].astype(float))
     widths = sorted(quality["width"].unique())
@@ -76,7 +79,10 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw one row a failure."""
+    """Draw one row per failure.
+
+    The frame has columns `failure`, `200B`, `1T` and `real`.
+    """
     places = list(range(len(SBP_QUALITY)))[::-1]
     figure, ax = plt.subplots(figsize=(7.2, 3.8))
     for name, (label, i) in _LOOKS.items():

@@ -20,7 +20,7 @@ CAPTION = (
     "decay, epochs and learning rate over the standard recipe at its best epochs; middle, of an "
     "ensemble over the tuned single model of the same size; right, of infinitely many such "
     "members. One point per model size and stock of text, 95 % intervals over draws of the "
-    "corpus. Bottom: the epochs, weight decay and learning rate that each recipe is tuned to. "
+    "corpus. Bottom: the tuned epochs, weight decay and learning rate of each recipe. "
     f"{UNCERTIFIED} There is no published counterpart."
 )
 TITLES = {
@@ -32,7 +32,10 @@ OBJECTIVES = ("standard", "single", "ensemble")
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw gains and tuned settings against N/D."""
+    """Draw gains and tuned settings against N/D.
+
+    The frame has columns `what` and those of `regimes.gains` and `regimes.optima`.
+    """
     table, points = gains(story), optima(story)
     figure, (above, below) = plt.subplots(2, 3, figsize=(12.6, 7.2), sharex=True)
     for ax, step in zip(above, STEPS, strict=True):
@@ -59,7 +62,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         ax.set_yticks(sorted(points[setting].unique()), minor=False)
         ax.set_yticks([], minor=True)
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        ax.set_xlabel("parameters a unique token, N/D")
+        ax.set_xlabel("parameters per unique token, N/D")
     below[0].set(ylabel="epochs", title="tuned epochs")
     below[1].set(ylabel="weight decay", title="tuned weight decay (standard: 0.1)")
     below[2].set(ylabel="peak learning rate", title="tuned learning rate")
@@ -69,7 +72,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def _draw_optima(ax: plt.Axes, rows: pd.DataFrame, setting: str, objective: str) -> None:
-    """Draw tuned values as points, a little apart so that ties can be seen; hollow uncertified."""
+    """Draw tuned values as points, shifted so that ties are visible; uncertified ones hollow."""
     x = rows["n_per_token"] * (1 + 0.06 * (OBJECTIVES.index(objective) - 1))
     shown = look(objective)
     ax.plot(x, rows[setting], linestyle="none", label=shown.label, **shown.line)

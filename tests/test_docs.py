@@ -222,6 +222,19 @@ def test_the_picture_shows_the_published_numbers_of_the_code(tmp_path):
     assert texts[0] == texts[1]
 
 
+def test_the_map_of_the_code_agrees_with_the_code():
+    drawn = runpy.run_path(str(HOUSE / "docs" / "draw_code.py"))
+    page = drawn["PAGE"].read_text(encoding="utf-8")
+    assert drawn["with_tables"](page) == page, "run python docs/draw_code.py"
+    for package in drawn["PACKAGES"]:
+        assert f"<!-- folders of {package} -->" in page
+    graph = drawn["import_graph"]()
+    assert drawn["draw"](graph) == drawn["PICTURE"].read_text(encoding="utf-8")
+    changed = graph.copy()
+    changed.remove_edge("experiments/cli", "paper_figs")
+    assert drawn["draw"](changed) != drawn["draw"](graph)
+
+
 def test_a_wrong_page_is_noticed():
     assert difference("4.1", "4.2")
     assert not difference("limit 4...", "limit   4.2")

@@ -32,7 +32,7 @@ def draw(path: Path) -> None:
             talk.STANDARD["n_params"], talk.STANDARD["loss"], label=standard.label, **standard.line
         )
         regularized = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
-        ax.plot(sizes, regularized, color=single.color, label="regularised: 3.43 + 0.05 / N^1.02")
+        ax.plot(sizes, regularized, color=single.color, label="regularized: 3.43 + 0.05 / N^1.02")
         ax.plot(
             members["n_params"], members["loss"], label=f"{ensemble.label} of size N",
             **ensemble.line,

@@ -1,15 +1,11 @@
-"""The world of minutes, on the text of Python's standard library."""
+"""The world that runs in minutes, on the docstrings of Python's standard library."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from experiments.worlds.bootstrapping_plan import (
-    LEARNED_CONCEPTS,
-    USUAL_DECAY,
-)
-from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
-from experiments.worlds.plans_part2 import ContinuedPlan, FactPlan
+from experiments.worlds.plans import USUAL_DECAY, CalibrationPlan, DataScalingPlan, DistillationPlan
+from experiments.worlds.plans_part2 import LEARNED_CONCEPTS, ContinuedPlan, FactPlan
 from experiments.worlds.world import MAIN_RECIPES, PART_2_RECIPES, World
 
 QUICK = World(

@@ -13,7 +13,7 @@ from experiments.recipes.bootstrapped.pairs import mixed_stream, random_pairs, s
 from experiments.recipes.bootstrapped.sources import Source
 from experiments.runs.spec import DataConfig, RunSpec
 from experiments.runs.texts import Stream
-from experiments.worlds.bootstrapping_plan import Arm, BootstrapPlan
+from experiments.worlds.plans_part2 import Arm, BootstrapPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
 

@@ -11,7 +11,7 @@ from experiments.recipes.bootstrapped.bench import SYNTHETIC, Bench, bare
 from experiments.recipes.bootstrapped.sources import Concepts
 from experiments.runs.archive import QUOTATIONS, NotShipped
 from experiments.runs.spec import RunSpec
-from experiments.worlds.bootstrapping_plan import Arm
+from experiments.worlds.plans_part2 import Arm
 
 MEASURES_VERSION = 1
 """Raise it when a measurement changes, so that kept ones are not used again."""

@@ -19,7 +19,8 @@ from experiments.recipes.bootstrapped import measures
 from experiments.recipes.bootstrapped.bench import SYNTHETIC, Bench, Writer
 from experiments.recipes.bootstrapped.sources import Concepts, Excerpts
 from experiments.runs.spec import RunSpec
-from experiments.worlds.bootstrapping_plan import USUAL_DECAY, Arm, BootstrapPlan
+from experiments.worlds.plans import USUAL_DECAY
+from experiments.worlds.plans_part2 import Arm, BootstrapPlan
 
 IN_ENSEMBLES: tuple[Arm, ...] = ("baseline", "sbp")
 

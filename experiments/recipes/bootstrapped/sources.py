@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.lab.lab import Lab
 from experiments.recipes.bootstrapped.concepts import ConceptSettings, ConceptWorld
-from experiments.worlds.bootstrapping_plan import ConceptPlan, ExcerptPlan
+from experiments.worlds.plans_part2 import ConceptPlan, ExcerptPlan
 from models.text.tokens import END_OF_TEXT_ID
 
 if TYPE_CHECKING:

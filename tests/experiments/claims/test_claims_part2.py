@@ -13,8 +13,7 @@ from experiments.recipes.continued.recipe import Continued, Rung
 from experiments.recipes.entigraph.recipe import FactResults, FactWorlds, ceiling_fit, law_of
 from experiments.recipes.registry import RECIPES
 from experiments.story.story import NotTold
-from experiments.worlds.bootstrapping_plan import ConceptPlan
-from experiments.worlds.plans_part2 import ContinuedPlan
+from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan
 from experiments.worlds.registry import WORLDS
 from experiments.worlds.world import ALL_RECIPES, PLANS
 from paper_figs import figure_modules

@@ -328,7 +328,7 @@ def test_a_second_run_trains_nothing_and_says_the_same(trained, lab):
 @pytest.mark.long
 def test_the_figure_draws_a_real_run_and_the_claim_judges_it(trained):
     figure, frame = figN1_calibration.draw(story_of(trained))
-    assert set(frame["what"]) == {"loss", "data law", "ladder", "limit"}
+    assert set(frame["what"]) == {"loss", "data law", "sizes", "limit"}
     assert len(figure.axes) == 4
     plt.close(figure)
     claim = claims_calibration._n1(story_of(trained))

@@ -194,7 +194,7 @@ def test_luck_that_seeds_have_everywhere_drops_out_of_the_margins():
     losses, luck = bowl((0.4, 4)), (0.0, 5.0, -5.0)
     cell = {(p, s): rng.normal(scale=0.01) for p in POINTS for s in range(3)}
     objective = Lookup(losses, lambda p, s: luck[s] + cell[p, s])
-    # Every neighbour has all seeds: one look cannot tell them apart before noise is known.
+    # Every neighbour has all seeds: one look cannot distinguish them before noise is known.
     tuned = descend({0: (0.8, 4)}, GRID, objective, Effort(n_seeds=3))[0]
     assert tuned.best == {"decay": 0.4, "epochs": 4}
     assert tuned.stderr > 1
