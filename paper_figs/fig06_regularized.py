@@ -17,6 +17,7 @@ from paper_figs.style import (
     MARKERS,
     UNCERTIFIED,
     limit_line,
+    log_counts,
     log_ticks,
     look,
     mark_uncertified,
@@ -101,8 +102,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     curve = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
     published.plot(sizes, curve, color=regularized.color, label=f"{regularized.label}, law")
     published.axhline(law["E"], color=regularized.color, linestyle="--", label=f"limit {law['E']}")
-    published.set_xscale("log")
-    published.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(published)
     published.set(xlabel="parameters", title="published: 200M tokens")
     published.legend()
     columns = [
@@ -147,8 +147,7 @@ def _law(ax: Axes) -> pd.DataFrame:
             (row.n_params, law["E"] - 0.03), ha="center", va="top", fontsize=8,
             color=regularized.color,
         )  # fmt: skip
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(
         ylim=(3.2, 3.9),
         xlim=(1.1e8, 1.5e10),

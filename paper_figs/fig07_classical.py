@@ -35,7 +35,8 @@ PUBLISHED_CAPTION = (
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw one bar per model, ours beside the published ones.
 
-    The frame has columns `panel`, `model`, `kind`, `test_loss`, `perplexity` and `weight`.
+    The frame has columns `panel`, `model`, `kind`, `width`, `validation_loss`, `test_loss`,
+    `perplexity` and `weight`.
     """
     found: Classical = story.result("classical")
     models = found.models.assign(perplexity=np.exp(found.models["test_loss"]))

@@ -15,7 +15,9 @@ from experiments.story.story import Story
 from paper_figs.style import (
     MARKERS,
     UNCERTIFIED,
+    error_bars,
     limit_line,
+    log_counts,
     look,
     mark_uncertified,
     shades,
@@ -88,12 +90,11 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         found = pair.ensemble
         ax.errorbar(
             single.index[story.world.widths.index(pair.large)], found.value,
-            yerr=[[found.value - found.low], [found.high - found.value]], marker="*", markersize=9,
+            yerr=error_bars(found.value, found.low, found.high), marker="*", markersize=9,
             color=colors[sorted(story.laws.ensembles).index(pair.small)], capsize=3, zorder=5,
         )  # fmt: skip
     limit_line(ax, story.laws.single_limit, color=one_model.color, label="limit of one model")
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(xlabel="total parameters N x K", ylabel="test loss (nats per token)", title="here")
     ax.legend(fontsize=7.5)
 
@@ -108,8 +109,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         sizes, one["E"] + one["A"] / (sizes / talk.BILLION) ** one["alpha"],
         color=one_model.color, label=one_model.label,
     )  # fmt: skip
-    published.set_xscale("log")
-    published.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(published)
     published.set(xlabel="total parameters N x K", title="published: 200M tokens")
     published.legend()
     equal = pd.DataFrame(
@@ -161,8 +161,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     ax.plot(
         [size, 8 * size], printed, ensemble.marker, color=dark, label="printed losses, K = 1 and 8"
     )
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(xlabel="total parameters N x K", ylabel="held-out loss (nats per token)")
     ax.legend(loc="upper right")
     frames = [pd.DataFrame({"series": name, "x": x, "y": y}) for name, (x, y) in series.items()]

@@ -44,7 +44,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw one panel per size, one line per choice of hyperparameters.
 
     The frame has columns `width`, `n_params_non_embedding`, `chosen_for`, `learning_rate`,
-    `weight_decay`, `n_epochs`, `n_members`, `test_loss` and `epochs_for_decay`.
+    `weight_decay`, `n_epochs`, `n_members`, `validation_loss`, `test_loss`, `epochs_for_decay` and
+    `certified`.
     """
     import seaborn
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.display.quantities import human
 from experiments.story.story import Story
 from paper_figs.style import (
     BLACK,
@@ -15,6 +14,7 @@ from paper_figs.style import (
     MARKERS,
     UNCERTIFIED,
     limit_line,
+    log_counts,
     log_ticks,
     look,
     mark_uncertified,
@@ -137,8 +137,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         low, high = fit.interval("E")
         rows.append((stock, fit.params["E"], low, high, fit.status.name))
         frames.append(points.assign(series=stock))
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(xlabel="parameters of a member", ylabel="loss of infinitely many (nats per token)")
     ax.legend()
     found = pd.DataFrame(rows, columns=["series", "loss", "low", "high", "status"])

@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from experiments.analysis.laws import LOSS
-from experiments.display.quantities import human
 from experiments.planner.published_laws import data_laws, multiplier_of
 from experiments.recipes.data_scaling import REFERENCE, D, DataScaling
 from experiments.story.story import Story
 from paper_figs.fig10_joint_limit import refit
-from paper_figs.style import BLACK, MARKERS, Look, log_ticks, look, shades, spread_x
+from paper_figs.style import BLACK, MARKERS, Look, log_counts, log_ticks, look, shades, spread_x
 from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES, fit_law
 from scaling.published import talk
 from scaling.published.figures import KIM
@@ -184,8 +183,7 @@ def _laws(ax: Axes) -> pd.DataFrame:
         tokens, shown, color=_LOOKS["joint"].color, linewidth=0.9,
         label=f"its law: E = {fit.params['E']:.2f}, alpha = {fit.params['alpha']:.2f}",
     )  # fmt: skip
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(xlabel="unique tokens", ylabel="held-out loss (nats per token)")
     ax.legend()
     refitted = points.rename(columns={"n_tokens": "x", "loss": "y"})

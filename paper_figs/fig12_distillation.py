@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.analysis.intervals import mean_estimate
 from experiments.recipes.distillation import ARMS, Distillation
 from experiments.story.story import Story
-from paper_figs.style import look
+from paper_figs.style import error_bars, look
 from scaling import PUBLISHED_FIGURES
 from scaling.published.figures import KIM
 
@@ -76,9 +76,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         loss = mean_estimate(found.losses(arm))
         arms = found.students[found.students["arm"] == arm]
         is_edge = bool(arms["is_edge"].any())
-        reach = np.nan_to_num([[loss.value - loss.low], [loss.high - loss.value]], posinf=0)
         ax.errorbar(
-            [loss.value], [i], xerr=reach, capsize=3,
+            [loss.value], [i], xerr=error_bars(loss.value, loss.low, loss.high), capsize=3,
             markerfacecolor="white" if is_edge else None, **look(TAUGHT[arm]).line,
         )  # fmt: skip
         kept = found.kept(arm)

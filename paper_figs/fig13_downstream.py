@@ -11,7 +11,7 @@ from matplotlib.ticker import NullFormatter
 from experiments.display.quantities import human
 from experiments.recipes.downstream import Downstream
 from experiments.story.story import Story
-from paper_figs.style import BLACK, MARKERS, log_ticks, look
+from paper_figs.style import BLACK, MARKERS, log_counts, log_ticks, look
 from scaling.published import talk
 from scaling.published.figures import KIM
 from scaling.published.talk import infinite_compute
@@ -141,8 +141,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         front["n_total"], front["accuracy"], where="post", color=BLACK, linewidth=0.9,
         label="Pareto front",
     )  # fmt: skip
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xticks([2e8, 5e8, 1e9, 2e9, 5e9])
     ax.set(xlabel="total parameters N x K", ylabel="mean accuracy (%)")

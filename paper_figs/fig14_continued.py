@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.story.story import Story
-from paper_figs.style import BLACK, COLORS, MARKERS, look
+from paper_figs.style import BLACK, COLORS, MARKERS, error_bars, look
 from scaling.published.figures import KIM
 from scaling.published.talk import CONTINUED
 
@@ -57,7 +57,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     few, many = frame.iloc[:-1], frame.iloc[-1]
     figure, ax = plt.subplots(figsize=(6.8, 3.9))
     at = np.arange(len(few))
-    errors = [few["test_loss"] - few["low"], few["high"] - few["test_loss"]]
+    errors = error_bars(few["test_loss"], few["low"], few["high"])
     ax.errorbar(at, few["test_loss"], yerr=errors, capsize=3, **look("regularized").line)
     usual = look("standard").color
     label = f"usual recipe, {many['n_tokens']:,.0f} tokens"

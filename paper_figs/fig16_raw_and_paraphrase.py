@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.analysis import intervals
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.story.story import Story
-from paper_figs.style import GREY, log_ticks, look
+from paper_figs.style import GREY, error_bars, log_ticks, look
 from scaling import load_dataset
 from scaling.published.talk import ENTIGRAPH_ACCURACY, ENTIGRAPH_PAPER
 
@@ -68,9 +68,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
                 value = float(table["accuracy"].iloc[0])
                 ax.axhline(value, color=shown.color, linestyle=FLAT[method], label=shown.label)
                 continue
-            errors = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
+            errors = error_bars(table["accuracy"], table["low"], table["high"])
             ax.errorbar(
-                table["n_synthetic"], table["accuracy"], yerr=np.abs(errors), capsize=3,
+                table["n_synthetic"], table["accuracy"], yerr=errors, capsize=3,
                 label=shown.label, **shown.line,
             )  # fmt: skip
         ax.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.style import BLACK, COLORS, MARKERS, look
+from paper_figs.style import BLACK, COLORS, MARKERS, error_bars, look
 from scaling import FitResult, fit_law
 from scaling.published.datasets import data_folder
 from scaling.published.talk import ENTIGRAPH_ACCURACY
@@ -131,7 +131,7 @@ def _draw_plateaus(ax: Axes, fits: dict[int, FitResult]) -> pd.DataFrame:
         plateau, low, high = _plateau(fit)
         color, marker = COLORS[2 + place], MARKERS[2 + place]
         ax.errorbar(
-            place, plateau, yerr=[[plateau - low], [high - plateau]], color=color, marker=marker,
+            place, plateau, yerr=error_bars(plateau, low, high), color=color, marker=marker,
             capsize=4,
         )  # fmt: skip
         open_ended = high > 99.99

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +10,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from experiments.analysis import intervals
 from experiments.story.story import Story
-from paper_figs.style import COLORS
+from paper_figs.style import COLORS, error_bars
 
 NAME = "fig21"
 TITLE = "Bootstrapped pre-training: learn to write one document from another, then train on both"
@@ -43,7 +42,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             {"read": label, "loss": loss.value, "low": loss.low, "high": loss.high, "n": loss.n}
         )
     frame = pd.DataFrame(rows)
-    errors = np.abs([frame["loss"] - frame["low"], frame["high"] - frame["loss"]])
+    errors = error_bars(frame["loss"], frame["low"], frame["high"])
     ax.bar(frame["read"], frame["loss"], yerr=errors, color=COLORS[:3], capsize=4,
            hatch=["", "//", ".."])  # fmt: skip
     ax.set(ylabel="loss of d2 (nats per token)")

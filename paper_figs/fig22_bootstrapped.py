@@ -14,7 +14,7 @@ from experiments.analysis import intervals
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
 from experiments.story.story import Story
 from experiments.worlds.plans import USUAL_DECAY
-from paper_figs.style import BLACK, look
+from paper_figs.style import BLACK, error_bars, look
 from scaling.published.talk import SBP, SBP_PAPER
 
 NAME = "fig22"
@@ -71,7 +71,7 @@ def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, p
                 if is_tuned:
                     ax.plot([x - 0.18] * len(losses), losses, ".", color="#999999")
                 ax.errorbar(
-                    x, mean.value, yerr=np.abs([[mean.value - mean.low], [mean.high - mean.value]]),
+                    x, mean.value, yerr=error_bars(mean.value, mean.low, mean.high),
                     fillstyle="full" if is_tuned else "none", capsize=4,
                     **look("tuned" if is_tuned else "standard").line,
                 )  # fmt: skip

@@ -22,7 +22,7 @@ from experiments.recipes.calibration.laws import (
 )
 from experiments.recipes.calibration.recipe import Calibration
 from experiments.story.story import Story
-from paper_figs.style import BLACK, Look, log_ticks, look, spread_x
+from paper_figs.style import BLACK, Look, error_bars, log_ticks, look, spread_x
 
 NAME = "figN1"
 TITLE = "Can a fitted asymptote be trusted?"
@@ -122,9 +122,9 @@ def _draw_sizes(ax: Axes, steps: pd.DataFrame) -> None:
         single = average == "single"
         shown = look("single" if single else "ensemble")
         color = shown.color if single else str(0.8 - 0.7 * np.log2(n) / np.log2(most))
-        reach = np.abs([of["excess"] - of["low"], of["high"] - of["excess"]])
+        errors = error_bars(of["excess"], of["low"], of["high"])
         ax.errorbar(
-            of[N], of["excess"], yerr=np.where(np.isfinite(reach), reach, 0), color=color,
+            of[N], of["excess"], yerr=errors, color=color,
             linewidth=1, capsize=2, label=shown.label if single else f"K = {n}",
         )  # fmt: skip
         for is_fitted, part in of.groupby("is_fitted"):

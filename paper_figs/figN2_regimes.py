@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -11,7 +10,7 @@ from experiments.display.quantities import human
 from experiments.recipes.data_scaling import D
 from experiments.story.regimes import STEPS, gains, optima
 from experiments.story.story import Story
-from paper_figs.style import BLACK, COLORS, MARKERS, UNCERTIFIED, look
+from paper_figs.style import BLACK, COLORS, MARKERS, UNCERTIFIED, error_bars, look
 
 NAME = "figN2"
 TITLE = "Where each recipe helps"
@@ -40,10 +39,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     figure, (above, below) = plt.subplots(2, 3, figsize=(12.6, 7.2), sharex=True)
     for ax, step in zip(above, STEPS, strict=True):
         for i, (size, rows) in enumerate(table.groupby(D)):
-            ends = [rows[step] - rows[f"{step}_low"], rows[f"{step}_high"] - rows[step]]
-            reach = np.where(np.isfinite(ends), ends, 0)
+            errors = error_bars(rows[step], rows[f"{step}_low"], rows[f"{step}_high"])
             ax.errorbar(
-                rows["n_per_token"], rows[step], yerr=reach, capsize=3, color=COLORS[i % 7],
+                rows["n_per_token"], rows[step], yerr=errors, capsize=3, color=COLORS[i % 7],
                 marker=MARKERS[i % 7], label=f"D = {human(float(str(size)))}",
             )  # fmt: skip
         ax.axhline(0, color=BLACK, linewidth=0.8)

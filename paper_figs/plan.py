@@ -39,7 +39,7 @@ def draw_plan(plan: Plan, path: Path) -> None:
 
 def _draw_losses(ax: Axes, plan: Plan) -> pd.DataFrame:
     """Draw one point per recipe, the worst on top, labelled with its multiplier."""
-    from paper_figs.style import look
+    from paper_figs.style import error_bars, look
 
     shown = [one for one in plan.options if one.loss is not None]
     shown.sort(key=lambda one: one.loss.value if one.loss else math.inf)
@@ -47,9 +47,14 @@ def _draw_losses(ax: Axes, plan: Plan) -> pd.DataFrame:
     for place, option in enumerate(shown):
         loss = option.loss
         assert loss is not None
-        ends = [[_end(loss.value - loss.low)], [_end(loss.high - loss.value)]]
         drawn = look("standard" if option.recipe == "standard" else "regularized")
-        ax.errorbar(loss.value, place, xerr=ends, capsize=3, **drawn.line)
+        ax.errorbar(
+            loss.value,
+            place,
+            xerr=error_bars(loss.value, loss.low, loss.high),
+            capsize=3,
+            **drawn.line,
+        )
         if option.multiplier is not None:
             ax.annotate(
                 f"{option.multiplier.value:.3g}x", (loss.value, place), xytext=(0, 6), ha="center",
@@ -98,10 +103,6 @@ def _draw_stock(ax: Axes, plan: Plan) -> pd.DataFrame:
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
     ax.legend(loc="upper left")
     return pd.concat(frames)
-
-
-def _end(length: float) -> float:
-    return length if math.isfinite(length) else 0.0
 
 
 def _value(found: Range | None) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import ArrayLike
 
 from experiments.analysis.intervals import Estimate
 from experiments.display.quantities import human
@@ -138,6 +139,26 @@ def log_ticks(ax: Axes, values: Sequence[float], *, axis: str = "x", base: int =
     target.set_major_locator(FixedLocator(sorted(set(values))))
     target.set_minor_locator(NullLocator())
     target.set_major_formatter(FuncFormatter(lambda value, _: human(value)))
+
+
+def log_counts(ax: Axes) -> None:
+    """Make the x axis logarithmic, with tick labels such as 300M."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: human(value)))
+
+
+def error_bars(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
+    """Return the lengths of error bars, shape [2, n_points]; infinite ends have none.
+
+    Args:
+        value: one or several values.
+        low: lower end of the interval of each.
+        high: upper end of the interval of each.
+    """
+    ends = np.array(
+        [np.atleast_1d(np.subtract(value, low)), np.atleast_1d(np.subtract(high, value))]
+    )
+    return np.where(np.isfinite(ends), np.abs(ends), 0.0)
 
 
 def spread_x(low: float, high: float, n: int = 200) -> np.ndarray:

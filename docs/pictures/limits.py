@@ -21,7 +21,7 @@ from scaling.published import talk
 
 
 def draw(path: Path) -> None:
-    """Draw the picture into a file; the same numbers give the same file."""
+    """Draw the picture and write it to a file, which is the same for the same numbers."""
     sizes = np.geomspace(1.5e8, 1.4e9, 60)
     law, members = talk.REGULARIZED_LAW, talk.ENSEMBLE_LIMITS
     with plt.style.context({**STYLE, "svg.hashsalt": "datawall", "figure.figsize": (6.8, 3.8)}):

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.analysis.intervals import mean_estimate
+from experiments.analysis.laws import N
 from experiments.display.quantities import human
 from experiments.planner.plan import Option, Plan, Range, make_plan
 from experiments.runs.records import ensemble_identity
@@ -27,7 +28,6 @@ from scaling import FitResult, data_efficiency, fit_law, joint_limit
 if TYPE_CHECKING:
     from experiments.runs.spec import RunSpec
 
-N = "n_params_non_embedding"
 D = "n_unique_tokens"
 FEWEST = 3
 """Points that a law with three parameters needs."""
