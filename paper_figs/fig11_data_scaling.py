@@ -12,7 +12,7 @@ from matplotlib.ticker import LogFormatter
 from experiments.analysis.laws import LOSS
 from experiments.display.quantities import human
 from experiments.planner.published_laws import data_laws, multiplier_of
-from experiments.recipes.data_scaling import REFERENCE, D, DataScaling
+from experiments.recipes.data_scaling import REFERENCE, D, DataScaling, data_scaling
 from experiments.story.story import Story
 from paper_figs.fig10_joint_limit import refit
 from paper_figs.style import BLACK, MARKERS, Look, log_ticks, look, shades, spread_x
@@ -55,7 +55,7 @@ _LOOKS = {
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw losses and data multipliers against D, beside the published limits."""
-    found: DataScaling = story.result("data_scaling")
+    found = story[data_scaling]
     figure, (ax, worth, published) = plt.subplots(
         1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.4, 1.2, 1]}
     )

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis.intervals import mean_estimate
-from experiments.recipes.distillation import ARMS, Distillation
+from experiments.recipes.distillation import ARMS, distillation
 from experiments.story.story import Story
 from paper_figs.style import look
 from scaling import PUBLISHED_FIGURES
@@ -61,7 +61,7 @@ _ROWS = (
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw students by arm and by generation, beside the published values."""
-    found: Distillation = story.result("distillation")
+    found = story[distillation]
     figure, (ax, loops, published) = plt.subplots(
         1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.5, 1, 0.8]}
     )

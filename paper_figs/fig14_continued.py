@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
+from experiments.recipes.continued.recipe import continued
 from experiments.story.story import Story
 from paper_figs.style import BLACK, COLORS, MARKERS, look
 from scaling.published.figures import KIM
@@ -33,7 +34,7 @@ PUBLISHED_CAPTION = (
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw the ladder from the base model to the largest ensemble."""
-    found = story.result("continued")
+    found = story[continued]
     sizes = sorted(found.losses.loc[found.losses["name"] == "ensemble", "n_members"].unique())
     rungs = [(name, name, 1) for name in LADDER]
     rungs += [(f"{n} members", "ensemble", int(n)) for n in sizes if n > 1]

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.recipes.entigraph.questions import CHANCE
+from experiments.recipes.entigraph.recipe import entigraph
 from experiments.story.story import Story
 from paper_figs.style import GREY, log_ticks, look
 from scaling import load_dataset
@@ -46,7 +47,7 @@ _SERIES = ("rephrase_cpt", "entigraph_cpt")
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw accuracy against synthetic tokens, a panel a kind of question."""
-    answers = story.result("entigraph").answers
+    answers = story[entigraph].answers
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.7), sharey=True)
     rows = []
     for ax, (sheet, title) in zip(axes, SHEETS.items(), strict=True):

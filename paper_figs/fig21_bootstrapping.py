@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from experiments.analysis import intervals
+from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.story.story import Story
 from paper_figs.style import COLORS
 
@@ -28,7 +29,7 @@ GATES = {"alone": "alone", "given_other": "after\nanother's d1", "given": "after
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw the stages and the gate; the frame holds the gate's losses."""
-    gates = story.result("bootstrapped").gates
+    gates = story[bootstrapped].gates
     figure, (schema, ax) = plt.subplots(
         1, 2, figsize=(10.5, 3.2), gridspec_kw={"width_ratios": [2.4, 1]}
     )

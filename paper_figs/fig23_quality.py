@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
+from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import SBP_PAPER, SBP_QUALITY
@@ -41,7 +42,7 @@ _LOOKS = {"200B": ("200B scale", 1), "1T": ("1T scale", 0), "real": ("real docum
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw a table, a row a measure."""
-    quality = story.result("bootstrapped").quality
+    quality = story[bootstrapped].quality
     quality = quality.assign(unrelated=1 - quality["pair_relevance"].astype(float))
     widths = sorted(quality["width"].unique())
     groups = {

@@ -20,7 +20,7 @@ from experiments.recipes.calibration.laws import (
     data_rows,
     ladder,
 )
-from experiments.recipes.calibration.recipe import Calibration
+from experiments.recipes.calibration.recipe import calibration
 from experiments.story.story import Story
 from paper_figs.style import BLACK, Look, log_ticks, look, spread_x
 
@@ -46,7 +46,7 @@ FORMS = {"markov": "Markov", "hidden": "hidden Markov"}
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw data laws, their asymptotes, the ladder at a fixed D and its limits."""
-    found: Calibration = story.result("calibration")
+    found = story[calibration]
     laws, rows, at_fixed, steps = found.laws, data_rows(found), found.limits, ladder(found)
     figure, ((curves, errors), (sizes, ends)) = plt.subplots(2, 2, figsize=(10.2, 8.2))
     _draw_curves(curves, rows, laws[laws["method"] == METHODS[0]])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from experiments.analysis.intervals import Estimate, mean_estimate
-from experiments.claims.claim import claim, verdict
+from experiments.claims.claim import Finding, claim, verdict
 from experiments.recipes.calibration.laws import (
     BAYES,
     LIMITS,
@@ -16,7 +16,7 @@ from experiments.recipes.calibration.laws import (
     RECIPES,
     coverage,
 )
-from experiments.recipes.calibration.recipe import Calibration
+from experiments.recipes.calibration.recipe import calibration
 from experiments.story.story import Story
 
 JUDGED_LIMITS = ("single", "joint")
@@ -26,7 +26,7 @@ NOMINAL = 0.95
 
 
 @claim("N1", "A fitted asymptote can be believed.")
-def _n1(story: Story) -> dict:
+def _n1(story: Story) -> Finding:
     """On each of several languages of known entropy, Markov chains and hidden Markov models, the
     data law E + A / D^alpha of tuned single models and of ensembles; its asymptote against the
     entropy of the test windows, which no model goes below. Coverage: the share of 95 % intervals
@@ -40,7 +40,7 @@ def _n1(story: Story) -> dict:
     and no mean limit lies below the floor or above brute force with its interval; contradicted
     when for one recipe the coverage's interval lies below .95, or a mean limit lies below the
     floor or above brute force; else inconclusive. The value is the lower of the two coverages."""
-    found: Calibration = story.result("calibration")
+    found = story[calibration]
     laws, at_fixed = found.laws, found.limits
     judged = laws[(laws["method"] == METHODS[0]) & laws["identified"]]
     rates = {name: coverage(judged.loc[judged["recipe"] == name, "covered"]) for name in RECIPES}
@@ -57,16 +57,16 @@ def _n1(story: Story) -> dict:
         for (name, side), found_gap in gaps.items()
         if found_gap.is_negative
     ]
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=not impossible
             and all(rate.low > LEAST_RATE and rate.high >= NOMINAL for rate in rates.values()),
             contradicted=bool(impossible) or any(rate.high < NOMINAL for rate in rates.values()),
         ),
-        "quantity": "coverage of the entropy by the intervals of fitted asymptotes, the lower of "
+        quantity="coverage of the entropy by the intervals of fitted asymptotes, the lower of "
         "two recipes",
-        "estimate": min(rates.values(), key=_by_value),
-        "detail": " ".join(
+        estimate=min(rates.values(), key=_by_value),
+        detail=" ".join(
             [
                 *(f"{name}: {_told(laws, name)}." for name in (*RECIPES, BAYES)),
                 *(_limit_told(name, gaps, found.plan.n_sources) for name in JUDGED_LIMITS),
@@ -75,8 +75,8 @@ def _n1(story: Story) -> dict:
                 "of what was tried.",
             ]
         ),
-        "interval_of": "languages",
-    }
+        interval_of="languages",
+    )
 
 
 def _mean(values: pd.Series) -> Estimate:

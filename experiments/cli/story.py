@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from experiments.cli.options import WorldOptions, readable
-from experiments.recipes.registry import RECIPES
+from experiments.worlds import recipe_names
 
 if TYPE_CHECKING:
     from experiments.claims.claim import Claim
 
     RecipeName = str
 else:
-    RecipeName = Literal[tuple(RECIPES)]
+    RecipeName = Literal[recipe_names()]
 
 
 @readable
@@ -41,12 +41,12 @@ class Reproduce(WorldOptions):
         from rich.console import Console
 
         from experiments.report.report import is_current, write_report
-        from experiments.story.story import tell
+        from experiments.story.story import read_story
         from paper_figs.gallery import Gallery
 
         started = time.monotonic()
         with self.open_executor() as executor:
-            story = tell(
+            story = read_story(
                 self.world,
                 corpus=self.corpus,
                 runs=self.runs,
@@ -81,13 +81,14 @@ class Run(WorldOptions):
     def run(self) -> int:
         """Train, then print the losses by cell."""
         from experiments.display.tables import print_table
-        from experiments.recipes.registry import run_recipes
+        from experiments.lab.recipe import run_recipes
+        from experiments.recipes import find_recipe
         from experiments.runs.overview import cells_table
         from experiments.story.story import open_lab
 
         with self.open_executor() as executor:
             lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
-            run_recipes(lab, [self.recipe])
+            run_recipes(lab, [find_recipe(self.recipe)])
         print_table(cells_table(lab.used()), title=f"{self.recipe}, world {lab.world.name}")
         return 0
 
@@ -103,11 +104,11 @@ class Report(WorldOptions):
     def run(self) -> int:
         """Write it and name it."""
         from experiments.report.report import write_report
-        from experiments.story.story import tell
+        from experiments.story.story import read_story
         from paper_figs.gallery import Gallery
 
         with self.open_executor() as executor:
-            story = tell(
+            story = read_story(
                 self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
             )
         with Gallery(story, self.out) as drawings:
@@ -130,12 +131,12 @@ class Ship(WorldOptions):
         """Write them and name them."""
         from experiments.lab.shipping import write_archive
         from experiments.runs.archive import SHIPPED
-        from experiments.story.story import open_lab, tell_of
+        from experiments.story.story import open_lab, story_of
 
         with self.open_executor() as executor:
             lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
-            story = tell_of(lab, part=self.part)
-        for path in write_archive(lab, self.to or SHIPPED, recipes=story.results):
+            recipes = [one.name for one in story_of(lab, part=self.part).results]
+        for path in write_archive(lab, self.to or SHIPPED, recipes=recipes):
             print(path)
         return 0
 
@@ -160,10 +161,10 @@ class Claims(WorldOptions):
         """Test and print."""
         from experiments.claims.claim import claims_table, judge_claims
         from experiments.display.tables import print_table
-        from experiments.story.story import tell
+        from experiments.story.story import read_story
 
         with self.open_executor() as executor:
-            story = tell(
+            story = read_story(
                 self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
             )
         claims = judge_claims(story)
@@ -188,20 +189,21 @@ class Figures(WorldOptions):
 
     def run(self) -> int:
         """Draw and name the files."""
-        from experiments.story.story import NotTold, tell
+        from experiments.lab.recipe import NotRun
+        from experiments.story.story import read_story
         from paper_figs import figure_modules, save
 
         if self.published:
             return self._draw_published()
         modules = figure_modules(self.names)
         with self.open_executor() as executor:
-            story = tell(
+            story = read_story(
                 self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
             )
         for module in modules:
             try:
                 paths = save(module, story, self.out / "figures")
-            except (FileNotFoundError, NotTold) as error:
+            except (FileNotFoundError, NotRun) as error:
                 if self.names:
                     raise
                 print(f"datawall: {error}", file=sys.stderr)

@@ -27,7 +27,8 @@ class Tune(WorldOptions):
 
     def run(self) -> int:
         """Tune and print."""
-        from experiments.recipes import ensembles, regularized
+        from experiments.recipes.ensembles import heuristic_starts, tune_members
+        from experiments.recipes.regularized import tune_singles
         from experiments.story.story import open_lab
         from experiments.tuning.certificates import print_certificates
 
@@ -39,9 +40,9 @@ class Tune(WorldOptions):
                 widths=self.widths,
                 executor=executor,
             )
-            tuned = regularized.tune(lab)
+            tuned = tune_singles(lab)
             if self.objective == "ensemble":
-                tuned = ensembles.tune(lab, ensembles.heuristic_starts(lab, tuned))
+                tuned = tune_members(lab, heuristic_starts(lab, tuned))
         found = [certificate for _, certificate in sorted(tuned.items())]
         if self.json:
             values = [

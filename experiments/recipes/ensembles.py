@@ -9,8 +9,9 @@ import pandas as pd
 
 from experiments.analysis.members import limit_by_member
 from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe
 from experiments.lab.searches import tune_sizes
-from experiments.recipes.regularized import Regularized
+from experiments.recipes.regularized import Regularized, regularized
 from experiments.tuning.certificates import AXIS_LABELS, Certificate
 from experiments.tuning.grid import Grid, Point
 from experiments.tuning.search import Tuned
@@ -57,14 +58,15 @@ def heuristic_point(single: Point, grid: Grid) -> Point:
     return grid.nearest((learning_rate, weight_decay / 2, n_epochs * 2))
 
 
-def run(lab: Lab, *, regularized: Regularized) -> Ensembles:
+@recipe(regularized)
+def ensembles(lab: Lab, regularized: Regularized) -> Ensembles:
     """Tune the members at every size for the limit of many, then train the rest.
 
     Beside the tuned cells, those of the single models and of the heuristic are trained to
     `n_members` as well, for comparison.
     """
     world, grid = lab.world, lab.world.tuned_grid()
-    certificates = tune(lab, heuristic_starts(lab, regularized.certificates))
+    certificates = tune_members(lab, heuristic_starts(lab, regularized.certificates))
     singles = {width: found.point for width, found in regularized.tuned.items()}
     heuristic = {width: heuristic_point(point, grid) for width, point in singles.items()}
     cells = {
@@ -101,7 +103,7 @@ def heuristic_starts(lab: Lab, single: Mapping[int, Certificate]) -> dict[int, P
     return {width: heuristic_point(found.tuned.point, grid) for width, found in single.items()}
 
 
-def tune(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
+def tune_members(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
     """Tune the members at every size, all in step.
 
     Compares `limit_estimate` on validation, from two members at first and from the world's

@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
-from experiments.recipes.ensembles import Ensembles
+from experiments.lab.recipe import recipe
+from experiments.recipes.ensembles import Ensembles, ensembles
 from experiments.runs.spec import RunSpec
 from experiments.runs.texts import held_out
 
 if TYPE_CHECKING:
     from models.ensembles.ensemble import Average
 
-VERSION = 3
 ALL_SIZES = "one of each size"
 
 
@@ -50,7 +50,8 @@ class LearnedWeights:
         return float(table.loc[row & (table["weighting"] == weighting), "test_loss"].iloc[0])
 
 
-def run(lab: Lab, *, ensembles: Ensembles) -> LearnedWeights:
+@recipe(ensembles)
+def learned_weights(lab: Lab, ensembles: Ensembles) -> LearnedWeights:
     """Average the tuned members of every size, and one member of each; trains nothing."""
     members = range(lab.world.n_members)
     of_width = {
@@ -60,7 +61,7 @@ def run(lab: Lab, *, ensembles: Ensembles) -> LearnedWeights:
     pools: dict[str, list[RunSpec]] = {f"width {width}": of for width, of in of_width.items()}
 
     def scores(specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
-        identity = [VERSION, *(spec.run_id for spec in specs)]
+        identity = [spec.run_id for spec in specs]
         return lab.remember("learned_weights", identity, lambda: list(_scores(lab, specs)))
 
     gain_of_one = {}

@@ -34,5 +34,12 @@ class Runs(Protocol):
     def params(self, spec: RunSpec) -> Params:
         """Return the weights of a finished run."""
 
-    def record(self, kind: str, identity: Any) -> Any | None:
-        """Return what was measured, see `experiments.runs.records`; None where nothing was."""
+    def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
+        """Return what was measured, see `experiments.runs.records`; None where nothing was.
+
+        Args:
+            kind: what is measured.
+            identity: what decides it.
+            source: hash of the code that measures it now, which a cached record must have been
+                measured by; shipped records are evidence with its provenance, of any code.
+        """

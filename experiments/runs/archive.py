@@ -1,4 +1,4 @@
-"""Results of a world that are shipped with the package: drawn in seconds, trained by nobody.
+"""Results of a world that are shipped with the package, so that nothing has to be trained.
 
     results/WORLD.parquet           a row a run, with its whole spec: what `RunStore.compact` writes
     results/WORLD.records.parquet   what was measured on them: kind, key, JSON; no quotations
@@ -25,14 +25,15 @@ from experiments.runs.texts import TextFacts
 if TYPE_CHECKING:
     from models.training.train import Params
 
-ARCHIVE_SCHEMA = 1
+ARCHIVE_SCHEMA = 2
+"""2 left version numbers out of the identities of records."""
 SHIPPED = Path(__file__).parents[1] / "results"
 QUOTATIONS = "quotations"
 """Kind of the records that quote a world's text: not ours to give away, so that none is shipped."""
 
 
 class NotShipped(ValueError):
-    """A recipe wants a run or a record that an archive does not hold."""
+    """A recipe needs a run or a record that an archive does not hold."""
 
 
 class Archive:
@@ -59,7 +60,7 @@ class Archive:
 
     @staticmethod
     def exists(root: Path, name: str) -> bool:
-        """Tell whether results of a world are shipped."""
+        """Return whether results of a world are shipped."""
         return (root / f"{name}.json").is_file()
 
     @property
@@ -87,7 +88,7 @@ class Archive:
         }
 
     def is_done(self, spec: RunSpec) -> bool:
-        """Tell whether a run is held."""
+        """Return whether a run is held."""
         return spec.run_id in self._rows
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
@@ -107,15 +108,11 @@ class Archive:
         return frame_of(rows)
 
     def params(self, spec: RunSpec) -> Params:
-        """Refuse to give weights, which are not shipped.
-
-        Raises:
-            NotShipped: always.
-        """
+        """Raise NotShipped: weights are not shipped."""
         raise NotShipped(
             f"the weights of run {spec.run_id} are not shipped; `datawall reproduce` trains them"
         )
 
-    def record(self, kind: str, identity: Any) -> Any | None:
-        """Return a record, or None where it is not held."""
+    def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
+        """Return a record, or None where it is not held; it is evidence, whatever the code now."""
         return self._records.get((kind, digest(identity)))

@@ -325,9 +325,9 @@ class RunStore:
         )
         return frame_of(rows)
 
-    def record(self, kind: str, identity: Any) -> Any | None:
-        """Return what was measured, see `experiments.runs.records`; None where nothing has been."""
-        return read_record(self.root, kind, identity)
+    def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
+        """Return what the code `source` measured, or any code; see `experiments.runs.records`."""
+        return read_record(self.root, kind, identity, source)
 
     def compact(self, path: Path | str) -> pd.DataFrame:
         """Write all finished runs to one parquet file, to be read by `read_compact`.

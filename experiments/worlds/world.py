@@ -23,7 +23,7 @@ class World:
 
     Attributes:
         name: what `--world` calls it.
-        recipes: what it runs, see `experiments.recipes.registry`.
+        recipes: what it runs, see `experiments.recipes`.
         corpus: text, see `models.text.corpora.load_corpus`.
         vocab_size: entries of the byte-pair vocabulary.
         context: tokens in a window.
@@ -181,7 +181,6 @@ TALK_RECIPES = (
     *PART_2_RECIPES,
     "bootstrapped_text",
 )
-ALL_RECIPES = (*TALK_RECIPES, "calibration")
 PLANS = {
     "data_scaling": "data_scaling",
     "distillation": "distillation",

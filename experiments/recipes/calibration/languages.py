@@ -16,9 +16,6 @@ from experiments.worlds.plans import KINDS, CalibrationPlan, Kind
 from models.analytic.hidden_markov import HiddenMarkovSource
 from models.analytic.known_entropy import DirichletPrior, MarkovSource
 
-VERSION = 1
-"""Raise it when what is written or measured changes, so that what was kept is not read again."""
-
 SOURCE, TRAIN, VALIDATION, TEST, ENTROPY = range(5)
 """What a seed is for, of the same language."""
 N_SEQUENCES = 20_000
@@ -135,7 +132,7 @@ class Languages:
             else [plan.n_states, plan.state_concentration]
         )
         longest = max(plan.brute_size, plan.n_unique_tokens)
-        return [VERSION, kind, number, plan.vocab_size, plan.context, *settings, longest]
+        return [kind, number, plan.vocab_size, plan.context, *settings, longest]
 
 
 def corrected(loss: float, truth: Truth) -> float:

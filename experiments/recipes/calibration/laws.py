@@ -30,8 +30,6 @@ from scaling.fit import best_parameters
 if TYPE_CHECKING:
     from experiments.recipes.calibration.losses import CalibrationLosses
 
-LAWS_VERSION = 2
-"""Raise it when the fits here or in `scaling` change, so that kept ones are not used again."""
 D = "n_unique_tokens"
 RECIPES = ("single", "ensemble")
 """Of the data law, whose intervals the claim is about."""
@@ -75,7 +73,7 @@ def data_laws(found: CalibrationLosses) -> pd.DataFrame:
         `E`, `A`, `alpha`, `low`, `high` (of E), `identified`, `truth` (the window entropy),
         `truth_error`, `error` (E less the truth), `covered`, `lowest` (mean loss at the largest
         fitted D), and at the D far beyond: `predicted`, `predicted_low`, `predicted_high`,
-        `measured`, `foretold` (the two agree within their intervals).
+        `measured`, `agrees` (the two do within their intervals).
     """
     truths = found.sources.set_index(["kind", "source"])
     rows = []
@@ -113,7 +111,7 @@ def limits(found: CalibrationLosses) -> pd.DataFrame:
         A row a chain and limit of `LIMITS`: `source`, `limit`, `value`, `low`, `high`,
         `identified`, `floor` (loss of the Bayes-optimal predictor), `entropy`, `brute` (loss far
         beyond the fitted range: of larger single models, of many members, of both), `above_floor`
-        and `below_brute` (nats between), and what the fit foretold of the brute force, as in
+        and `below_brute` (nats between), and what the fit predicts of the brute force, as in
         `data_laws`.
     """
     plan, rows = found.plan, []
@@ -252,5 +250,5 @@ def _checked(predicted: Estimate, measured: Estimate) -> dict[str, object]:
     return {
         "predicted": predicted.value, "predicted_low": predicted.low,
         "predicted_high": predicted.high, "measured": measured.value,
-        "foretold": not (apart.is_positive or apart.is_negative),
+        "agrees": not (apart.is_positive or apart.is_negative),
     }  # fmt: skip

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe
 from experiments.lab.streams import plan_stream
 from experiments.recipes.continued.domain import DomainText, draw, read_domain, replayed_rows
 from experiments.runs.spec import RunSpec
@@ -25,8 +26,6 @@ from experiments.worlds.plans_part2 import ContinuedPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
 
-STREAMS_VERSION = 1
-"""Raise it when what is written changes, so that streams of before are not read again."""
 TUNING_DRAW = 1_000
 """Draw of the domain on which rates and epochs are chosen; reported draws have smaller numbers."""
 
@@ -61,11 +60,12 @@ class Continued:
         return rows.sort_values("draw")["test_loss"].to_numpy(float)
 
 
-def run(lab: Lab) -> Continued:
+@recipe(part=2)
+def continued(lab: Lab) -> Continued:
     """Train the base, choose rates and epochs, then train every rung on every draw."""
-    ladder = _Ladder(lab, lab.world.plan_of(lab.world.continued, "continued"))
-    plan = ladder.plan
-    base = ladder.base()
+    planned = _ContinuedRuns(lab, lab.world.plan_of(lab.world.continued, "continued"))
+    plan = planned.plan
+    base = planned.base()
     lab.train([base], title="continued, first training")
     rungs = {
         "usual": [Rung(plan.n_tokens, 1, plan.usual_batch)],
@@ -73,9 +73,9 @@ def run(lab: Lab) -> Continued:
         "epochs": [Rung(plan.n_tokens, n, plan.small_batch) for n in plan.epochs],
         "many tokens": [Rung(plan.many_times * plan.n_tokens, 1, plan.usual_batch)],
     }
-    chosen = ladder.choose(rungs)
+    chosen = planned.choose(rungs)
     specs = {
-        (name, at, member): ladder.spec(rung, rate, at, member=member)
+        (name, at, member): planned.spec(rung, rate, at, member=member)
         for name, (rung, rate) in chosen.items()
         for at in range(plan.n_draws)
         for member in range(plan.n_members if name == "epochs" else 1)
@@ -83,20 +83,20 @@ def run(lab: Lab) -> Continued:
     lab.train(specs.values(), title="continued")
     losses = lab.store.frame(specs.values()).set_index("run_id")["test_loss"]
     rows = [
-        ladder.row(name, at, float(losses[specs[name, at, 0].run_id]), chosen[name])
+        planned.row(name, at, float(losses[specs[name, at, 0].run_id]), chosen[name])
         for name, at in product(chosen, range(plan.n_draws))
     ]
     before = float(lab.store.frame([base])["test_loss"].iloc[0])
-    rows += [ladder.row("base", at, before, None) for at in range(plan.n_draws)]
+    rows += [planned.row("base", at, before, None) for at in range(plan.n_draws)]
     for at in range(plan.n_draws):
         members = [specs["epochs", at, member] for member in range(plan.n_members)]
-        for n, loss in ladder.ensemble_losses(members).items():
-            row = ladder.row("ensemble", at, loss, chosen["epochs"])
+        for n, loss in planned.ensemble_losses(members).items():
+            row = planned.row("ensemble", at, loss, chosen["epochs"])
             rows.append(row | {"n_members": n})
     return Continued(plan=plan, chosen=chosen, losses=pd.DataFrame(rows))
 
 
-class _Ladder:
+class _ContinuedRuns:
     """Plans the runs of one lab."""
 
     def __init__(self, lab: Lab, plan: ContinuedPlan) -> None:
@@ -157,9 +157,7 @@ class _Ladder:
         text = self.lab.text.facts.sha256
         return RunSpec(
             model=self.model,
-            data=plan_stream(
-                self.lab, f"continued, {label}", [STREAMS_VERSION, text, *identity], stream
-            ),
+            data=plan_stream(self.lab, f"continued, {label}", [text, *identity], stream),
             optimizer=OptimizerConfig(
                 learning_rate=learning_rate, weight_decay=self.plan.weight_decay
             ),
@@ -197,8 +195,7 @@ class _Ladder:
             sizes = subsets.sum(axis=1)
             return {str(n): float(losses[sizes == n].mean()) for n in np.unique(sizes)}
 
-        identity = [STREAMS_VERSION, *(spec.run_id for spec in members)]
-        found = self.lab.remember("ladders", identity, measure)
+        found = self.lab.remember("continued", [spec.run_id for spec in members], measure)
         return {int(n): loss for n, loss in found.items()}
 
     def row(

@@ -21,9 +21,6 @@ from models.config import ModelConfig
 from models.evals.next_token import next_log_probs
 from models.training.train import Params
 
-ANSWERS_VERSION = 1
-"""Raise it when questions or scoring change, so that kept answers are not used again."""
-
 SHEETS: dict[str, tuple[Kind, bool]] = {
     "explicit": ("explicit", False),
     "implicit": ("implicit", False),

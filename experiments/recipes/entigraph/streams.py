@@ -12,9 +12,6 @@ from experiments.recipes.entigraph.documents import Author, Tokens, take_tokens
 from experiments.recipes.entigraph.graph import FactGraph
 from experiments.recipes.entigraph.words import Words
 
-STREAMS_VERSION = 1
-"""Raise it when what is written changes, so that streams of before are not read again."""
-
 Method = Literal["raw", "paraphrase", "entigraph"]
 
 SOURCE_SHARE, REPLAY_SHARE = 0.05, 0.10

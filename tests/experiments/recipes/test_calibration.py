@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from experiments.claims import calibration as claims_calibration
+from experiments.lab.recipe import Results, run_recipes
 from experiments.recipes.calibration import recipe
 from experiments.recipes.calibration.languages import TEST, Languages
 from experiments.recipes.calibration.laws import BAYES, coverage, data_laws, ladder, limits
 from experiments.recipes.calibration.losses import CalibrationLosses, chosen_settings
-from experiments.recipes.registry import run_recipes
+from experiments.recipes.calibration.recipe import calibration
 from experiments.story.story import open_lab
 from experiments.worlds.plans import KINDS, CalibrationPlan
 from experiments.worlds.registry import WORLDS
@@ -107,7 +108,7 @@ def made_up(luck=1e-4):
 
 
 def story_of(found):
-    return SimpleNamespace(result={"calibration": found}.__getitem__)
+    return Results("test", {calibration: found})
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_a_true_law_is_found_again_and_foretells_what_is_far_beyond(known_laws):
     assert laws["error"].to_numpy() == pytest.approx(laws["E"].to_numpy() - ENTROPY)
     assert laws["alpha"].to_numpy() == pytest.approx(ALPHA, abs=0.02)
     assert laws["covered"].sum() >= 3
-    assert laws["foretold"].sum() >= 3
+    assert laws["agrees"].sum() >= 3
     assert (laws["low"] <= laws["E"]).all()
     assert (laws["E"] <= laws["high"]).all()
 
@@ -302,7 +303,7 @@ def test_languages_are_the_same_each_time_and_say_the_truth(lab):
 
 @pytest.fixture(scope="module")
 def trained(lab):
-    return run_recipes(lab, ["calibration"])["calibration"]
+    return run_recipes(lab, [calibration])[calibration]
 
 
 @pytest.mark.long
@@ -319,7 +320,7 @@ def test_models_lie_above_what_is_known_and_ensembles_nearer(trained):
 @pytest.mark.long
 def test_a_second_run_trains_nothing_and_says_the_same(trained, lab):
     again = open_lab("tiny", corpus=None, runs=lab.store.root.parent)
-    found = run_recipes(again, ["calibration"])["calibration"]
+    found = run_recipes(again, [calibration])[calibration]
     assert again.account.n_trained == 0
     for name in ("tuning", "sources", "floors", "singles", "curves", "brute", "laws", "limits"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(trained, name))

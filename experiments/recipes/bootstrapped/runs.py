@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.lab.lab import Lab
-from experiments.lab.streams import kept_tokens, plan_stream
+from experiments.lab.streams import plan_stream
 from experiments.recipes.bootstrapped.pairs import mixed_stream, random_pairs, stream_of
 from experiments.recipes.bootstrapped.sources import Source
 from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.streams import Stream
+from experiments.runs.streams import Stream, read_stream
 from experiments.worlds.bootstrapping_plan import Arm, BootstrapPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
@@ -29,11 +29,8 @@ SYNTHETIC: dict[Arm, Writer] = {
 }
 """Arms that read synthetic documents, and who writes them."""
 
-STREAMS_VERSION = 1
-"""Raise it when what is written changes, so that streams of before are not read again."""
 
-
-class Bench:
+class BootstrapRuns:
     """What is to be trained in each world of a plan, in one lab.
 
     Args:
@@ -128,7 +125,7 @@ class Bench:
         )
 
     def _identity(self, world: int, identity: Sequence[Any]) -> list[Any]:
-        return [STREAMS_VERSION, *self.source.identity(world), *identity]
+        return [*self.source.identity(world), *identity]
 
     # --- who writes
 
@@ -242,9 +239,11 @@ class Bench:
         n_samples = -(-round(plan.share * self.n_tokens) // self.source.length)
         identity = self._identity(world, ["written", spec.run_id, plan.temperature, n_samples])
         label = f"{self.name}, written by {writer}, world {world}"
-        tokens = kept_tokens(
-            self.lab, label, identity, lambda: self._sample(writer, spec, world, n_samples)
-        )
+        data = plan_stream(
+            self.lab, label, identity,
+            lambda: Stream(tokens=self._sample(writer, spec, world, n_samples), held_out={}),
+        )  # fmt: skip
+        tokens = read_stream(self.lab.store.root, data).tokens
         ends = np.flatnonzero(tokens < 0)
         sources = ~tokens[ends]
         documents = np.split(tokens, ends)[1:]
