@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from experiments.claims import claim
 from experiments.cli import app as cli
 from experiments.worlds.registry import WORLDS
 from models.text.corpora import CORPORA
@@ -76,7 +77,7 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("DATAWALL_DEBUG", raising=False)
-    tables = {id(table): (table, dict(table)) for table in (WORLDS, CORPORA)}
+    tables = {id(table): (table, dict(table)) for table in (WORLDS, CORPORA, claim._TESTS)}
     modules = set(sys.modules)
     for name in ("tiny", "quick"):
         WORLDS[name] = dataclasses.replace(WORLDS[name], **SMALL)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ from experiments.runs.spec import digest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("scaling", "graphsim", "models", "experiments")
 NOT_FOLLOWED = "experiments.lab"
+_ONE_AT_A_TIME = threading.Lock()
+"""Python 3.11 fails where two threads parse at once (SystemError, recursion depth mismatch)."""
 
 
 def source_of(function: Callable[..., Any]) -> str:
@@ -27,7 +30,8 @@ def source_of(function: Callable[..., Any]) -> str:
 
     A function that was typed into a session counts with the cell that defines it.
     """
-    return _hash_from(function.__code__.co_filename)
+    with _ONE_AT_A_TIME:
+        return _hash_from(function.__code__.co_filename)
 
 
 @cache

@@ -1,5 +1,7 @@
 """The hash of code changes with the code that a function depends on, and with nothing else."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from experiments.lab import source
@@ -59,6 +61,12 @@ def test_other_code_and_that_of_labs_does_not_count(house, file):
     with (house / file).open("a") as end:
         end.write("OTHER = 2\n")
     assert hash_of(house) == before
+
+
+def test_threads_find_the_same_hash():
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: source.source_of(score_subsets), range(16)))
+    assert len(found) == 1
 
 
 def test_comments_docstrings_and_formatting_do_not_count(house):
