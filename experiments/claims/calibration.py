@@ -68,8 +68,8 @@ def _n1(story: Story) -> Finding:
         estimate=min(rates.values(), key=_by_value),
         detail=" ".join(
             [
-                *(f"{name}: {_told(laws, name)}." for name in (*RECIPES, BAYES)),
-                *(_limit_told(name, gaps, found.plan.n_sources) for name in JUDGED_LIMITS),
+                *(f"{name}: {_text(laws, name)}." for name in (*RECIPES, BAYES)),
+                *(_limit_text(name, gaps, found.plan.n_sources) for name in JUDGED_LIMITS),
                 *(f"Impossible: {sentence}." for sentence in impossible),
                 f"{int(chosen['on_edge'].sum())} of {len(chosen)} chosen settings lie on an edge "
                 "of what was tried.",
@@ -80,18 +80,18 @@ def _n1(story: Story) -> Finding:
 
 
 def _mean(values: pd.Series) -> Estimate:
-    """Return the mean over chains, unknown of none."""
+    """Return the mean over chains; unknown where there are no chains."""
     if values.empty:
         return Estimate(value=float("nan"), low=-math.inf, high=math.inf, n=0)
     return mean_estimate(values.to_numpy(float))
 
 
-def _limit_told(name: str, gaps: Mapping[tuple[str, str], Estimate], n_sources: int) -> str:
+def _limit_text(name: str, gaps: Mapping[tuple[str, str], Estimate], n_sources: int) -> str:
     """Say on how many chains a limit is identified, and where those limits lie."""
     floor, brute = gaps[name, "above_floor"], gaps[name, "below_brute"]
-    told = f"Limit, {LIMITS[name]}: {floor.n} of {n_sources} identified"
+    share = f"Limit, {LIMITS[name]}: {floor.n} of {n_sources} identified"
     where = f", {floor} above the Bayes floor, {brute} below brute force" if floor.n else ""
-    return f"{told}{where}."
+    return f"{share}{where}."
 
 
 def _by_value(rate: Estimate) -> float:
@@ -99,7 +99,7 @@ def _by_value(rate: Estimate) -> float:
     return -1.0 if math.isnan(rate.value) else rate.value
 
 
-def _told(laws: pd.DataFrame, recipe: str) -> str:
+def _text(laws: pd.DataFrame, recipe: str) -> str:
     """Say how often the intervals of a recipe hold the truth, and how far its asymptotes are."""
     of = laws[laws["recipe"] == recipe]
     parts = []

@@ -24,8 +24,8 @@ def _p18(story: Story) -> Finding:
     losses = {name: found.of(name) for name in ("base", "usual", "small batch", "epochs")}
     losses["ensemble"] = found.of("ensemble", n)
     many = found.of("many tokens")
-    ladder = ("usual", "small batch", "epochs", "ensemble")
-    steps = {f"{a} to {b}": _mean(losses[a] - losses[b]) for a, b in itertools.pairwise(ladder)}
+    order = ("usual", "small batch", "epochs", "ensemble")
+    steps = {f"{a} to {b}": _mean(losses[a] - losses[b]) for a, b in itertools.pairwise(order)}
     lead = _mean(many - losses["ensemble"])
     every = [lead, *steps.values()]
     return Finding(

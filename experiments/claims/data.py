@@ -30,7 +30,7 @@ def _p13(story: Story) -> Finding:
     lowest = [estimate.low for estimate in multipliers.values()]
     at_largest = [multipliers[name, largest].high for name in judged]
     others = [name for name in found.recipes if name not in ("standard", *judged)]
-    told = [
+    texts = [
         f"{name}: "
         + ", ".join(f"{_times(found.multiplier(name, size))} at {size:,}" for size in found.sizes)
         for name in (*judged, *others)
@@ -46,7 +46,7 @@ def _p13(story: Story) -> Finding:
         ),
         quantity=f"data multiplier of ensembles at D = {largest:,}",
         estimate=multipliers["ensemble", largest],
-        detail=f"{'; '.join(told)}. Standard recipe: {law.params['E']:.2f} + "
+        detail=f"{'; '.join(texts)}. Standard recipe: {law.params['E']:.2f} + "
         f"{law.params['A']:.3g} / D^{law.params['alpha']:.2f}. Published at 200M tokens "
         f"(limits): {published}.",
         interval_of="draws of the corpus",
@@ -69,7 +69,7 @@ def _n2(story: Story) -> Finding:
     table = gains(story)
     slopes = {name: slope(table, name) for name in STEPS}
     judged = [slopes[name] for name in ("regularization", "ensembles")]
-    told = [
+    texts = [
         f"{name}: {table[name].min():.2f} to {table[name].max():.2f} nats, slope {found}, "
         + _boundary(table, name)
         for name, found in slopes.items()
@@ -82,14 +82,14 @@ def _n2(story: Story) -> Finding:
         quantity="gain of regularisation per tenfold N/D (nats)",
         estimate=slopes["regularization"],
         detail=f"N/D from {table['n_per_token'].min():.2g} to {table['n_per_token'].max():.2g}. "
-        + "; ".join(told)
+        + "; ".join(texts)
         + ".",
         interval_of="cells of N and D",
     )
 
 
 def _boundary(table: pd.DataFrame, name: str) -> str:
-    """Say up to which N/D a gain is not told from zero."""
+    """Return up to which N/D a gain cannot be distinguished from zero, as text."""
     doubtful = table[table[f"{name}_low"] <= 0]["n_per_token"]
     if doubtful.empty:
         return "above zero everywhere"

@@ -235,7 +235,7 @@ def _s7(story: Story) -> Finding:
 def printed_law_errors(
     *, n_entities: int, mean_degree: float, per_pair_time: float, n_graphs: int, seed: int = 0
 ) -> dict[str, list[float]]:
-    """Compare both laws with the exact expectation on several random graphs.
+    """Return the errors of both laws against the exact expectation on several random graphs.
 
     Args:
         n_entities: V.

@@ -236,13 +236,13 @@ def _p11(story: Story) -> Finding:
     joint, single = story.laws.joint_limit, story.laws.single_limit
     gap = intervals.gap(single, joint)
     lowest = min(limit.value for limit in story.laws.limits.values())
-    told_apart = joint.is_bounded and joint.high < lowest
+    is_lowest = joint.is_bounded and joint.high < lowest
     return Finding(
-        verdict=verdict(supported=gap.is_positive and told_apart, contradicted=gap.is_negative),
+        verdict=verdict(supported=gap.is_positive and is_lowest, contradicted=gap.is_negative),
         quantity="limit of one model minus the joint limit (nats)",
         estimate=gap,
         detail=f"Joint limit {joint}; lowest ensemble limit {lowest:.3f}"
-        + ("." if told_apart else ", from which these runs do not tell it.")
+        + ("." if is_lowest else ", from which these runs do not tell it.")
         + uncertified(story.ensembles.tuned),
         interval_of="seeds and members",
     )

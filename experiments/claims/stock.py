@@ -52,7 +52,7 @@ def text_runs_out(story: Story) -> Finding:
 
 
 def measured_growth() -> tuple[Growth, Growth, str]:
-    """Growth of training compute and of training sets, and where it comes from."""
+    """Return the growth of training compute and of training sets, and where it comes from."""
     try:
         table = load_dataset("training_sets")
     except OSError:  # not in the data folder, and no network

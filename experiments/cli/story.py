@@ -41,18 +41,12 @@ class Reproduce(WorldOptions):
         from rich.console import Console
 
         from experiments.report.report import is_current, write_report
-        from experiments.story.story import read_story
+        from experiments.story.story import story_of
         from paper_figs.gallery import Gallery
 
         started = time.monotonic()
-        with self.open_executor() as executor:
-            story = read_story(
-                self.world,
-                corpus=self.corpus,
-                runs=self.runs,
-                executor=executor,
-                part=self.part,
-            )
+        with self.open_lab() as lab:
+            story = story_of(lab, part=self.part)
         report = self.out / "report.html"
         console = Console(highlight=False, soft_wrap=True)
         if is_current(report, story):
@@ -84,10 +78,8 @@ class Run(WorldOptions):
         from experiments.lab.recipe import run_recipes
         from experiments.recipes import find_recipe
         from experiments.runs.overview import cells_table
-        from experiments.story.story import open_lab
 
-        with self.open_executor() as executor:
-            lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
+        with self.open_lab() as lab:
             run_recipes(lab, [find_recipe(self.recipe)])
         print_table(cells_table(lab.used()), title=f"{self.recipe}, world {lab.world.name}")
         return 0
@@ -104,13 +96,11 @@ class Report(WorldOptions):
     def run(self) -> int:
         """Write it and name it."""
         from experiments.report.report import write_report
-        from experiments.story.story import read_story
+        from experiments.story.story import story_of
         from paper_figs.gallery import Gallery
 
-        with self.open_executor() as executor:
-            story = read_story(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
-            )
+        with self.open_lab(shipped=True) as lab:
+            story = story_of(lab)
         with Gallery(story, self.out) as drawings:
             write_report(story, drawings, self.out)
         print(self.out / "report.html")
@@ -131,10 +121,9 @@ class Ship(WorldOptions):
         """Write them and name them."""
         from experiments.lab.shipping import write_archive
         from experiments.runs.archive import SHIPPED
-        from experiments.story.story import open_lab, story_of
+        from experiments.story.story import story_of
 
-        with self.open_executor() as executor:
-            lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
+        with self.open_lab() as lab:
             recipes = [one.name for one in story_of(lab, part=self.part).results]
         for path in write_archive(lab, self.to or SHIPPED, recipes=recipes):
             print(path)
@@ -161,12 +150,10 @@ class Claims(WorldOptions):
         """Test and print."""
         from experiments.claims.claim import claims_table, judge_claims
         from experiments.display.tables import print_table
-        from experiments.story.story import read_story
+        from experiments.story.story import story_of
 
-        with self.open_executor() as executor:
-            story = read_story(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
-            )
+        with self.open_lab(shipped=True) as lab:
+            story = story_of(lab)
         claims = judge_claims(story)
         if self.json:
             print(json.dumps([_plain(claim) for claim in claims], indent=1, allow_nan=False))
@@ -190,16 +177,14 @@ class Figures(WorldOptions):
     def run(self) -> int:
         """Draw and name the files."""
         from experiments.lab.recipe import NotRun
-        from experiments.story.story import read_story
+        from experiments.story.story import story_of
         from paper_figs import figure_modules, save
 
         if self.published:
             return self._draw_published()
         modules = figure_modules(self.names)
-        with self.open_executor() as executor:
-            story = read_story(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
-            )
+        with self.open_lab(shipped=True) as lab:
+            story = story_of(lab)
         for module in modules:
             try:
                 paths = save(module, story, self.out / "figures")

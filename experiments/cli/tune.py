@@ -29,17 +29,9 @@ class Tune(WorldOptions):
         """Tune and print."""
         from experiments.recipes.ensembles import heuristic_starts, tune_members
         from experiments.recipes.regularized import tune_singles
-        from experiments.story.story import open_lab
         from experiments.tuning.certificates import print_certificates
 
-        with self.open_executor() as executor:
-            lab = open_lab(
-                self.world,
-                corpus=self.corpus,
-                runs=self.runs,
-                widths=self.widths,
-                executor=executor,
-            )
+        with self.open_lab(widths=self.widths) as lab:
             tuned = tune_singles(lab)
             if self.objective == "ensemble":
                 tuned = tune_members(lab, heuristic_starts(lab, tuned))

@@ -146,14 +146,14 @@ class Results:
 
 
 def run_recipes(lab: Lab, recipes: Iterable[Recipe[Any]]) -> Results:
-    """Run recipes and all that they build on; their runs carry the recipes' names.
+    """Return the results of recipes and of all that they build on; runs carry the recipes' names.
 
     Args:
         lab: where runs are trained and kept.
         recipes: in any order.
 
     Returns:
-        The result of each, and what it rests on.
+        The result of each, with what it rests on.
     """
     found: dict[Recipe[Any], Any] = {}
     evidence: dict[Recipe[Any], Evidence] = {}

@@ -65,7 +65,7 @@ def _parsed(text: str) -> tuple[str, set[str]]:
 
 
 def _path_of(module: str) -> str | None:
-    """Return the path of a module of ours below `ROOT`; None for others and for what is none."""
+    """Return the path of a module of ours below `ROOT`; None for anything else."""
     if module.split(".")[0] not in PACKAGES or f"{module}.".startswith(f"{NOT_FOLLOWED}."):
         return None
     stem = module.replace(".", "/")

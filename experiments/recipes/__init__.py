@@ -17,7 +17,7 @@ def find_recipe(name: str) -> Recipe[Any]:
     """Return the recipe of that name, importing its module.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: no recipe has that name.
     """
     if name not in recipe_names():
         raise ValueError(f"recipe must be one of {', '.join(recipe_names())}; not {name!r}")

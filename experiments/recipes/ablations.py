@@ -1,4 +1,4 @@
-"""Shuffle once, or every epoch; cut the windows anew, or always in the same places.
+"""Shuffle once, or every epoch; cut windows at new places every epoch, or always the same.
 
 Kim et al. 2025 (arXiv 2509.14786) shuffle once and repeat that order; the runs here reshuffle every
 epoch and cut the text into windows at a new phase each time. Hyperparameters were tuned for the

@@ -105,7 +105,7 @@ class DataScaling:
 
         ((L1 - E) / (L2 - E))^(1/alpha), see `scaling.data_multiplier`, with the standard recipe's
         data law. Both recipes read the same draws, whose luck they share: the interval is that of
-        the delete-one-draw jackknife of its logarithm, the law being fitted anew each time. It is
+        the delete-one-draw jackknife of its logarithm, the law being fitted again each time. It is
         infinite where the loss lies below the law's asymptote.
         """
         draws = sorted(self.best["draw_seed"].unique())

@@ -84,7 +84,7 @@ class Downstream:
     missing: str = ""
 
     def rank_correlation(self, *, seed: int = 0) -> Estimate:
-        """Rank correlation (Spearman) of test loss and accuracy on pairs over the models.
+        """Return Spearman's rank correlation of test loss and accuracy on pairs over the models.
 
         The interval is a bootstrap over paradigms, the samples behind each accuracy.
         """
@@ -103,7 +103,7 @@ class Downstream:
         return kind.loc[kind["validation_loss"].idxmin()]
 
     def gain_of_ensembles(self) -> Estimate:
-        """Accuracy on pairs of the selected ensemble less the selected single model's.
+        """Return the accuracy on pairs of the selected ensemble less the selected single model's.
 
         The interval is over paradigms, the same for both.
         """

@@ -50,7 +50,7 @@ class Ensembles:
 
 
 def heuristic_point(single: Point, grid: Grid) -> Point:
-    """Guess the best members from the best single model: twice the epochs, half the decay.
+    """Return a guess of the best members: twice the epochs and half the decay of the single model.
 
     Kim et al. 2025 (arXiv 2509.14786), section on ensembles; moved to the nearest cell of the grid.
     """
@@ -104,7 +104,7 @@ def heuristic_starts(lab: Lab, single: Mapping[int, Certificate]) -> dict[int, P
 
 
 def tune_members(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
-    """Tune the members at every size, all in step.
+    """Return the tuned members of every size, all tuned in step.
 
     Compares `limit_estimate` on validation, from two members at first and from the world's
     `n_tuning_members` near the optimum.

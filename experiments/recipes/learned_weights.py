@@ -3,7 +3,7 @@
 Weights are learned on the validation part, which selected the hyperparameters too, and scored on
 the test part. The weights of a logit average need not sum to one: their sum is an inverse
 temperature. Members that regularisation has made too cautious want one above one, whatever their
-weights, so that the gain from the sum alone ("tempered") is told apart.
+weights, so that the gain from the sum alone ("tempered") is given separately.
 """
 
 from __future__ import annotations
@@ -44,7 +44,13 @@ class LearnedWeights:
     gain_of_one: Mapping[str, float]
 
     def loss(self, pool: str, average: Average, weighting: str) -> float:
-        """Return a test loss."""
+        """Return a test loss.
+
+        Args:
+            pool: as in `table`.
+            average: as in `table`.
+            weighting: as in `table`.
+        """
         table = self.table
         row = (table["pool"] == pool) & (table["average"] == average)
         return float(table.loc[row & (table["weighting"] == weighting), "test_loss"].iloc[0])

@@ -48,7 +48,7 @@ def regularized(lab: Lab) -> Regularized:
 
 
 def tune_singles(lab: Lab, starts: Mapping[int, Point] | None = None) -> dict[int, Certificate]:
-    """Tune the sizes: small ones first, each from where the last one ended, or all in step.
+    """Return the tuned sizes: small ones first, each from where the last one ended, or all in step.
 
     Args:
         lab: the world.
@@ -76,6 +76,11 @@ def start_of(world: World, width: int, smaller: Mapping[int, Certificate]) -> Po
     """Return where to begin at a width: at the optimum of the next smaller one, if there is one.
 
     The learning rate changes from size to size as the world's rule for it does.
+
+    Args:
+        world: with its rule.
+        width: to begin at.
+        smaller: certificates of smaller widths, if any.
     """
     if not smaller:
         return (world.learning_rate(width), *world.start)

@@ -61,7 +61,7 @@ def standard(lab: Lab) -> Standard:
 
 
 def tune_standard(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
-    """Tune learning rate and epochs at the usual weight decay, all sizes in step."""
+    """Return the tuned learning rate and epochs of every size at the usual weight decay."""
     return tune_sizes(
         lab,
         "standard",

@@ -102,7 +102,7 @@ def is_current(report: Path, story: Story) -> bool:
 
 
 def write_report(story: Story, drawings: Drawings, out: Path) -> list[Claim]:
-    """Judge every claim, and write the page and the table of claims.
+    """Write the page and the table of claims, and return the claims.
 
     Args:
         story: results of a world.

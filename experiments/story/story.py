@@ -170,29 +170,6 @@ def open_lab(
     return Lab(world, RunStore(runs / world.name), executor)
 
 
-def read_story(
-    world_name: str,
-    *,
-    corpus: str | None,
-    runs: Path,
-    executor: Executor | None = None,
-    shipped: bool = False,
-    part: int | None = None,
-) -> Story:
-    """Return the results of a world's recipes, training whatever is missing.
-
-    Args:
-        world_name: as `open_lab` takes it, like the following.
-        corpus: text to train on instead of the world's.
-        runs: folder of the trained runs, one subfolder a world.
-        executor: where runs are trained.
-        shipped: whether results that come with the package may be read instead.
-        part: of the talk, whose recipes alone are wanted.
-    """
-    lab = open_lab(world_name, corpus=corpus, runs=runs, executor=executor, shipped=shipped)
-    return story_of(lab, part=part)
-
-
 def story_of(lab: Lab, *, part: int | None = None) -> Story:
     """Return the results of a lab's world, or of a part of it, training whatever is missing.
 

@@ -21,6 +21,11 @@ def first_mention_loss(planned: BootstrapRuns, spec: RunSpec, world: int) -> flo
 
     These must be known; what follows in a document can be copied from before. NaN where documents
     are not about concepts.
+
+    Args:
+        planned: the runs and documents.
+        spec: a finished run.
+        world: seed of the documents, like `world` everywhere here.
     """
     source = planned.source
     if not isinstance(source, Concepts):
@@ -38,7 +43,7 @@ def first_mention_loss(planned: BootstrapRuns, spec: RunSpec, world: int) -> flo
 
 
 def gate(planned: BootstrapRuns, world: int) -> dict[str, Any]:
-    """Measure what a first document tells of the second, before anything is sampled.
+    """Return how much a first document helps to predict the second, before anything is sampled.
 
     Returns:
         `world`; `alone`, `given` and `given_other`, the loss in nats per token of held-out second
@@ -71,7 +76,12 @@ def gate(planned: BootstrapRuns, world: int) -> dict[str, Any]:
 
 
 def quality(planned: BootstrapRuns, world: int, width: int | None = None) -> list[dict[str, Any]]:
-    """Measure what a synthesiser of one width writes, and the real documents beside it.
+    """Return the quality of what a synthesiser writes, and of the real documents beside it.
+
+    Args:
+        planned: the runs and documents.
+        world: seed of the documents.
+        width: of the synthesiser; by default the larger one.
 
     Returns:
         A row each for "real" and "synthetic" text: `world`, `width`, the shares of
@@ -109,10 +119,15 @@ def quality(planned: BootstrapRuns, world: int, width: int | None = None) -> lis
 
 
 def flops_of(planned: BootstrapRuns, arm: Arm, world: int) -> float:
-    """Count the FLOPs of an arm end to end: training, and all that its documents cost.
+    """Return the FLOPs of an arm end to end: training, and all that its documents cost.
 
     Sampling reads each token once forward, a third of the FLOPs of training on it; choosing
     hyperparameters is left out, it is the same for every arm.
+
+    Args:
+        planned: the runs and documents.
+        arm: of which.
+        world: seed of the documents.
     """
     spec = planned.spec(arm, world)
     total = spec.train_flops
@@ -127,9 +142,9 @@ def flops_of(planned: BootstrapRuns, arm: Arm, world: int) -> float:
 
 
 def examples(planned: BootstrapRuns, world: int) -> list[tuple[str, ...]]:
-    """Spell out real documents, each with two that the synthesiser wrote from it.
+    """Return real documents as text, each with two that the synthesiser wrote from it.
 
-    None of a text that is quoted, where results are shipped: quotations are not.
+    Shipped results have no quotations: of a text that is quoted the list is empty there.
     """
     spec = planned.writer_spec("pairs", world)
 

@@ -1,4 +1,5 @@
-"""The bootstrapping recipe: a model learns to write one document from another, then teaches anew.
+"""The bootstrapping recipe: a model learns to write one document from
+another, and a new model learns from what it wrote.
 
 Baseline (real text repeated), synthetic bootstrapped pre-training (SBP, arXiv 2509.15248), its
 controls and an oracle that reads new documents throughout, all at the same number of training
@@ -80,7 +81,7 @@ def bootstrapped(lab: Lab) -> Bootstrapped:
 
 
 def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
-    """Choose decays and the synthesiser's rate, then train and score every arm in every world."""
+    """Return what every arm reaches, after choosing decays and the synthesiser's rate."""
     lab, plan = planned.lab, planned.plan
     tuning_worlds, reported = plan.tuning, plan.reported
     written = [arm for arm in plan.arms if arm in SYNTHETIC]

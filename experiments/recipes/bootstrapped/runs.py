@@ -1,4 +1,4 @@
-"""Plans, samples and scores the runs of bootstrapping, whatever the documents."""
+"""The runs of every arm of bootstrapping and the documents that they read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
 
 Writer = Literal["pairs", "random", "baseline", "scratch"]
-"""Who writes synthetic documents: a synthesiser of nearest or of random pairs, the baseline from
-nothing, or a synthesiser of nearest pairs that did not start from the baseline."""
+"""What writes synthetic documents: a synthesiser of nearest or of random pairs, the baseline
+without a prompt, or a synthesiser of nearest pairs that did not start from the baseline."""
 
 SYNTHETIC: dict[Arm, Writer] = {
     "sbp": "pairs",
@@ -27,16 +27,16 @@ SYNTHETIC: dict[Arm, Writer] = {
     "unconditional": "baseline",
     "scratch": "scratch",
 }
-"""Arms that read synthetic documents, and who writes them."""
+"""Arms that read synthetic documents, and the model that writes them."""
 
 
 class BootstrapRuns:
-    """What is to be trained in each world of a plan, in one lab.
+    """The runs of a plan in one lab; `world` is everywhere the seed of a world of documents.
 
     Args:
-        lab: where.
-        name: of the recipe, before what people read of its runs.
-        plan: how much.
+        lab: where they are trained.
+        name: of the recipe; titles and labels of streams begin with it.
+        plan: its settings.
         source: the documents.
     """
 
@@ -73,9 +73,16 @@ class BootstrapRuns:
         member: int = 0,
         width: int | None = None,
     ) -> RunSpec:
-        """Return a run of an arm, by default with the decay chosen for it.
+        """Return a run of an arm.
 
         The synthesiser of a synthetic arm must be finished: the documents are sampled now.
+
+        Args:
+            arm: what it reads.
+            world: seed of the documents.
+            decay: weight decay; by default the one chosen for the arm.
+            member: seed of the run.
+            width: of the model; by default the larger one.
         """
         data = self._arm_stream(arm, world, width)
         decay = self.decays[arm] if decay is None else decay
@@ -127,8 +134,6 @@ class BootstrapRuns:
     def _identity(self, world: int, identity: Sequence[Any]) -> list[Any]:
         return [*self.source.identity(world), *identity]
 
-    # --- who writes
-
     def synthesizer(
         self,
         writer: Writer,
@@ -140,6 +145,12 @@ class BootstrapRuns:
         """Return the training of a synthesiser, from the baseline of its world.
 
         The scores of its run are L(d2 | d1) of held-out pairs.
+
+        Args:
+            writer: which synthesiser.
+            world: seed of the documents.
+            width: of the model; by default the larger one.
+            learning_rate: by default the one chosen.
         """
         from models.augment.sbp.synthesizer import pair_rows, pair_windows
 
@@ -180,7 +191,7 @@ class BootstrapRuns:
         )
 
     def choose_synthesizer_rate(self, worlds: Iterable[int]) -> None:
-        """Take the rate with the lowest L(d2 | d1) on held-out pairs of the tuning worlds."""
+        """Set the rate with the lowest L(d2 | d1) on held-out pairs of the tuning worlds."""
         worlds = list(worlds)
         tried = {
             rate: [self.synthesizer("pairs", world, learning_rate=rate) for world in worlds]
@@ -197,7 +208,13 @@ class BootstrapRuns:
         return self.spec("baseline", world, width=width)
 
     def writer_spec(self, writer: Writer, world: int, width: int | None = None) -> RunSpec:
-        """Return the run whose model writes."""
+        """Return the run whose model writes.
+
+        Args:
+            writer: which model.
+            world: seed of the documents.
+            width: of the model; by default the larger one.
+        """
         if writer == "baseline":
             return self._baseline(world, width)
         return self.synthesizer(writer, world, width)
@@ -214,7 +231,7 @@ class BootstrapRuns:
         return find_pairs(LSA.fit(texts).embed(texts), alpha=0.0, k=self.plan.n_neighbors)
 
     def held_out_pairs(self, world: int, part: str) -> np.ndarray:
-        """Pair each held-out document with its nearest real one, which comes first."""
+        """Return each held-out document after its nearest real one, positions [n, 2]."""
         from models.augment.sbp.embeddings import LSA
         from models.augment.sbp.neighbors import nearest_among
 
@@ -228,13 +245,25 @@ class BootstrapRuns:
         return np.column_stack([nearest, len(real) + np.arange(len(held_out))])
 
     def documents(self, writer: Writer, world: int, width: int | None = None) -> list[np.ndarray]:
-        """Sample the synthetic documents of a writer, each with its end-of-text token."""
+        """Return the synthetic documents of a writer, each with its end-of-text token.
+
+        Args:
+            writer: which model.
+            world: seed of the documents.
+            width: of the model; by default the larger one.
+        """
         return [part for part in self.written(writer, world, width)[1] if len(part) > 1]
 
     def written(
         self, writer: Writer, world: int, width: int | None = None
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return which real document each synthetic one was written from, and the documents."""
+        """Return which real document each synthetic one was written from, and the documents.
+
+        Args:
+            writer: which model.
+            world: seed of the documents.
+            width: of the model; by default the larger one.
+        """
         plan, spec = self.plan, self.writer_spec(writer, world, width)
         n_samples = -(-round(plan.share * self.n_tokens) // self.source.length)
         identity = self._identity(world, ["written", spec.run_id, plan.temperature, n_samples])

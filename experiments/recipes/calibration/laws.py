@@ -1,4 +1,4 @@
-"""What the laws say of the languages of the recipe `calibration`, held against the truth.
+"""The laws fitted to the languages of the recipe `calibration`, compared with the truth.
 
 Every law is fitted to each language by itself; a language, not a seed, is what means and rates of
 coverage are over. The laws of sizes and members are fitted by the same code as the talk's
@@ -45,7 +45,7 @@ size, of both."""
 
 
 def data_rows(found: CalibrationLosses) -> pd.DataFrame:
-    """Lay out the losses that data laws are fitted to and checked by.
+    """Return the losses that data laws are fitted to and checked by.
 
     Returns:
         A row a recipe, language, D and seed (the ensemble of all fitted members and the floor have
@@ -66,7 +66,7 @@ def data_rows(found: CalibrationLosses) -> pd.DataFrame:
 
 
 def data_laws(found: CalibrationLosses) -> pd.DataFrame:
-    """Fit the data law E + A / D^alpha of every recipe to every language.
+    """Return the data law E + A / D^alpha of every recipe, fitted to every language.
 
     Returns:
         A row a recipe, language and method of the interval: `recipe`, `kind`, `source`, `method`,
@@ -105,7 +105,7 @@ def data_laws(found: CalibrationLosses) -> pd.DataFrame:
 
 
 def limits(found: CalibrationLosses) -> pd.DataFrame:
-    """Fit the limits of sizes and members at a fixed D on every Markov chain.
+    """Return the fitted limits of sizes and members at a fixed D on every Markov chain.
 
     Returns:
         A row a chain and limit of `LIMITS`: `source`, `limit`, `value`, `low`, `high`,
@@ -139,8 +139,8 @@ def limits(found: CalibrationLosses) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ladder(found: CalibrationLosses) -> pd.DataFrame:
-    """Lay out the losses at the fixed D in excess of the Bayes floor, means over Markov chains.
+def excess_losses(found: CalibrationLosses) -> pd.DataFrame:
+    """Return the losses at the fixed D in excess of the Bayes floor, means over Markov chains.
 
     Returns:
         A row a width, number of members and average ("single" for models tuned singly, with one

@@ -1,4 +1,4 @@
-"""What the recipe `calibration` trains and scores, before laws are fitted."""
+"""The losses of the recipe `calibration`, to which laws are fitted."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class CalibrationLosses:
 
 
 def losses_of(lab: Lab, plan: CalibrationPlan) -> CalibrationLosses:
-    """Choose settings in every cell, then train and score all reported languages."""
+    """Return the losses on all reported languages, after choosing settings in every cell."""
     planned = _CalibrationRuns(lab, plan)
     numbers = range(plan.n_sources)
     tuning = planned.tune()
@@ -123,7 +123,7 @@ def losses_of(lab: Lab, plan: CalibrationPlan) -> CalibrationLosses:
 
 
 class _CalibrationRuns:
-    """What is trained in every cell of a plan, in one lab."""
+    """The runs of every cell of a plan, in one lab."""
 
     def __init__(self, lab: Lab, plan: CalibrationPlan) -> None:
         self.lab, self.plan, self.languages = lab, plan, Languages(lab, plan)
@@ -147,7 +147,7 @@ class _CalibrationRuns:
         return self.plan.brute_members if self.has_many(cell) else self.plan.n_members
 
     def has_many(self, cell: Cell) -> bool:
-        """Tell whether members go far beyond the fitted number: at the two largest sizes."""
+        """Return whether members go far beyond the fitted number: at the two largest sizes."""
         plan = self.plan
         many = (plan.widths[-1], plan.brute_width)
         return cell[:2] == ("markov", plan.n_unique_tokens) and cell.width in many

@@ -103,7 +103,13 @@ class FactResults:
     ensembles: pd.DataFrame
 
     def of(self, method: str, n_synthetic: int, column: str) -> np.ndarray:
-        """Return a column of one method's runs on a corpus of that size, a value a graph."""
+        """Return a column of one method's runs on a corpus of that size [n_graphs].
+
+        Args:
+            method: "base", "raw", "paraphrase" or "entigraph".
+            n_synthetic: tokens asked for.
+            column: of `answers`.
+        """
         rows = self.answers[
             (self.answers["method"] == method) & (self.answers["n_synthetic"] == n_synthetic)
         ]
@@ -183,7 +189,7 @@ def _tune(planned: _FactRuns) -> pd.DataFrame:
 
 
 class _FactRuns:
-    """Plans runs and questions models of one lab."""
+    """The runs of a plan in one lab, and their answers."""
 
     def __init__(self, lab: Lab, plan: FactWorlds) -> None:
         self.lab, self.plan, self.model = lab, plan, plan.model()
@@ -297,7 +303,7 @@ class _FactRuns:
 
 
 def law_of(stated: np.ndarray, ceiling: float = 1.0) -> np.ndarray:
-    """Return the accuracy of who knows a share of the facts and guesses the rest.
+    """Return the accuracy of a reader that knows a share of the facts and guesses the rest.
 
     Args:
         stated: share of the pairs that are stated.
@@ -307,7 +313,7 @@ def law_of(stated: np.ndarray, ceiling: float = 1.0) -> np.ndarray:
 
 
 def ceiling_fit(rows: pd.DataFrame, column: str) -> tuple[float, float]:
-    """Fit the share of the stated facts that is learned, by least squares on implied facts.
+    """Return the share of the stated facts that is learned, by least squares on implied facts.
 
     Args:
         rows: answers after EntiGraph's corpora on one graph.

@@ -11,7 +11,7 @@ from experiments.claims.claim import judge_claims
 from experiments.lab.recipe import Evidence, Results
 from experiments.recipes import find_recipe
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
-from experiments.recipes.continued.recipe import Continued, Rung
+from experiments.recipes.continued.recipe import Continued, Setting
 from experiments.recipes.entigraph.recipe import FactResults, FactWorlds, ceiling_fit, law_of
 from experiments.story.story import Story
 from experiments.worlds import recipe_names
@@ -103,7 +103,7 @@ def bootstrapped(**losses):
 
 
 def continued(many=2.5):
-    """Losses of the ladder on three draws of the domain."""
+    """Losses of every step on three draws of the domain."""
     plan = ContinuedPlan()
     losses = {
         ("base", 1): 3.0, ("usual", 1): 2.9, ("small batch", 1): 2.8, ("epochs", 1): 2.6,
@@ -112,7 +112,7 @@ def continued(many=2.5):
     }  # fmt: skip
     rows = [
         {
-            "name": name, "n_members": n, "draw": at, **Rung(4_096, 1, 2)._asdict(),
+            "name": name, "n_members": n, "draw": at, **Setting(4_096, 1, 2)._asdict(),
             "learning_rate": 1e-3, "test_loss": loss + 0.01 * at,
         }
         for (name, n), loss in losses.items()

@@ -13,7 +13,7 @@ from experiments.claims import calibration as claims_calibration
 from experiments.lab.recipe import Results, run_recipes
 from experiments.recipes.calibration import recipe
 from experiments.recipes.calibration.languages import TEST, Languages
-from experiments.recipes.calibration.laws import BAYES, coverage, data_laws, ladder, limits
+from experiments.recipes.calibration.laws import BAYES, coverage, data_laws, excess_losses, limits
 from experiments.recipes.calibration.losses import CalibrationLosses, chosen_settings
 from experiments.recipes.calibration.recipe import calibration
 from experiments.story.story import open_lab
@@ -158,7 +158,7 @@ def test_limits_lie_where_the_joint_law_has_them(known):
 
 
 def test_the_ladder_is_the_excess_over_the_floor(known):
-    steps = ladder(known)
+    steps = excess_losses(known)
     row = steps[(steps["width"] == 64) & (steps["n_members"] == 16)].iloc[0]
     far = PLAN.model(64).n_params_non_embedding
     assert row["excess"] == pytest.approx(joint_loss(far, 16) - FLOOR, abs=1e-3)
@@ -311,7 +311,7 @@ def test_models_lie_above_what_is_known_and_ensembles_nearer(trained):
     entropy = trained.sources.set_index(["kind", "source"])["window_entropy"]
     of = pd.MultiIndex.from_frame(trained.singles[["kind", "source"]])
     assert (trained.singles["test_loss"].to_numpy() > entropy[of].to_numpy()).all()
-    steps = ladder(trained)
+    steps = excess_losses(trained)
     assert (steps["excess"] > 0).all()
     many = steps[(steps["average"] == "logit") & (steps["width"] == trained.plan.brute_width)]
     assert many.sort_values("n_members")["excess"].is_monotonic_decreasing
@@ -329,7 +329,7 @@ def test_a_second_run_trains_nothing_and_says_the_same(trained, lab):
 @pytest.mark.long
 def test_the_figure_draws_a_real_run_and_the_claim_judges_it(trained):
     figure, frame = figN1_calibration.draw(story_of(trained))
-    assert set(frame["what"]) == {"loss", "data law", "ladder", "limit"}
+    assert set(frame["what"]) == {"loss", "data law", "excess", "limit"}
     assert len(figure.axes) == 4
     plt.close(figure)
     claim = claims_calibration._n1(story_of(trained))

@@ -28,7 +28,7 @@ from experiments.report.report import is_current, render_page, tuned_points, wri
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.archive import Archive, NotShipped
 from experiments.runs.store import RunStore
-from experiments.story.story import open_lab, read_story, story_of
+from experiments.story.story import open_lab, story_of
 from experiments.worlds.world import MAIN_RECIPES
 from paper_figs.gallery import Gallery
 
@@ -99,7 +99,7 @@ def test_selection_never_sees_the_test_part(runs_folder, story, monkeypatch):
         return runs.assign(test_loss=runs["test_loss"].to_numpy()[order])
 
     monkeypatch.setattr(RunStore, "frame", shuffled)
-    other = read_story("tiny", corpus=None, runs=runs_folder)
+    other = story_of(open_lab("tiny", corpus=None, runs=runs_folder))
     assert other.n_trained == 0
     assert other.standard_best["run_id"].tolist() == story.standard_best["run_id"].tolist()
     assert other.regularized.tuned == story.regularized.tuned
@@ -107,7 +107,7 @@ def test_selection_never_sees_the_test_part(runs_folder, story, monkeypatch):
 
 
 def test_reading_again_trains_nothing_and_says_the_same(story, runs_folder):
-    again = read_story("tiny", corpus=None, runs=runs_folder)
+    again = story_of(open_lab("tiny", corpus=None, runs=runs_folder))
     assert again.n_trained == 0
     assert again.key == story.key
     pd.testing.assert_frame_equal(again.ensembles.curves, story.ensembles.curves, check_exact=True)
@@ -304,7 +304,7 @@ def test_a_part_is_shipped_alone(lab, story, tmp_path, monkeypatch):
     part = [name for name in story.world.recipes if find_recipe(name).part == 1]
     write_archive(lab, tmp_path, recipes=part)
     monkeypatch.setattr("experiments.story.story.SHIPPED", tmp_path)
-    shipped = read_story("tiny", corpus=None, runs=tmp_path / "none", shipped=True)
+    shipped = story_of(open_lab("tiny", corpus=None, runs=tmp_path / "none", shipped=True))
     assert [one.name for one in shipped.results] == part
     assert shipped.n_trained == 0
 
