@@ -11,7 +11,6 @@ import pytest
 
 from experiments.claims import calibration as claims_calibration
 from experiments.lab.recipe import Results, run_recipes
-from experiments.recipes.calibration import recipe
 from experiments.recipes.calibration.languages import TEST, Languages
 from experiments.recipes.calibration.laws import BAYES, coverage, data_laws, excess_losses, limits
 from experiments.recipes.calibration.losses import CalibrationLosses, chosen_settings
@@ -274,7 +273,7 @@ def test_plans_that_cannot_be_checked_are_refused(changed, said):
 def test_worlds_without_a_plan_are_named():
     lab = SimpleNamespace(world=WORLDS["h200"])
     with pytest.raises(ValueError, match="world h200 has no plan for calibration"):
-        recipe.run(lab)
+        calibration.run(lab)
 
 
 @pytest.fixture(scope="module")
