@@ -16,7 +16,7 @@ _mean = intervals.mean_estimate
 def _p18(story: Story) -> Finding:
     """Test loss on the domain of the usual recipe with many times the tokens, minus that of the
     largest ensemble on few (the talk: 8 members on 4B tokens beat 73B), a value a draw of the
-    domain. Supported when its interval and those of each step of the ladder (usual, small batch,
+    domain. Supported when its interval and those of each step (usual, small batch,
     epochs, ensemble) lie above zero; contradicted when one of them lies below zero; else
     inconclusive."""
     found = story[continued]

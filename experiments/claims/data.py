@@ -65,7 +65,7 @@ def _n2(story: Story) -> Finding:
     per tenfold N/D of a straight line through all points. Supported when both slopes lie above
     zero with their intervals; contradicted when one lies below zero; else inconclusive. The
     value is the first one's. Members are tuned for infinitely many of them: the gain of
-    infinitely many, by the law of K, is told beside and not judged."""
+    infinitely many, by the law of K, is reported beside and not judged."""
     table = gains(story)
     slopes = {name: slope(table, name) for name in STEPS}
     judged = [slopes[name] for name in ("regularization", "ensembles")]
@@ -93,4 +93,4 @@ def _boundary(table: pd.DataFrame, name: str) -> str:
     doubtful = table[table[f"{name}_low"] <= 0]["n_per_token"]
     if doubtful.empty:
         return "above zero everywhere"
-    return f"not told from zero up to N/D = {np.max(doubtful):.2g}"
+    return f"not distinguishable from zero up to N/D = {np.max(doubtful):.2g}"

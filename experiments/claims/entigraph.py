@@ -155,7 +155,7 @@ def _s5(story: Story) -> Finding:
     implied pairs stated after as many steps on the same graph, one ceiling a graph fitted by
     least squares; root mean squared error over corpus sizes, a value a graph. Supported when the
     interval lies below 0.05, contradicted when above 0.1; inconclusive otherwise, and also where
-    the ceilings' interval does not lie above 0.1: a law that foretells that nothing is learned is
+    the ceilings' interval does not lie above 0.1: a law that predicts that nothing is learned is
     not put to the test. That a fact must be stated twice to be learned is compared beside it, and
     changes no verdict."""
     facts = _facts(story)

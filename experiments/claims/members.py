@@ -133,7 +133,7 @@ def _n6(story: Story) -> Finding:
     numbers is read on a line in 1/K. Supported when at every such size the interval of the
     gain of the ensemble lies above zero, contradicted when at every one below, else
     inconclusive. The value is the smallest gain. Smaller totals, where parameters and not data
-    are short, are told only."""
+    are short, are reported only."""
     every = equal_size.compare(story.regularized, story.ensembles)
     largest = max(story.world.widths)
     pairs = [pair for pair in every if pair.large == largest]

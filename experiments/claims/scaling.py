@@ -242,7 +242,7 @@ def _p11(story: Story) -> Finding:
         quantity="limit of one model minus the joint limit (nats)",
         estimate=gap,
         detail=f"Joint limit {joint}; lowest ensemble limit {lowest:.3f}"
-        + ("." if is_lowest else ", from which these runs do not tell it.")
+        + ("." if is_lowest else "; these runs cannot distinguish the two.")
         + uncertified(story.ensembles.tuned),
         interval_of="seeds and members",
     )

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from experiments.claims.claim import Claim
 from experiments.claims.distillation import PUBLISHED_SHARE
 from experiments.recipes.ensembles import ensembles
-from experiments.recipes.entigraph.recipe import entigraph
+from experiments.recipes.entigraph.recipe import FactResults, entigraph
 from experiments.story.story import Story
 from scaling.published import talk
 from scaling.published.figures import PUBLISHED_FIGURES
-
-if TYPE_CHECKING:
-    from experiments.recipes.entigraph.recipe import FactResults
 
 
 def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:

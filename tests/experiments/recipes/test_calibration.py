@@ -121,7 +121,7 @@ def known_laws(known):
 
 
 @pytest.mark.long
-def test_a_true_law_is_found_again_and_foretells_what_is_far_beyond(known_laws):
+def test_a_true_law_is_found_again_and_predicts_what_is_far_beyond(known_laws):
     laws = known_laws[(known_laws["method"] == "profile") & (known_laws["recipe"] != BAYES)]
     assert len(laws) == 2 * 2
     assert laws["E"].to_numpy() == pytest.approx(ENTROPY, abs=5e-3)
