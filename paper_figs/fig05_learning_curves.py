@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.recipes.learning_curves import LearningCurves
+from experiments.recipes.learning_curves import learning_curves
 from experiments.story.story import Story
 from paper_figs.style import BLACK, COLORS, MARKERS, log_ticks, spread_x
 from scaling import load_dataset
@@ -45,7 +45,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
     The columns of the frame are those of `LearningCurves.table`, `law` and `in_fit`.
     """
-    curves: LearningCurves = story.result("learning_curves")
+    curves = story[learning_curves]
     figure, (ax, gaps) = plt.subplots(
         1, 2, figsize=(9.2, 4.2), gridspec_kw={"width_ratios": [1.6, 1]}
     )

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.recipes.classical import Classical
+from experiments.recipes.classical import classical
 from experiments.story.story import Story
 from paper_figs.style import COLORS, GREY, MARKERS, look
 from scaling.published import talk
@@ -38,7 +38,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     The frame has columns `panel`, `model`, `kind`, `width`, `validation_loss`, `test_loss`,
     `perplexity` and `weight`.
     """
-    found: Classical = story.result("classical")
+    found = story[classical]
     models = found.models.assign(perplexity=np.exp(found.models["test_loss"]))
     ours = pd.concat(
         [

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.display.quantities import human
-from experiments.recipes.member_counts import MemberCounts
+from experiments.recipes.member_counts import member_counts
 from experiments.story.story import Story
 from experiments.tuning.certificates import AXIS_LABELS
 from paper_figs.style import BLACK, COLORS, GREY, MARKERS, log_ticks, look, mark_uncertified
@@ -91,7 +91,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 def _looseness(ax: Axes, story: Story) -> pd.DataFrame:
     """Draw epochs / weight decay of the best setting for K members, one line per size."""
-    counts: MemberCounts = story.result("member_counts")
+    counts = story[member_counts]
     table = counts.table.assign(
         epochs_for_decay=counts.table["n_epochs"] / counts.table["weight_decay"]
     )

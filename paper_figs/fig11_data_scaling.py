@@ -11,7 +11,7 @@ from matplotlib.ticker import LogFormatter
 
 from experiments.analysis.laws import LOSS
 from experiments.planner.published_laws import data_laws, multiplier_of
-from experiments.recipes.data_scaling import REFERENCE, D, DataScaling
+from experiments.recipes.data_scaling import REFERENCE, D, DataScaling, data_scaling
 from experiments.story.story import Story
 from paper_figs.fig10_joint_limit import refit
 from paper_figs.style import BLACK, MARKERS, Look, log_counts, log_ticks, look, shades, spread_x
@@ -58,7 +58,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     The frame has columns `recipe`, `n_unique_tokens`, `test_loss`, `low`, `high`, `certified`,
     `multiplier`, `multiplier_low`, `multiplier_high`, `unpaired_low` and `unpaired_high`.
     """
-    found: DataScaling = story.result("data_scaling")
+    found = story[data_scaling]
     figure, (ax, worth, published) = plt.subplots(
         1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.4, 1.2, 1]}
     )

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis.intervals import mean_estimate
-from experiments.recipes.distillation import ARMS, Distillation
+from experiments.recipes.distillation import ARMS, distillation
 from experiments.story.story import Story
 from paper_figs.style import error_bars, look
 from scaling import PUBLISHED_FIGURES
@@ -66,7 +66,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     The frame has columns `arm`, `reads`, `generation`, `test_loss`, `low`, `high`, `kept`,
     `kept_low`, `kept_high`, `weight_decay`, `is_edge` and `n_seeds`.
     """
-    found: Distillation = story.result("distillation")
+    found = story[distillation]
     figure, (ax, loops, published) = plt.subplots(
         1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.5, 1, 0.8]}
     )

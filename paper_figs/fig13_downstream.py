@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from experiments.display.quantities import human
-from experiments.recipes.downstream import Downstream
+from experiments.recipes.downstream import downstream
 from experiments.story.story import Story
 from paper_figs.style import BLACK, MARKERS, log_counts, log_ticks, look
 from scaling.published import talk
@@ -47,7 +47,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     Raises:
         FileNotFoundError: the evaluations are not on this machine.
     """
-    found: Downstream = story.result("downstream")
+    found = story[downstream]
     if found.missing:
         raise FileNotFoundError(f"figure {NAME} was not measured: {found.missing}")
     tuned = {

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
+from experiments.recipes.continued.recipe import continued
 from experiments.story.story import Story
 from paper_figs.style import BLACK, COLORS, MARKERS, error_bars, look
 from scaling.published.figures import KIM
@@ -38,7 +39,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     The frame has columns `step`, `n_tokens`, `n_epochs`, `batch`, `learning_rate`, `test_loss`,
     `low` and `high`.
     """
-    found = story.result("continued")
+    found = story[continued]
     sizes = sorted(found.losses.loc[found.losses["name"] == "ensemble", "n_members"].unique())
     steps = [(name, name, 1) for name in STEPS]
     steps += [(f"{n} members", "ensemble", int(n)) for n in sizes if n > 1]

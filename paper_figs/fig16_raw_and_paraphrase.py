@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.recipes.entigraph.questions import CHANCE
+from experiments.recipes.entigraph.recipe import entigraph
 from experiments.story.story import Story
 from paper_figs.style import GREY, error_bars, log_ticks, look
 from scaling import load_dataset
@@ -50,7 +51,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     The frame has columns `method`, `questions`, `n_synthetic`, `n_graphs`, `accuracy`, `low` and
     `high`.
     """
-    answers = story.result("entigraph").answers
+    answers = story[entigraph].answers
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.7), sharey=True)
     rows = []
     for ax, (sheet, title) in zip(axes, SHEETS.items(), strict=True):

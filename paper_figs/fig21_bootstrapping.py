@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from experiments.analysis import intervals
+from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.story.story import Story
 from paper_figs.style import COLORS, error_bars
 
@@ -30,7 +31,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
     The frame has columns `read`, `loss`, `low`, `high` and `n`.
     """
-    gates = story.result("bootstrapped").gates
+    gates = story[bootstrapped].gates
     figure, (schema, ax) = plt.subplots(
         1, 2, figsize=(10.5, 3.2), gridspec_kw={"width_ratios": [2.4, 1]}
     )

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
-from experiments.recipes.bootstrapped.recipe import Bootstrapped
+from experiments.recipes.bootstrapped.recipe import Bootstrapped, bootstrapped
 from experiments.story.story import Story
 from experiments.worlds.plans import USUAL_DECAY
 from paper_figs.style import BLACK, error_bars, look
@@ -48,7 +48,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
     The columns of the frame are those of `draw_arms`.
     """
-    return draw_arms(story.result("bootstrapped"), PANELS)
+    return draw_arms(story[bootstrapped], PANELS)
 
 
 def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:

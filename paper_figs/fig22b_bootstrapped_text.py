@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.story.story import Story
 from experiments.worlds.plans import USUAL_DECAY
 from paper_figs.fig22_bootstrapped import draw_arms
@@ -24,5 +25,5 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
     The columns of the frame are those of `draw_arms`.
     """
-    found = story.result("bootstrapped_text")
+    found = story[bootstrapped_text]
     return draw_arms(found, {"test_loss": "test loss (nats per token)"})

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
+from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import SBP_PAPER, SBP_QUALITY
@@ -44,7 +45,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
     The frame has columns `measure`, `text`, `percent`, `low`, `high` and `n_worlds`.
     """
-    quality = story.result("bootstrapped").quality
+    quality = story[bootstrapped].quality
     quality = quality.assign(unrelated=1 - quality["pair_relevance"].astype(float))
     widths = sorted(quality["width"].unique())
     groups = {

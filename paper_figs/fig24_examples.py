@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.recipes.bootstrapped.recipe import bootstrapped
+from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.story.story import Story
 from paper_figs.style import COLORS
 
@@ -28,9 +30,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
     The frame has columns `real`, `synthetic 1` and `synthetic 2`.
     """
-    examples = list(story.result("bootstrapped").examples)
-    if "bootstrapped_text" in story.results:
-        examples += story.result("bootstrapped_text").examples
+    examples = list(story[bootstrapped].examples)
+    if bootstrapped_text in story.results:
+        examples += story[bootstrapped_text].examples
     frame = pd.DataFrame(examples, columns=list(COLUMNS))
     figure, ax = plt.subplots(figsize=(11, 0.6 + 1.5 * len(frame)))
     ax.axis("off")

@@ -18,9 +18,9 @@ from experiments.recipes.calibration.laws import (
     RECIPES,
     D,
     data_rows,
-    ladder,
+    excess_losses,
 )
-from experiments.recipes.calibration.recipe import Calibration
+from experiments.recipes.calibration.recipe import calibration
 from experiments.story.story import Story
 from paper_figs.style import BLACK, Look, error_bars, log_ticks, look, spread_x
 
@@ -49,15 +49,15 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
     The frame has columns `what` and those of the four tables that are drawn.
     """
-    found: Calibration = story.result("calibration")
-    laws, rows, at_fixed, steps = found.laws, data_rows(found), found.limits, ladder(found)
+    found = story[calibration]
+    laws, rows, at_fixed, steps = found.laws, data_rows(found), found.limits, excess_losses(found)
     figure, ((curves, errors), (sizes, ends)) = plt.subplots(2, 2, figsize=(10.2, 8.2))
     _draw_curves(curves, rows, laws[laws["method"] == METHODS[0]])
     _draw_errors(errors, laws[laws["method"] == METHODS[0]])
-    _draw_sizes(sizes, steps)
+    _draw_excess(sizes, steps)
     sizes.set_title(f"D = {found.plan.n_unique_tokens:,}, mean of {found.plan.n_sources} chains")
     _draw_limits(ends, at_fixed)
-    tables = {"loss": rows, "data law": laws, "sizes": steps, "limit": at_fixed}
+    tables = {"loss": rows, "data law": laws, "excess": steps, "limit": at_fixed}
     return figure, pd.concat(
         [table.assign(what=what) for what, table in tables.items()], ignore_index=True
     )
@@ -114,7 +114,7 @@ def _draw_errors(ax: Axes, laws: pd.DataFrame) -> None:
     _finish(ax, ticks, place, "fitted asymptote minus entropy (nats per token)", "data laws")
 
 
-def _draw_sizes(ax: Axes, steps: pd.DataFrame) -> None:
+def _draw_excess(ax: Axes, steps: pd.DataFrame) -> None:
     """Draw the excess over the lower bound against size, for single models and ensembles."""
     most = steps[K].max()
     for average, n in (("single", 1), *((AVERAGE, n) for n in sorted(steps[K].unique()))):

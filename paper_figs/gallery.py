@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Self
 
+from experiments.lab.recipe import NotRun
 from experiments.report.report import Drawing
-from experiments.story.story import NotTold, Story
+from experiments.story.story import Story
 from experiments.worlds.registry import world_argument
 from paper_figs import SUFFIXES, figure_modules, published_texts, save
 
@@ -123,6 +124,6 @@ def _save(module: ModuleType, story: Story | None, folder: Path) -> str:
     """Draw one figure and return why its recipe or data is missing, or an empty string."""
     try:
         save(module, story, folder)
-    except (OSError, NotTold) as error:
+    except (OSError, NotRun) as error:
         return str(error)
     return ""

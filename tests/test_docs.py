@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from experiments.claims import claim
 from experiments.cli import app as cli
-from experiments.recipes.registry import RECIPES
 from experiments.worlds.registry import WORLDS
 from models.text.corpora import CORPORA
 from models.text.data_home import find_data_home
@@ -77,7 +77,7 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("DATAWALL_DEBUG", raising=False)
-    tables = {id(table): (table, dict(table)) for table in (WORLDS, RECIPES, CORPORA)}
+    tables = {id(table): (table, dict(table)) for table in (WORLDS, CORPORA, claim._TESTS)}
     modules = set(sys.modules)
     for name in ("tiny", "quick"):
         WORLDS[name] = dataclasses.replace(WORLDS[name], **SMALL)

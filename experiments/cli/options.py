@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -15,6 +17,7 @@ import tyro
 from experiments.sweeps.executors import ExecutorName
 
 if TYPE_CHECKING:
+    from experiments.lab.lab import Lab
     from experiments.sweeps.executors import Executor
 
 Options = TypeVar("Options")
@@ -88,6 +91,17 @@ class WorldOptions:
         from experiments.sweeps.executors import open_executor
 
         return open_executor(self.executor, workers=self.workers, scheduler=self.scheduler)
+
+    @contextlib.contextmanager
+    def open_lab(self, *, widths: tuple[int, ...] = (), shipped: bool = False) -> Iterator[Lab]:
+        """Give the lab of the world while its executor is open; see `story.open_lab`."""
+        from experiments.story.story import open_lab
+
+        with self.open_executor() as executor:
+            yield open_lab(
+                self.world, corpus=self.corpus, runs=self.runs, executor=executor, widths=widths,
+                shipped=shipped,
+            )  # fmt: skip
 
 
 @readable

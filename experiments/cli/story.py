@@ -12,12 +12,12 @@ import tyro
 
 from experiments.cli.options import WorldOptions, readable
 from experiments.cli.output import print_json
-from experiments.recipes.registry import RECIPES
+from experiments.worlds import recipe_names
 
 if TYPE_CHECKING:
     RecipeName = str
 else:
-    RecipeName = Literal[tuple(RECIPES)]
+    RecipeName = Literal[recipe_names()]
 
 
 @readable
@@ -38,18 +38,12 @@ class Reproduce(WorldOptions):
         from rich.console import Console
 
         from experiments.report.report import is_current, write_report
-        from experiments.story.story import tell
+        from experiments.story.story import story_of
         from paper_figs.gallery import Gallery
 
         started = time.monotonic()
-        with self.open_executor() as executor:
-            story = tell(
-                self.world,
-                corpus=self.corpus,
-                runs=self.runs,
-                executor=executor,
-                part=self.part,
-            )
+        with self.open_lab() as lab:
+            story = story_of(lab, part=self.part)
         report = self.out / "report.html"
         console = Console(highlight=False, soft_wrap=True)
         if is_current(report, story):
@@ -78,13 +72,12 @@ class Run(WorldOptions):
     def run(self) -> int:
         """Train the recipe and print its losses, averaged over seeds."""
         from experiments.display.tables import print_table
-        from experiments.recipes.registry import run_recipes
+        from experiments.lab.recipe import run_recipes
+        from experiments.recipes import find_recipe
         from experiments.runs.overview import cells_table
-        from experiments.story.story import open_lab
 
-        with self.open_executor() as executor:
-            lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
-            run_recipes(lab, [self.recipe])
+        with self.open_lab() as lab:
+            run_recipes(lab, [find_recipe(self.recipe)])
         print_table(cells_table(lab.used()), title=f"{self.recipe}, world {lab.world.name}")
         return 0
 
@@ -100,13 +93,11 @@ class Report(WorldOptions):
     def run(self) -> int:
         """Write the report and print its path."""
         from experiments.report.report import write_report
-        from experiments.story.story import tell
+        from experiments.story.story import story_of
         from paper_figs.gallery import Gallery
 
-        with self.open_executor() as executor:
-            story = tell(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
-            )
+        with self.open_lab(shipped=True) as lab:
+            story = story_of(lab)
         with Gallery(story, self.out) as drawings:
             write_report(story, drawings, self.out)
         print(self.out / "report.html")
@@ -127,12 +118,11 @@ class Ship(WorldOptions):
         """Write the files and print their paths."""
         from experiments.lab.shipping import write_archive
         from experiments.runs.archive import SHIPPED
-        from experiments.story.story import open_lab, tell_of
+        from experiments.story.story import story_of
 
-        with self.open_executor() as executor:
-            lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
-            story = tell_of(lab, part=self.part)
-        for path in write_archive(lab, self.to or SHIPPED, recipes=story.results):
+        with self.open_lab() as lab:
+            recipes = [one.name for one in story_of(lab, part=self.part).results]
+        for path in write_archive(lab, self.to or SHIPPED, recipes=recipes):
             print(path)
         return 0
 
@@ -149,12 +139,10 @@ class Claims(WorldOptions):
         """Test the claims and print them."""
         from experiments.claims.claim import claims_table, judge_claims
         from experiments.display.tables import print_table
-        from experiments.story.story import tell
+        from experiments.story.story import story_of
 
-        with self.open_executor() as executor:
-            story = tell(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
-            )
+        with self.open_lab(shipped=True) as lab:
+            story = story_of(lab)
         claims = judge_claims(story)
         if self.json:
             print_json([asdict(claim) for claim in claims])
@@ -177,20 +165,19 @@ class Figures(WorldOptions):
 
     def run(self) -> int:
         """Draw the figures and print the paths of their files."""
-        from experiments.story.story import NotTold, tell
+        from experiments.lab.recipe import NotRun
+        from experiments.story.story import story_of
         from paper_figs import figure_modules, save
 
         if self.published:
             return self._draw_published()
         modules = figure_modules(self.names)
-        with self.open_executor() as executor:
-            story = tell(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
-            )
+        with self.open_lab(shipped=True) as lab:
+            story = story_of(lab)
         for module in modules:
             try:
                 paths = save(module, story, self.out / "figures")
-            except (FileNotFoundError, NotTold) as error:
+            except (FileNotFoundError, NotRun) as error:
                 if self.names:
                     raise
                 print(f"datawall: {error}", file=sys.stderr)

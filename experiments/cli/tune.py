@@ -27,21 +27,14 @@ class Tune(WorldOptions):
 
     def run(self) -> int:
         """Tune and print the optima."""
-        from experiments.recipes import ensembles, regularized
-        from experiments.story.story import open_lab
+        from experiments.recipes.ensembles import heuristic_starts, tune_members
+        from experiments.recipes.regularized import tune_singles
         from experiments.tuning.certificates import print_certificates
 
-        with self.open_executor() as executor:
-            lab = open_lab(
-                self.world,
-                corpus=self.corpus,
-                runs=self.runs,
-                widths=self.widths,
-                executor=executor,
-            )
-            tuned = regularized.tune(lab)
+        with self.open_lab(widths=self.widths) as lab:
+            tuned = tune_singles(lab)
             if self.objective == "ensemble":
-                tuned = ensembles.tune(lab, ensembles.heuristic_starts(lab, tuned))
+                tuned = tune_members(lab, heuristic_starts(lab, tuned))
         found = [certificate for _, certificate in sorted(tuned.items())]
         if self.json:
             print_json([{"objective": self.objective, **one.summary()} for one in found])

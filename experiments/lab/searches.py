@@ -24,7 +24,7 @@ def tune_sizes(
     effort: Effort,
     score: Score,
 ) -> dict[int, Certificate]:
-    """Tune several sizes in step and keep their certificates in the store.
+    """Return the certificates of several sizes, tuned in step, and keep them in the store.
 
     Args:
         lab: where runs are trained.

@@ -187,8 +187,12 @@ def _specs(store: RunStore, run_ids: Sequence[str]) -> list[RunSpec]:
 
 def _scores(store: RunStore, specs: list[RunSpec]) -> pd.DataFrame | None:
     """Return the recorded scores of the largest ensemble of the first seeds of a setting."""
+    from experiments.lab.scoring import score_subsets
+    from experiments.lab.source import source_of
+
     for n_members in range(len(specs), 1, -1):
-        rows = store.record("ensembles", ensemble_identity(specs[:n_members]))
+        source = source_of(score_subsets)
+        rows = store.record("ensembles", ensemble_identity(specs[:n_members]), source)
         if rows is not None:
             return pd.DataFrame(rows)
     return None

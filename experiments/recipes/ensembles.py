@@ -9,8 +9,9 @@ import pandas as pd
 
 from experiments.analysis.members import limit_by_member
 from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe
 from experiments.lab.searches import tune_sizes
-from experiments.recipes.regularized import Regularized
+from experiments.recipes.regularized import Regularized, regularized
 from experiments.tuning.certificates import AXIS_LABELS, Certificate
 from experiments.tuning.grid import Grid, Point
 from experiments.tuning.search import Tuned
@@ -49,7 +50,7 @@ class Ensembles:
 
 
 def heuristic_point(single: Point, grid: Grid) -> Point:
-    """Guess the best members from the best single model: twice the epochs, half the decay.
+    """Return a guess of the best members: twice the epochs and half the decay of the single model.
 
     Kim et al. 2025 (arXiv 2509.14786), section on ensembles; moved to the nearest cell of the grid.
     """
@@ -57,14 +58,15 @@ def heuristic_point(single: Point, grid: Grid) -> Point:
     return grid.nearest((learning_rate, weight_decay / 2, n_epochs * 2))
 
 
-def run(lab: Lab, *, regularized: Regularized) -> Ensembles:
+@recipe(regularized)
+def ensembles(lab: Lab, regularized: Regularized) -> Ensembles:
     """Tune the members at every size for the limit of many, then train the rest.
 
     Beside the tuned cells, those of the single models and of the heuristic are trained to
     `n_members` as well, for comparison.
     """
     world, grid = lab.world, lab.world.tuned_grid()
-    certificates = tune(lab, heuristic_starts(lab, regularized.certificates))
+    certificates = tune_members(lab, heuristic_starts(lab, regularized.certificates))
     singles = {width: found.point for width, found in regularized.tuned.items()}
     heuristic = {width: heuristic_point(point, grid) for width, point in singles.items()}
     cells = {
@@ -101,8 +103,8 @@ def heuristic_starts(lab: Lab, single: Mapping[int, Certificate]) -> dict[int, P
     return {width: heuristic_point(found.tuned.point, grid) for width, found in single.items()}
 
 
-def tune(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
-    """Tune the members at every size, all in step.
+def tune_members(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
+    """Return the tuned members of every size, all tuned in step.
 
     Compares `limit_estimate` on validation, from two members at first and from the world's
     `n_tuning_members` near the optimum.

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from experiments.claims.claim import Claim, judge_claims
+from experiments.claims.claim import Claim, evidence, judge_claims
 from experiments.display.progress import WorkProgress
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
@@ -102,7 +102,7 @@ def is_current(report: Path, story: Story) -> bool:
 
 
 def write_report(story: Story, drawings: Drawings, out: Path) -> list[Claim]:
-    """Judge every claim, and write the page and the table of claims.
+    """Write the page and the table of claims, and return the claims.
 
     Args:
         story: results of a world.
@@ -123,9 +123,16 @@ def write_report(story: Story, drawings: Drawings, out: Path) -> list[Claim]:
             bar.advance(1)
             bar.finish_job()
     page = render_page(story, claims, _pair(shown))
-    write_text(out / "claims.csv", pd.DataFrame(map(asdict, claims)).to_csv(index=False))
+    write_text(out / "claims.csv", pd.DataFrame(map(_row, claims)).to_csv(index=False))
     write_text(out / "report.html", page)
     return claims
+
+
+def _row(claim: Claim) -> dict[str, object]:
+    """Return a claim as a row of a table, its runs and records counted."""
+    values = asdict(claim)
+    n_runs, n_records = len(values.pop("runs")), len(values.pop("records"))
+    return {**values, "recipes": " ".join(claim.recipes), "n_runs": n_runs, "n_records": n_records}
 
 
 def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str:
@@ -152,6 +159,8 @@ def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str
         published_tuned=_published_tuned(),
         n_talk_tokens=talk.N_UNIQUE_TOKENS,
         facts=_facts(story),
+        recipes=list(story.results),
+        evidence=evidence,
     )
 
 

@@ -34,5 +34,12 @@ class Runs(Protocol):
     def params(self, spec: RunSpec) -> Params:
         """Return the weights of a finished run."""
 
-    def record(self, kind: str, identity: Any) -> Any | None:
-        """Return a record, see `experiments.runs.records`; None if there is none."""
+    def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
+        """Return a record, see `experiments.runs.records`; None if there is none.
+
+        Args:
+            kind: what is measured.
+            identity: everything that decides the values, as JSON.
+            source: hash of the current code that measures it: cached records of other code are
+                ignored, shipped records are returned for any code.
+        """

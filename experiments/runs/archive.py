@@ -25,7 +25,8 @@ from experiments.runs.texts import TextFacts
 if TYPE_CHECKING:
     from models.training.train import Params
 
-ARCHIVE_SCHEMA = 1
+ARCHIVE_SCHEMA = 2
+"""2 left version numbers out of the identities of records."""
 SHIPPED = Path(__file__).parents[1] / "results"
 QUOTATIONS = "quotations"
 """Kind of the records that quote a world's text; they are not shipped, for copyright reasons."""
@@ -116,6 +117,6 @@ class Archive:
             f"the weights of run {spec.run_id} are not shipped; `datawall reproduce` trains them"
         )
 
-    def record(self, kind: str, identity: Any) -> Any | None:
-        """Return a record, or None if it is not held."""
+    def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
+        """See `Runs.record`."""
         return self._records.get((kind, digest(identity)))

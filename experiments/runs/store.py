@@ -330,9 +330,9 @@ class RunStore:
         )
         return frame_of(rows)
 
-    def record(self, kind: str, identity: Any) -> Any | None:
-        """Return a record, see `experiments.runs.records`; None if there is none."""
-        return read_record(self.root, kind, identity)
+    def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
+        """See `Runs.record`."""
+        return read_record(self.root, kind, identity, source)
 
     def compact(self, path: Path | str) -> pd.DataFrame:
         """Write all finished runs to one parquet file, which `read_compact` reads.

@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import docstring_parser
 
-from experiments.worlds.world import ALL_RECIPES, PLANS, World
+from experiments.worlds import recipe_names
+from experiments.worlds.world import PLANS, World
 
 SUFFIX = ".toml"
 KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -49,8 +50,8 @@ def _check_recipes(world: World) -> None:
             f"folder of that name; not {world.name!r}"
         )
     for recipe in world.recipes:
-        if recipe not in ALL_RECIPES:
-            raise ValueError(f"recipes must be among {', '.join(ALL_RECIPES)}; not {recipe!r}")
+        if recipe not in recipe_names():
+            raise ValueError(f"recipes must be among {', '.join(recipe_names())}; not {recipe!r}")
         plan = PLANS.get(recipe)
         if plan and getattr(world, plan) is None:
             raise ValueError(f"the recipe {recipe} needs a table [{plan}]")

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
 from experiments.worlds.plans_part2 import LEARNED_CONCEPTS, ContinuedPlan, ExcerptPlan, FactPlan
-from experiments.worlds.world import ALL_RECIPES, World
+from experiments.worlds.world import TALK_RECIPES, World
 
 SMALL = World(
     name="small",
-    recipes=ALL_RECIPES,
+    recipes=(*TALK_RECIPES, "calibration"),
     corpus="novels",
     widths=(16, 32, 64, 128),
     n_unique_tokens=32_768,

@@ -27,7 +27,7 @@ class World:
 
     Attributes:
         name: name of the world, for `--world`.
-        recipes: recipes to run, see `experiments.recipes.registry`.
+        recipes: recipes to run, see `experiments.recipes`.
         corpus: text to train on, see `models.text.corpora.load_corpus`.
         vocab_size: entries of the byte-pair vocabulary.
         context: tokens in a window.
@@ -184,7 +184,6 @@ TALK_RECIPES = (
     *PART_2_RECIPES,
     "bootstrapped_text",
 )
-ALL_RECIPES = (*TALK_RECIPES, "calibration")
 PLANS = {
     "data_scaling": "data_scaling",
     "distillation": "distillation",

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from experiments.cli.app import main
+from experiments.lab.scoring import score_subsets
+from experiments.lab.source import source_of
 from experiments.planner.from_store import store_plan
 from experiments.planner.published import published_plan
 from experiments.planner.published_laws import (
@@ -194,7 +196,8 @@ def test_the_largest_scored_ensemble_is_a_recipe(tmp_path, sample):
         for members, n, loss in (("0", 1, 3.0), ("1", 1, 3.2), ("0,1", 2, 2.8))
         for how in ("logit", "probability")
     ]  # fmt: skip
-    keep_record(store.root, "ensembles", ensemble_identity(specs[:2]), scores)
+    identity, source = ensemble_identity(specs[:2]), source_of(score_subsets)
+    keep_record(store.root, "ensembles", identity, scores, source=source)
     option = by_recipe(store_plan(tmp_path, 1024))["ensembles"]
     assert option.loss.value == pytest.approx(2.8)
     assert "2 members of N" in option.note
