@@ -209,6 +209,7 @@ def _facts(story: Story) -> dict[str, str]:
         f"{story.bytes_per_token:.2f} bytes per token",
         "Unique tokens": f"{world.n_unique_tokens:,}; {world.n_eval_tokens:,} each to select "
         "(validation) and to report (test), from other documents",
+        "Scope": story.text_scope,
         "Model sizes": ", ".join(
             f"{world.model(width).n_params_non_embedding:,}" for width in world.widths
         )

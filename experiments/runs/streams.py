@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments.runs.files import replacing, storing
 from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.texts import held_out, unique_tokens
+from experiments.runs.texts import held_out, held_out_text, unique_tokens
 from models.text.data_home import CorpusError
 
 if TYPE_CHECKING:
@@ -70,6 +70,20 @@ def text_of(spec: RunSpec, root: Path) -> tuple[np.ndarray, Mapping[str, np.ndar
         return stream.tokens, stream.held_out
     vocab_size, context = spec.model.vocab_size, spec.model.context
     return unique_tokens(spec.data, vocab_size), held_out(spec.data, vocab_size, context)
+
+
+def documents_of(spec: RunSpec) -> Mapping[str, np.ndarray]:
+    """Return the document of each scored token [n_windows, context] of a run, by part.
+
+    Empty for a stream, whose documents nobody has numbered.
+
+    Raises:
+        CorpusError: as `text_of`.
+    """
+    if spec.data.is_stream:
+        return {}
+    scored = held_out_text(spec.data, spec.model.vocab_size, spec.model.context)
+    return {part: text.documents for part, text in scored.items()}
 
 
 def keep_stream(root: Path, stream: Stream) -> None:

@@ -40,6 +40,7 @@ class Story:
         world: its settings.
         corpus_sha256: hash of the text.
         bytes_per_token: UTF-8 bytes of a test token, which turn nats per token into bits per byte.
+        text_scope: what losses on this text can show, in a sentence.
         results: what each recipe found, by its name; see `result`.
         runs: every run that the recipes asked for.
         records: digest of everything that was measured on them.
@@ -49,6 +50,7 @@ class Story:
     world: World
     corpus_sha256: str
     bytes_per_token: float
+    text_scope: str
     results: Mapping[str, Any]
     runs: pd.DataFrame
     records: Mapping[str, str]
@@ -198,6 +200,7 @@ def tell_of(lab: Lab, *, part: int | None = None) -> Story:
         world=lab.world,
         corpus_sha256=lab.text.facts.corpus_sha256,
         bytes_per_token=lab.text.facts.bytes_per_token,
+        text_scope=lab.text.scope,
         results=results,
         runs=lab.used(),
         records=dict(lab.account.records),

@@ -33,6 +33,9 @@ class World:
         draw_seed: which D tokens of the corpus.
         n_eval_tokens: tokens scored of the validation part (which selects) and of the test part
             (which is reported).
+        chunk_tokens: least tokens of the chunks of many documents that D is drawn as, the scored
+            tokens being spread over all held-out documents; 0 reads whole documents and scores the
+            opening of each part, see `experiments.runs.spec.DataConfig`.
         batch_size: windows in a step.
         standard_decay: the usual weight decay.
         standard_epochs: epochs tried by the standard recipe.
@@ -73,6 +76,7 @@ class World:
     n_unique_tokens: int
     draw_seed: int = 0
     n_eval_tokens: int
+    chunk_tokens: int = 0
     batch_size: int = 8
     standard_decay: float = 0.1
     standard_epochs: tuple[int, ...]
