@@ -39,7 +39,6 @@ class WorldText:
                     f"world {world.name} needs {n_needed:,} tokens in the {part} part of "
                     f"{world.corpus}; there are {n_there:,}"
                 )
-
         if facts is None:
             if world.chunk_tokens:
                 unique_tokens(self.data(), world.vocab_size)  # raises if documents are too few
@@ -59,8 +58,12 @@ class WorldText:
                 "Whole documents are read until the unique tokens are full, and the opening of "
                 "each held-out part is scored: where documents are long, results hold for a few."
             )
-        n_documents = self.facts.n_documents
-        train, validation, test = (n_documents[part] for part in ("train", *HELD_OUT))
+        n_documents, n_windows = (
+            self.facts.n_documents,
+            self.world.n_eval_tokens // self.world.context,
+        )
+        validation, test = (min(n_documents[part], n_windows) for part in HELD_OUT)
+        train = n_documents["train"]
         drawn = f"{LEAST_DOCUMENTS} or more of" if train > LEAST_DOCUMENTS else "all"
         return (
             f"The unique tokens are chunks of {drawn} {train:,} documents; windows of "

@@ -1,5 +1,6 @@
 """What a run leaves in its folder, and how it is read back."""
 
+import dataclasses
 import json
 import logging
 import pickle
