@@ -72,6 +72,8 @@ class WorldOptions:
     own, such as my.toml, see `datawall worlds`."""
     corpus: str | None = None
     """Text to train on instead of the world's: stdlib, novels, files:PATH or hf:DATASET."""
+    search: bool = False
+    """Search for the tuned settings of a world that carries them (quick); others search anyway."""
     runs: Path = Path("runs")
     """Folder of the trained runs, one subfolder a world."""
     executor: ExecutorName = "threads"

@@ -51,6 +51,7 @@ class Reproduce(WorldOptions):
                 corpus=self.corpus,
                 runs=self.runs,
                 executor=executor,
+                search=self.search,
                 part=self.part,
             )
         report = self.out / "report.html"
@@ -86,7 +87,13 @@ class Run(WorldOptions):
         from experiments.story.story import open_lab
 
         with self.open_executor() as executor:
-            lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
+            lab = open_lab(
+                self.world,
+                corpus=self.corpus,
+                runs=self.runs,
+                executor=executor,
+                search=self.search,
+            )
             run_recipes(lab, [self.recipe])
         print_table(cells_table(lab.used()), title=f"{self.recipe}, world {lab.world.name}")
         return 0
@@ -108,7 +115,12 @@ class Report(WorldOptions):
 
         with self.open_executor() as executor:
             story = tell(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
+                self.world,
+                corpus=self.corpus,
+                runs=self.runs,
+                executor=executor,
+                search=self.search,
+                shipped=True,
             )
         with Gallery(story, self.out) as drawings:
             write_report(story, drawings, self.out)
@@ -133,7 +145,13 @@ class Ship(WorldOptions):
         from experiments.story.story import open_lab, tell_of
 
         with self.open_executor() as executor:
-            lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
+            lab = open_lab(
+                self.world,
+                corpus=self.corpus,
+                runs=self.runs,
+                executor=executor,
+                search=self.search,
+            )
             story = tell_of(lab, part=self.part)
         for path in write_archive(lab, self.to or SHIPPED, recipes=story.results):
             print(path)
@@ -164,7 +182,12 @@ class Claims(WorldOptions):
 
         with self.open_executor() as executor:
             story = tell(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
+                self.world,
+                corpus=self.corpus,
+                runs=self.runs,
+                executor=executor,
+                search=self.search,
+                shipped=True,
             )
         claims = judge_claims(story)
         if self.json:
@@ -196,7 +219,12 @@ class Figures(WorldOptions):
         modules = figure_modules(self.names)
         with self.open_executor() as executor:
             story = tell(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
+                self.world,
+                corpus=self.corpus,
+                runs=self.runs,
+                executor=executor,
+                search=self.search,
+                shipped=True,
             )
         for module in modules:
             try:

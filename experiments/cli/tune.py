@@ -37,6 +37,7 @@ class Tune(WorldOptions):
                 corpus=self.corpus,
                 runs=self.runs,
                 widths=self.widths,
+                search=True,
                 executor=executor,
             )
             tuned = regularized.tune(lab)

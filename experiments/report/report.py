@@ -18,6 +18,7 @@ from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
 from experiments.runs.provenance import provenance
 from experiments.story.story import Story
+from experiments.worlds.settings import read_settings
 from scaling.published import talk
 
 KEY_MARK = '<meta name="datawall-key" content="{key}">'
@@ -210,6 +211,9 @@ def _facts(story: Story) -> dict[str, str]:
         "Unique tokens": f"{world.n_unique_tokens:,}; {world.n_eval_tokens:,} each to select "
         "(validation) and to report (test), from other documents",
         "Scope": story.text_scope,
+        "Tuned settings": read_settings(world.settings).provenance
+        if world.settings
+        else "searched, see the certificates",
         "Model sizes": ", ".join(
             f"{world.model(width).n_params_non_embedding:,}" for width in world.widths
         )

@@ -145,10 +145,12 @@ def open_lab(
     executor: Executor | None = None,
     widths: tuple[int, ...] = (),
     shipped: bool = False,
+    search: bool = False,
 ) -> Lab:
     """Open a world's text and store, to train in this process or where the executor does.
 
-    With widths, those are its model sizes. With `shipped`, a world whose runs are not in the folder
+    With widths, those are its model sizes; with `search`, tuned settings that it carries are not
+    used. With `shipped`, a world whose runs are not in the folder
     is read from the results that come with the package, if there are any; its recipes are then
     those that are shipped.
 
@@ -161,7 +163,7 @@ def open_lab(
         archive = Archive(SHIPPED, world_name)
         world = dataclasses.replace(WORLDS[world_name], recipes=archive.recipes)
         return Lab(world, archive, facts=archive.facts)
-    world = get_world(world_name, corpus=corpus, widths=widths)
+    world = get_world(world_name, corpus=corpus, widths=widths, search=search)
     return Lab(world, RunStore(runs / world.name), executor)
 
 
@@ -172,13 +174,16 @@ def tell(
     runs: Path,
     executor: Executor | None = None,
     shipped: bool = False,
+    search: bool = False,
     part: int | None = None,
 ) -> Story:
     """Train whatever is missing of a world's recipes and gather the results; see `open_lab`.
 
     With `part`, those of one part of the talk.
     """
-    lab = open_lab(world_name, corpus=corpus, runs=runs, executor=executor, shipped=shipped)
+    lab = open_lab(
+        world_name, corpus=corpus, runs=runs, executor=executor, shipped=shipped, search=search
+    )
     return tell_of(lab, part=part)
 
 

@@ -40,13 +40,16 @@ def world_argument(world: World) -> str:
     return world.name if world.name in WORLDS else f"{world.name}{SUFFIX}"
 
 
-def get_world(name: str, *, corpus: str | None = None, widths: tuple[int, ...] = ()) -> World:
+def get_world(
+    name: str, *, corpus: str | None = None, widths: tuple[int, ...] = (), search: bool = False
+) -> World:
     """Return a world, on its own corpus and model sizes or on others.
 
     Args:
         name: as `find_world` takes it.
         corpus: text to train on instead of the world's.
         widths: model sizes instead of the world's.
+        search: search for tuned settings even where the world carries them.
 
     Raises:
         ValueError: no such world, a width that no model can have, or a world that needs more memory
@@ -57,6 +60,8 @@ def get_world(name: str, *, corpus: str | None = None, widths: tuple[int, ...] =
     world = find_world(name)
     if corpus is not None:
         world = dataclasses.replace(world, corpus=corpus)
+    if search:
+        world = dataclasses.replace(world, settings=None)
     if widths:
         world = dataclasses.replace(world, widths=tuple(sorted(set(widths))))
     needed, free = world.memory_bytes(), psutil.virtual_memory().available

@@ -45,6 +45,8 @@ class World:
         epochs: axis of the tuned recipes.
         widest: the least and the greatest value to which a search may widen an axis, see `Grid`.
         last: axes that a search tries only where none of the others is better, see `Effort`.
+        settings: name of tuned settings with which the final cells are trained instead of
+            searching, see `experiments.worlds.settings`; None searches.
         start: (weight decay, epochs) where tuning starts, its learning rate being the rule's.
         warm_start: tune small sizes first and start each larger one where the last one ended;
             otherwise all start at once from `start`, which keeps every core at work and is no
@@ -86,6 +88,7 @@ class World:
     widest: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     last: tuple[str, ...] = ("learning_rate",)
     warm_start: bool = True
+    settings: str | None = None
     start: tuple[float, int]
     n_seeds: int
     n_tuning_members: int

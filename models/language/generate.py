@@ -217,7 +217,7 @@ def sample_windows(
     drawn = generate(
         members,
         n_tokens=model.context,
-        prompts=first,
+        prompts=list(first),
         seed=seed,
         temperature=temperature,
         top_k=top_k,
