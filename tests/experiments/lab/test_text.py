@@ -1,13 +1,14 @@
 """The text of a world: what it is drawn from, what it can show, and what is too little of it."""
 
 import dataclasses
+import json
 import logging
 
 import numpy as np
 import pytest
 
 from experiments.lab.text import WorldText
-from experiments.runs.texts import held_out, held_out_text, unique_tokens
+from experiments.runs.texts import TextFacts, held_out, held_out_text, unique_tokens
 from experiments.worlds.world import World
 
 WORLD = World(
@@ -59,6 +60,8 @@ def test_a_world_reads_the_stock_and_the_windows_that_it_asks_for(many):
             assert len(np.unique(scored.documents)) == n_documents > 5
             assert len(np.unique(held_out_text(whole, 300, 16)[part].documents)) < 5
             np.testing.assert_array_equal(held_out(mixed, 300, 16)[part], scored.windows)
+    shipped = TextFacts(**json.loads(json.dumps(dataclasses.asdict(text.facts))))
+    assert WorldText(many, shipped).scope == text.scope
     assert "64 or more of 96 documents; windows of 12 others select and of 12 others" in text.scope
 
 
