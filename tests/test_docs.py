@@ -52,6 +52,8 @@ SMALL = {
     "epochs": (1, 2),
     "start": (0.4, 1),
     "n_seeds": 2,
+    "chunk_tokens": 0,
+    "settings": None,
 }
 
 

@@ -75,6 +75,8 @@ class WorldOptions:
     GPU), or a TOML file such as my.toml, see `datawall worlds`."""
     corpus: str | None = None
     """Text to train on instead of that of the world: stdlib, novels, files:PATH or hf:DATASET."""
+    search: bool = False
+    """Search for tuned settings even if the world comes with them (quick)."""
     runs: Path = Path("runs")
     """Folder of run stores, with a subfolder for each world."""
     executor: ExecutorName = "threads"
@@ -93,14 +95,22 @@ class WorldOptions:
         return open_executor(self.executor, workers=self.workers, scheduler=self.scheduler)
 
     @contextlib.contextmanager
-    def open_lab(self, *, widths: tuple[int, ...] = (), shipped: bool = False) -> Iterator[Lab]:
-        """Give the lab of the world while its executor is open; see `story.open_lab`."""
+    def open_lab(
+        self, *, widths: tuple[int, ...] = (), shipped: bool = False, search: bool = False
+    ) -> Iterator[Lab]:
+        """Give the lab of the world while its executor is open; see `story.open_lab`.
+
+        Args:
+            widths: model sizes instead of the world's.
+            shipped: whether shipped results are read if there are no runs.
+            search: whether to search for tuned settings in any case.
+        """
         from experiments.story.story import open_lab
 
         with self.open_executor() as executor:
             yield open_lab(
                 self.world, corpus=self.corpus, runs=self.runs, executor=executor, widths=widths,
-                shipped=shipped,
+                shipped=shipped, search=search or self.search,
             )  # fmt: skip
 
 

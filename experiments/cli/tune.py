@@ -31,7 +31,7 @@ class Tune(WorldOptions):
         from experiments.recipes.regularized import tune_singles
         from experiments.tuning.certificates import print_certificates
 
-        with self.open_lab(widths=self.widths) as lab:
+        with self.open_lab(widths=self.widths, search=True) as lab:
             tuned = tune_singles(lab)
             if self.objective == "ensemble":
                 tuned = tune_members(lab, heuristic_starts(lab, tuned))

@@ -174,6 +174,7 @@ def _world_of(world: World, plan: DataScalingPlan, size: int, *, draw_seed: int 
         standard_epochs=plan.standard_epochs,
         n_seeds=plan.n_seeds,
         n_members=plan.n_members,
+        settings=None,  # which are those of one D
     )
 
 

@@ -190,6 +190,7 @@ class _StudentRuns:
                     pooled=arm == "pooled",
                     n_tokens=plan.tokens_ratio * self.lab.world.n_unique_tokens,
                     share=share,
+                    prompt="stock" if self.lab.world.chunk_tokens else "end_of_text",
                 )
             n_epochs = plan.n_epochs if share in (0.0, 1.0) else plan.n_epochs * (1 - share)
             specs.append(

@@ -25,7 +25,8 @@ class Ensembles:
     """What tuning members found.
 
     Attributes:
-        heuristic: the members' cell by the heuristic, by width.
+        heuristic: the members' cell by the heuristic, by width; empty where the world carries its
+            tuned settings and trains no others.
         certificates: the members' cell by tuning, by width.
         curves: a row for each width, cell, subset of members and average; columns `width`,
             `n_params_non_embedding`, `learning_rate`, `weight_decay`, `n_epochs`, `chosen_for`
@@ -62,19 +63,21 @@ def heuristic_point(single: Point, grid: Grid) -> Point:
 def ensembles(lab: Lab, regularized: Regularized) -> Ensembles:
     """Tune the members at every size for the limit of many, then train the rest.
 
-    Beside the tuned cells, those of the single models and of the heuristic are trained to
-    `n_members` as well, for comparison.
+    Beside the tuned cells, those of the single models and, where the world searches, of the
+    heuristic are trained to `n_members` as well, for comparison.
     """
     world, grid = lab.world, lab.world.tuned_grid()
     certificates = tune_members(lab, heuristic_starts(lab, regularized.certificates))
     singles = {width: found.point for width, found in regularized.tuned.items()}
-    heuristic = {width: heuristic_point(point, grid) for width, point in singles.items()}
+    compared = {} if world.settings else singles
+    heuristic = {width: heuristic_point(point, grid) for width, point in compared.items()}
     cells = {
         (width, point): [
             lab.spec(width=width, seed=seed, **grid.named(point)) for seed in range(world.n_members)
         ]
         for width, found in certificates.items()
-        for point in (found.tuned.point, singles[width], heuristic[width])
+        for point in (found.tuned.point, singles[width], heuristic.get(width))
+        if point
     }
     lab.train([spec for specs in cells.values() for spec in specs], title="training members")
 

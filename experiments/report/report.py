@@ -18,6 +18,7 @@ from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
 from experiments.runs.rows import provenance
 from experiments.story.story import Story
+from experiments.worlds.settings import read_settings
 from scaling.published import talk
 
 KEY_MARK = '<meta name="datawall-key" content="{key}">'
@@ -218,6 +219,10 @@ def _facts(story: Story) -> dict[str, str]:
         f"{story.bytes_per_token:.2f} bytes per token",
         "Unique tokens": f"{world.n_unique_tokens:,}; {world.n_eval_tokens:,} each to select "
         "(validation) and to report (test), from other documents",
+        "Scope": story.text_scope,
+        "Tuned settings": read_settings(world.settings).provenance
+        if world.settings
+        else "searched, see the certificates",
         "Model sizes": ", ".join(
             f"{world.model(width).n_params_non_embedding:,}" for width in world.widths
         )

@@ -139,6 +139,10 @@ def result_of(
         "status": "diverged" if event.diverged else "done",
         "reason": _why_diverged(losses) if event.diverged else None,
         "scores": {name: finite(loss) for name, loss in event.scores.items()},
+        "document_losses": {
+            name: [finite(loss) for loss in losses]
+            for name, losses in event.document_losses.items()
+        },
         "train_loss": float(np.mean(recorded)) if recorded and not event.diverged else None,
         "n_params": spec.model.n_params,
         "n_params_non_embedding": spec.model.n_params_non_embedding,
@@ -182,7 +186,11 @@ def read_result(path: Path, run_id: str) -> tuple[dict[str, Any], Row] | None:
 
 
 def _result_row(result: Mapping[str, Any]) -> Row:
-    """Return a result as columns; an incomplete one raises any of the errors caught above."""
+    """Return a result as columns; an incomplete one raises any of the errors caught above.
+
+    The loss of each held-out part has a column with its standard deviation between documents if
+    there are two or more.
+    """
     origin = result["provenance"]
     return {
         "status": result["status"],
@@ -194,6 +202,11 @@ def _result_row(result: Mapping[str, Any]) -> Row:
         **{name: origin.get(name) for name in ORIGIN_FIELDS},
         "packages": json.dumps(origin.get("packages", {}), sort_keys=True),
         **{f"{name}_loss": loss for name, loss in result["scores"].items()},
+        **{
+            f"{name}_document_sd": float(np.std(losses, ddof=1))
+            for name, losses in result.get("document_losses", {}).items()
+            if len(losses) > 1 and None not in losses
+        },
     }
 
 
@@ -209,6 +222,7 @@ COLUMNS = (
     *SETTINGS,
     *("seed", "recipes"),
     *("train_loss", "validation_loss", "test_loss"),
+    *("validation_document_sd", "test_document_sd"),
     *RESULT_FIELDS,
     "n_sessions",
     *ORIGIN_FIELDS,

@@ -8,14 +8,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.mixing import mixed_steps_per_epoch, synthetic_per_batch
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`;
-3 added `init_from` and `synthetic`."""
+3 added `init_from` and `synthetic`; 4 added `DataConfig.chunk_tokens` and
+`SyntheticConfig.prompt`."""
 
 
 STREAM_PREFIX = "stream:"
@@ -32,6 +33,13 @@ class DataConfig:
         n_unique_tokens: D, the unique tokens trained on.
         draw_seed: random seed of the choice of D tokens in the training part.
         n_eval_tokens: tokens of the validation and of the test part that are scored.
+        chunk_tokens: minimum tokens of each chunk if D tokens are drawn as chunks of many
+            documents (see `models.text.stock`), and the scored tokens are spread over all held-out
+            documents; 0 reads whole documents and scores the beginning of each part, as all runs
+            did before this setting existed.
+
+    Raises:
+        ValueError: a negative `chunk_tokens`.
     """
 
     corpus: str
@@ -39,11 +47,19 @@ class DataConfig:
     n_unique_tokens: int
     draw_seed: int = 0
     n_eval_tokens: int
+    chunk_tokens: int = dataclasses.field(default=0, metadata={"since": 4})
+
+    def __post_init__(self) -> None:
+        if self.chunk_tokens < 0:
+            raise ValueError(f"chunk_tokens must be a whole number >= 0; not {self.chunk_tokens!r}")
 
     @property
     def is_stream(self) -> bool:
         """Whether a recipe wrote the text, which is then in the store and not a corpus."""
         return self.corpus.startswith(STREAM_PREFIX)
+
+
+Prompt = Literal["end_of_text", "stock"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +75,12 @@ class SyntheticConfig:
         seed: random seed of the sampling.
         share: synthetic share of the windows of every batch, rounded to whole windows; 1 reads no
             real text.
+        prompt: first token of every window: `stock`, a token that begins a training window of its
+            teacher; `end_of_text`, that token, which a teacher may never have read.
 
     Raises:
         ValueError: no teacher or one named twice, fewer than one token, a negative temperature,
-            a share outside (0, 1].
+            a share outside (0, 1], an unknown prompt.
     """
 
     teachers: tuple[str, ...]
@@ -71,8 +89,11 @@ class SyntheticConfig:
     pooled: bool = False
     temperature: float = 1.0
     seed: int = 0
+    prompt: Prompt = dataclasses.field(default="end_of_text", metadata={"since": 4})
 
     def __post_init__(self) -> None:
+        if self.prompt not in get_args(Prompt):
+            raise ValueError(f"prompt must be one of {get_args(Prompt)}; not {self.prompt!r}")
         if not self.teachers or len(set(self.teachers)) < len(self.teachers):
             raise ValueError(f"teachers must be one or more distinct runs; not {self.teachers}")
         if self.n_tokens < 1:

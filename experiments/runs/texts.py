@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,8 +18,10 @@ import numpy as np
 
 from experiments.runs.files import replacing, storing
 from experiments.runs.spec import DataConfig, RunSpec
-from models.text.batches import evaluation_windows
 from models.text.data_home import CorpusError
+from models.text.held_out import HeldOut, opening_windows, spread_windows
+from models.text.splits import FEWEST_TEXTS
+from models.text.stock import draw_chunks
 from models.text.tokens import TokenizedCorpus, draw_unique_tokens, tokenize_corpus
 
 HELD_OUT = ("validation", "test")
@@ -46,10 +48,13 @@ def tokens_of(data: DataConfig, vocab_size: int) -> TokenizedCorpus:
 def unique_tokens(data: DataConfig, vocab_size: int) -> np.ndarray:
     """Return the unique tokens [D] of a run; see `tokens_of` for the errors raised."""
     tokens = tokens_of(data, vocab_size)
-    return draw_unique_tokens(tokens, data.n_unique_tokens, draw_seed=data.draw_seed)
+    if not data.chunk_tokens:
+        return draw_unique_tokens(tokens, data.n_unique_tokens, draw_seed=data.draw_seed)
+    return draw_chunks(
+        tokens, data.n_unique_tokens, chunk_tokens=data.chunk_tokens, draw_seed=data.draw_seed
+    )
 
 
-@lru_cache(maxsize=8)
 def held_out(data: DataConfig, vocab_size: int, context: int) -> Mapping[str, np.ndarray]:
     """Return windows [n_windows, context + 1] of the validation and of the test part, by name.
 
@@ -61,9 +66,26 @@ def held_out(data: DataConfig, vocab_size: int, context: int) -> Mapping[str, np
     Raises:
         CorpusError: see `tokens_of`.
     """
-    tokens, n_tokens = tokens_of(data, vocab_size), data.n_eval_tokens + 1
+    scored = held_out_text(data, vocab_size, context)
+    return {part: text.windows for part, text in scored.items()}
+
+
+@lru_cache(maxsize=8)
+def held_out_text(data: DataConfig, vocab_size: int, context: int) -> Mapping[str, HeldOut]:
+    """Return the windows of the validation and of the test part with their documents, by name.
+
+    Args:
+        data: as for `held_out`.
+        vocab_size: as for `held_out`.
+        context: as for `held_out`.
+
+    Raises:
+        CorpusError: see `tokens_of`.
+    """
+    tokens = tokens_of(data, vocab_size)
+    windows_of = spread_windows if data.chunk_tokens else opening_windows
     return {
-        part: evaluation_windows(getattr(tokens, part)[:n_tokens], context=context)
+        part: windows_of(tokens, part, n_tokens=data.n_eval_tokens, context=context)
         for part in HELD_OUT
     }
 
@@ -79,6 +101,9 @@ class TextFacts:
         corpus_sha256: hash of the text.
         n_tokens: number of tokens of each part.
         bytes_per_token: UTF-8 bytes of a test token.
+        n_documents: documents of each part; empty in results that earlier versions shipped, which
+            did not count them.
+        is_cut: whether the text is one or two documents, whose pieces count as documents.
     """
 
     corpus: str
@@ -87,6 +112,8 @@ class TextFacts:
     corpus_sha256: str
     n_tokens: Mapping[str, int]
     bytes_per_token: float
+    n_documents: Mapping[str, int] = field(default_factory=dict)
+    is_cut: bool = False
 
     @classmethod
     def of(cls, tokens: TokenizedCorpus) -> TextFacts:
@@ -98,6 +125,8 @@ class TextFacts:
             corpus_sha256=tokens.corpus_sha256,
             n_tokens={part: len(getattr(tokens, part)) for part in ("train", *HELD_OUT)},
             bytes_per_token=tokens.bytes_per_token("test"),
+            n_documents={part: len(starts) for part, starts in tokens.document_starts.items()},
+            is_cut=tokens.n_documents < FEWEST_TEXTS,
         )
 
 
@@ -145,6 +174,20 @@ def text_of(spec: RunSpec, root: Path) -> tuple[np.ndarray, Mapping[str, np.ndar
         return stream.tokens, stream.held_out
     vocab_size, context = spec.model.vocab_size, spec.model.context
     return unique_tokens(spec.data, vocab_size), held_out(spec.data, vocab_size, context)
+
+
+def documents_of(spec: RunSpec) -> Mapping[str, np.ndarray]:
+    """Return the document of each scored token [n_windows, context] of a run, by part.
+
+    Empty for a stream, whose documents are not numbered.
+
+    Raises:
+        CorpusError: as `text_of`.
+    """
+    if spec.data.is_stream:
+        return {}
+    scored = held_out_text(spec.data, spec.model.vocab_size, spec.model.context)
+    return {part: text.documents for part, text in scored.items()}
 
 
 def keep_stream(root: Path, stream: Stream) -> None:

@@ -38,6 +38,7 @@ class Story:
         world: its settings.
         corpus_sha256: hash of the text.
         bytes_per_token: UTF-8 bytes of a test token, which turn nats per token into bits per byte.
+        text_scope: what losses on this text can show, in a sentence.
         results: what each recipe found; `story[recipe]` is the same as `story.results[recipe]`.
         runs: every run that the recipes asked for.
         records: digest of everything that was measured on them.
@@ -47,6 +48,7 @@ class Story:
     world: World
     corpus_sha256: str
     bytes_per_token: float
+    text_scope: str
     results: Results
     runs: pd.DataFrame
     records: Mapping[str, str]
@@ -145,6 +147,7 @@ def open_lab(
     executor: Executor | None = None,
     widths: tuple[int, ...] = (),
     shipped: bool = False,
+    search: bool = False,
 ) -> Lab:
     """Return a lab of a world's text and store.
 
@@ -156,6 +159,7 @@ def open_lab(
         widths: model sizes instead of the world's.
         shipped: whether a world whose runs are not in the folder is read from the results that come
             with the package, if there are any; its recipes are then those that are shipped.
+        search: whether to search for tuned settings even if the world comes with them.
 
     Raises:
         ValueError: unknown world or corpus, too little text, too little memory, a width that no
@@ -166,7 +170,7 @@ def open_lab(
         archive = Archive(SHIPPED, world_name)
         world = dataclasses.replace(WORLDS[world_name], recipes=archive.recipes)
         return Lab(world, archive, facts=archive.facts)
-    world = get_world(world_name, corpus=corpus, widths=widths)
+    world = get_world(world_name, corpus=corpus, widths=widths, search=search)
     return Lab(world, RunStore(runs / world.name), executor)
 
 
@@ -189,6 +193,7 @@ def story_of(lab: Lab, *, part: int | None = None) -> Story:
         world=lab.world,
         corpus_sha256=lab.text.facts.corpus_sha256,
         bytes_per_token=lab.text.facts.bytes_per_token,
+        text_scope=lab.text.scope,
         results=results,
         runs=lab.used(),
         records=dict(lab.account.records),

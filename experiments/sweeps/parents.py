@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from experiments.runs.files import replacing, storing
 from experiments.runs.spec import RunSpec, SyntheticConfig
 from experiments.runs.store import RunStore
+from experiments.runs.texts import text_of
 
 if TYPE_CHECKING:
     from models.training.train import Params
@@ -95,5 +97,22 @@ def _sample(spec: RunSpec, synthetic: SyntheticConfig, store: RunStore) -> np.nd
         seed=synthetic.seed,
         pooled=synthetic.pooled,
         temperature=synthetic.temperature,
+        stock=_stock(teachers, store) if synthetic.prompt == "stock" else None,
     )
     return windows.astype(np.uint16 if spec.model.vocab_size <= 2**16 else np.uint32)
+
+
+def _stock(teachers: Sequence[RunSpec], store: RunStore) -> np.ndarray:
+    """Return the tokens that all teachers were trained on, scored or not.
+
+    Raises:
+        ValueError: they were trained on different ones, so that a token of one may be new to
+            another.
+    """
+    if len({teacher.data for teacher in teachers}) > 1:
+        raise ValueError(
+            "windows cannot begin with tokens of the stock, because the teachers "
+            f"{', '.join(teacher.run_id for teacher in teachers)} were trained on different tokens"
+        )
+    tokens = text_of(teachers[0], store.root)[0]
+    return np.where(tokens < 0, ~tokens, tokens)

@@ -16,7 +16,7 @@ from experiments.runs.files import StoreError
 from experiments.runs.locks import LockLost, RunLock, RunLocked
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
-from experiments.runs.texts import text_of
+from experiments.runs.texts import documents_of, text_of
 from experiments.sweeps.parents import first_params, synthetic_windows
 from models.text.data_home import CorpusError
 from models.training.devices import keep_compiled_programs
@@ -135,6 +135,7 @@ class _Session:
                 seed=spec.seed,
                 tokens=tokens,
                 held_out=held_out,
+                documents=documents_of(spec),
                 synthetic=synthetic_windows(spec, self.store),
                 synthetic_share=spec.synthetic.share if spec.synthetic else 0.0,
             )

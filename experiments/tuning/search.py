@@ -305,6 +305,36 @@ def descend(
     return {key: search.result() for key, search in searches.items()}
 
 
+def measure(
+    points: Mapping[Key, Point], grid: Grid, evaluate: Evaluate[Key], effort: Effort
+) -> dict[Key, Tuned]:
+    """Return what each of several problems reaches at a given point, without a search.
+
+    Its neighbours are not run, so that no point is certified.
+
+    Args:
+        points: the point of each problem, on the grid.
+        grid: the axes.
+        evaluate: as for `descend`; asked once, for all seeds.
+        effort: how many seeds.
+
+    Raises:
+        ValueError: `evaluate` left out a point.
+    """
+    requests = {
+        key: Request(points=(point,), n_seeds=effort.n_seeds) for key, point in points.items()
+    }
+    answers = evaluate(requests)
+    found = {}
+    for key, point in points.items():
+        values = _checked(key, requests[key], answers.get(key, {}))
+        looks = {point: fmean(values[point][: effort.n_look])}
+        found[key] = Tuned(
+            grid=grid, n_look=effort.n_look, path=(point,), looks=looks, values=values
+        )
+    return found
+
+
 def _checked(
     key: object, request: Request, answer: Mapping[Point, Sequence[float]]
 ) -> dict[Point, tuple[float, ...]]:

@@ -40,13 +40,16 @@ def world_argument(world: World) -> str:
     return world.name if world.name in WORLDS else f"{world.name}{SUFFIX}"
 
 
-def get_world(name: str, *, corpus: str | None = None, widths: tuple[int, ...] = ()) -> World:
+def get_world(
+    name: str, *, corpus: str | None = None, widths: tuple[int, ...] = (), search: bool = False
+) -> World:
     """Return a world, optionally with another corpus and other model sizes.
 
     Args:
         name: name or file, see `find_world`.
         corpus: text that replaces the world's.
         widths: model sizes that replace the world's.
+        search: whether to search for tuned settings even if the world comes with them.
 
     Raises:
         ValueError: there is no such world, a width is invalid, or the world needs more memory than
@@ -57,6 +60,8 @@ def get_world(name: str, *, corpus: str | None = None, widths: tuple[int, ...] =
     world = find_world(name)
     if corpus is not None:
         world = dataclasses.replace(world, corpus=corpus)
+    if search:
+        world = dataclasses.replace(world, settings=None)
     if widths:
         world = dataclasses.replace(world, widths=tuple(sorted(set(widths))))
     needed, free = world.memory_bytes(), psutil.virtual_memory().available

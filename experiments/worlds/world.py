@@ -37,6 +37,9 @@ class World:
         draw_seed: seed for drawing D tokens from the corpus.
         n_eval_tokens: tokens scored of the validation part, for selection, and of the test part,
             for reported losses.
+        chunk_tokens: minimum tokens of each chunk if D tokens are drawn as chunks of many
+            documents, and the scored tokens are spread over all held-out documents; 0 reads whole
+            documents and scores the beginning of each part, see `experiments.runs.spec.DataConfig`.
         batch_size: windows in a training step.
         standard_decay: weight decay of the standard recipe.
         standard_epochs: epochs that the standard recipe tries.
@@ -47,6 +50,8 @@ class World:
         widest: smallest and largest value to which a search may extend an axis, see `Grid`.
         last: axes that a search tries only if no neighbour along the others is better, see
             `Effort`.
+        settings: name of tuned settings to train the final models with instead of searching, see
+            `experiments.worlds.settings`; None searches.
         start: weight decay and epochs at which tuning starts; the learning rate follows a rule,
             see `World.learning_rate`.
         warm_start: whether to tune sizes in ascending order, each starting from the optimum of the
@@ -79,6 +84,7 @@ class World:
     n_unique_tokens: int
     draw_seed: int = 0
     n_eval_tokens: int
+    chunk_tokens: int = 0
     batch_size: int = 8
     standard_decay: float = USUAL_DECAY
     standard_epochs: tuple[int, ...]
@@ -88,6 +94,7 @@ class World:
     widest: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     last: tuple[str, ...] = ("learning_rate",)
     warm_start: bool = True
+    settings: str | None = None
     start: tuple[float, int]
     n_seeds: int
     n_tuning_members: int

@@ -1,5 +1,6 @@
 """What a run leaves in its folder, and how it is read back."""
 
+import dataclasses
 import json
 import logging
 import pickle
@@ -47,7 +48,7 @@ def test_a_run_is_done_only_with_its_whole_result(tmp_path, sample):
     result.write_text(whole.replace(spec.run_id, "0" * 16))
     assert not store.is_done(spec)
     result.write_text(json.dumps({**values, "schema": 99}))
-    with pytest.raises(ValueError, match="schema 99; readable are 1 to 3"):
+    with pytest.raises(ValueError, match="schema 99; readable are 1 to 4"):
         store.is_done(spec)
     result.write_text(whole)
     assert len(store.frame()) == 1
@@ -311,3 +312,23 @@ def test_a_lost_checkpoint_starts_the_run_afresh_and_says_so(
         damage(store.folder(spec) / CHECKPOINT)
         assert store.kept_state(spec) is None
     assert caplog.messages == [f"run {spec.run_id} starts again: it {said}"]
+
+
+def test_a_run_reports_how_its_loss_differs_between_documents(tmp_path, sample):
+    """Two documents or more have a spread, one has none; earlier results have no such losses."""
+    store, spec = RunStore(tmp_path), sample.spec()
+    losses = {"validation": np.array([3.0]), "test": np.array([3.0, 3.5, 4.0])}
+    event = dataclasses.replace(sample.finished(spec), document_losses=losses)
+    store.begin(spec)
+    store.append(spec, sample.segment(spec, np.ones(64)))
+    store.finish(spec, event)
+    assert store.result(spec)["document_losses"] == {k: v.tolist() for k, v in losses.items()}
+    (row,) = store.frame([spec]).to_dict("records")
+    assert row["test_document_sd"] == 0.5
+    assert "validation_document_sd" not in row
+    result = store.folder(spec) / "result.json"
+    values = json.loads(result.read_text())
+    del values["document_losses"]
+    result.write_text(json.dumps(values))
+    assert store.is_done(spec)
+    assert "test_document_sd" not in store.frame([spec])
