@@ -208,7 +208,7 @@ class Sbp:
             is_held_out=is_held_out,
         )
         print(
-            f"{len(pairs.train):,} training pairs and {len(pairs.held_out):,} held-out pairs of "
+            f"{len(pairs.train):,} pairs to train on and {len(pairs.held_out):,} held-out pairs of "
             f"{len(documents.ids):,} documents",
             file=sys.stderr,
         )
