@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from scaling.fitting.table import note_lines
+
 PROBED = 65_536
 PARQUET_MAGIC = b"PAR1"
 WANDB_NESTED = ("config", "summary", "summary_metrics")
@@ -26,7 +28,8 @@ def read_runs(path: str | Path) -> pd.DataFrame:
         path: the file.
 
     Returns:
-        A row per run, with the columns of the file.
+        A row per run, with the columns of the file. Errors of a fit of this table name a row by
+        its line in the file.
 
     Raises:
         ValueError: the file is empty, its suffix is unknown, or its content does not match it.
@@ -73,28 +76,54 @@ def _delimited(separator: str, kind: str) -> Callable[[Path, bytes], pd.DataFram
             hint = "; it looks tab-separated (.tsv)" if other == "\t" and other in first else ""
             raise ValueError(f"{path.name} is not {kind}: its first line has no separator{hint}")
         try:
-            return pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+            frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+            frame = _labels_as_text(frame, path, separator)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise ValueError(f"{path.name} is not {kind}: {_short(error)}") from error
+        return _with_lines(frame, path)
 
     return read
+
+
+def _labels_as_text(frame: pd.DataFrame, path: Path, separator: str) -> pd.DataFrame:
+    """The table with NA, None and the like as text in the columns that hold text."""
+    columns = {
+        place: name
+        for place, name in enumerate(frame.columns)
+        if pd.api.types.is_string_dtype(frame[name]) and frame[name].isna().any()
+    }
+    if columns:
+        as_written = pd.read_csv(
+            path, sep=separator, encoding="utf-8-sig", usecols=list(columns), dtype=str,
+            keep_default_na=False, na_values=[""],
+        )  # fmt: skip
+        frame = frame.assign(**{name: as_written[name] for name in columns.values()})
+    return frame
+
+
+def _with_lines(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table with the line of each row, unless cells have line breaks."""
+    with path.open("rb") as file:
+        lines = [number for number, line in enumerate(file, start=1) if line.strip()]
+    return note_lines(frame, lines[1:]) if len(lines) == len(frame) + 1 else frame
 
 
 def _json_lines(path: Path, head: bytes) -> pd.DataFrame:
     _check_text(path, head)
     if not head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{"):
         raise ValueError(f"{path.name} is not JSON lines: its first line is not an object")
-    rows = []
+    rows, lines = [], []
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     rows.append(_row(json.loads(line), path, number))
+                    lines.append(number)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path.name}, line {number}: not JSON: {_short(error)}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path.name} is not UTF-8 text: {_short(error)}") from error
-    return pd.DataFrame(rows)
+    return note_lines(pd.DataFrame(rows), lines)
 
 
 def _row(value: Any, path: Path, number: int) -> dict[str, Any]:
