@@ -135,8 +135,8 @@ def without_loss(given: Any) -> NDArray[np.bool_]:
 
 
 NO_NUMBER = frozenset(
-    ("", "na", "n/a", "nan", "none", "null")
-    + tuple(sign + word for sign in ("", "+", "-") for word in ("inf", "infinity"))
+    {"", "na", "n/a", "nan", "none", "null", "inf", "+inf", "-inf"}
+    | {"infinity", "+infinity", "-infinity"}
 )
 """Losses of diverged runs as exports write them in text, in lower case."""
 
@@ -291,8 +291,9 @@ def numbers(
         allowed = "a finite number above 0" if positive else "a finite number"
         more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
         raise ValueError(
-            f"column {label!r}, {row_name(values, row)}: {_shown(series.iloc[row])} is not {allowed} "
-            f"(between {SMALLEST_SIZE if positive else -LARGEST_SIZE:g} and {LARGEST_SIZE:g}){more}"
+            f"column {label!r}, {row_name(values, row)}: {_shown(series.iloc[row])} is not "
+            f"{allowed} (between {SMALLEST_SIZE if positive else -LARGEST_SIZE:g} and "
+            f"{LARGEST_SIZE:g}){more}"
         )
     return np.ascontiguousarray(array)
 

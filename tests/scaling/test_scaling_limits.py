@@ -1,4 +1,4 @@
-"""Joint limits, data efficiency, compute-optimal sizes, forecasts."""
+"""Joint limits, data efficiency, forecasts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import pytest
 
 from scaling import (
     FitStatus,
-    allocate,
     data_efficiency,
     fit_law,
     forecast,
-    isoflop,
     joint_limit,
 )
 from scaling.forecast import weighted_median
@@ -117,42 +115,6 @@ def test_data_efficiency_below_the_asymptote_is_infinite():
     assert "no amount of data" in found.message
     with pytest.raises(ValueError, match="`at` must be a finite number above 0"):
         data_efficiency(law, 3.0, -1.0)
-
-
-def test_allocation_is_the_minimum_on_the_budget(truths, design, law_values):
-    columns = design("chinchilla")
-    y = law_values("chinchilla", columns, truths["chinchilla"])
-    y = y * np.exp(np.random.default_rng(0).normal(0, 0.002, len(y)))
-    fit = fit_law({**columns, "loss": y}, "chinchilla", resample="rows", n_boot=200)
-    found = allocate(fit, 1e21)
-    sizes = found.n_params * np.geomspace(0.5, 2, 201)
-    losses = fit.predict({"n_params": sizes, "n_tokens": 1e21 / 6 / sizes})["mean"]
-    assert losses.argmin() == 100
-    assert found.loss == pytest.approx(losses.min())
-    assert 6 * found.n_params * found.n_tokens == pytest.approx(1e21)
-    for name, (low, high) in found.intervals.items():
-        assert low <= getattr(found, name) <= high
-    with pytest.raises(ValueError, match="must be of law 'chinchilla'"):
-        allocate(fit_law(x=columns["n_params"], y=y, n_boot=0), 1e21)
-
-
-def test_isoflop_parabolas_warn_of_their_bias():
-    # Hoffmann et al.'s law, wide sampling: the true exponent is beta / (alpha + beta) = .4516
-    rows = []
-    for budget in np.geomspace(1e18, 1e21, 5):
-        best = 406.4 / 410.7 * 0.34 / 0.28
-        middle = best ** (1 / 0.62) * (budget / 6) ** (0.28 / 0.62)
-        for size in middle * np.geomspace(0.1, 30, 9):
-            loss = 1.69 + 406.4 * size**-0.34 + 410.7 * (budget / 6 / size) ** -0.28
-            rows.append((budget, size, loss))
-    frame = pd.DataFrame(rows, columns=["flops", "n_params", "loss"])
-    found = isoflop(frame)
-    assert found.exponent == pytest.approx(0.4516, abs=0.05)
-    assert "biased" in found.warnings[0]
-    fit = fit_law(
-        frame.assign(n_tokens=frame.flops / 6 / frame.n_params), "chinchilla", loss="squared_log"
-    )
-    assert allocate(fit, 1e20).exponent == pytest.approx(0.28 / 0.62, abs=1e-5)
 
 
 def test_weighted_median_is_the_median_for_equal_weights():
