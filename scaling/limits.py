@@ -28,6 +28,7 @@ from scaling.uncertainty.shared_members import (
     exponent_p_value,
     find_walks,
     limit_interval,
+    nested_reach,
     recognise_sharing,
     size_limits,
 )
@@ -263,6 +264,7 @@ def _check_columns(frame: Any, params: str, members: str) -> None:
             raise ValueError(
                 f"column {name!r} has one value in every row, so there is no joint limit; for the "
                 f"limit in {limit} alone use fit_law(frame, 'power', x={other!r})"
+                + (", and predict_members for larger ensembles" if other == members else "")
             )
 
 
@@ -308,6 +310,49 @@ def _subsets_interval(joint: FitResult) -> tuple[float, float]:
         "E", method="profile"
     )
     return min(low, joint.asymptote), max(high, joint.asymptote)
+
+
+def predict_members(fit: FitResult, members: Any, level: float = 0.95) -> pd.DataFrame:
+    """Losses of larger ensembles that contain those of a fit at one size.
+
+    The rows of the fit and the larger ensembles are taken to be nested: the interval is that of the
+    loss that will be measured, from the covariance of nested members and the fit's derivatives at
+    its optimum.
+
+    Args:
+        fit: a fit of a law of one column, the number of members, without groups.
+        members: numbers of members (n_new,), above those of the fit.
+        level: confidence level, between 0 and 1.
+
+    Returns:
+        A row per number of members, columns n_members, mean, low and high.
+
+    Raises:
+        ValueError: the fit is of a law of several columns or its rows cannot be nested, a number of
+            members is not above those of the fit, or the level is not between 0 and 1.
+    """
+    if len(fit.law.columns) != 1:
+        raise ValueError(f"`fit` must be of a law of one column; not {fit.law.name!r}")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+    known = fit.problem.table.columns[fit.law.columns[0]]
+    if len(np.unique(known)) < len(known):
+        raise ValueError("`fit` has two rows with the same number of members; they are not nested")
+    new = np.atleast_1d(np.asarray(members, dtype=float))
+    if not (new > known.max()).all():
+        raise ValueError(
+            f"`members` must be above those of the fit, {known.max():g}; not {members}"
+        )
+    mean, reach = nested_reach(fit.problem, fit.coordinates, new, level)
+    logged = fit.problem.loss.log
+    return pd.DataFrame(
+        {
+            "n_members": new,
+            "mean": mean,
+            "low": mean * np.exp(-reach) if logged else mean - reach,
+            "high": mean * np.exp(reach) if logged else mean + reach,
+        }
+    )
 
 
 def _asymptotes(rows: pd.DataFrame, by: str, along: str) -> pd.DataFrame:

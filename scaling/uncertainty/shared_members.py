@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from scipy.special import fdtrc
 
 from scaling.fitting.problem import Problem
@@ -36,9 +37,9 @@ be nested: a table with one row a number of members comes from one pool as a rul
 costs coverage, a false alarm only width."""
 ALIKE = (1e-2, 1e-4, 1e-6)
 """Shares of independent noise tried beside the common error of means over subsets."""
-EXPONENTS = np.geomspace(0.05, 4.0, 160)
+EXPONENTS = np.geomspace(0.05, 4.0, 25)
 """Exponents of K tried against 1."""
-REJECTED = 0.01
+REJECTED = 0.005
 """Level of the test of the exponent of K."""
 
 
@@ -192,7 +193,9 @@ def exponent_p_value(table: Table, walk: Walk | None) -> float:
             total += float(np.sum((columns[:, 2] - columns[:, :2] @ fitted) ** 2))
         return total
 
-    pinned, free = squares(1.0), min(squares(gamma) for gamma in EXPONENTS)
+    nearest = int(np.argmin([squares(gamma) for gamma in EXPONENTS]))
+    around = EXPONENTS[max(nearest - 1, 0)], EXPONENTS[min(nearest + 1, len(EXPONENTS) - 1)]
+    pinned, free = squares(1.0), float(minimize_scalar(squares, bounds=around).fun)
     if pinned < NOTHING * len(sizes) or pinned <= free:
         return 1.0
     return float(fdtrc(1, degrees, (pinned - free) * degrees / max(free, 1e-300)))
@@ -234,6 +237,41 @@ def limit_interval(
     widen = student(level, degrees) / student(level, 10**9)
     low, high = estimate + widen * (low - estimate), estimate + widen * (high - estimate)
     return max(float(low), 0.0), float(high)
+
+
+def nested_reach(
+    problem: Problem, best: Array, members: Array, level: float
+) -> tuple[Array, Array]:
+    """Predictions (n_new,) and half-widths of their intervals (n_new,) for larger nested ensembles.
+
+    Half-widths are of the logarithm where the loss of the fit is logarithmic, and infinite where no
+    row is left for the noise.
+
+    Args:
+        problem: the fitted problem, of a law of the number of members alone.
+        best: its optimum, internal coordinates (n_parameters,).
+        members: numbers of members (n_new,), above those of the table.
+        level: confidence level.
+    """
+    (role,) = problem.law.columns
+    known, free = problem.table.columns[role], problem.free
+    predicted, first, _ = problem.model.at({role: members}).derivatives(best[:, None], slice(None))
+    scale = predicted[0] if problem.loss.log else np.ones(len(members))
+    slope = np.stack([np.broadcast_to(part, (1, len(members)))[0] for part in first], axis=1)
+    degrees = len(known) - problem.n_free
+    if degrees <= 0:
+        return predicted[0], np.full(len(members), np.inf)
+    design = problem.objective().scores(best)[0][:, free]
+    change = (slope / scale[:, None])[:, free] @ np.linalg.pinv(design)
+    order = np.argsort(known)
+    total = np.diff((known * problem.objective().residuals(best))[order], prepend=0.0)
+    steps = np.diff(known[order], prepend=0.0)
+    variance = float(np.sum(total**2 / steps)) / degrees
+    every = np.concatenate([known, members])
+    spread = variance / np.maximum(every[:, None], every)
+    error = np.concatenate([change, -np.eye(len(members))], axis=1)
+    deviation = np.sqrt(np.einsum("nk,kl,nl->n", error, spread, error))
+    return predicted[0], student(level, degrees) * deviation
 
 
 def size_limits(table: Table, gamma: float) -> tuple[Array, Array]:
