@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from scaling.fitting.table import note_lines
+
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
 SUFFIXES = (*SEPARATORS, *JSON_LINES, ".json", ".parquet")
@@ -44,7 +46,8 @@ def read_runs(path: str | Path) -> pd.DataFrame:
         path: the file.
 
     Returns:
-        A row per run, with the columns of the file.
+        A row per run, with the columns of the file. Errors of a fit of this table name a row by
+        its line in the file.
 
     Raises:
         ValueError: the file is empty, its suffix is unknown, or its content does not match it.
@@ -57,7 +60,10 @@ def read_runs(path: str | Path) -> pd.DataFrame:
     elif suffix == ".parquet":
         frame = read_parquet(path)
     else:
-        frame = pd.DataFrame([entry.values for entry in read_entries(path)])
+        entries = list(read_entries(path))
+        frame = pd.DataFrame([entry.values for entry in entries])
+        if suffix in JSON_LINES:
+            frame = note_lines(frame, [entry.line for entry in entries])
     if frame.empty:
         raise ValueError(f"{path.name} has a header but no rows")
     return frame
@@ -131,9 +137,34 @@ def _read_delimited(path: Path, separator: str) -> pd.DataFrame:
         hint = "; it looks tab-separated (.tsv)" if separator == "," and "\t" in first else ""
         raise ValueError(f"{path.name} is not {kind}: its first line has no separator{hint}")
     try:
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+        frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+        frame = _labels_as_text(frame, path, separator)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is not {kind}: {_short(error)}") from error
+    return _with_lines(frame, path)
+
+
+def _labels_as_text(frame: pd.DataFrame, path: Path, separator: str) -> pd.DataFrame:
+    """Return the table with NA, None and the like as text in the columns that hold text."""
+    columns = {
+        place: name
+        for place, name in enumerate(frame.columns)
+        if pd.api.types.is_string_dtype(frame[name]) and frame[name].isna().any()
+    }
+    if columns:
+        as_written = pd.read_csv(
+            path, sep=separator, encoding="utf-8-sig", usecols=list(columns), dtype=str,
+            keep_default_na=False, na_values=[""],
+        )  # fmt: skip
+        frame = frame.assign(**{name: as_written[name] for name in columns.values()})
+    return frame
+
+
+def _with_lines(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the table with the line of each row, unless cells contain line breaks."""
+    with path.open("rb") as file:
+        lines = [number for number, line in enumerate(file, start=1) if line.strip()]
+    return note_lines(frame, lines[1:]) if len(lines) == len(frame) + 1 else frame
 
 
 def read_parquet(path: Path) -> pd.DataFrame:

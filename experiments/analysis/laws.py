@@ -133,7 +133,11 @@ def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
             spread = jackknife(fit.params[name], [[refit[name] for refit in refits]])
             estimates[width] = spread if fit.status.usable else _unbounded(spread)
     everything = pd.concat(tables.values(), ignore_index=True)
-    joint = joint_limit(everything, params=N, members=K, y=LOSS, loss=ROW_LOSS)
+    # the jackknife over members, and not the spread of the few sizes, gives the errors that the
+    # means over subsets have in common
+    joint = joint_limit(
+        everything, params=N, members=K, y=LOSS, loss=ROW_LOSS, shared_members="independent"
+    )
     refits_of_joint = [
         [best_parameters(table, "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS) for table in group]
         for group in without_each(tables, left_out)

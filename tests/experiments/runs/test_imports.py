@@ -243,7 +243,7 @@ def test_the_commands_import_and_show(tmp_path, capsys, sample):
     assert main([*command, *(f"{a}={b}" for a, b in COLUMNS.items()), "--set", "width=9"]) == 0
     said = capsys.readouterr().out
     assert "2 runs imported as a" in said
-    assert "1 doubtful; the first: a/y, validation_loss is missing" in said
+    assert "1 doubtful runs; first: a/y, validation_loss is missing" in said
     assert main(["show", str(store.root)]) == 0
     assert "1 diverged, 2 imported" in capsys.readouterr().out
     assert main(["show", str(store.root), "--json"]) == 0
