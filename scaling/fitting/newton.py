@@ -6,6 +6,7 @@ coordinate whose two bounds coincide is held there; this is how profiles and pin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ Array = NDArray[np.float64]
 SMALLEST_PIVOT = 1e-10
 LARGEST_DAMPING = 1e10
 ACCEPT = 1e-4
+FREE_STEPS = 5
+"""Steps of each fit before it may be given up for a better one."""
+HOPE = 10.0
 NEGLIGIBLE = 1e-26
 """Objective per unit of weight below which a table counts as fitted exactly."""
 
@@ -62,6 +66,7 @@ def minimise(
     *,
     tolerance: float = 1e-12,
     max_steps: int = 80,
+    rival: Callable[[Array], Array] | None = None,
 ) -> Minimum:
     """Local minimum of each fit, starting at `start`.
 
@@ -75,6 +80,9 @@ def minimise(
         high: upper bounds, shape (n_parameters, n_fits).
         tolerance: relative gain below which a fit has converged.
         max_steps: largest number of steps.
+        rival: maps the objectives so far (n_fits,) to values to beat (n_fits,). A fit stops if it
+            would not get below its value even if each step left gained ten times what the next one
+            is predicted to gain.
     """
     place = np.clip(start, low, high)
     value, gradient, hessian = objective.derivatives(place)
@@ -86,7 +94,7 @@ def minimise(
     )
     state.keep(np.isfinite(value))
     scale = NEGLIGIBLE * _total_weight(objective, n_fits)
-    for _ in range(max_steps):
+    for left in range(max_steps, 0, -1):
         if state.index.size == 0:
             break
         lower, upper = low[:, state.index], high[:, state.index]
@@ -100,6 +108,9 @@ def minimise(
         )
         state.damping = np.where(finished, state.damping * 0.01, state.damping)
         moving = ~done & ~stuck
+        if rival is not None and left <= max_steps - FREE_STEPS:
+            reachable = state.value - HOPE * left * possible
+            moving &= reachable < rival(best_value)[state.index]
         if not moving.all():
             state.keep(moving)
             step, lower, upper = step[:, moving], lower[:, moving], upper[:, moving]

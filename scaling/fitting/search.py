@@ -8,6 +8,7 @@ Every minimum of the grid is then refined by Newton's method, while delta shrink
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ def polish(
     sharpening: tuple[float, ...] = SHARPENING,
     tolerance: float = 1e-12,
     max_steps: int = 100,
+    rival: Callable[[Array], Array] | None = None,
 ) -> Minimum:
     """Local minimum of each fit by Newton's method, while delta shrinks to its value.
 
@@ -50,6 +52,7 @@ def polish(
         sharpening: factors on delta, one minimisation each; ignored by losses without delta.
         tolerance: relative gain below which the last minimisation has converged.
         max_steps: largest number of steps of the last minimisation.
+        rival: values to beat in the last minimisation, as in `minimise`.
     """
     place = start
     if objective.model.costly_curvature:
@@ -60,7 +63,14 @@ def polish(
             if factor != 1.0:
                 softer = objective.with_delta(objective.delta * factor)
                 place = minimise(softer, place, low, high, tolerance=1e-3, max_steps=8).coordinates
-    return minimise(objective, place, low, high, tolerance=tolerance, max_steps=max_steps)
+    return minimise(
+        objective, place, low, high, tolerance=tolerance, max_steps=max_steps, rival=rival
+    )
+
+
+def _best_of_all(values: Array) -> Array:
+    """The best value, with what rounding adds to it, for each of the starts of one problem."""
+    return np.full_like(values, values.min() * (1.0 + 1e-9))
 
 
 def grid(low: Array, high: Array) -> Array:
@@ -112,7 +122,7 @@ def global_minimum(
         chosen = _shortlist(objective, chosen, low, high, rows)
         n_starts = chosen.shape[1]
     wide_low, wide_high = _wide(low, n_starts), _wide(high, n_starts)
-    found = polish(objective, chosen, wide_low, wide_high)
+    found = polish(objective, chosen, wide_low, wide_high, rival=_best_of_all)
     best = int(np.argmin(np.where(np.isfinite(found.value), found.value, np.inf)))
     return Minimum(
         coordinates=found.coordinates[:, best : best + 1],
