@@ -50,6 +50,7 @@ class BasisModel:
         self.n_linear, self.n_nonlinear = len(law.linear), len(law.nonlinear)
         self.moving = [k for k, name in enumerate(self.names) if name not in pinned]
         self.costly_curvature = len(self.moving) > 2
+        self.curved = bool(self.moving)
         self.offset = law.offset
         self.centred = [j for j, c in enumerate(law.linear) if c.name not in uncentred]
         self.middle = {

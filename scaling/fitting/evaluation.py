@@ -29,6 +29,9 @@ class Model(Protocol):
     """A law on given rows: values, derivatives, and the map to the printed parameters."""
 
     n_rows: int
+    n_linear: int
+    curved: bool
+    """Whether to solve the linear coefficients after each Newton step."""
     costly_curvature: bool
     """Whether second derivatives cost many times the first, so that only last steps use them."""
 
@@ -76,6 +79,7 @@ class TermModel:
     """A law of power terms; `uncentred` lists the coefficients kept in their printed units."""
 
     costly_curvature = False
+    curved = False
 
     def __init__(self, law: Law, columns: Columns, uncentred: Collection[str] = ()) -> None:
         self.law = law
