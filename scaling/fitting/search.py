@@ -61,7 +61,7 @@ def polish(
     place, improve = start, _projection(objective, low, high)
     stages = []
     if objective.model.costly_curvature:
-        stages.append((objective.gauss_newton(), 1e-9, 40))
+        stages.append((objective.gauss_newton(), 1e-9, 10))
     if objective.loss.uses_delta:
         softer = [objective.with_delta(objective.delta * f) for f in sharpening if f != 1.0]
         stages += [(part, 1e-3, 8) for part in softer]
