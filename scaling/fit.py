@@ -21,6 +21,8 @@ from scaling.results.result import FitResult
 from scaling.uncertainty.bootstrap import RESAMPLES, Draws, bootstrap
 from scaling.uncertainty.covariance import standard_errors
 from scaling.uncertainty.diagnostics import check_design, diagnose
+from scaling.uncertainty.family import has_family
+from scaling.uncertainty.rejection import lack_of_fit
 
 Array = NDArray[np.float64]
 
@@ -181,10 +183,13 @@ def assemble(
         begun: `time.perf_counter()` at the start of the fit.
     """
     place = best.coordinates[:, 0]
+    rejected = lack_of_fit(problem, place)
+    if rejected is not None:
+        problem = problem.with_inflation(rejected.inflation)
     printed = problem.model.printed(best.coordinates)[:, 0]
     names = problem.law.parameters
-    if draws is not None:
-        errors = draws.parameters.std(axis=1)
+    if draws is not None and problem.degrees > 0:
+        errors = draws.parameters.std(axis=1) * np.sqrt(problem.inflation)
     else:
         errors = standard_errors(problem, place, robust=method != "profile")
     fitted = Fitted(
@@ -197,10 +202,16 @@ def assemble(
         coordinates=place,
         seed=seed,
     )
-    asymptote = problem.law.asymptote
+    law, asymptote = problem.law, problem.law.asymptote
     interval = None if asymptote is None else fitted.interval(asymptote)
+    wider = fitted.interval(asymptote, method="model") if asymptote and has_family(law) else None
     found = diagnose(
-        problem, place, converged=bool(best.converged[0]), draws=draws, asymptote=interval
+        problem,
+        place,
+        converged=bool(best.converged[0]),
+        draws=draws,
+        asymptote=wider or interval,
+        rejected=rejected,
     )
     return FitResult(
         **{part.name: getattr(fitted, part.name) for part in fields(fitted)},
@@ -208,6 +219,7 @@ def assemble(
         message=found.message,
         warnings=found.warnings,
         asymptote_interval=interval,
+        model_interval=wider,
         seconds=time.perf_counter() - begun,
     )
 

@@ -56,7 +56,7 @@ class Profile:
 
     def rise(self, level: float) -> float:
         """Rise of the objective at the ends of the interval at a confidence level."""
-        return 0.5 * self.noise * student(level, self.degrees) ** 2
+        return rise(self.noise, level, self.degrees)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval (low, high); an end that the profile never reaches is the bound."""
@@ -79,14 +79,20 @@ class Profile:
         return float(self.values[inner] + share * (self.values[outer] - self.values[inner]))
 
 
-def student(level: float, degrees: int) -> float:
-    """Two-sided Student quantile at `level` (0 < level < 1)."""
-    return float(stdtrit(max(degrees, 1), 0.5 + 0.5 * level))
+def student(level: float, degrees: float) -> float:
+    """Two-sided Student quantile at `level`, between 0 and 1; infinite without degrees."""
+    return float(stdtrit(degrees, 0.5 + 0.5 * level)) if degrees > 0 else float("inf")
 
 
-def degrees_of_freedom(problem: Problem) -> int:
-    """Rows of positive weight less fitted parameters, at least one."""
-    return max(int((problem.table.weights > 0).sum()) - problem.n_free, 1)
+def rise(noise: float, level: float, degrees: float) -> float:
+    """Rise of the objective at the ends of an interval; infinite without degrees of freedom.
+
+    Args:
+        noise: noise scale tau of the fit.
+        level: confidence level.
+        degrees: degrees of freedom of the noise scale.
+    """
+    return 0.5 * noise * student(level, degrees) ** 2 if degrees > 0 else float("inf")
 
 
 def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0.95) -> Profile:
@@ -138,7 +144,7 @@ def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0
         parameters=held.model.printed(found),
         minimum=float(objective.min()),
         noise=noise_scale(problem, best),
-        degrees=degrees_of_freedom(problem),
+        degrees=problem.degrees,
         bounds=(0.0 if logged else end.low, upper_end),
     )
 
@@ -172,9 +178,9 @@ def _trace(
     values = values[np.isfinite(values)]
     objective, found = solve(values, None)
     objective, found = _sweep(solve, values, objective, found)
-    rise = 0.5 * noise_scale(problem, best) * student(level, degrees_of_freedom(problem)) ** 2
+    highest = rise(noise_scale(problem, best), level, problem.degrees)
     for _ in range(REFINEMENTS):
-        inner = _brackets(values, objective, objective.min() + rise)
+        inner = _brackets(values, objective, objective.min() + highest)
         if inner.size == 0:
             break
         right = np.searchsorted(values, inner)
@@ -243,6 +249,8 @@ def prediction_intervals(
         Lower and upper ends, each of shape (n_new,).
     """
     count = len(next(iter(new.values())))
+    if problem.degrees <= 0:
+        return np.full(count, -np.inf), np.full(count, np.inf)
     low, high = np.empty(count), np.empty(count)
     for first in range(0, count, ROWS_AT_ONCE):
         rows = slice(first, min(first + ROWS_AT_ONCE, count))
@@ -302,12 +310,12 @@ def _prediction_block(
         values.append(model.value(found, slice(n_rows, None))[number, fits])
         costs.append(on_data.value(found))
     minimum = float(on_data.value(place)[0])
-    rise = 0.5 * noise_scale(problem, best) * student(level, degrees_of_freedom(problem)) ** 2
+    highest = rise(noise_scale(problem, best), level, problem.degrees)
     ends = [
         _ends(
             np.concatenate([part[fits == row] for part in values]),
             np.concatenate([part[fits == row] for part in costs]),
-            float(centre[row]), minimum, rise,
+            float(centre[row]), minimum, highest,
         )
         for row in range(count)
     ]  # fmt: skip
