@@ -14,6 +14,7 @@ measured at the largest scale, which caps the upper end.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,8 +51,12 @@ class Mixture:
         place: number of the scale of each row, (n_rows,), ascending in the fitted loss: 0 is the
             largest scale.
         variance: of a row, lack of fit of the whole family included.
-        degrees: degrees of freedom of the variance; none, if not positive.
+        degrees: degrees of freedom of the variance, clusters counted by how far they agree.
         fewest: number of scales in the smallest window at the end of the curve.
+        ceiling: mean loss at the largest scale, in units of one row.
+        ceiling_error: standard error of that mean, in units of that of a row.
+        windows: whether rows of the largest scales may be fitted alone: not where clusters join
+            them with others.
     """
 
     design: Array
@@ -60,6 +65,9 @@ class Mixture:
     variance: float
     degrees: float
     fewest: int
+    ceiling: float
+    ceiling_error: float
+    windows: bool
 
 
 def has_family(law: Law) -> bool:
@@ -86,21 +94,30 @@ def model_interval(
         (low, high); infinite ends if the rows leave no degrees of freedom.
     """
     rows = mixture(problem, best, least)
-    if rows.degrees <= 0:
+    if rows.degrees < 1:
         return -np.inf, np.inf
     rise = rows.variance * student(level, rows.degrees) ** 2
     low = _profile_end(rows.design, rows.target, rise, side=-1)
     high = _profile_end(rows.design, rows.target, rise, side=1)
+    ceiling = rows.ceiling + rows.ceiling_error * float(np.sqrt(rise))
+    if not rows.windows:
+        return low, max(high, ceiling)
     scales = int(rows.place.max()) + 1
     for largest in {max(rows.fewest + 1, -(-scales // 2)), rows.fewest}:
         kept = rows.place < largest
         if not kept.all():
             high = max(high, _profile_end(rows.design[kept], rows.target[kept], rise, side=1))
-    return low, min(high, _ceiling(rows, rise))
+    return low, min(high, ceiling)
 
 
 def mixture(problem: Problem, best: Array, least: float) -> Mixture:
-    """The rows of a problem as rows of the family; see `model_interval` for the arguments."""
+    """The rows of a problem as rows of the family, without outliers and with one variance.
+
+    Args:
+        problem: the fitted problem, of a law that has a family.
+        best: its optimum, internal coordinates (n_parameters,).
+        least: smallest exponent of the family, above 0.
+    """
     table, law = problem.table, problem.law
     used = table.weights > 0
     columns = {name: values[used] for name, values in table.columns.items()}
@@ -108,16 +125,17 @@ def mixture(problem: Problem, best: Array, least: float) -> Mixture:
     scale = np.sqrt(table.weights[used] / table.weights[used].mean())
     if problem.loss.log:
         scale = scale * np.exp(np.log(np.abs(fitted)).mean()) / np.abs(fitted)
+    place = _places(table.scales[used], fitted)
     design = family_columns(law, columns, problem.pinned, least) * scale[:, None]
-    target = table.y[used] * scale
+    target = _without_outliers(design, table.y[used] * scale)
+    largest = place == 0
+    weight = scale[largest]
+    ceiling = float(weight @ target[largest]) / float(weight @ weight)
+    shared, lost = 0.0, 0.0
     if table.groups is not None:
-        design, target, lost = _decorrelated(design, target, table.groups[used])
-    else:
-        lost = 0.0
-    target = _without_outliers(design, target)
+        design, target, shared, lost = _decorrelated(design, target, table.groups[used])
     coefficients, misfit = _least_squares(design, target)
     spent = max(int((coefficients > 0).sum()), problem.n_free)
-    place = _places(columns, design @ coefficients / np.maximum(design[:, 0], 1e-12))
     variance, degrees = _noise(target, design, place, misfit, spent)
     return Mixture(
         design=design,
@@ -126,13 +144,16 @@ def mixture(problem: Problem, best: Array, least: float) -> Mixture:
         variance=variance,
         degrees=degrees - lost,
         fewest=1 + 2 * max(len(law.terms) - 1, 1),
+        ceiling=ceiling,
+        ceiling_error=float(1.0 / np.sqrt((1.0 - shared) * (weight @ weight))),
+        windows=table.groups is None,
     )
 
 
 def family_columns(
-    law: Law, columns: dict[str, Array], pinned: dict[str, float], least: float
+    law: Law, columns: dict[str, Array], pinned: Mapping[str, float], least: float
 ) -> Array:
-    """Columns of the family, (n_rows, 1 + n_powers), the asymptote's first.
+    """Columns of the family, shape (n_rows, 1 + n_powers), the asymptote's first.
 
     Args:
         law: the law to generalise.
@@ -191,14 +212,11 @@ def _without_outliers(design: Array, target: Array) -> Array:
     return kept
 
 
-def _places(columns: dict[str, Array], fitted: Array) -> NDArray[np.int64]:
-    """Number of the distinct scale of each row, ascending in the fitted loss."""
-    _, unit = np.unique(np.stack(list(columns.values()), axis=1), axis=0, return_inverse=True)
-    unit = unit.ravel()
-    lowest = np.bincount(unit, fitted) / np.bincount(unit)
-    rank = np.empty(len(lowest), dtype=np.int64)
-    rank[np.argsort(lowest)] = np.arange(len(lowest))
-    return rank[unit]
+def _places(scales: NDArray[np.int64], fitted: Array) -> NDArray[np.int64]:
+    """Rank of the scale of each row in the fitted loss, 0 for the lowest."""
+    _, scales = np.unique(scales, return_inverse=True)
+    lowest = np.bincount(scales, fitted) / np.bincount(scales)
+    return np.argsort(np.argsort(lowest))[scales]
 
 
 def _noise(
@@ -224,42 +242,35 @@ def _noise(
 
 def _decorrelated(
     design: Array, target: Array, groups: NDArray[np.int64]
-) -> tuple[Array, Array, float]:
-    """Rows without the error that the rows of a cluster share, and the degrees of freedom lost.
+) -> tuple[Array, Array, float, float]:
+    """Rows without the error that rows of a cluster share; its share, and the degrees that it costs.
 
     The correlation within clusters is estimated from the residuals; rows are transformed as in
     generalised least squares with equal correlations.
     """
     coefficients, misfit = _least_squares(design, target)
     residual = target - design @ coefficients
+    _, groups = np.unique(groups, return_inverse=True)
     counts = np.bincount(groups)
     pairs = float((counts * (counts - 1.0)).sum())
     if pairs == 0 or misfit == 0:
-        return design, target, 0.0
+        return design, target, 0.0, 0.0
     between = float((np.bincount(groups, residual) ** 2).sum()) - misfit
     share = min(max(between / pairs / (misfit / len(target)), 0.0), 0.98)
     pull = 1.0 - np.sqrt((1.0 - share) / (1.0 - share + counts * share))
 
     def whitened(values: Array) -> Array:
-        return values - (pull * np.bincount(groups, values) / np.maximum(counts, 1))[groups]
+        return values - (pull * np.bincount(groups, values) / counts)[groups]
 
     effective = float((counts / (1.0 + (counts - 1.0) * share)).sum())
     columns = np.stack([whitened(column) for column in design.T], axis=1)
-    return columns, whitened(target), len(target) - effective
-
-
-def _ceiling(rows: Mixture, rise: float) -> float:
-    """Upper end of the interval of the loss itself at the largest scale."""
-    largest = rows.place == 0
-    weight = rows.design[largest, 0]
-    information = float(weight @ weight)
-    return float(weight @ rows.target[largest]) / information + float(np.sqrt(rise / information))
+    return columns, whitened(target), share, len(target) - effective
 
 
 def _profile_end(design: Array, target: Array, rise: float, side: int) -> float:
     """Where the best misfit with E held has risen by `rise` below (-1) or above (1) its optimum."""
     if len(target) > design.shape[1] + 1:
-        reduced = np.linalg.qr(np.column_stack([design, target]), mode="r")
+        reduced = np.asarray(np.linalg.qr(np.column_stack([design, target]), mode="r"))
         design, target = reduced[:, :-1], reduced[:, -1]
     coefficients, least = _least_squares(design, target)
     centre, own, others = float(coefficients[0]), design[:, 0], design[:, 1:]
@@ -279,4 +290,5 @@ def _profile_end(design: Array, target: Array, rise: float, side: int) -> float:
         inside, outside = outside, outside + side * stride
         outside = max(outside, 0.0)
         stride *= 3.0
-    return float(brentq(excess, *sorted((inside, outside)), xtol=1e-3 * abs(outside - inside)))
+    near, far = sorted((inside, outside))
+    return float(brentq(excess, near, far, xtol=1e-3 * (far - near)))
