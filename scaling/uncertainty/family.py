@@ -243,7 +243,7 @@ def _noise(
 def _decorrelated(
     design: Array, target: Array, groups: NDArray[np.int64]
 ) -> tuple[Array, Array, float, float]:
-    """Rows without the error that rows of a cluster share; its share, and the degrees that it costs.
+    """Rows without the error that rows of a cluster share, its share, and the degrees it costs.
 
     The correlation within clusters is estimated from the residuals; rows are transformed as in
     generalised least squares with equal correlations.
