@@ -131,12 +131,11 @@ def mixture(problem: Problem, best: Array, least: float) -> Mixture:
     largest = place == 0
     weight = scale[largest]
     ceiling = float(weight @ target[largest]) / float(weight @ weight)
-    shared, lost = 0.0, 0.0
+    shared, lost, of_law = 0.0, 0.0, float(((target - fitted * scale) ** 2).sum())
     if table.groups is not None:
         design, target, shared, lost = _decorrelated(design, target, table.groups[used])
-    coefficients, misfit = _least_squares(design, target)
-    spent = max(int((coefficients > 0).sum()), problem.n_free)
-    variance, degrees = _noise(target, design, place, misfit, spent)
+        of_law *= 1.0 - shared
+    variance, degrees = _noise(target, design, place, of_law, problem.n_free)
     return Mixture(
         design=design,
         target=target,
@@ -220,24 +219,24 @@ def _places(scales: NDArray[np.int64], fitted: Array) -> NDArray[np.int64]:
 
 
 def _noise(
-    target: Array, design: Array, place: NDArray[np.int64], misfit: float, spent: int
+    target: Array, design: Array, place: NDArray[np.int64], of_law: float, n_free: int
 ) -> tuple[float, float]:
     """Variance of a row and its degrees of freedom.
 
     From repeats where there are enough, and enlarged by the lack of fit of the whole family; else
-    from the residuals.
+    from the residuals of the law, `of_law` in sum of squares, which are too large if it is wrong.
     """
     counts = np.bincount(place)
+    repeats = len(target) - len(counts)
+    if repeats < ENOUGH_REPEATS:
+        degrees = len(target) - n_free
+        return (of_law / degrees if degrees > 0 else np.inf), degrees
     weight = design[:, 0]
     centre = np.bincount(place, target * weight) / np.bincount(place, weight**2)
     pure = float(((target - centre[place] * weight) ** 2).sum())
-    repeats = len(target) - len(counts)
-    if repeats < ENOUGH_REPEATS:
-        degrees = len(target) - spent
-        return (misfit / degrees if degrees > 0 else np.inf), degrees
-    variance = pure / repeats
-    lack = (misfit - pure) / max(len(counts) - spent, 1)
-    return max(variance, lack), repeats
+    coefficients, misfit = _least_squares(design, target)
+    spent = max(int((coefficients > 0).sum()), n_free)
+    return max(pure / repeats, (misfit - pure) / max(len(counts) - spent, 1)), repeats
 
 
 def _decorrelated(
