@@ -56,6 +56,8 @@ def to_dict(fit: AssessedFit) -> dict[str, Any]:
         "model_interval_95": _ends(fit.model_interval),
         "least_exponent": LEAST_EXPONENT,
         "inflation": fit.problem.inflation,
+        "scales_are_units": fit.problem.scales_are_units,
+        "size_error": fit.problem.size_error,
         "objective": fit.objective,
         "status": fit.status.name,
         "message": fit.message,
@@ -121,6 +123,8 @@ def _rebuild(stored: dict[str, Any], law: Law | None) -> dict[str, Any]:
         delta=float(stored["delta"]),
         pinned={name: float(value) for name, value in stored["fixed"].items()},
         inflation=float(stored.get("inflation", 1.0)),
+        scales_are_units=bool(stored.get("scales_are_units", False)),
+        size_error=float(stored.get("size_error", 0.0)),
     )
     params = {name: float(value) for name, value in stored["params"].items()}
     printed = np.array([params[name] for name in problem.law.parameters])

@@ -136,6 +136,10 @@ def mixture(problem: Problem, best: Array, least: float) -> Mixture:
         design, target, shared, lost = _decorrelated(design, target, table.groups[used])
         of_law *= 1.0 - shared
     variance, degrees = _noise(target, design, place, of_law, problem.n_free)
+    per_scale = len(target) / (int(place.max()) + 1)
+    if np.any(np.bincount(place) > 1):  # else the residuals contain it
+        variance += per_scale * problem.size_error**2
+    variance = max(variance, per_scale * problem.size_error**2)
     return Mixture(
         design=design,
         target=target,

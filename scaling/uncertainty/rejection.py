@@ -33,7 +33,8 @@ class LackOfFit:
     Attributes:
         p: probability of a contradiction at least as strong if the law holds.
         sentence: p, and the rows that contradict it.
-        inflation: variance of the means of scales around the law, in units of what repeats imply.
+        inflation: variance of the means of scales around the law, in units of what repeats imply;
+            1 without repeats.
     """
 
     p: float
@@ -73,6 +74,31 @@ def lack_of_fit(problem: Problem, best: Array) -> LackOfFit | None:
                      inflation=1.0)  # fmt: skip
 
 
+def shared_inflation(problem: Problem, best: Array) -> float:
+    """Factor on the variance of rows due to the error that rows of a scale share, at least 1."""
+    if problem.size_error == 0.0:
+        return 1.0
+    shared, pure = _variances(problem, best)
+    residual = problem.objective().residuals(best)
+    row = float((residual**2).sum()) / max(problem.degrees, 1)
+    return max(1.0, (shared + pure) / max(row, 1e-300))
+
+
+def _variances(problem: Problem, best: Array) -> tuple[float, float]:
+    """Variance that the error of scales adds to a row, and that among repeats (0 without any).
+
+    The former is multiplied by the repeats of a scale, whose mean it does not leave.
+    """
+    table, scales = problem.table, problem.table.scales
+    residual = problem.objective().residuals(best)
+    n_scales = int(scales.max()) + 1
+    mean = np.bincount(scales, residual) / np.bincount(scales)
+    repeats = table.n_rows - n_scales
+    pure = float(((residual - mean[scales]) ** 2).sum()) / repeats if repeats else 0.0
+    unit = float(np.mean(table.y)) if problem.loss.log else 1.0
+    return (problem.size_error / unit) ** 2 * table.n_rows / n_scales, pure
+
+
 def _against_repeats(problem: Problem, best: Array, repeats: int) -> LackOfFit | None:
     table, scales = problem.table, problem.table.scales
     spare = int(scales.max()) + 1 - problem.n_free
@@ -83,7 +109,8 @@ def _against_repeats(problem: Problem, best: Array, repeats: int) -> LackOfFit |
     between = float((weight * mean**2).sum()) / spare
     if scatter <= ROUNDING * between:  # copies of rows, and not repeats
         return None
-    ratio = between / scatter
+    shared, pure = _variances(problem, best)
+    ratio = between / scatter / (1.0 + shared / pure)
     p = float(f_distribution.sf(ratio, spare, repeats))
     if p >= LEVEL:
         return None
