@@ -18,7 +18,7 @@ test: .venv/installed  # types are checked on one core meanwhile
 	$(MAKE) --jobs 2 check pytest
 
 # Most of the tests' time goes into compiling, which a process does on one core.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 pytest: .venv/installed
 	$(BIN)/pytest $(PARALLEL)

@@ -14,7 +14,7 @@ from scaling.results import markup, report
 from scaling.results.result import FitResult
 from scaling.uncertainty.covariance import known_covariance
 from scaling.uncertainty.diagnostics import at_bounds
-from scaling.uncertainty.intervals import FEW
+from scaling.uncertainty.intervals import FEW, effective_degrees
 from scaling.uncertainty.profiles import student
 
 Array = NDArray[np.float64]
@@ -166,7 +166,7 @@ def _quantiles(
 ) -> tuple[float, float]:
     """Interval (low, high) of a part of the allocation from its draws (n_draws,)."""
     lowest, highest = ALLOCATED[name]
-    degrees = _spare(fit)
+    degrees = effective_degrees(fit.problem)
     if degrees <= 0:
         return lowest, highest
     # a draw without an optimum bounds the value on neither side
@@ -174,23 +174,16 @@ def _quantiles(
     tail = 0.5 - 0.5 * level
     low = float(np.quantile(np.where(lost, lowest, values), tail, method="nearest"))
     high = float(np.quantile(np.where(lost, highest, values), 1.0 - tail, method="nearest"))
-    widen = student(level, degrees) / student(level, 10**9)
+    inflation = 1.0 if fit.draws is None else fit.problem.inflation  # a covariance has it already
+    widen = np.sqrt(inflation) * student(level, degrees) / student(level, 10**9)
     if fit.draws is not None and fit.draws.resample != "wild":
         widen *= np.sqrt((degrees + fit.problem.n_free) / degrees)
-    if degrees >= FEW or not np.isfinite([low, high]).all():
+    if (degrees >= FEW and inflation == 1.0) or not np.isfinite([low, high]).all():
         return low, high
     if highest == np.inf and low > 0:
         return estimate * (low / estimate) ** widen, estimate * (high / estimate) ** widen
     low, high = (estimate + widen * (end - estimate) for end in (low, high))
     return max(low, lowest), min(high, highest)
-
-
-def _spare(fit: FitResult) -> int:
-    """Degrees of freedom of the noise: clusters less one, or rows less fitted parameters."""
-    table = fit.problem.table
-    if table.groups is not None:
-        return int(table.groups.max())
-    return int((table.weights > 0).sum()) - fit.problem.n_free
 
 
 def parameter_draws(fit: FitResult, seed: int = 0) -> Array:

@@ -21,6 +21,8 @@ from scaling.results.result import FitResult
 from scaling.uncertainty.bootstrap import RESAMPLES, Draws, bootstrap
 from scaling.uncertainty.covariance import standard_errors
 from scaling.uncertainty.diagnostics import check_design, diagnose
+from scaling.uncertainty.family import has_family
+from scaling.uncertainty.rejection import lack_of_fit, shared_inflation
 
 Array = NDArray[np.float64]
 
@@ -47,6 +49,7 @@ def fit_law(
     groups: Any = None,
     fixed: Mapping[str, float | None] | None = None,
     weights: Any = None,
+    size_error: float = 0.0,
     seed: int = 0,
 ) -> FitResult:
     """Scaling law fitted at its global optimum, with intervals, status and warnings.
@@ -71,6 +74,8 @@ def fit_law(
         fixed: parameter -> value at which it is held, or -> None to free a parameter that the law
             holds by default.
         weights: row weights, name or array (n_rows,); a weight of 2 counts as two rows.
+        size_error: standard error, in units of the loss, of an error that all rows of a scale
+            share, such as what a search of hyperparameters leaves open; it widens both intervals.
         seed: random seed of the draws.
 
     Returns:
@@ -86,6 +91,8 @@ def fit_law(
     begun = time.perf_counter()
     chosen, row_loss = get_law(law), get_loss(loss)
     _check_numbers(delta, n_boot, resample, seed)
+    if not (np.isfinite(size_error) and size_error >= 0):
+        raise ValueError(f"`size_error` must be a finite number, at least 0; not {size_error!r}")
     pinned = _pinned(chosen, fixed)
     table = read_table(
         data,
@@ -107,7 +114,12 @@ def fit_law(
     n_free = n_free if chosen.n_effective is None else min(n_free, chosen.n_effective)
     check_design(chosen, table, n_free, set(pinned))
     problem = Problem(
-        law=chosen, table=table, loss=row_loss, delta=delta if delta else 1.0, pinned=pinned
+        law=chosen,
+        table=table,
+        loss=row_loss,
+        delta=delta if delta else 1.0,
+        pinned=pinned,
+        size_error=float(size_error),
     )
     problem, best = _optimum(problem, delta)
     usual = COSTLY_DRAWS if problem.model.costly_curvature else DEFAULT_DRAWS
@@ -181,10 +193,13 @@ def assemble(
         begun: `time.perf_counter()` at the start of the fit.
     """
     place = best.coordinates[:, 0]
+    rejected = lack_of_fit(problem, place)
+    factor = max(shared_inflation(problem, place), rejected.inflation if rejected else 1.0)
+    problem = problem.with_inflation(factor, scales_are_units=rejected is not None)
     printed = problem.model.printed(best.coordinates)[:, 0]
     names = problem.law.parameters
-    if draws is not None:
-        errors = draws.parameters.std(axis=1)
+    if draws is not None and problem.degrees > 0:
+        errors = draws.parameters.std(axis=1) * np.sqrt(problem.inflation)
     else:
         errors = standard_errors(problem, place, robust=method != "profile")
     fitted = Fitted(
@@ -197,10 +212,16 @@ def assemble(
         coordinates=place,
         seed=seed,
     )
-    asymptote = problem.law.asymptote
+    law, asymptote = problem.law, problem.law.asymptote
     interval = None if asymptote is None else fitted.interval(asymptote)
+    wider = fitted.interval(asymptote, method="model") if asymptote and has_family(law) else None
     found = diagnose(
-        problem, place, converged=bool(best.converged[0]), draws=draws, asymptote=interval
+        problem,
+        place,
+        converged=bool(best.converged[0]),
+        draws=draws,
+        asymptote=wider or interval,
+        rejected=rejected,
     )
     return FitResult(
         **{part.name: getattr(fitted, part.name) for part in fields(fitted)},
@@ -208,6 +229,7 @@ def assemble(
         message=found.message,
         warnings=found.warnings,
         asymptote_interval=interval,
+        model_interval=wider,
         seconds=time.perf_counter() - begun,
     )
 

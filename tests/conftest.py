@@ -28,6 +28,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 configure_host_devices(2)
 
 
+LONGEST = (
+    "test_story",
+    "test_sweep_faults",
+    "test_calibration",
+    "test_notebooks",
+    "test_executors",
+    "test_sweep",
+)
+"""Files that begin first, so that no core is left alone with one of them at the end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Put the longest files first; processes of pytest-xdist are handed files in this order."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
+
+
 @pytest.fixture(scope="module")
 def optimized():
     """Compile well, here and in processes that are started: for programs that run for minutes."""

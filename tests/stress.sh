@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 pytest=.venv/bin/pytest
-parallel=(--numprocesses auto --maxprocesses 4 --dist loadfile)
+parallel=(--numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
 log=$(mktemp)
 failed=0
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ class Problem:
         delta: transition point of the loss.
         pinned: parameter -> value at which it is held.
         uncentred: coefficients kept in printed units internally, so that they can be held there.
+        inflation: factor on all variances.
+        scales_are_units: whether scales, and not rows, are what scatters around a rejected law.
+        size_error: standard error that all rows of a scale share, in units of the loss.
         model: the law on the rows (derived).
         low: lower bounds of the internal coordinates (n_parameters,) (derived).
         high: upper bounds (n_parameters,) (derived).
@@ -41,6 +45,9 @@ class Problem:
     delta: float
     pinned: Mapping[str, float] = field(default_factory=dict)
     uncentred: frozenset[str] = frozenset()
+    inflation: float = 1.0
+    scales_are_units: bool = False
+    size_error: float = 0.0
     model: Model = field(init=False, repr=False)
     low: Array = field(init=False, repr=False)
     high: Array = field(init=False, repr=False)
@@ -76,28 +83,30 @@ class Problem:
         count = int(self.free.sum())
         return count if self.law.n_effective is None else min(count, self.law.n_effective)
 
+    @cached_property
+    def degrees(self) -> int:
+        """Rows of positive weight less free parameters; of a rejected law, scales less parameters.
+
+        Not positive where the law can pass through every scale, whatever the repeats there say:
+        nothing in such a table could contradict the law.
+        """
+        used = self.table.weights > 0
+        scales = len(np.unique(self.table.scales[used]))
+        if scales <= self.n_free or self.scales_are_units:
+            return scales - self.n_free
+        return int(used.sum()) - self.n_free
+
     def with_delta(self, delta: float) -> Problem:
         """The same problem with another transition point of the loss."""
-        return self._changed(delta=delta)
+        return replace(self, delta=delta)
+
+    def with_inflation(self, inflation: float, *, scales_are_units: bool) -> Problem:
+        """The same problem with all variances multiplied by a factor."""
+        return replace(self, inflation=inflation, scales_are_units=scales_are_units)
 
     def holding(self, name: str) -> Problem:
         """The same problem in coordinates in which parameter `name` can be held at a value."""
-        return self._changed(uncentred=self.uncentred | {name})
-
-    def _changed(
-        self,
-        *,
-        delta: float | None = None,
-        uncentred: Collection[str] | None = None,
-    ) -> Problem:
-        return Problem(
-            law=self.law,
-            table=self.table,
-            loss=self.loss,
-            delta=self.delta if delta is None else delta,
-            pinned=self.pinned,
-            uncentred=self.uncentred if uncentred is None else frozenset(uncentred),
-        )
+        return replace(self, uncentred=self.uncentred | {name})
 
     def objective(self, weights: Array | None = None, target: Array | None = None) -> Objective:
         """The objective, if given with other weights or targets, (n_rows,) or (n_fits, n_rows)."""

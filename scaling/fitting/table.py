@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,12 @@ class Table:
     def n_rows(self) -> int:
         """Number of rows."""
         return len(self.y)
+
+    @cached_property
+    def scales(self) -> NDArray[np.int64]:
+        """Number of the distinct scale (combination of columns) of each row, (n_rows,)."""
+        design = np.stack(list(self.columns.values()), axis=1)
+        return np.unique(design, axis=0, return_inverse=True)[1].ravel()
 
     def rows(self, chosen: NDArray[Any]) -> Table:
         """Table of some of the rows, given by indices or a mask."""

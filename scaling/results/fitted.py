@@ -18,10 +18,15 @@ from scaling.laws.laws import Law
 from scaling.uncertainty.bootstrap import Draws
 from scaling.uncertainty.covariance import known_covariance, noise_scale, printed_covariance
 from scaling.uncertainty.diagnostics import delta_sensitivity, influence
+from scaling.uncertainty.family import (
+    LEAST_EXPONENT,
+    STEEPEST_EXPONENT,
+    has_family,
+    model_interval,
+)
 from scaling.uncertainty.intervals import METHODS, from_draws, from_spread
 from scaling.uncertainty.profiles import (
     Profile,
-    degrees_of_freedom,
     prediction_intervals,
     profile_parameter,
     student,
@@ -77,25 +82,38 @@ class Fitted:
 
     @np.errstate(all="ignore")
     def interval(
-        self, name: str, level: float = 0.95, method: str | None = None
+        self,
+        name: str,
+        level: float = 0.95,
+        method: str | None = None,
+        *,
+        least: float = LEAST_EXPONENT,
     ) -> tuple[float, float]:
         """Confidence interval of a parameter.
+
+        All methods but "model" hold if the law holds. "model" is for the asymptote alone, and holds
+        for every smooth decreasing law: a mixture of powers with exponents of at least `least`, or
+        a curve that steepens. It contains the interval of the law.
 
         Args:
             name: a parameter of the law.
             level: confidence level, between 0 and 1.
             method: "profile" for few rows, "bootstrap" (needs draws) for many or clustered rows,
-                "sandwich" for very many; by default the method of the fit.
+                "sandwich" for very many; by default the method of the fit. "model": see above.
+            least: smallest exponent that method "model" reckons with, between 0 and 4.
 
         Returns:
             (low, high). An end that the data do not determine is the bound of the parameter, or
             infinite.
 
         Raises:
-            ValueError: the parameter, level or method is unknown, or the fit has no draws.
+            ValueError: the parameter, level or method is unknown, the fit has no draws, or the law
+                has no family of alternatives.
         """
         self._check_name(name)
         method = self._check_method(method, level)
+        if method == "model":
+            return self._interval_of_family(name, level, least)
         known = self._known_interval(name, level, method)
         if known is not None:
             return known
@@ -158,6 +176,8 @@ class Fitted:
             ValueError: a column is missing or holds bad values, or as in `interval`.
         """
         method = self._check_method(method, level)
+        if method == "model":
+            raise ValueError("`method='model'` is for the asymptote; a prediction rests on the law")
         new = self.columns_of(frame)
         mean = self._law_at(new, self._printed())[0]
         if method == "profile":
@@ -257,13 +277,30 @@ class Fitted:
     ) -> tuple[Array, Array]:
         noise = noise_scale(self.problem, self.coordinates)
         noise = noise / 2.0 if self.problem.loss.name.startswith("squared") else noise
-        reach = student(level, degrees_of_freedom(self.problem)) * np.sqrt(noise)
+        reach = student(level, self.problem.degrees) * np.sqrt(noise)
         reach = reach * mean if self.problem.loss.log else reach
         return mean - np.hypot(mean - low, reach), mean + np.hypot(high - mean, reach)
 
     def _known_interval(self, name: str, level: float, method: str) -> tuple[float, float] | None:
         """An interval computed before, if there is one."""
         return None
+
+    def _interval_of_family(self, name: str, level: float, least: float) -> tuple[float, float]:
+        if name != self.law.asymptote or not has_family(self.law):
+            raise ValueError(
+                f"`method='model'` is for the asymptote of a law of power terms or of one column; "
+                f"not for {name} of law {self.law.name!r}"
+            )
+        if not 0.0 < least < STEEPEST_EXPONENT:
+            raise ValueError(f"`least` must lie between 0 and {STEEPEST_EXPONENT:g}; not {least!r}")
+        known = self._known_interval(name, level, "model") if least == LEAST_EXPONENT else None
+        if known is not None:
+            return known
+        own = self.interval(name, level)
+        if name in self.problem.pinned or self.problem.degrees <= 0:
+            return own
+        low, high = model_interval(self.problem, self.coordinates, level, least)
+        return min(low, own[0]), max(high, own[1])
 
     def _check_name(self, name: str) -> None:
         if name not in self.law.parameters:
@@ -295,8 +332,11 @@ class AssessedFit(Fitted):
     message: str
     warnings: tuple[str, ...]
     asymptote_interval: tuple[float, float] | None
+    model_interval: tuple[float, float] | None
     seconds: float
 
     def _known_interval(self, name: str, level: float, method: str) -> tuple[float, float] | None:
-        own = name == self.law.asymptote and level == STATUS_LEVEL and method == self.method
-        return self.asymptote_interval if own else None
+        if name != self.law.asymptote or level != STATUS_LEVEL:
+            return None
+        known = {self.method: self.asymptote_interval, "model": self.model_interval}
+        return known.get(method)

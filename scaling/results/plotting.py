@@ -74,6 +74,11 @@ def plot_fit(
         ax.fill_between(part["x"], part["low"], part["high"], color=color, alpha=0.15, linewidth=0)
     if np.isfinite(fit.asymptote) and fit.status.usable:
         ax.axhline(fit.asymptote, color="0.4", linestyle=":", linewidth=1)
+        for ends in filter(None, (fit.model_interval, fit.asymptote_interval)):
+            if np.isfinite(
+                ends
+            ).all():  # light: whatever law holds; darker inside: if this one does
+                ax.axhspan(*ends, color="0.4", alpha=0.12, linewidth=0)
         ax.annotate(
             f"{fit.law.asymptote} = {fit.asymptote:.4g}",
             (0.99, fit.asymptote),

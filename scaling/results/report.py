@@ -6,6 +6,7 @@ import numpy as np
 
 from scaling.results import markup
 from scaling.results.fitted import AssessedFit
+from scaling.uncertainty.family import LEAST_EXPONENT
 
 
 def number(value: float) -> str:
@@ -48,7 +49,17 @@ def source_of_intervals(fit: AssessedFit, level: float = 0.95) -> str:
     if fit.method == "bootstrap" and fit.draws is not None:
         count = fit.draws.parameters.shape[1]
         how = f"{count:,} bootstrap draws of {fit.draws.resample}, seed {fit.seed}"
-    return f"{100 * level:g} % intervals: {how}. Objective {fit.objective:.10g}."
+    return f"{100 * level:g} % intervals if the law holds: {how}. Objective {fit.objective:.10g}."
+
+
+def whatever_law(fit: AssessedFit) -> str:
+    """One line: the interval of the asymptote that does not rest on the law; empty without one."""
+    if fit.model_interval is None or fit.law.asymptote in fit.problem.pinned:
+        return ""
+    return (
+        f"{fit.law.asymptote} whatever smooth decreasing law holds "
+        f"(exponents >= {LEAST_EXPONENT:g}): {span(fit.model_interval)}"
+    )
 
 
 def summary(fit: AssessedFit) -> str:
@@ -57,7 +68,7 @@ def summary(fit: AssessedFit) -> str:
     widths = [max(len(row[i]) for row in table) for i in range(4)]
     lines = [headline(fit)]
     lines += ["  " + "  ".join(c.rjust(w) for c, w in zip(r, widths, strict=True)) for r in table]
-    lines.append(source_of_intervals(fit))
+    lines += [source_of_intervals(fit), *filter(None, [whatever_law(fit)])]
     lines.append(f"{fit.status.name}: {fit.message}")
     lines += [f"Warning: {sentence}" for sentence in fit.warnings]
     return "\n".join(lines)
@@ -66,7 +77,8 @@ def summary(fit: AssessedFit) -> str:
 def html(fit: AssessedFit) -> str:
     """HTML fragment with the content of `summary`, for notebooks."""
     found = markup.table(("", "estimate", "s.e.", "95 % interval"), rows(fit))
-    notes = [source_of_intervals(fit), *(f"Warning: {sentence}" for sentence in fit.warnings)]
+    notes = [source_of_intervals(fit), *filter(None, [whatever_law(fit)])]
+    notes += [f"Warning: {sentence}" for sentence in fit.warnings]
     return markup.fragment(
         headline(fit), tables=[found], notes=notes, verdict=f"{fit.status.name}: {fit.message}"
     )

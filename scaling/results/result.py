@@ -29,8 +29,10 @@ class FitResult(AssessedFit):
         draws: the bootstrap draws, if any.
         problem: the fitted law, table and loss.
         coordinates: the optimum in the problem's internal coordinates, [n_parameters].
-        asymptote_interval: 95 % interval of the asymptote by `method`, on which the status rests;
-            None for a law without an asymptote.
+        asymptote_interval: 95 % interval of the asymptote if the law holds, by `method`; None for a
+            law without an asymptote.
+        model_interval: 95 % interval of the asymptote whatever smooth decreasing law holds, on
+            which the status rests; None where the law has no family of alternatives.
         seconds: wall-clock time of the fit.
         seed: random seed of the draws.
     """

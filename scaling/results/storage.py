@@ -16,6 +16,7 @@ from scaling.fitting.table import Table
 from scaling.laws.laws import Law
 from scaling.results.fitted import AssessedFit
 from scaling.uncertainty.bootstrap import Draws
+from scaling.uncertainty.family import LEAST_EXPONENT
 
 FORMAT = "datawall.fit/1"
 
@@ -52,6 +53,11 @@ def to_dict(fit: AssessedFit) -> dict[str, Any]:
         "stderr": {name: _number(value) for name, value in fit.stderr.items()},
         "interval_95": intervals,
         "asymptote": _number(fit.asymptote),
+        "model_interval_95": _ends(fit.model_interval),
+        "least_exponent": LEAST_EXPONENT,
+        "inflation": fit.problem.inflation,
+        "scales_are_units": fit.problem.scales_are_units,
+        "size_error": fit.problem.size_error,
         "objective": fit.objective,
         "status": fit.status.name,
         "message": fit.message,
@@ -116,6 +122,9 @@ def _rebuild(stored: dict[str, Any], law: Law | None) -> dict[str, Any]:
         loss=get_loss(stored["loss"]),
         delta=float(stored["delta"]),
         pinned={name: float(value) for name, value in stored["fixed"].items()},
+        inflation=float(stored.get("inflation", 1.0)),
+        scales_are_units=bool(stored.get("scales_are_units", False)),
+        size_error=float(stored.get("size_error", 0.0)),
     )
     params = {name: float(value) for name, value in stored["params"].items()}
     printed = np.array([params[name] for name in problem.law.parameters])
@@ -139,17 +148,19 @@ def _rebuild(stored: dict[str, Any], law: Law | None) -> dict[str, Any]:
         ),
         "problem": problem,
         "coordinates": problem.model.internal(printed[:, None])[:, 0],
-        "asymptote_interval": _stored_interval(stored, problem.law.asymptote),
+        "asymptote_interval": _interval(stored["interval_95"].get(problem.law.asymptote)),
+        "model_interval": _interval(stored.get("model_interval_95")),
         "seconds": float(stored["seconds"]),
         "seed": int(stored["seed"]),
     }
 
 
-def _stored_interval(stored: dict[str, Any], name: str | None) -> tuple[float, float] | None:
-    if name is None:
-        return None
-    low, high = (float(end) for end in stored["interval_95"][name])
-    return low, high
+def _ends(interval: tuple[float, float] | None) -> list[float | str] | None:
+    return None if interval is None else [_number(end) for end in interval]
+
+
+def _interval(stored: list[float | str] | None) -> tuple[float, float] | None:
+    return None if stored is None else (float(stored[0]), float(stored[1]))
 
 
 def _law(name: str, given: Law | None) -> Law:

@@ -36,7 +36,7 @@ def noise_scale(problem: Problem, best: Array) -> float:
     spread = float(np.average((bend - curvature) ** 2, weights=weights)) / curvature**2
     correction = (1.0 + p / n_rows * spread) ** 2
     scatter = float((weights * score**2)[used].sum()) / max(n_rows - p, 1)
-    return correction * scatter / curvature
+    return problem.inflation * correction * scatter / curvature
 
 
 def free_coordinates(problem: Problem, best: Array) -> NDArray[np.int64]:
@@ -81,7 +81,7 @@ def covariance(problem: Problem, best: Array, *, robust: bool = True) -> Array:
         np.add.at(summed, problem.table.groups, rows)
         rows = summed
     spent = problem.n_free if problem.table.groups is None else 1
-    meat = rows.T @ rows * (count / max(count - spent, 1))
+    meat = rows.T @ rows * (problem.inflation * count / max(count - spent, 1))
     out[np.ix_(index, index)] = bread @ meat @ bread
     return out
 
@@ -106,13 +106,15 @@ def printed_covariance(problem: Problem, best: Array, *, robust: bool) -> Array:
 def standard_errors(problem: Problem, best: Array, *, robust: bool) -> Array:
     """Standard errors of the printed parameters, shape (n_parameters,).
 
-    NaN for a parameter that does not change any prediction.
+    NaN for a parameter that does not change any prediction; infinite without degrees of freedom.
 
     Args:
         problem: the fitted problem.
         best: its optimum, internal coordinates (n_parameters,).
         robust: as in `covariance`.
     """
+    if problem.degrees <= 0:
+        return np.where(problem.free, np.inf, 0.0)
     variance = np.diag(printed_covariance(problem, best, robust=robust))
     return np.sqrt(np.maximum(variance, 0.0))
 

@@ -14,7 +14,8 @@ from scaling.fitting.table import Table
 from scaling.laws.laws import Law
 from scaling.uncertainty.bootstrap import Draws
 from scaling.uncertainty.covariance import free_coordinates, known_covariance, noise_scale
-from scaling.uncertainty.profiles import degrees_of_freedom, student
+from scaling.uncertainty.profiles import student
+from scaling.uncertainty.rejection import LackOfFit
 
 Array = NDArray[np.float64]
 
@@ -25,6 +26,7 @@ IDENTIFIED_SHARE = 0.05
 FEW_CLUSTERS = 10
 SMALL_TERM = 1e-9
 DELTA_FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
+AT_BOUND_MEANS = "The data do not determine the shape of the law, nor what it says of the limit."
 NEARLY_ZERO = 0.1
 """A loss that has fallen below this share of its largest value may have the asymptote zero."""
 
@@ -108,6 +110,7 @@ def diagnose(
     converged: bool,
     draws: Draws | None,
     asymptote: tuple[float, float] | None,
+    rejected: LackOfFit | None,
 ) -> Diagnosis:
     """Status and warnings of a fit.
 
@@ -116,7 +119,8 @@ def diagnose(
         best: its optimum, internal coordinates (n_parameters,).
         converged: whether Newton's method reached the optimum.
         draws: the bootstrap draws, if any.
-        asymptote: 95 % interval of the asymptote, if the law has one.
+        asymptote: 95 % interval of the asymptote, if the law has one, that the status rests on.
+        rejected: what contradicts the law, if anything does.
     """
     bounds = at_bounds(problem, best)
     warnings = [*problem.table.warnings, *_design_warnings(problem), *draw_warnings(draws, problem)]
@@ -131,11 +135,19 @@ def diagnose(
     if flat:
         return Diagnosis(status=FitStatus.FLAT, message=flat, warnings=tuple(warnings))
     unknown = unidentified_sentence(problem, best, asymptote)
-    if unknown:
+    held = {term.coefficient for term in problem.law.terms if term.exponents}
+    held |= {name for term in problem.law.terms for name in term.exponents.values()}
+    message = " ".join(sentence for _, sentence in bounds)
+    if unknown or any(name in held for name, _ in bounds):
+        warnings += [sentence for _, sentence in bounds if unknown]
+        message = unknown or f"{message} {AT_BOUND_MEANS}"
+        return Diagnosis(status=FitStatus.NOT_IDENTIFIED, message=message, warnings=tuple(warnings))
+    if rejected is not None:
         warnings += [sentence for _, sentence in bounds]
-        return Diagnosis(status=FitStatus.NOT_IDENTIFIED, message=unknown, warnings=tuple(warnings))
+        return Diagnosis(
+            status=FitStatus.LAW_REJECTED, message=rejected.sentence, warnings=tuple(warnings)
+        )
     if bounds:
-        message = " ".join(sentence for _, sentence in bounds)
         return Diagnosis(status=FitStatus.AT_BOUND, message=message, warnings=tuple(warnings))
     return Diagnosis(
         status=FitStatus.CONVERGED, message=FitStatus.CONVERGED.value, warnings=tuple(warnings)
@@ -213,13 +225,20 @@ def flat_sentence(problem: Problem, best: Array) -> str:
 def unidentified_sentence(
     problem: Problem, best: Array, interval: tuple[float, float] | None
 ) -> str:
-    """A sentence if the interval of the asymptote reaches its bound or is infinite, else empty.
+    """A sentence if nothing is left to judge the law, or the asymptote's interval has no end.
 
     Args:
         problem: the fitted problem.
         best: its optimum, internal coordinates (n_parameters,).
         interval: 95 % interval of the asymptote, if the law has one.
     """
+    if problem.degrees <= 0:
+        scales = len(np.unique(problem.table.scales))
+        return (
+            f"Nothing in the table could contradict the law: it has {scales} distinct values of "
+            f"{', '.join(problem.table.names.values())} and {problem.n_free} free parameters. "
+            "Add scales, or pin parameters with `fixed`."
+        )
     name = problem.law.asymptote
     if name is None or interval is None:
         return ""
@@ -276,9 +295,11 @@ def identifying_scale(problem: Problem, best: Array) -> float | None:
     gradient = np.stack([np.broadcast_to(p, (1, len(factors)))[0] for p in first]) / scale
     rows, _, bend = problem.objective().scores(best)
     information = rows.T @ (rows * (table.weights * np.maximum(bend, 1e-12))[:, None])
+    if problem.degrees <= 0:
+        return None
     noise = noise_scale(problem, best)
     half = IDENTIFIED_SHARE * float(np.min(np.abs(table.y)))
-    t = student(0.95, degrees_of_freedom(problem))
+    t = student(0.95, problem.degrees)
     free = np.flatnonzero(problem.free)
     scales = np.sqrt(np.maximum(np.diag(information)[free], 1e-290))
     for k, factor in enumerate(factors):

@@ -12,16 +12,17 @@ from scaling.uncertainty.profiles import student
 
 Array = NDArray[np.float64]
 
-METHODS = ("bootstrap", "profile", "sandwich")
+METHODS = ("bootstrap", "profile", "sandwich", "model")
 FEW = 30
 """Degrees of freedom below which bootstrap quantiles are widened to Student quantiles."""
 
 
 def effective_degrees(problem: Problem) -> int:
-    """Degrees of freedom of a variance: clusters less one, or rows less parameters."""
-    if problem.table.groups is not None:
+    """Degrees of freedom of a variance: clusters less one, or those of the rows if not positive."""
+    degrees = problem.degrees
+    if problem.table.groups is not None and degrees > 0:
         return max(int(problem.table.groups.max()), 1)
-    return max(problem.table.n_rows - problem.n_free, 1)
+    return degrees
 
 
 def from_draws(
@@ -45,10 +46,12 @@ def from_draws(
         level: confidence level.
         limits: the parameter, whose bounds end the interval; None for a prediction.
     """
-    low, high = np.quantile(values, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
     degrees = effective_degrees(problem)
-    if degrees < FEW:
-        widen = student(level, degrees) / student(level, 10**9)
+    if degrees <= 0:
+        return _widest(limits)
+    low, high = np.quantile(values, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
+    if degrees < FEW or problem.inflation > 1.0:
+        widen = np.sqrt(problem.inflation) * student(level, degrees) / student(level, 10**9)
         if draws.resample != "wild":
             widen *= np.sqrt((degrees + problem.n_free) / degrees)
         if _scale_like(problem, limits) and low > 0 and estimate > 0:
@@ -60,6 +63,10 @@ def from_draws(
         if isinstance(limits, Nonlinear) and limits.log and high >= limits.high * (1 - 1e-9):
             high = np.inf
     return float(min(low, estimate)), float(max(high, estimate))
+
+
+def _widest(limits: Linear | Nonlinear | None) -> tuple[float, float]:
+    return (-np.inf, np.inf) if limits is None else (limits.low, limits.high)
 
 
 def _scale_like(problem: Problem, limits: Linear | Nonlinear | None) -> bool:
@@ -85,8 +92,8 @@ def from_spread(
         level: confidence level.
         limits: the parameter, whose bounds end the interval; None for a prediction.
     """
-    if np.isnan(variance):
-        return (-np.inf, np.inf) if limits is None else (limits.low, limits.high)
+    if np.isnan(variance) or effective_degrees(problem) <= 0:
+        return _widest(limits)
     error = float(np.sqrt(max(variance, 0.0)))
     t = student(level, effective_degrees(problem))
     relative = error / estimate if estimate > 0 else np.inf

@@ -56,7 +56,7 @@ class Profile:
 
     def rise(self, level: float) -> float:
         """Rise of the objective at the ends of the interval at a confidence level."""
-        return 0.5 * self.noise * student(level, self.degrees) ** 2
+        return rise(self.noise, level, self.degrees)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval (low, high); an end that the profile never reaches is the bound."""
@@ -79,14 +79,20 @@ class Profile:
         return float(self.values[inner] + share * (self.values[outer] - self.values[inner]))
 
 
-def student(level: float, degrees: int) -> float:
-    """Two-sided Student quantile at `level` (0 < level < 1)."""
-    return float(stdtrit(max(degrees, 1), 0.5 + 0.5 * level))
+def student(level: float, degrees: float) -> float:
+    """Two-sided Student quantile at `level`, between 0 and 1; infinite without degrees."""
+    return float(stdtrit(degrees, 0.5 + 0.5 * level)) if degrees > 0 else float("inf")
 
 
-def degrees_of_freedom(problem: Problem) -> int:
-    """Rows of positive weight less fitted parameters, at least one."""
-    return max(int((problem.table.weights > 0).sum()) - problem.n_free, 1)
+def rise(noise: float, level: float, degrees: float) -> float:
+    """Rise of the objective at the ends of an interval; infinite without degrees of freedom.
+
+    Args:
+        noise: noise scale tau of the fit.
+        level: confidence level.
+        degrees: degrees of freedom of the noise scale.
+    """
+    return 0.5 * noise * student(level, degrees) ** 2 if degrees > 0 else float("inf")
 
 
 def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0.95) -> Profile:
@@ -138,7 +144,7 @@ def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0
         parameters=held.model.printed(found),
         minimum=float(objective.min()),
         noise=noise_scale(problem, best),
-        degrees=degrees_of_freedom(problem),
+        degrees=problem.degrees,
         bounds=(0.0 if logged else end.low, upper_end),
     )
 
@@ -172,9 +178,9 @@ def _trace(
     values = values[np.isfinite(values)]
     objective, found = solve(values, None)
     objective, found = _sweep(solve, values, objective, found)
-    rise = 0.5 * noise_scale(problem, best) * student(level, degrees_of_freedom(problem)) ** 2
+    highest = rise(noise_scale(problem, best), level, problem.degrees)
     for _ in range(REFINEMENTS):
-        inner = _brackets(values, objective, objective.min() + rise)
+        inner = _brackets(values, objective, objective.min() + highest)
         if inner.size == 0:
             break
         right = np.searchsorted(values, inner)
@@ -242,14 +248,12 @@ def prediction_intervals(
             the asymptote and the exponents, which follow the valley of the objective.
 
     Returns:
-        Lower and upper ends, each of shape (n_new,); without end where no row is left for the
-        noise.
+        Lower and upper ends, each of shape (n_new,); unbounded without degrees of freedom.
     """
     count = len(next(iter(new.values())))
+    if problem.degrees <= 0:
+        return np.full(count, 0.0 if problem.loss.log else -np.inf), np.full(count, np.inf)
     low, high = np.empty(count), np.empty(count)
-    if degrees_of_freedom(problem) <= 0:
-        low[:], high[:] = (0.0 if problem.loss.log else -np.inf), np.inf
-        return low, high
     for first in range(0, count, ROWS_AT_ONCE):
         rows = slice(first, min(first + ROWS_AT_ONCE, count))
         part = {name: values[rows] for name, values in new.items()}
@@ -283,8 +287,7 @@ class _PredictionProfiles:
     def ends(self, level: float, valley: Array) -> tuple[Array, Array]:
         """Lower and upper end of each interval, both (count,)."""
         minimum, problem = float(self.cost[0]), self.problem
-        spare = degrees_of_freedom(problem)
-        rise = 0.5 * noise_scale(problem, self.best) * student(level, spare) ** 2
+        allowed = rise(noise_scale(problem, self.best), level, problem.degrees)
         offsets = np.concatenate([-PREDICTION_STRIDES[::-1], PREDICTION_STRIDES])
         row = np.repeat(np.arange(self.count), len(offsets))
         aim = np.outer(self.unit, offsets).ravel()
@@ -297,19 +300,20 @@ class _PredictionProfiles:
         )
         along = self._nearest(row, goal, valley)
         self._add(row, goal, [np.repeat(self.best[:, None], len(row), axis=1), along])
-        self._add_farthest(valley, minimum + rise)
+        self._add_farthest(valley, minimum + allowed)
         for _ in range(CROSSING_REFINEMENTS):
-            self._refine(minimum, rise)
+            self._refine(minimum, allowed)
         sides = [
-            [self._crossing(r, side, minimum, rise) for side in (-1, 1)] for r in range(self.count)
+            [self._crossing(r, side, minimum, allowed) for side in (-1, 1)]
+            for r in range(self.count)
         ]
         low, high = np.array([[side.end for side in both] for both in sides]).T
         return low, high
 
-    def _refine(self, minimum: float, rise: float) -> None:
+    def _refine(self, minimum: float, allowed: float) -> None:
         """Add points of the profiles around the places at which they cross the level."""
         found = [
-            self._crossing(row, side, minimum, rise)
+            self._crossing(row, side, minimum, allowed)
             for row in range(self.count)
             for side in (-1, 1)
         ]
@@ -413,7 +417,7 @@ class _PredictionProfiles:
             model=self.model, loss=problem.loss, delta=delta, target=target, weights=weights
         )
 
-    def _crossing(self, row: int, side: int, minimum: float, rise: float) -> _Crossing:
+    def _crossing(self, row: int, side: int, minimum: float, allowed: float) -> _Crossing:
         """Where the profile of a row crosses the level, above (1) or below (-1) the optimum."""
         here = np.flatnonzero((self.row == row) & ((self.value - self.centre[row]) * side > 0))
         outwards = here[np.argsort(self.value[here] * side, kind="stable")]
@@ -421,12 +425,12 @@ class _PredictionProfiles:
         root = np.sqrt(np.maximum(self.cost[at] - minimum, 0.0))
         # The profile rises outwards, so a point costs at most what any point beyond it costs.
         far = np.minimum.accumulate(root[::-1])[::-1]
-        beyond = np.flatnonzero(far > np.sqrt(rise))
+        beyond = np.flatnonzero(far > np.sqrt(allowed))
         if beyond.size == 0:
             return _Crossing(end=float(self.value[at[-1]]), inner=int(at[-1]))
         k = max(int(beyond[0]), 1)
         share = (
-            float((np.sqrt(rise) - far[k - 1]) / (far[k] - far[k - 1]))
+            float((np.sqrt(allowed) - far[k - 1]) / (far[k] - far[k - 1]))
             if far[k] > far[k - 1]
             else 0.0
         )

@@ -1,0 +1,297 @@
+"""The interval of an asymptote that rests on what smooth decreasing laws have in common.
+
+Each power term of a law is replaced by a non-negative mixture of powers,
+``E + sum_j c_j N^-a_j`` with ``c_j >= 0`` and exponents ``a_j`` between a stated least one and 4.
+Sums of powers, breaks to a flatter power and gently bending curves are of this form, or nearly so.
+E is profiled under the whole family by non-negative least squares.
+
+What is left of such a loss never falls faster, in logarithms, than it did before. A curve that
+steepens has a higher asymptote than any of them allows, so the upper end is also taken from the
+family on the largest scales alone. No decreasing law at all has an asymptote above the loss
+measured at the largest scale, which caps the upper end.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq, nnls
+
+from scaling.fitting.problem import Problem
+from scaling.laws.laws import Law, Term
+from scaling.uncertainty.profiles import student
+
+Array = NDArray[np.float64]
+
+LEAST_EXPONENT = 0.2
+"""Smallest exponent of the family. A slow enough power hides below any loss what no run will ever
+reach, so some least exponent must be assumed; it is printed with the interval."""
+STEEPEST_EXPONENT = 4.0
+EXPONENTS = 14
+"""Exponents of the mixture of a term in one column, evenly spaced in their logarithm."""
+FEW_EXPONENTS = 8
+"""The same where a law has several terms, or a term several columns."""
+OUTLIER = 3.0
+"""Residuals are cut at this many robust standard deviations."""
+ENOUGH_REPEATS = 4
+"""Degrees of freedom among repeats from which these alone give the noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """Rows and columns of the family, scaled so that all rows have the same noise.
+
+    Attributes:
+        design: (n_rows, 1 + n_powers); the first column belongs to the asymptote.
+        target: losses without outliers, (n_rows,).
+        place: number of the scale of each row, (n_rows,), ascending in the fitted loss: 0 is the
+            largest scale.
+        variance: of a row, lack of fit of the whole family included.
+        degrees: degrees of freedom of the variance, clusters counted by how far they agree.
+        fewest: number of scales in the smallest window at the end of the curve.
+        ceiling: mean loss at the largest scale, in units of one row.
+        ceiling_error: standard error of that mean, in units of that of a row.
+        windows: whether rows of the largest scales may be fitted alone: not where clusters join
+            them with others.
+    """
+
+    design: Array
+    target: Array
+    place: NDArray[np.int64]
+    variance: float
+    degrees: float
+    fewest: int
+    ceiling: float
+    ceiling_error: float
+    windows: bool
+
+
+def has_family(law: Law) -> bool:
+    """Whether a law has an asymptote and powers, or one column, from which a family is made."""
+    return law.asymptote is not None and (bool(law.terms) or _is_curve(law))
+
+
+def _is_curve(law: Law) -> bool:
+    return len(law.columns) == 1 and law.n_effective is None
+
+
+def model_interval(
+    problem: Problem, best: Array, level: float = 0.95, least: float = LEAST_EXPONENT
+) -> tuple[float, float]:
+    """Confidence interval of the asymptote under all laws of the family.
+
+    Args:
+        problem: the fitted problem, of a law that has a family.
+        best: its optimum, internal coordinates (n_parameters,).
+        level: confidence level.
+        least: smallest exponent of the family, above 0.
+
+    Returns:
+        (low, high); infinite ends if the rows leave no degrees of freedom.
+    """
+    rows = mixture(problem, best, least)
+    if rows.degrees < 1:
+        return -np.inf, np.inf
+    rise = rows.variance * student(level, rows.degrees) ** 2
+    low = _profile_end(rows.design, rows.target, rise, side=-1)
+    high = _profile_end(rows.design, rows.target, rise, side=1)
+    ceiling = rows.ceiling + rows.ceiling_error * float(np.sqrt(rise))
+    if not rows.windows:
+        return low, max(high, ceiling)
+    scales = int(rows.place.max()) + 1
+    for largest in {max(rows.fewest + 1, -(-scales // 2)), rows.fewest}:
+        kept = rows.place < largest
+        if not kept.all():
+            high = max(high, _profile_end(rows.design[kept], rows.target[kept], rise, side=1))
+    return low, min(high, ceiling)
+
+
+def mixture(problem: Problem, best: Array, least: float) -> Mixture:
+    """The rows of a problem as rows of the family, without outliers and with one variance.
+
+    Args:
+        problem: the fitted problem, of a law that has a family.
+        best: its optimum, internal coordinates (n_parameters,).
+        least: smallest exponent of the family, above 0.
+    """
+    table, law = problem.table, problem.law
+    used = table.weights > 0
+    columns = {name: values[used] for name, values in table.columns.items()}
+    fitted = problem.model.value(best[:, None], slice(None))[0][used]
+    scale = np.sqrt(table.weights[used] / table.weights[used].mean())
+    if problem.loss.log:
+        scale = scale * np.exp(np.log(np.abs(fitted)).mean()) / np.abs(fitted)
+    place = _places(table.scales[used], fitted)
+    design = family_columns(law, columns, problem.pinned, least) * scale[:, None]
+    target = _without_outliers(design, table.y[used] * scale)
+    largest = place == 0
+    weight = scale[largest]
+    ceiling = float(weight @ target[largest]) / float(weight @ weight)
+    shared, lost, of_law = 0.0, 0.0, float(((target - fitted * scale) ** 2).sum())
+    if table.groups is not None:
+        design, target, shared, lost = _decorrelated(design, target, table.groups[used])
+        of_law *= 1.0 - shared
+    variance, degrees = _noise(target, design, place, of_law, problem.n_free)
+    per_scale = len(target) / (int(place.max()) + 1)
+    if np.any(np.bincount(place) > 1):  # else the residuals contain it
+        variance += per_scale * problem.size_error**2
+    variance = max(variance, per_scale * problem.size_error**2)
+    return Mixture(
+        design=design,
+        target=target,
+        place=place,
+        variance=variance,
+        degrees=degrees - lost,
+        fewest=1 + 2 * max(len(law.terms) - 1, 1),
+        ceiling=ceiling,
+        ceiling_error=float(1.0 / np.sqrt((1.0 - shared) * (weight @ weight))),
+        windows=table.groups is None,
+    )
+
+
+def family_columns(
+    law: Law, columns: dict[str, Array], pinned: Mapping[str, float], least: float
+) -> Array:
+    """Columns of the family, shape (n_rows, 1 + n_powers), the asymptote's first.
+
+    Args:
+        law: the law to generalise.
+        columns: column of the law -> values (n_rows,).
+        pinned: exponents that are held; they are held in the family too.
+        least: smallest exponent.
+    """
+    n_rows = len(next(iter(columns.values())))
+    size = {
+        name: values / values.min() for name, values in columns.items() if name not in law.flags
+    }
+    found = [np.ones(n_rows)]
+    terms = law.terms or (Term(coefficient="", exponents={law.columns[0]: ""}),)
+    falling = [term for term in terms if term.exponents]
+    for term in falling:
+        names = list(term.exponents)
+        grids = [
+            _exponents(pinned.get(term.exponents[name]), least, len(falling), len(names))
+            for name in names
+        ]
+        for powers in itertools.product(*grids):
+            if sum(powers) < least:
+                continue
+            column = np.prod([size[n] ** -p for n, p in zip(names, powers, strict=True)], axis=0)
+            if term.where is not None:
+                column = column * (columns[term.where[0]] == term.where[1])
+            found.append(term.sign * column)
+    return np.stack(found, axis=1)
+
+
+def _exponents(held: float | None, least: float, n_terms: int, n_columns: int) -> Array:
+    if held is not None:
+        return np.array([held])
+    count = EXPONENTS if n_terms == n_columns == 1 else FEW_EXPONENTS
+    powers = np.geomspace(least, STEEPEST_EXPONENT, count)
+    # One column of a term may have no effect where another has one.
+    return powers if n_columns == 1 else np.concatenate([[0.0], powers])
+
+
+def _least_squares(design: Array, target: Array) -> tuple[Array, float]:
+    coefficients, norm = nnls(design, target)
+    return coefficients, float(norm**2)
+
+
+def _without_outliers(design: Array, target: Array) -> Array:
+    """Targets (n_rows,) with large residuals cut: the pseudo-values of Huber 1981, section 7.4."""
+    kept = target
+    for _ in range(3):
+        coefficients, _ = _least_squares(design, kept)
+        fitted = design @ coefficients
+        residual = target - fitted
+        spent = int((coefficients > 0).sum())
+        spread = 1.4826 * float(np.median(np.abs(residual)))
+        reach = OUTLIER * spread * np.sqrt(len(target) / max(len(target) - spent, 1))
+        kept = fitted + np.clip(residual, -reach, reach)
+    return kept
+
+
+def _places(scales: NDArray[np.int64], fitted: Array) -> NDArray[np.int64]:
+    """Rank of the scale of each row in the fitted loss, 0 for the lowest."""
+    _, scales = np.unique(scales, return_inverse=True)
+    lowest = np.bincount(scales, fitted) / np.bincount(scales)
+    return np.argsort(np.argsort(lowest))[scales]
+
+
+def _noise(
+    target: Array, design: Array, place: NDArray[np.int64], of_law: float, n_free: int
+) -> tuple[float, float]:
+    """Variance of a row and its degrees of freedom.
+
+    From repeats where there are enough, and enlarged by the lack of fit of the whole family; else
+    from the residuals of the law, `of_law` in sum of squares, which are too large if it is wrong.
+    """
+    counts = np.bincount(place)
+    repeats = len(target) - len(counts)
+    if repeats < ENOUGH_REPEATS:
+        degrees = len(target) - n_free
+        return (of_law / degrees if degrees > 0 else np.inf), degrees
+    weight = design[:, 0]
+    centre = np.bincount(place, target * weight) / np.bincount(place, weight**2)
+    pure = float(((target - centre[place] * weight) ** 2).sum())
+    coefficients, misfit = _least_squares(design, target)
+    spent = max(int((coefficients > 0).sum()), n_free)
+    return max(pure / repeats, (misfit - pure) / max(len(counts) - spent, 1)), repeats
+
+
+def _decorrelated(
+    design: Array, target: Array, groups: NDArray[np.int64]
+) -> tuple[Array, Array, float, float]:
+    """Rows without the error that rows of a cluster share, its share, and the degrees it costs.
+
+    The correlation within clusters is estimated from the residuals; rows are transformed as in
+    generalised least squares with equal correlations.
+    """
+    coefficients, misfit = _least_squares(design, target)
+    residual = target - design @ coefficients
+    _, groups = np.unique(groups, return_inverse=True)
+    counts = np.bincount(groups)
+    pairs = float((counts * (counts - 1.0)).sum())
+    if pairs == 0 or misfit == 0:
+        return design, target, 0.0, 0.0
+    between = float((np.bincount(groups, residual) ** 2).sum()) - misfit
+    share = min(max(between / pairs / (misfit / len(target)), 0.0), 0.98)
+    pull = 1.0 - np.sqrt((1.0 - share) / (1.0 - share + counts * share))
+
+    def whitened(values: Array) -> Array:
+        return values - (pull * np.bincount(groups, values) / counts)[groups]
+
+    effective = float((counts / (1.0 + (counts - 1.0) * share)).sum())
+    columns = np.stack([whitened(column) for column in design.T], axis=1)
+    return columns, whitened(target), share, len(target) - effective
+
+
+def _profile_end(design: Array, target: Array, rise: float, side: int) -> float:
+    """Where the best misfit with E held has risen by `rise` below (-1) or above (1) its optimum."""
+    if len(target) > design.shape[1] + 1:
+        reduced = np.asarray(np.linalg.qr(np.column_stack([design, target]), mode="r"))
+        design, target = reduced[:, :-1], reduced[:, -1]
+    coefficients, least = _least_squares(design, target)
+    centre, own, others = float(coefficients[0]), design[:, 0], design[:, 1:]
+
+    def excess(asymptote: float) -> float:
+        misfit = _least_squares(others, target - own * asymptote)[1]
+        # the root of the rise is nearly linear
+        return float(np.sqrt(max(misfit - least, 0.0)) - np.sqrt(rise))
+
+    stride = float(np.sqrt(rise / (own @ own)))
+    if stride == 0.0:
+        return centre
+    inside, outside = centre, centre
+    while excess(outside) <= 0.0:
+        if outside <= 0.0 and side < 0:
+            return 0.0
+        inside, outside = outside, outside + side * stride
+        outside = max(outside, 0.0)
+        stride *= 3.0
+    near, far = sorted((inside, outside))
+    return float(brentq(excess, near, far, xtol=1e-3 * (far - near)))
