@@ -218,7 +218,8 @@ def joint_limit(
     by_members = _asymptotes(rows, "n_members", "n_params")
     interval = _interval(joint, sharing, walk, seed)
     status, message = joint.status, joint.message
-    if status.usable and (interval[0] <= 0.0 or not np.isfinite(interval[1])):
+    ended = NO_ASYMPTOTE * float(rows["loss"].min()) < interval[0] and np.isfinite(interval[1])
+    if status.usable and not ended:
         status = FitStatus.NOT_IDENTIFIED
         message = (
             f"E is not identified: its 95 % interval [{interval[0]:.4g}, {interval[1]:.4g}] "

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 Sharing = Literal["independent", "nested", "subsets"]
 
 MEMBER_DRAWS = 1000
-NESTED_PRIOR = 2.5
+NESTED_PRIOR = 4.0
 """Log-likelihood by which nested rows may be less likely than independent ones and yet be taken to
 be nested: a table with one row a number of members comes from one pool as a rule, and a missed case
 costs coverage, a false alarm only width."""
@@ -210,8 +210,10 @@ def limit_interval(
 ) -> tuple[float, float]:
     """Interval of E from refits to simulated ensembles that are nested.
 
-    Member errors are Gaussian with the variance of the whitened residuals; the quantiles are
-    widened to Student quantiles for the residual degrees of freedom.
+    Member errors are Gaussian with the variance of the whitened residuals. The quantiles are
+    widened to Student quantiles for the residual degrees of freedom. As the law is curved in its
+    parameters, the interval holds both the quantiles and their mirror images about the estimate:
+    either alone covers too little.
 
     Args:
         problem: the fitted problem, of law "ensemble".
@@ -235,8 +237,8 @@ def limit_interval(
     estimate = float(problem.model.printed(best[:, None])[index, 0])
     low, high = np.quantile(drawn, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
     widen = student(level, degrees) / student(level, 10**9)
-    low, high = estimate + widen * (low - estimate), estimate + widen * (high - estimate)
-    return max(float(low), 0.0), float(high)
+    reach = widen * max(estimate - low, high - estimate)
+    return max(estimate - float(reach), 0.0), estimate + float(reach)
 
 
 def nested_reach(
