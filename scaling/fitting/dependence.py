@@ -61,7 +61,13 @@ def run_column(data: Any, law: Law, *, x: Any = None, y: Any = "loss") -> str | 
 
 
 def grouped_sentence(column: str, n_runs: int, n_rows: int) -> str:
-    """A sentence for a fit whose rows were grouped by the column that `run_column` found."""
+    """A sentence for a fit whose rows were grouped by the column that `run_column` found.
+
+    Args:
+        column: name of the column.
+        n_runs: number of different labels in it.
+        n_rows: number of fitted rows.
+    """
     return (
         f"{n_rows} rows are of {n_runs} runs, as column {column!r} shows: rows of a run count as "
         "one cluster. Pass `groups` to group them by another column."

@@ -126,7 +126,10 @@ def read_table(
 
 
 def without_loss(given: Any) -> NDArray[np.bool_]:
-    """Whether each row lacks a loss: missing or infinite, but not text (an error later)."""
+    """Whether each row lacks a loss, shape (n_rows,): missing, infinite, or such a word.
+
+    Other text is an error later.
+    """
     series = pd.Series(np.asarray(given).ravel() if not isinstance(given, pd.Series) else given)
     missing = series.isna().to_numpy(dtype=bool)
     words = series.map(lambda value: isinstance(value, str) and value.strip().lower() in NO_NUMBER)
