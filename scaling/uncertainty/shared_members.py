@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy.optimize import fminbound
 from scipy.special import fdtrc
 
 from scaling.fitting.problem import Problem
@@ -198,7 +198,7 @@ def exponent_p_value(table: Table, walk: Walk | None) -> float:
 
     nearest = int(np.argmin([squares(gamma) for gamma in EXPONENTS]))
     around = EXPONENTS[max(nearest - 1, 0)], EXPONENTS[min(nearest + 1, len(EXPONENTS) - 1)]
-    pinned, free = squares(1.0), float(optimize.minimize_scalar(squares, bounds=around).fun)
+    pinned, free = squares(1.0), squares(float(fminbound(squares, *around)))
     if pinned < NOTHING * len(sizes) or pinned <= free:
         return 1.0
     return float(fdtrc(1, degrees, (pinned - free) * degrees / max(free, 1e-300)))
