@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from models.language.language_model import LanguageModel as LanguageModel
     from models.language.members import train_members as train_members
     from models.text.corpora import load_corpus as load_corpus
+    from models.text.stock import draw_chunks as draw_chunks
     from models.text.tokens import draw_unique_tokens as draw_unique_tokens
     from models.text.tokens import tokenize_corpus as tokenize_corpus
 
@@ -62,6 +63,7 @@ _HOMES = {
     "ensembles.mixture": ["fit_mixture_weights"],
     "analytic.ngram": ["NgramModel"],
     "evals.perplexity": ["evaluate_texts"],
+    "text.stock": ["draw_chunks"],
     "text.tokens": ["draw_unique_tokens", "tokenize_corpus"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -248,7 +248,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Epochs, batches, order of the data, regularisation, precision and weight averaging.
+    """Epochs, batches, order of the data, regularization, precision and weight averaging.
 
     Attributes:
         n_epochs: passes over the unique tokens.

@@ -6,9 +6,9 @@ A file `figNN_name.py` defines `NAME` and what it draws:
 - `PUBLISHED_TITLE`, `PUBLISHED_CAPTION` and `draw_published()`, from published numbers alone, with
   laws refitted here.
 
-It has one of the two or both. Each function returns the figure and a table of the plotted numbers.
-A figure without measurements of either kind, such as a schematic, says `draw_published = draw` and
-needs `TITLE` and `CAPTION` only.
+It has one of the two or both. Each function returns the figure and a frame of the plotted numbers.
+A figure without measurements, such as a schematic, sets `draw_published = draw` and needs only
+`TITLE` and `CAPTION`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PNG_DPI = 160
 def _files(*, published: bool) -> dict[str, str]:
     """Return the modules of this package by the name of their figure, in the order of the talk.
 
-    Read off the files: importing all of them would load jax for those that need no runs.
+    They are found by searching the files, because importing all of them would load jax.
     """
     drawing = re.compile(r"^(def )?draw_published\b" if published else r"^def draw\b", re.MULTILINE)
     return {
@@ -50,8 +50,8 @@ def figure_modules(names: Iterable[str] = (), *, published: bool = False) -> lis
     """Import figures by name.
 
     Args:
-        names: such as "fig06"; by default all, in the order of the talk.
-        published: those drawn from published numbers, instead of those drawn from runs.
+        names: names such as "fig06"; by default all, in the order of the talk.
+        published: whether to import figures of published numbers instead of figures of runs.
 
     Returns:
         Modules with `draw_published`, or with `draw`.
@@ -78,9 +78,9 @@ def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
     """Draw one figure and write it as PNG, PDF and CSV.
 
     Args:
-        module: the figure.
-        story: results of a world; None draws the published numbers.
-        folder: where the files go.
+        module: module of the figure.
+        story: results of a world, or None to draw the published numbers.
+        folder: folder of the files.
 
     Returns:
         The paths of the files.

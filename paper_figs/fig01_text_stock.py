@@ -1,4 +1,4 @@
-"""Figure 1, published: the stock of public text, and the training sets that use it up."""
+"""Figure 1, published: the stock of public text, and the training sets that exhaust it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _LABELS = {"raw": "indexed web", "good": "of good quality", "effective": "with r
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw stock and demand by year, and when they meet; the frame holds all in long form."""
+    """Draw stock and demand by year, and the year in which they meet.
+
+    The frame has columns `panel`, `system`, `series`, `x`, `y`, `low` and `high`.
+    """
     figure, (ax, met) = plt.subplots(
         1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
     )
@@ -57,7 +60,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
 
 
 def _models(ax: Axes) -> pd.DataFrame:
-    """Training sets as dots, where their table is there, and those that the paper names."""
+    """Draw training sets as dots, if their table is available, and those that the paper names."""
     named = DATED_TRAINING_SETS
     ax.plot(named["year"], named["tokens"], MARKERS[1], color=COLORS[1])
     for row in named.itertuples():
@@ -68,7 +71,7 @@ def _models(ax: Axes) -> pd.DataFrame:
     shown = named.rename(columns={"year": "x", "tokens": "y"}).assign(panel="named models")
     try:
         table = load_dataset("training_sets")
-    except OSError:  # not in the data folder, and no network: its growth is recorded
+    except OSError:  # neither in the data folder nor downloaded; the growth is stored in the code
         return shown
     ax.plot(table["year"], table["size"], ".", color=COLORS[1], alpha=0.45, markersize=4)
     dots = table.rename(columns={"year": "x", "size": "y"})[["system", "x", "y"]]

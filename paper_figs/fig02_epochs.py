@@ -32,7 +32,11 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw loss against epochs, one line a size."""
+    """Draw loss against epochs, one line per size.
+
+    The frame has columns `width`, `n_params_non_embedding`, `n_epochs`, `mean`, `min`, `max` and
+    `n_seeds`.
+    """
     runs = story.standard
     keys = ["width", "n_params_non_embedding", "n_epochs"]
     table = runs.groupby(keys)["test_loss"].agg(["mean", "min", "max", "count"]).reset_index()
@@ -56,7 +60,10 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw accuracy against epochs, one line a weight decay."""
+    """Draw accuracy against epochs, one line per weight decay.
+
+    The frame has columns `weight_decay`, `n_epochs` and `accuracy`.
+    """
     rows = infinite_compute("benchmark", metric="avg3_acc")
     rows = rows[rows["recipe"] == "epoch sweep"].sort_values(["weight_decay", "n_epochs"])
     figure, ax = plt.subplots()

@@ -28,7 +28,11 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw loss against size, ours beside the published one."""
+    """Draw loss against size, ours beside the published one.
+
+    The frame has columns `series`, `n_params_non_embedding`, `n_epochs`, `learning_rate`, `mean`,
+    `min`, `max` and `certified`.
+    """
     runs = story.standard
     n = "n_params_non_embedding"
     figure, (ax, published) = plt.subplots(
@@ -61,7 +65,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             textcoords="offset points", xytext=(0, -24), ha="center", fontsize=8,
             color=standard.color,
         )  # fmt: skip
-    ax.margins(0.12, 0.15)  # room for what is written beside the outermost points
+    ax.margins(0.12, 0.15)  # room for the labels of the outermost points
     log_ticks(ax, runs[n].tolist())
     ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")
     ax.legend()
@@ -74,7 +78,10 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw loss against size with the tuned settings."""
+    """Draw loss against size with the tuned settings.
+
+    The frame has columns `n_params`, `loss`, `n_epochs` and `learning_rate`.
+    """
     table = talk.STANDARD
     figure, ax = plt.subplots()
     standard = look("standard")

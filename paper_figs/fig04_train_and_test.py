@@ -14,13 +14,17 @@ NAME = "fig04"
 TITLE = "Training and test loss as the data is repeated"
 CAPTION = (
     "Standard recipe: training loss averaged over the last epoch (dashed, hollow) and test loss "
-    "(solid, filled) against the number of epochs over the same unique tokens, one colour per "
+    "(solid, filled) against the number of epochs over the same unique tokens, one color per "
     "model size, means over seeds."
 )
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw both losses against epochs."""
+    """Draw both losses against epochs.
+
+    The frame has columns `width`, `n_params_non_embedding`, `n_epochs`, `train_loss` and
+    `test_loss`.
+    """
     keys = ["width", "n_params_non_embedding", "n_epochs"]
     table = story.standard.groupby(keys)[["train_loss", "test_loss"]].mean().reset_index()
     figure, ax = plt.subplots()

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.recipes.learning_curves import LearningCurves
+from experiments.recipes.learning_curves import learning_curves
 from experiments.story.story import Story
 from paper_figs.style import BLACK, COLORS, MARKERS, log_ticks, spread_x
 from scaling import load_dataset
@@ -41,8 +41,11 @@ _WINDOWS = {"all points": 1.0, "last half": 0.5}
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw both curves with their law, then their sum and difference."""
-    curves: LearningCurves = story.result("learning_curves")
+    """Draw both curves with their law, their sum and their difference.
+
+    The columns of the frame are those of `LearningCurves.table`, `law` and `in_fit`.
+    """
+    curves = story[learning_curves]
     figure, (ax, gaps) = plt.subplots(
         1, 2, figsize=(9.2, 4.2), gridspec_kw={"width_ratios": [1.6, 1]}
     )
@@ -87,7 +90,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         gaps.plot(sizes, test - train, color=COLORS[2], linestyle=linestyle, linewidth=1.2)
     log_ticks(gaps, means.index.tolist())
     gaps.set(
-        yscale="log", xlabel="training tokens", ylabel="test less training loss (nats per token)"
+        yscale="log", xlabel="training tokens", ylabel="test minus training loss (nats per token)"
     )
     gaps.yaxis.set_major_formatter("{x:g}")
     gaps.yaxis.set_minor_formatter("{x:g}")
@@ -99,6 +102,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
     """Draw three curves with their predictions, and the errors of all.
+
+    The frame has columns `series`, `window` and `error`.
 
     Raises:
         FileNotFoundError: the curves are not in the data folder.

@@ -17,6 +17,7 @@ from paper_figs.style import (
     MARKERS,
     UNCERTIFIED,
     limit_line,
+    log_counts,
     log_ticks,
     look,
     mark_uncertified,
@@ -48,7 +49,11 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw the tuned losses, the law and its limit, ours beside the published one."""
+    """Draw the tuned losses, the law and its limit, ours beside the published one.
+
+    The frame has columns `series`, `width`, `n_params_non_embedding`, `learning_rate`,
+    `weight_decay`, `n_epochs`, `seed`, `validation_loss`, `test_loss` and `certified`.
+    """
     n = "n_params_non_embedding"
     best, fit = story.regularized.best, story.laws.single
     figure, (ax, published) = plt.subplots(
@@ -97,27 +102,28 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     curve = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
     published.plot(sizes, curve, color=regularized.color, label=f"{regularized.label}, law")
     published.axhline(law["E"], color=regularized.color, linestyle="--", label=f"limit {law['E']}")
-    published.set_xscale("log")
-    published.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(published)
     published.set(xlabel="parameters", title="published: 200M tokens")
     published.legend()
     columns = [
         "width", n, "learning_rate", "weight_decay", "n_epochs", "seed", "validation_loss",
         "test_loss",
     ]  # fmt: skip
-    law = fit.predict(best[[n]])["mean"].to_numpy()
     tuned_of = {"tuned": story.regularized.certificates, "standard": story.standard_certificates}
     tables = [
         table[columns].assign(
             series=series, certified=[tuned_of[series][w].tuned.certified for w in table["width"]]
         )
-        for series, table in (("tuned", best.assign(law=law)), ("standard", story.standard_best))
+        for series, table in (("tuned", best), ("standard", story.standard_best))
     ]
     return figure, pd.concat(tables, ignore_index=True)
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw the law with its limit, and tuned decay against N/D."""
+    """Draw the law with its limit, and the tuned decay against N/D.
+
+    The frame has columns `panel`, `x` and `y`.
+    """
     figure, (ax, decay) = plt.subplots(
         1, 2, figsize=(9.6, 4.2), gridspec_kw={"width_ratios": [1.4, 1]}
     )
@@ -141,8 +147,7 @@ def _law(ax: Axes) -> pd.DataFrame:
             (row.n_params, law["E"] - 0.03), ha="center", va="top", fontsize=8,
             color=regularized.color,
         )  # fmt: skip
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(
         ylim=(3.2, 3.9),
         xlim=(1.1e8, 1.5e10),

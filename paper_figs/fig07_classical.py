@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.recipes.classical import Classical
+from experiments.recipes.classical import classical
 from experiments.story.story import Story
 from paper_figs.style import COLORS, GREY, MARKERS, look
 from scaling.published import talk
@@ -33,8 +33,12 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw a bar a model, ours beside the published ones."""
-    found: Classical = story.result("classical")
+    """Draw one bar per model, ours beside the published ones.
+
+    The frame has columns `panel`, `model`, `kind`, `width`, `validation_loss`, `test_loss`,
+    `perplexity` and `weight`.
+    """
+    found = story[classical]
     models = found.models.assign(perplexity=np.exp(found.models["test_loss"]))
     ours = pd.concat(
         [
@@ -96,7 +100,10 @@ def _bars(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw perplexities and weights, one row a model."""
+    """Draw perplexities and weights, one row per model.
+
+    The frame has columns `model`, `perplexity` and `weight`.
+    """
     table = talk.MIXTURE.sort_values("perplexity", ascending=False, ignore_index=True)
     figure, (ax, weights) = plt.subplots(
         1, 2, figsize=(8.8, 3.8), sharey=True, gridspec_kw={"width_ratios": [1.6, 1]}

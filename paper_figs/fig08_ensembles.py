@@ -15,7 +15,9 @@ from experiments.story.story import Story
 from paper_figs.style import (
     MARKERS,
     UNCERTIFIED,
+    error_bars,
     limit_line,
+    log_counts,
     look,
     mark_uncertified,
     shades,
@@ -46,7 +48,11 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw loss against total parameters, ours beside the published one."""
+    """Draw loss against total parameters, ours beside the published one.
+
+    The frame has columns `series`, `width`, `n_params_non_embedding`, `n_members`,
+    `validation_loss`, `test_loss`, `n_subsets`, `certified`, `low`, `high` and `one_model`.
+    """
     n = "n_params_non_embedding"
     figure, (ax, published) = plt.subplots(
         1, 2, figsize=(9.2, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
@@ -84,12 +90,11 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         found = pair.ensemble
         ax.errorbar(
             single.index[story.world.widths.index(pair.large)], found.value,
-            yerr=[[found.value - found.low], [found.high - found.value]], marker="*", markersize=9,
+            yerr=error_bars(found.value, found.low, found.high), marker="*", markersize=9,
             color=colors[sorted(story.laws.ensembles).index(pair.small)], capsize=3, zorder=5,
         )  # fmt: skip
     limit_line(ax, story.laws.single_limit, color=one_model.color, label="limit of one model")
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(xlabel="total parameters N x K", ylabel="test loss (nats per token)", title="here")
     ax.legend(fontsize=7.5)
 
@@ -104,8 +109,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         sizes, one["E"] + one["A"] / (sizes / talk.BILLION) ** one["alpha"],
         color=one_model.color, label=one_model.label,
     )  # fmt: skip
-    published.set_xscale("log")
-    published.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(published)
     published.set(xlabel="total parameters N x K", title="published: 200M tokens")
     published.legend()
     equal = pd.DataFrame(
@@ -123,7 +127,10 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw the three laws with their limits against total parameters."""
+    """Draw the three laws with their limits against total parameters.
+
+    The frame has columns `series`, `x` and `y`.
+    """
     small, one = talk.ENSEMBLE_LAW, talk.REGULARIZED_LAW
     size, members = 300e6, np.arange(1, 33)
     sizes = np.geomspace(150e6, 10e9, 100)
@@ -154,8 +161,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     ax.plot(
         [size, 8 * size], printed, ensemble.marker, color=dark, label="printed losses, K = 1 and 8"
     )
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(xlabel="total parameters N x K", ylabel="held-out loss (nats per token)")
     ax.legend(loc="upper right")
     frames = [pd.DataFrame({"series": name, "x": x, "y": y}) for name, (x, y) in series.items()]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.display.quantities import human
-from experiments.recipes.member_counts import MemberCounts
+from experiments.recipes.member_counts import member_counts
 from experiments.story.story import Story
 from experiments.tuning.certificates import AXIS_LABELS
 from paper_figs.style import BLACK, COLORS, GREY, MARKERS, log_ticks, look, mark_uncertified
@@ -41,7 +41,12 @@ _RECIPES = {"single-model-optimal": "best for one model", "heuristic": "members'
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw one panel per size, one line per way to choose hyperparameters."""
+    """Draw one panel per size, one line per choice of hyperparameters.
+
+    The frame has columns `width`, `n_params_non_embedding`, `chosen_for`, `learning_rate`,
+    `weight_decay`, `n_epochs`, `n_members`, `validation_loss`, `test_loss`, `epochs_for_decay` and
+    `certified`.
+    """
     import seaborn
 
     curves = story.ensembles.curves
@@ -85,8 +90,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def _looseness(ax: Axes, story: Story) -> pd.DataFrame:
-    """Draw epochs over decay of the best cell against the number of members, a line a size."""
-    counts: MemberCounts = story.result("member_counts")
+    """Draw epochs / weight decay of the best setting for K members, one line per size."""
+    counts = story[member_counts]
     table = counts.table.assign(
         epochs_for_decay=counts.table["n_epochs"] / counts.table["weight_decay"]
     )
@@ -109,7 +114,10 @@ def _looseness(ax: Axes, story: Story) -> pd.DataFrame:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw both limits against size, one panel a stock, and their difference."""
+    """Draw both limits against size and their difference, one panel per stock.
+
+    The frame has columns `n_unique_tokens`, `n_params`, one per choice and `gain`.
+    """
     rows = infinite_compute("fitted_asymptote")
     rows = rows.assign(
         chosen=rows["recipe"].map(

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.display.quantities import human
 from experiments.story.story import Story
 from paper_figs.style import (
     BLACK,
@@ -15,6 +14,7 @@ from paper_figs.style import (
     MARKERS,
     UNCERTIFIED,
     limit_line,
+    log_counts,
     log_ticks,
     look,
     mark_uncertified,
@@ -44,7 +44,11 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw the recipes and their limits against size, ours beside the published ones."""
+    """Draw the recipes and their limits against size, ours beside the published ones.
+
+    The frame has columns `n_params_non_embedding`, `n_members`, `validation_loss`, `test_loss` and
+    `n_subsets`.
+    """
     n = "n_params_non_embedding"
     laws = story.laws
     figure, (ax, published) = plt.subplots(
@@ -73,7 +77,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     sizes = [story.world.model(width).n_params_non_embedding for width in laws.ensembles]
     limits = [laws.limits[width] for width in laws.ensembles]
     values = np.array([limit.value for limit in limits])
-    # A limit that is not identified has no error bar and is left out.
+    # Limits that are not identified are left out.
     errors = np.abs([[e.value - e.low, e.high - e.value] for e in limits]).T
     values = np.where(np.isfinite(errors).all(axis=0), values, np.nan)
     ax.errorbar(
@@ -107,7 +111,10 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw the limits of many members against size, and the joint limit of each stock."""
+    """Draw the limits of many members against size, and the joint limit of each stock.
+
+    The frame has columns `panel`, `series`, `n_params`, `loss`, `low`, `high` and `status`.
+    """
     figure, (ax, joint) = plt.subplots(
         1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.5, 1]}
     )
@@ -130,8 +137,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         low, high = fit.interval("E")
         rows.append((stock, fit.params["E"], low, high, fit.status.name))
         frames.append(points.assign(series=stock))
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(xlabel="parameters of a member", ylabel="loss of infinitely many (nats per token)")
     ax.legend()
     found = pd.DataFrame(rows, columns=["series", "loss", "low", "high", "status"])
@@ -155,5 +161,5 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
 
 
 def refit(points: pd.DataFrame) -> FitResult:
-    """Fit E + A / N^alpha by least squares, as the paper does."""
+    """Return the least-squares fit of E + A / N^alpha, the method of the paper."""
     return fit_law(points, "power", x="n_params", y="loss", loss="squared", n_boot=0)

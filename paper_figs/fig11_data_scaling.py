@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from experiments.analysis.laws import LOSS
-from experiments.display.quantities import human
 from experiments.planner.published_laws import data_laws, multiplier_of
-from experiments.recipes.data_scaling import REFERENCE, D, DataScaling
+from experiments.recipes.data_scaling import REFERENCE, D, DataScaling, data_scaling
 from experiments.story.story import Story
 from paper_figs.fig10_joint_limit import refit
-from paper_figs.style import BLACK, MARKERS, Look, log_ticks, look, shades, spread_x
+from paper_figs.style import BLACK, MARKERS, Look, log_counts, log_ticks, look, shades, spread_x
 from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES, fit_law
 from scaling.published import talk
 from scaling.published.figures import KIM
@@ -41,21 +40,25 @@ PUBLISHED_CAPTION = (
 )
 _RECIPES = {
     "standard": (talk.STANDARD_BEST, None),
-    "regularised": (talk.REGULARIZED_LAW["E"], "multiplier_regularized"),
+    "regularized": (talk.REGULARIZED_LAW["E"], "multiplier_regularized"),
     "ensembles of 300M": (talk.ENSEMBLE_LAW["E"], "multiplier_ensembles"),
     "joint": (talk.JOINT_LIMIT, "multiplier_joint"),
 }
 _LOOKS = {
     "standard": look("standard"),
-    "regularised": look("regularized"),
+    "regularized": look("regularized"),
     "ensembles of 300M": look("ensemble limit"),
     "joint": look("joint limit"),
 }
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw losses and data multipliers against D, beside the published limits."""
-    found: DataScaling = story.result("data_scaling")
+    """Draw losses and data multipliers against D, beside the published limits.
+
+    The frame has columns `recipe`, `n_unique_tokens`, `test_loss`, `low`, `high`, `certified`,
+    `multiplier`, `multiplier_low`, `multiplier_high`, `unpaired_low` and `unpaired_high`.
+    """
+    found = story[data_scaling]
     figure, (ax, worth, published) = plt.subplots(
         1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.4, 1.2, 1]}
     )
@@ -118,7 +121,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def _draw_worth(ax: plt.Axes, table: pd.DataFrame, shown: Look) -> None:
-    """Draw multipliers with their intervals; an end beyond all data is an arrow."""
+    """Draw multipliers with their intervals; an arrow stands for an infinite end."""
     there = table[np.isfinite(table["multiplier"])]
     below = there["multiplier"] - there["multiplier_low"]
     endless = ~np.isfinite(there["multiplier_high"])
@@ -130,7 +133,7 @@ def _draw_worth(ax: plt.Axes, table: pd.DataFrame, shown: Look) -> None:
 
 
 def _certified(found: DataScaling, recipe: str, size: int) -> bool:
-    """Tell whether the optima behind a point are certified."""
+    """Return whether all optima behind a point are certified."""
     objective = {"standard": "standard", "regularized": "single"}.get(recipe, "ensemble")
     rows = found.best[(found.best["recipe"] == recipe) & (found.best[D] == size)]
     widths = set(rows["width"]) - {0}
@@ -142,7 +145,10 @@ def _certified(found: DataScaling, recipe: str, size: int) -> bool:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw the data laws and the multipliers."""
+    """Draw the data laws and the multipliers.
+
+    The frame has columns `panel`, `series`, `x`, `y`, `low` and `high`.
+    """
     figure, (ax, worth) = plt.subplots(
         1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.5, 1]}
     )
@@ -177,8 +183,7 @@ def _laws(ax: Axes) -> pd.DataFrame:
         tokens, shown, color=_LOOKS["joint"].color, linewidth=0.9,
         label=f"its law: E = {fit.params['E']:.2f}, alpha = {fit.params['alpha']:.2f}",
     )  # fmt: skip
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.set(xlabel="unique tokens", ylabel="held-out loss (nats per token)")
     ax.legend()
     refitted = points.rename(columns={"n_tokens": "x", "loss": "y"})
@@ -201,6 +206,6 @@ def _multipliers(ax: Axes) -> pd.DataFrame:
                 color=BLACK,
             )  # fmt: skip
         rows.append(("multiplier", name, place, found.value, found.low, found.high))
-    ax.set_xticks(range(len(_RECIPES)), ["standard", "regular-\nised", "300M\nensembles", "joint"])
+    ax.set_xticks(range(len(_RECIPES)), ["standard", "regular-\nized", "300M\nensembles", "joint"])
     ax.set(xlim=(-0.4, 3.7), ylim=(0, 6.2), ylabel="times more data")
     return pd.DataFrame(rows, columns=["panel", "series", "x", "y", "low", "high"])

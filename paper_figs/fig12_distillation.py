@@ -1,4 +1,4 @@
-"""Figure 12: an ensemble, how much of it one student keeps, and repeated self-training."""
+"""Figure 12: how much of the gain of an ensemble one student keeps, and repeated self-training."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis.intervals import mean_estimate
-from experiments.recipes.distillation import ARMS, Distillation
+from experiments.recipes.distillation import ARMS, distillation
 from experiments.story.story import Story
-from paper_figs.style import look
+from paper_figs.style import error_bars, look
 from scaling import PUBLISHED_FIGURES
 from scaling.published.figures import KIM
 
@@ -19,10 +19,10 @@ TITLE = "Distillation and self-distillation, with their controls"
 CAPTION = (
     "Left: test loss of students of the size of a member, all trained for the same number of "
     "steps, by their training data (means over seeds with 95 % intervals); dashed: the tuned "
-    "single model and the ensemble that teaches. Hollow: the weight decay selected on validation "
-    "data is at an end of the candidates. Middle: generations of self-training, each taught by "
-    "the one before. Right, published: 8 members of 300M and students of 300M at 200M tokens "
-    f"({KIM})."
+    "single model and the ensemble that is the teacher. Hollow: the weight decay selected on "
+    "validation data is the smallest or largest candidate. Middle: generations of self-training, "
+    "each with the previous one as teacher. Right, published: 8 members of 300M and students of "
+    f"300M at 200M tokens ({KIM})."
 )
 TAUGHT = {
     "ensemble": "distilled",
@@ -33,23 +33,24 @@ TAUGHT = {
     "self only": "self-distilled",
     "real": "regularized",
 }
-"""What the students of each arm are, as in `paper_figs.style.LOOKS`."""
+"""Name in `paper_figs.style.LOOKS` of the students of each arm."""
 SHOWN = {
     "regularized": "single_loss",
     "self-distilled": "self_distilled_loss",
     "distilled": "distilled_loss",
     "ensemble": "eight_members_loss",
 }
-"""Names in `PUBLISHED_FIGURES` of the losses beside ours, by the look of each."""
+"""Names in `LOOKS` -> names in `PUBLISHED_FIGURES` of the losses beside ours."""
 PUBLISHED_TITLE = "One small student keeps most of an ensemble's gain; self-distillation helps too"
 PUBLISHED_CAPTION = (
     f"Published ({KIM}; losses of 300M models on 200M tokens). Top: a regularized model, the "
-    "ensemble of eight that teaches, and its student; the share of the gain that the student "
-    "keeps is computed from these three. Bottom: self-distillation from a model tuned as a member "
-    "of an ensemble: synthetic text alone, and mixed with real text one to one and three to one."
+    "ensemble of eight that is the teacher, and its student; the share of the gain that the "
+    "student keeps is computed from these three. Bottom: self-distillation from a model tuned as a "
+    "member of an ensemble: synthetic text alone, and mixed with real text one to one and three to "
+    "one."
 )
 _ROWS = (
-    ("one regularised model", "single_loss", "regularized"),
+    ("one regularized model", "single_loss", "regularized"),
     ("ensemble of eight", "eight_members_loss", "ensemble"),
     ("student of the eight", "distilled_loss", "distilled"),
     ("teacher of itself", "member_loss", "regularized"),
@@ -60,8 +61,12 @@ _ROWS = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw students by arm and by generation, beside the published values."""
-    found: Distillation = story.result("distillation")
+    """Draw students by arm and by generation, beside the published values.
+
+    The frame has columns `arm`, `reads`, `generation`, `test_loss`, `low`, `high`, `kept`,
+    `kept_low`, `kept_high`, `weight_decay`, `is_edge` and `n_seeds`.
+    """
+    found = story[distillation]
     figure, (ax, loops, published) = plt.subplots(
         1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.5, 1, 0.8]}
     )
@@ -71,9 +76,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         loss = mean_estimate(found.losses(arm))
         arms = found.students[found.students["arm"] == arm]
         is_edge = bool(arms["is_edge"].any())
-        reach = np.nan_to_num([[loss.value - loss.low], [loss.high - loss.value]], posinf=0)
         ax.errorbar(
-            [loss.value], [i], xerr=reach, capsize=3,
+            [loss.value], [i], xerr=error_bars(loss.value, loss.low, loss.high), capsize=3,
             markerfacecolor="white" if is_edge else None, **look(TAUGHT[arm]).line,
         )  # fmt: skip
         kept = found.kept(arm)
@@ -129,7 +133,10 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw one point a model."""
+    """Draw one point per model.
+
+    The frame has columns `model`, `loss` and `share_kept`.
+    """
     table = pd.DataFrame(_ROWS, columns=["model", "figure", "recipe"])
     table["loss"] = [PUBLISHED_FIGURES[name].value for name in table["figure"]]
     figure, ax = plt.subplots(figsize=(7.4, 4.0))

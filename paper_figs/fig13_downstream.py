@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from experiments.display.quantities import human
-from experiments.recipes.downstream import Downstream
+from experiments.recipes.downstream import downstream
 from experiments.story.story import Story
-from paper_figs.style import BLACK, MARKERS, log_ticks, look
+from paper_figs.style import BLACK, MARKERS, log_counts, log_ticks, look
 from scaling.published import talk
 from scaling.published.figures import KIM
 from scaling.published.talk import infinite_compute
@@ -35,16 +35,19 @@ PUBLISHED_CAPTION = (
     "its accuracy is about one point."
 )
 _SINGLE = ("standard", "regularized", "8-ensemble distill student", "self-distill student")
-"""Recipes of single models, as the table names them."""
+"""Recipes of single models, by their names in the published table."""
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw accuracy against loss and compute, and the published accuracies.
 
+    The frame has columns `panel`, those of `Downstream.models`, `certified` and those of
+    `talk.DOWNSTREAM`.
+
     Raises:
         FileNotFoundError: the evaluations are not on this machine.
     """
-    found: Downstream = story.result("downstream")
+    found = story[downstream]
     if found.missing:
         raise FileNotFoundError(f"figure {NAME} was not measured: {found.missing}")
     tuned = {
@@ -113,7 +116,10 @@ def _points(ax: Axes, models: pd.DataFrame, x: str) -> None:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw accuracy against total parameters."""
+    """Draw accuracy against total parameters.
+
+    The frame has columns `recipe`, `n_params`, `n_members`, `n_total`, `accuracy` and `on_front`.
+    """
     rows = infinite_compute("benchmark", metric="avg3_acc")
     rows = rows[rows["recipe"] != "epoch sweep"].assign(accuracy=100 * rows["value"])
     rows = rows.assign(n_total=rows["n_params"] * rows["n_members"])
@@ -135,8 +141,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         front["n_total"], front["accuracy"], where="post", color=BLACK, linewidth=0.9,
         label="Pareto front",
     )  # fmt: skip
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(lambda value, _: human(value))
+    log_counts(ax)
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xticks([2e8, 5e8, 1e9, 2e9, 5e9])
     ax.set(xlabel="total parameters N x K", ylabel="mean accuracy (%)")

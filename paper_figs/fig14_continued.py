@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
+from experiments.recipes.continued.recipe import continued
 from experiments.story.story import Story
-from paper_figs.style import BLACK, COLORS, MARKERS, look
+from paper_figs.style import BLACK, COLORS, MARKERS, error_bars, look
 from scaling.published.figures import KIM
 from scaling.published.talk import CONTINUED
 
@@ -22,7 +23,8 @@ CAPTION = (
     "recipe on many times the tokens. Members differ in the order of their data and start from "
     "the same model."
 )
-LADDER = ("base", "usual", "small batch", "epochs")
+STEPS = ("base", "usual", "small batch", "epochs")
+"""Steps of the recipe before ensembles."""
 PUBLISHED_TITLE = "Eight models on 4B tokens beat one on 73B"
 PUBLISHED_CAPTION = (
     f"Published (table of the talk; {KIM}): accuracy after continued pre-training of Llama 3B on "
@@ -32,40 +34,47 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw the ladder from the base model to the largest ensemble."""
-    found = story.result("continued")
+    """Draw loss for each step of the recipe, from the base model to the largest ensemble.
+
+    The frame has columns `step`, `n_tokens`, `n_epochs`, `batch`, `learning_rate`, `test_loss`,
+    `low` and `high`.
+    """
+    found = story[continued]
     sizes = sorted(found.losses.loc[found.losses["name"] == "ensemble", "n_members"].unique())
-    rungs = [(name, name, 1) for name in LADDER]
-    rungs += [(f"{n} members", "ensemble", int(n)) for n in sizes if n > 1]
+    steps = [(name, name, 1) for name in STEPS]
+    steps += [(f"{n} members", "ensemble", int(n)) for n in sizes if n > 1]
     rows = []
-    for label, name, n in [*rungs, ("many tokens", "many tokens", 1)]:
+    for label, name, n in [*steps, ("many tokens", "many tokens", 1)]:
         losses = intervals.mean_estimate(found.of(name, n))
         how = found.losses[found.losses["name"] == name].iloc[0]
         rows.append(
             {
-                "rung": label, "n_tokens": how["n_tokens"], "n_epochs": how["n_epochs"],
+                "step": label, "n_tokens": how["n_tokens"], "n_epochs": how["n_epochs"],
                 "batch": how["batch"], "learning_rate": how["learning_rate"],
                 "test_loss": losses.value, "low": losses.low, "high": losses.high,
             }
         )  # fmt: skip
     frame = pd.DataFrame(rows)
-    ladder, many = frame.iloc[:-1], frame.iloc[-1]
+    few, many = frame.iloc[:-1], frame.iloc[-1]
     figure, ax = plt.subplots(figsize=(6.8, 3.9))
-    at = np.arange(len(ladder))
-    errors = [ladder["test_loss"] - ladder["low"], ladder["high"] - ladder["test_loss"]]
-    ax.errorbar(at, ladder["test_loss"], yerr=errors, capsize=3, **look("regularized").line)
+    at = np.arange(len(few))
+    errors = error_bars(few["test_loss"], few["low"], few["high"])
+    ax.errorbar(at, few["test_loss"], yerr=errors, capsize=3, **look("regularized").line)
     usual = look("standard").color
     label = f"usual recipe, {many['n_tokens']:,.0f} tokens"
     ax.axhline(many["test_loss"], color=usual, linestyle="--", label=label)
     ax.axhspan(many["low"], many["high"], color=usual, alpha=0.1, linewidth=0)
-    ax.set_xticks(at, ladder["rung"])
+    ax.set_xticks(at, few["step"])
     ax.set(ylabel="test loss on the domain (nats per token)")
     ax.legend()
     return figure, frame
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw one line a benchmark over the steps of the recipe."""
+    """Draw one line per benchmark over the steps of the recipe.
+
+    The columns of the frame are those of `talk.CONTINUED`.
+    """
     table = CONTINUED.set_index("benchmark")
     steps = [name for name in table.columns if name != "73B tokens"]
     figure, ax = plt.subplots(figsize=(7.6, 4.4))

@@ -21,7 +21,10 @@ PUBLISHED_CAPTION = (
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw one row a study on a logarithmic axis."""
+    """Draw one row per study on a logarithmic axis.
+
+    The frame has columns `study`, `domain`, `low`, `high` and `times_more`.
+    """
     table = DOMAIN_CORPORA.sort_values("high", ignore_index=True)
     least = table["low"].min()
     figure, ax = plt.subplots(figsize=(7.6, 3.8))

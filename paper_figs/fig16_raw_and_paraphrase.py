@@ -1,4 +1,4 @@
-"""Figure 16: the source itself, paraphrases and EntiGraph, on stated and on implied facts."""
+"""Figure 16: source text, paraphrases and EntiGraph on stated and implied facts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.recipes.entigraph.questions import CHANCE
+from experiments.recipes.entigraph.recipe import entigraph
 from experiments.story.story import Story
-from paper_figs.style import GREY, log_ticks, look
+from paper_figs.style import GREY, error_bars, log_ticks, look
 from scaling import load_dataset
 from scaling.published.talk import ENTIGRAPH_ACCURACY, ENTIGRAPH_PAPER
 
@@ -19,7 +20,7 @@ TITLE = "What models learn from the source text, paraphrases and EntiGraph"
 CAPTION = (
     "Closed-book accuracy after continued training on a synthetic world of facts; questions have "
     "four choices of the same kind; means and 95 % intervals over graphs. Left: facts that the "
-    "source states; middle: facts that only paths imply; right: the same facts asked backwards. "
+    "source states; middle: facts that it only implies; right: the same facts asked backwards. "
     "Every method trains on the same number of tokens, with its learning rate chosen on another "
     "graph. Dotted: chance."
 )
@@ -30,7 +31,7 @@ SHEETS = {
 }
 METHODS = ("paraphrase", "entigraph")
 FLAT = {"base": "--", "raw": "-."}
-"""Methods that write nothing, with the lines that show them."""
+"""Methods without synthetic text, and the line style of each."""
 PUBLISHED_TITLE = (
     "The source text itself teaches nothing; paraphrases teach with diminishing returns"
 )
@@ -45,8 +46,12 @@ _SERIES = ("rephrase_cpt", "entigraph_cpt")
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw accuracy against synthetic tokens, a panel a kind of question."""
-    answers = story.result("entigraph").answers
+    """Draw accuracy against synthetic tokens, one panel per kind of question.
+
+    The frame has columns `method`, `questions`, `n_synthetic`, `n_graphs`, `accuracy`, `low` and
+    `high`.
+    """
+    answers = story[entigraph].answers
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.7), sharey=True)
     rows = []
     for ax, (sheet, title) in zip(axes, SHEETS.items(), strict=True):
@@ -64,9 +69,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
                 value = float(table["accuracy"].iloc[0])
                 ax.axhline(value, color=shown.color, linestyle=FLAT[method], label=shown.label)
                 continue
-            errors = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
+            errors = error_bars(table["accuracy"], table["low"], table["high"])
             ax.errorbar(
-                table["n_synthetic"], table["accuracy"], yerr=np.abs(errors), capsize=3,
+                table["n_synthetic"], table["accuracy"], yerr=errors, capsize=3,
                 label=shown.label, **shown.line,
             )  # fmt: skip
         ax.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
@@ -74,7 +79,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         log_ticks(ax, sizes.tolist())
         ax.set(title=title, xlabel="synthetic tokens", ylim=(0, 1.05))
     axes[0].set_ylabel("accuracy")
-    axes[-1].legend(loc="upper right")  # where nothing rises
+    axes[-1].legend(loc="upper right")
     return figure, pd.DataFrame(rows)
 
 
@@ -85,6 +90,8 @@ def _estimate(values: np.ndarray) -> dict[str, float]:
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
     """Draw both curves with their log-linear fits.
+
+    The frame has columns `series`, `x`, `y` and `slope`.
 
     Raises:
         FileNotFoundError: the points are not in the data folder.
@@ -121,7 +128,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
 
 
 def log_linear(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Least squares of y on ln x: slope, value at one, half the 95 % interval of the slope."""
+    """Return slope and value at x = 1 of y on ln x, and half the 95 % interval of the slope."""
     from scipy import stats
 
     found = stats.linregress(np.log(x), y)

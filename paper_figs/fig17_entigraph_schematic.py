@@ -37,7 +37,10 @@ _WIDTH, _HEIGHT = 2.2, 2.3
 
 
 def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
-    """Draw the stages from left to right; the frame lists the texts of the boxes."""
+    """Draw the stages from left to right.
+
+    The frame has columns `stage` and `content`.
+    """
     figure, ax = plt.subplots(figsize=(10.5, 3.2))
     for number, (stage, content, x) in enumerate(BOXES.itertuples(index=False)):
         step = number in (1, 2, 4)

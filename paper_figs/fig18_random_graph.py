@@ -29,7 +29,11 @@ _STATED, _PATH, _TAUGHT = "#999999", COLORS[1], COLORS[0]
 
 
 def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
-    """Draw the three panels; the frame lists every edge and what it is."""
+    """Draw the three panels.
+
+    The frame has columns `kind`, `source`, `target`, `source_x`, `source_y`, `target_x` and
+    `target_y`.
+    """
     graph = EntityGraph.random(_N_ENTITIES, _MEAN_DEGREE, _SEED).to_networkx()
     path = _longest_shortest_path(graph)
     stated = list(graph.edges)
@@ -60,7 +64,7 @@ draw_published = draw
 
 
 def _longest_shortest_path(graph: nx.DiGraph) -> list[int]:
-    """The longest of the first-in-first-out paths, the first among equals."""
+    """Return the longest shortest path with first-in-first-out ties; the first of several."""
     paths: list[list[int]] = []
     for source in graph:
         tree = nx.bfs_tree(graph, source)

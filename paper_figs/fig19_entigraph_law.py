@@ -44,7 +44,10 @@ _LAWS = {
 
 
 def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
-    """Draw the curves and the errors; the frame holds every plotted number in long form."""
+    """Draw the curves and the errors of the laws.
+
+    The frame has columns `panel`, `series`, `x`, `y` and `stderr`.
+    """
     figure, axes = plt.subplots(2, 2, figsize=(9.6, 7.2))
     frames = [
         _small(axes[0, 0]),
@@ -90,7 +93,7 @@ def _large(ax: Axes) -> pd.DataFrame:
 
 
 def _curves(ax: Axes, n_entities: int, s: np.ndarray) -> pd.DataFrame:
-    """Both laws, the phases and the axes of a top panel."""
+    """Draw both laws, the phases and the axes of a top panel."""
     frame = pd.DataFrame({"x": s})
     for name, (law, color, linestyle, _) in _LAWS.items():
         frame[name] = law(_DEGREE, n_entities, s, per_pair=True)
@@ -151,7 +154,7 @@ def _errors_over_size(ax: Axes) -> pd.DataFrame:
 
 
 def _errors(n_entities: int, mean_degree: float, s: np.ndarray, n_graphs: int) -> pd.DataFrame:
-    """Relative errors of both laws at times s, and the relative standard error over graphs."""
+    """Return relative errors of both laws at times s and the standard error over graphs."""
     n_sources = None if n_entities <= 1000 else 16
     exact = [
         expected_accuracy(
@@ -167,6 +170,6 @@ def _errors(n_entities: int, mean_degree: float, s: np.ndarray, n_graphs: int) -
 
 
 def _long(frame: pd.DataFrame, panel: str) -> pd.DataFrame:
-    """One row per plotted value; the standard error is that of the measured series."""
+    """Return one row per plotted value; the standard error is that of the measured series."""
     values = frame.melt(id_vars=["x", "stderr"], var_name="series", value_name="y")
     return values.assign(panel=panel)[["panel", "series", "x", "y", "stderr"]]

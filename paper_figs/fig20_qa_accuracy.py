@@ -1,4 +1,4 @@
-"""Figure 20: EntiGraph's published accuracy, and how little it constrains the plateau."""
+"""Figure 20: EntiGraph's published accuracy, which does not identify a plateau."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.style import BLACK, COLORS, MARKERS, look
+from paper_figs.style import BLACK, COLORS, MARKERS, error_bars, look
 from scaling import FitResult, fit_law
 from scaling.published.datasets import data_folder
 from scaling.published.talk import ENTIGRAPH_ACCURACY
@@ -35,7 +35,9 @@ _FILE = "published/entigraph_points.csv"
 
 
 def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
-    """Draw points, fits and plateaus; the frame holds all of them in long form.
+    """Draw points, fits and plateaus.
+
+    The frame has columns `panel`, `series`, `x`, `y`, `low`, `high` and `identified`.
 
     Raises:
         FileNotFoundError: the published points are not in the data folder.
@@ -73,7 +75,7 @@ def _published_points() -> pd.DataFrame:
 
 
 def _fit(points: pd.DataFrame, cap: float) -> FitResult:
-    """The error 100 - accuracy falls as a mixture with time scales up to cap times the last x."""
+    """Return the fit of 100 - accuracy with time scales up to `cap` times the last x."""
     frame = pd.DataFrame({"time": points["x"], "loss": 100 - points["y"]})
     return fit_law(
         frame, "mixture_of_exponentials", x="time", y="loss", loss="squared",
@@ -82,7 +84,7 @@ def _fit(points: pd.DataFrame, cap: float) -> FitResult:
 
 
 def _plateau(fit: FitResult) -> tuple[float, float, float]:
-    """Plateau of the accuracy with the ends of its 95 % interval."""
+    """Return the plateau of the accuracy and both ends of its 95 % interval."""
     low, high = fit.interval("E", level=0.95)
     return 100 - fit.params["E"], max(100 - high, 0.0), min(100 - low, 100.0)
 
@@ -105,7 +107,7 @@ def _draw_fits(ax: Axes, points: pd.DataFrame, fits: dict[int, FitResult]) -> pd
     x = np.geomspace(float(points["x"].min()), 20 * last, 160)
     frames = []
     for (cap, fit), color in zip(fits.items(), COLORS[2:], strict=False):
-        # Only the mean is drawn; a profile for each of its points would take a minute.
+        # Only the mean is drawn; profile intervals at all its points would take a minute.
         y = 100 - fit.predict(pd.DataFrame({"time": x}), method="sandwich")["mean"].to_numpy()
         inside = x <= last
         ax.plot(x[inside], y[inside], color=color, linewidth=1.2)
@@ -129,7 +131,7 @@ def _draw_plateaus(ax: Axes, fits: dict[int, FitResult]) -> pd.DataFrame:
         plateau, low, high = _plateau(fit)
         color, marker = COLORS[2 + place], MARKERS[2 + place]
         ax.errorbar(
-            place, plateau, yerr=[[plateau - low], [high - plateau]], color=color, marker=marker,
+            place, plateau, yerr=error_bars(plateau, low, high), color=color, marker=marker,
             capsize=4,
         )  # fmt: skip
         open_ended = high > 99.99

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.recipes.entigraph.answers import expected_coverage
 from experiments.recipes.entigraph.questions import CHANCE
-from experiments.recipes.entigraph.recipe import ceiling_fit, law_of
+from experiments.recipes.entigraph.recipe import ceiling_fit, entigraph, law_of
 from experiments.story.story import Story
 from paper_figs.style import BLACK, COLORS, GREY, look
 from scaling import fit_law
@@ -27,8 +27,11 @@ CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw points, expectations and the fitted mixture; the frame holds all of them."""
-    facts = story.result("entigraph")
+    """Draw points, expectations and the fitted mixture.
+
+    The frame has columns `series`, `x`, `y` and `graph`.
+    """
+    facts = story[entigraph]
     rows = facts.answers[facts.answers["method"] == "entigraph"]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), sharey=True)
     frames, ceilings, measured = [], [], look("entigraph")

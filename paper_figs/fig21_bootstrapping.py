@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from experiments.analysis import intervals
+from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.story.story import Story
-from paper_figs.style import COLORS
+from paper_figs.style import COLORS, error_bars
 
 NAME = "fig21"
 TITLE = "Bootstrapped pre-training: learn to write one document from another, then train on both"
@@ -27,8 +27,11 @@ GATES = {"alone": "alone", "given_other": "after\nanother's d1", "given": "after
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw the stages and the gate; the frame holds the gate's losses."""
-    gates = story.result("bootstrapped").gates
+    """Draw the stages of the procedure and the losses of the check before sampling.
+
+    The frame has columns `read`, `loss`, `low`, `high` and `n`.
+    """
+    gates = story[bootstrapped].gates
     figure, (schema, ax) = plt.subplots(
         1, 2, figsize=(10.5, 3.2), gridspec_kw={"width_ratios": [2.4, 1]}
     )
@@ -40,7 +43,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             {"read": label, "loss": loss.value, "low": loss.low, "high": loss.high, "n": loss.n}
         )
     frame = pd.DataFrame(rows)
-    errors = np.abs([frame["loss"] - frame["low"], frame["high"] - frame["loss"]])
+    errors = error_bars(frame["loss"], frame["low"], frame["high"])
     ax.bar(frame["read"], frame["loss"], yerr=errors, color=COLORS[:3], capsize=4,
            hatch=["", "//", ".."])  # fmt: skip
     ax.set(ylabel="loss of d2 (nats per token)")

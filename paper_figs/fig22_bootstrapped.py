@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
-from experiments.recipes.bootstrapped.recipe import Bootstrapped
+from experiments.recipes.bootstrapped.recipe import Bootstrapped, bootstrapped
 from experiments.story.story import Story
-from experiments.worlds.bootstrapping_plan import USUAL_DECAY
-from paper_figs.style import BLACK, look
+from experiments.worlds.plans import USUAL_DECAY
+from paper_figs.style import BLACK, error_bars, look
 from scaling.published.talk import SBP, SBP_PAPER
 
 NAME = "fig22"
@@ -23,12 +23,12 @@ CAPTION = (
     "Test loss (left) and loss where a document first gives a value, which the model must know "
     "(right). Each grey dot is a world; points are means with 95 % intervals over worlds. Weight "
     "decay is chosen for each arm on another world from the same candidates. Hollow: baseline and "
-    f"SBP with the usual weight decay of {USUAL_DECAY}; against that baseline any synthetic text "
-    "looks like a gain. The world favours bootstrapping by construction."
+    f"SBP with the usual weight decay of {USUAL_DECAY}; compared with that baseline, any synthetic "
+    "text appears to be a gain. The world favours bootstrapping by construction."
 )
 LABELS = {
     "baseline": "repetition", "sbp": "SBP", "random": "random\npairs",
-    "unconditional": "baseline's\nsamples", "scratch": "synthesiser\nfrom scratch",
+    "unconditional": "baseline's\nsamples", "scratch": "synthesizer\nfrom scratch",
     "oracle": "new\ndocuments",
 }  # fmt: skip
 PANELS = {"test_loss": "test loss (nats per token)", "first_mention_loss": "at first mentions"}
@@ -44,12 +44,18 @@ PUBLISHED_CAPTION = (
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw one place an arm, one panel a loss."""
-    return draw_arms(story.result("bootstrapped"), PANELS)
+    """Draw one position per arm, one panel per loss.
+
+    The columns of the frame are those of `draw_arms`.
+    """
+    return draw_arms(story[bootstrapped], PANELS)
 
 
 def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
-    """Draw the arms of one experiment, a panel for each column of its runs."""
+    """Draw the arms of one experiment, one panel for each column of its runs.
+
+    The frame has columns `arm`, `decay`, `loss`, `mean`, `low`, `high` and `n_worlds`.
+    """
     arms = [arm for arm in LABELS if arm in found.plan.arms]
     figure, axes = plt.subplots(1, len(panels), figsize=(0.5 + 5 * len(panels), 3.8), squeeze=False)
     rows = []
@@ -65,7 +71,7 @@ def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, p
                 if is_tuned:
                     ax.plot([x - 0.18] * len(losses), losses, ".", color="#999999")
                 ax.errorbar(
-                    x, mean.value, yerr=np.abs([[mean.value - mean.low], [mean.high - mean.value]]),
+                    x, mean.value, yerr=error_bars(mean.value, mean.low, mean.high),
                     fillstyle="full" if is_tuned else "none", capsize=4,
                     **look("tuned" if is_tuned else "standard").line,
                 )  # fmt: skip
@@ -79,7 +85,10 @@ def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, p
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw one row a benchmark, one panel a scale."""
+    """Draw one row per benchmark, one panel per scale.
+
+    The frame has columns `scale`, `benchmark`, `sbp`, `unique` and `share`.
+    """
     figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.6), sharey=True)
     frames = [_panel(ax, scale) for ax, scale in zip(axes, ("200B", "1T"), strict=True)]
     axes[0].legend(loc="lower right")
@@ -87,8 +96,12 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
 
 
 def gains(scale: str) -> pd.DataFrame:
-    """Gains over repetition at one scale: `benchmark`, `sbp`, `unique`, `share`."""
-    # A fall of the perplexity is a gain, in % of what repetition reaches.
+    """Return gains over repetition at one scale.
+
+    Returns:
+        A row per benchmark; columns `scale`, `benchmark`, `sbp`, `unique` and `share`.
+    """
+    # For perplexity, the gain is the decrease in % of the perplexity with repetition.
     lower_is_better = SBP["metric"] == "perplexity"
     factor = np.where(lower_is_better, -100 / SBP[f"repeated_{scale}"], 1.0)
     sbp, unique = SBP[f"sbp_{scale}"] * factor, SBP[f"unique_{scale}"] * factor

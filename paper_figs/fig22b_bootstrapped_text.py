@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.story.story import Story
-from experiments.worlds.bootstrapping_plan import USUAL_DECAY
+from experiments.worlds.plans import USUAL_DECAY
 from paper_figs.fig22_bootstrapped import draw_arms
 
 NAME = "fig22b"
@@ -15,11 +16,14 @@ CAPTION = (
     "Test loss at equal training tokens. Each grey dot is a draw of excerpts; points are means "
     "with 95 % intervals over draws. Weight decay is chosen for each arm on another draw from the "
     f"same candidates. Hollow: baseline and SBP with the usual weight decay of {USUAL_DECAY}. "
-    "Nothing here was built to favour bootstrapping: related excerpts share a subject or a book."
+    "The text was not designed to favour bootstrapping: related excerpts share a subject or a book."
 )
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw one place an arm."""
-    found = story.result("bootstrapped_text")
+    """Draw one position per arm.
+
+    The columns of the frame are those of `draw_arms`.
+    """
+    found = story[bootstrapped_text]
     return draw_arms(found, {"test_loss": "test loss (nats per token)"})

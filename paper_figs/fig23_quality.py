@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
+from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import SBP_PAPER, SBP_QUALITY
@@ -40,8 +41,11 @@ _LOOKS = {"200B": ("200B scale", 1), "1T": ("1T scale", 0), "real": ("real docum
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw a table, a row a measure."""
-    quality = story.result("bootstrapped").quality
+    """Draw a table with one row per measure.
+
+    The frame has columns `measure`, `text`, `percent`, `low`, `high` and `n_worlds`.
+    """
+    quality = story[bootstrapped].quality
     quality = quality.assign(unrelated=1 - quality["pair_relevance"].astype(float))
     widths = sorted(quality["width"].unique())
     groups = {
@@ -76,7 +80,10 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
-    """Draw one row a failure."""
+    """Draw one row per failure.
+
+    The frame has columns `failure`, `200B`, `1T` and `real`.
+    """
     places = list(range(len(SBP_QUALITY)))[::-1]
     figure, ax = plt.subplots(figsize=(7.2, 3.8))
     for name, (label, i) in _LOOKS.items():

@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.recipes.bootstrapped.recipe import bootstrapped
+from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.story.story import Story
 from paper_figs.style import COLORS
 
@@ -17,17 +19,20 @@ CAPTION = (
     "Left: the first real documents that have two samples; middle and right: two synthetic "
     "documents sampled from each. Top: from the world of concepts; a sample should name the same "
     "concept and give its values in new sentences. Below, if the world has them: excerpts of its "
-    "own text, which shipped results leave out because they may not be redistributed."
+    "own text; shipped results omit them, because they may not be redistributed."
 )
 COLUMNS = ("real", "synthetic 1", "synthetic 2")
 WRAP = 46
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Print the texts side by side; the frame holds them whole."""
-    examples = list(story.result("bootstrapped").examples)
-    if "bootstrapped_text" in story.results:
-        examples += story.result("bootstrapped_text").examples
+    """Draw the texts side by side.
+
+    The frame has columns `real`, `synthetic 1` and `synthetic 2`.
+    """
+    examples = list(story[bootstrapped].examples)
+    if bootstrapped_text in story.results:
+        examples += story[bootstrapped_text].examples
     frame = pd.DataFrame(examples, columns=list(COLUMNS))
     figure, ax = plt.subplots(figsize=(11, 0.6 + 1.5 * len(frame)))
     ax.axis("off")

@@ -18,11 +18,11 @@ from experiments.recipes.calibration.laws import (
     RECIPES,
     D,
     data_rows,
-    ladder,
+    excess_losses,
 )
-from experiments.recipes.calibration.recipe import Calibration
+from experiments.recipes.calibration.recipe import calibration
 from experiments.story.story import Story
-from paper_figs.style import BLACK, Look, log_ticks, look, spread_x
+from paper_figs.style import BLACK, Look, error_bars, log_ticks, look, spread_x
 
 NAME = "figN1"
 TITLE = "Can a fitted asymptote be trusted?"
@@ -45,16 +45,19 @@ FORMS = {"markov": "Markov", "hidden": "hidden Markov"}
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw data laws, their asymptotes, the ladder at a fixed D and its limits."""
-    found: Calibration = story.result("calibration")
-    laws, rows, at_fixed, steps = found.laws, data_rows(found), found.limits, ladder(found)
+    """Draw data laws, their asymptotes, losses at a fixed D and their limits.
+
+    The frame has columns `what` and those of the four tables that are drawn.
+    """
+    found = story[calibration]
+    laws, rows, at_fixed, steps = found.laws, data_rows(found), found.limits, excess_losses(found)
     figure, ((curves, errors), (sizes, ends)) = plt.subplots(2, 2, figsize=(10.2, 8.2))
     _draw_curves(curves, rows, laws[laws["method"] == METHODS[0]])
     _draw_errors(errors, laws[laws["method"] == METHODS[0]])
-    _draw_ladder(sizes, steps)
+    _draw_excess(sizes, steps)
     sizes.set_title(f"D = {found.plan.n_unique_tokens:,}, mean of {found.plan.n_sources} chains")
     _draw_limits(ends, at_fixed)
-    tables = {"loss": rows, "data law": laws, "ladder": steps, "limit": at_fixed}
+    tables = {"loss": rows, "data law": laws, "excess": steps, "limit": at_fixed}
     return figure, pd.concat(
         [table.assign(what=what) for what, table in tables.items()], ignore_index=True
     )
@@ -82,15 +85,15 @@ def _draw_curves(ax: Axes, rows: pd.DataFrame, laws: pd.DataFrame) -> None:
     ax.axhline(0, color=BLACK, linewidth=0.8)
     log_ticks(ax, sorted(rows[D].unique()))
     ax.set(
-        xlabel="unique tokens D", ylabel="loss less entropy (nats per token)",
+        xlabel="unique tokens D", ylabel="loss minus entropy (nats per token)",
         title="data laws of the first chain",
     )  # fmt: skip
     ax.legend()
 
 
 def _draw_errors(ax: Axes, laws: pd.DataFrame) -> None:
-    """Draw every asymptote less the truth; intervals beyond the axis are cut off."""
-    # Those that are not identified can be anywhere, and would flatten the rest.
+    """Draw every asymptote minus the truth; intervals are clipped at the axis."""
+    # Asymptotes that are not identified can be arbitrary, so they do not set the axis.
     reach = 1.6 * max([*laws.loc[laws["identified"], "error"].abs(), 0.02])
     place, ticks = 0, {}
     for kind, form in FORMS.items():
@@ -108,20 +111,20 @@ def _draw_errors(ax: Axes, laws: pd.DataFrame) -> None:
             ticks[place - (len(of) + 1) / 2] = f"{form},\n{recipe}"
             place += 1
     ax.set_xlim(-reach, reach)
-    _finish(ax, ticks, place, "fitted asymptote less entropy (nats per token)", "data laws")
+    _finish(ax, ticks, place, "fitted asymptote minus entropy (nats per token)", "data laws")
 
 
-def _draw_ladder(ax: Axes, steps: pd.DataFrame) -> None:
-    """Draw the excess over the floor against size: single models, and ensembles of each K."""
+def _draw_excess(ax: Axes, steps: pd.DataFrame) -> None:
+    """Draw the excess over the lower bound against size, for single models and ensembles."""
     most = steps[K].max()
     for average, n in (("single", 1), *((AVERAGE, n) for n in sorted(steps[K].unique()))):
         of = steps[(steps["average"] == average) & (steps[K] == n)].sort_values(N)
         single = average == "single"
         shown = look("single" if single else "ensemble")
         color = shown.color if single else str(0.8 - 0.7 * np.log2(n) / np.log2(most))
-        reach = np.abs([of["excess"] - of["low"], of["high"] - of["excess"]])
+        errors = error_bars(of["excess"], of["low"], of["high"])
         ax.errorbar(
-            of[N], of["excess"], yerr=np.where(np.isfinite(reach), reach, 0), color=color,
+            of[N], of["excess"], yerr=errors, color=color,
             linewidth=1, capsize=2, label=shown.label if single else f"K = {n}",
         )  # fmt: skip
         for is_fitted, part in of.groupby("is_fitted"):
@@ -132,13 +135,13 @@ def _draw_ladder(ax: Axes, steps: pd.DataFrame) -> None:
     ax.axhline(0, color=BLACK, linewidth=0.8)
     log_ticks(ax, sorted(steps[N].unique()))
     ax.set(
-        xlabel="non-embedding parameters of a member", ylabel="loss less Bayes floor (nats)",
+        xlabel="non-embedding parameters of a member", ylabel="loss minus Bayes loss (nats)",
     )  # fmt: skip
     ax.legend(ncols=2, fontsize=7.5)
 
 
 def _draw_limits(ax: Axes, at_fixed: pd.DataFrame) -> None:
-    """Draw every limit less the floor, and the brute force that checks it; cut as errors are."""
+    """Draw every limit minus the lower bound, and the brute-force loss; clipped at the axis."""
     brute = at_fixed["brute"] - at_fixed["floor"]
     known = pd.concat([brute, at_fixed.loc[at_fixed["identified"], "above_floor"]])
     low, high = min(known.min(), 0.0), known.max()
@@ -158,7 +161,7 @@ def _draw_limits(ax: Axes, at_fixed: pd.DataFrame) -> None:
         ticks[place - (len(of) + 1) / 2] = label
         place += 1
     ax.set_xlim(*(reach * 1.03))
-    _finish(ax, ticks, place, "limit less Bayes floor (nats per token)", "limits at the fixed D")
+    _finish(ax, ticks, place, "limit minus Bayes loss (nats per token)", "limits at the fixed D")
 
 
 def _draw_end(
@@ -172,7 +175,7 @@ def _draw_end(
     hollow: bool,
     known: bool,
 ) -> None:
-    """Draw one estimate with its interval; a cross without one where it is not identified."""
+    """Draw one estimate with its interval, or a cross if it is not identified."""
     if not known:
         ax.plot(value, at, "+", color=shown.color, markersize=7)
         return

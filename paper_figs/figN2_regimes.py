@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -11,7 +10,7 @@ from experiments.display.quantities import human
 from experiments.recipes.data_scaling import D
 from experiments.story.regimes import STEPS, gains, optima
 from experiments.story.story import Story
-from paper_figs.style import BLACK, COLORS, MARKERS, UNCERTIFIED, look
+from paper_figs.style import BLACK, COLORS, MARKERS, UNCERTIFIED, error_bars, look
 
 NAME = "figN2"
 TITLE = "Where each recipe helps"
@@ -20,7 +19,7 @@ CAPTION = (
     "decay, epochs and learning rate over the standard recipe at its best epochs; middle, of an "
     "ensemble over the tuned single model of the same size; right, of infinitely many such "
     "members. One point per model size and stock of text, 95 % intervals over draws of the "
-    "corpus. Bottom: the epochs, weight decay and learning rate that each recipe is tuned to. "
+    "corpus. Bottom: the tuned epochs, weight decay and learning rate of each recipe. "
     f"{UNCERTIFIED} There is no published counterpart."
 )
 TITLES = {
@@ -32,15 +31,17 @@ OBJECTIVES = ("standard", "single", "ensemble")
 
 
 def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw gains and tuned settings against N/D."""
+    """Draw gains and tuned settings against N/D.
+
+    The frame has columns `what` and those of `regimes.gains` and `regimes.optima`.
+    """
     table, points = gains(story), optima(story)
     figure, (above, below) = plt.subplots(2, 3, figsize=(12.6, 7.2), sharex=True)
     for ax, step in zip(above, STEPS, strict=True):
         for i, (size, rows) in enumerate(table.groupby(D)):
-            ends = [rows[step] - rows[f"{step}_low"], rows[f"{step}_high"] - rows[step]]
-            reach = np.where(np.isfinite(ends), ends, 0)
+            errors = error_bars(rows[step], rows[f"{step}_low"], rows[f"{step}_high"])
             ax.errorbar(
-                rows["n_per_token"], rows[step], yerr=reach, capsize=3, color=COLORS[i % 7],
+                rows["n_per_token"], rows[step], yerr=errors, capsize=3, color=COLORS[i % 7],
                 marker=MARKERS[i % 7], label=f"D = {human(float(str(size)))}",
             )  # fmt: skip
         ax.axhline(0, color=BLACK, linewidth=0.8)
@@ -59,7 +60,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         ax.set_yticks(sorted(points[setting].unique()), minor=False)
         ax.set_yticks([], minor=True)
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        ax.set_xlabel("parameters a unique token, N/D")
+        ax.set_xlabel("parameters per unique token, N/D")
     below[0].set(ylabel="epochs", title="tuned epochs")
     below[1].set(ylabel="weight decay", title="tuned weight decay (standard: 0.1)")
     below[2].set(ylabel="peak learning rate", title="tuned learning rate")
@@ -69,7 +70,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 
 def _draw_optima(ax: plt.Axes, rows: pd.DataFrame, setting: str, objective: str) -> None:
-    """Draw tuned values as points, a little apart so that ties can be seen; hollow uncertified."""
+    """Draw tuned values as points, shifted so that ties are visible; uncertified ones hollow."""
     x = rows["n_per_token"] * (1 + 0.06 * (OBJECTIVES.index(objective) - 1))
     shown = look(objective)
     ax.plot(x, rows[setting], linestyle="none", label=shown.label, **shown.line)

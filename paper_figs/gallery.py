@@ -1,4 +1,4 @@
-"""All figures of a report: those of a world's runs, and the published ones beside them."""
+"""All figures of a report: those of the runs of a world, and the published ones."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Self
 
+from experiments.lab.recipe import NotRun
 from experiments.report.report import Drawing
-from experiments.story.story import NotTold, Story
+from experiments.story.story import Story
 from experiments.worlds.registry import world_argument
 from paper_figs import SUFFIXES, figure_modules, published_texts, save
 
 
 class Gallery(Sized):
-    """Draws every figure of a report, one drawing at a time; to be used in a `with` block.
+    """An iterable that draws the figures of a report one by one; to be used in a `with` block.
 
-    Entering the block starts a second process that draws the published figures meanwhile, because
-    they need no results.
+    Entering the block starts a second process that draws the published figures, which need no
+    results, at the same time.
 
     Attributes:
         story: results of a world.
-        out: folder of the report; drawings go to its subfolders `figures` and `published`.
+        out: folder of the report; figures go to its subfolders `figures` and `published`.
     """
 
     def __init__(self, story: Story, out: Path) -> None:
@@ -32,7 +33,7 @@ class Gallery(Sized):
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        # An interpreter of its own: a child of multiprocessing would run the user's script again.
+        # Not multiprocessing, whose child processes would run the user's script again.
         command = "from paper_figs.gallery import draw_published; draw_published()"
         self._process = subprocess.Popen(
             [sys.executable, "-c", command, str(self.out / "published")],
@@ -58,7 +59,7 @@ class Gallery(Sized):
         return len(figure_modules()) + len(_published())
 
     def __iter__(self) -> Iterator[Drawing]:
-        """Draw the figures of the runs, then wait for the published ones.
+        """Yield the figures of the runs, then the published ones.
 
         Raises:
             RuntimeError: the process that draws the published figures failed.
@@ -102,14 +103,14 @@ class Gallery(Sized):
 def draw_published() -> None:
     """Draw the published figures into the folder `sys.argv[1]`.
 
-    Prints a JSON object: for each figure why it was not drawn, or an empty text.
+    Prints a JSON object with the reason why each figure was not drawn, empty if it was.
     """
     folder = Path(sys.argv[1])
     print(json.dumps({module.NAME: _save(module, None, folder) for module in _published()}))
 
 
 def _published() -> list[ModuleType]:
-    """Return the figures with a published panel of their own."""
+    """Return the figures whose published version differs from that of the runs."""
     modules = figure_modules(published=True)
     return [module for module in modules if not _draws_no_measurement(module)]
 
@@ -120,9 +121,9 @@ def _draws_no_measurement(module: ModuleType) -> bool:
 
 
 def _save(module: ModuleType, story: Story | None, folder: Path) -> str:
-    """Draw one figure; return why its recipe or published data is missing, or an empty text."""
+    """Draw one figure and return why its recipe or data is missing, or an empty string."""
     try:
         save(module, story, folder)
-    except (OSError, NotTold) as error:
+    except (OSError, NotRun) as error:
         return str(error)
     return ""

@@ -1,4 +1,4 @@
-"""The plan as one figure: losses by recipe, and the stock of text against what training takes."""
+"""The figure of `datawall plan`: losses by recipe, and stock of text and training sets by year."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def draw_plan(plan: Plan, path: Path) -> None:
-    """Write the figure, and the plotted numbers as CSV beside it."""
+    """Draw a plan and write the figure, with the plotted numbers as CSV beside it."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -38,8 +38,8 @@ def draw_plan(plan: Plan, path: Path) -> None:
 
 
 def _draw_losses(ax: Axes, plan: Plan) -> pd.DataFrame:
-    """One point a recipe, the worst on top, its multiplier beside it."""
-    from paper_figs.style import look
+    """Draw one point per recipe, the worst on top, labelled with its multiplier."""
+    from paper_figs.style import error_bars, look
 
     shown = [one for one in plan.options if one.loss is not None]
     shown.sort(key=lambda one: one.loss.value if one.loss else math.inf)
@@ -47,9 +47,14 @@ def _draw_losses(ax: Axes, plan: Plan) -> pd.DataFrame:
     for place, option in enumerate(shown):
         loss = option.loss
         assert loss is not None
-        ends = [[_end(loss.value - loss.low)], [_end(loss.high - loss.value)]]
         drawn = look("standard" if option.recipe == "standard" else "regularized")
-        ax.errorbar(loss.value, place, xerr=ends, capsize=3, **drawn.line)
+        ax.errorbar(
+            loss.value,
+            place,
+            xerr=error_bars(loss.value, loss.low, loss.high),
+            capsize=3,
+            **drawn.line,
+        )
         if option.multiplier is not None:
             ax.annotate(
                 f"{option.multiplier.value:.3g}x", (loss.value, place), xytext=(0, 6), ha="center",
@@ -68,13 +73,13 @@ def _draw_losses(ax: Axes, plan: Plan) -> pd.DataFrame:
     ax.set_yticks(range(len(shown)), [one.recipe for one in shown])
     ax.set(
         xlabel="held-out loss (nats per token)", ylim=(-0.6, len(shown) - 0.2),
-        title=f"{human(plan.unique_tokens)} unique tokens, and what they are worth",
+        title=f"loss and data multiplier at {human(plan.unique_tokens)} unique tokens",
     )  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def _draw_stock(ax: Axes, plan: Plan) -> pd.DataFrame:
-    """Medians with 95 % bands; the years in which the stock is used up, by recipe."""
+    """Draw medians with 95 % bands, and the year in which each recipe uses up the stock."""
     from paper_figs.style import COLORS
 
     frames = []
@@ -98,10 +103,6 @@ def _draw_stock(ax: Axes, plan: Plan) -> pd.DataFrame:
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
     ax.legend(loc="upper left")
     return pd.concat(frames)
-
-
-def _end(length: float) -> float:
-    return length if math.isfinite(length) else 0.0
 
 
 def _value(found: Range | None) -> float | None:

@@ -1,8 +1,8 @@
-"""One look for every figure: Okabe-Ito colours, always with a second encoding.
+"""The style of all figures: Okabe-Ito colors, always with a second encoding.
 
-`look(name)` says how a recipe is named and drawn, here and in published numbers alike. Colours of
-`COLORS` by number are for series that are no recipes: sizes, stocks of text, benchmarks; beside
-recipes, `shades` keeps sizes of one recipe in its colour.
+`look(name)` gives the label, color and marker of a recipe, for our results and published ones
+alike. Use `COLORS` by index for other series, such as sizes, stocks of text or benchmarks, and
+`shades` for several sizes of one recipe.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import ArrayLike
 
 from experiments.analysis.intervals import Estimate
 from experiments.display.quantities import human
@@ -28,12 +29,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 @dataclass(frozen=True)
 class Look:
-    """How a recipe is drawn.
+    """The appearance of a recipe.
 
     Attributes:
-        label: its name in legends.
-        color: of its lines and points.
-        marker: of its points.
+        label: name in legends.
+        color: color of lines and points.
+        marker: marker of points.
     """
 
     label: str
@@ -42,7 +43,7 @@ class Look:
 
     @property
     def line(self) -> dict[str, Any]:
-        """Colour and marker, as keywords of `plot` and `errorbar`."""
+        """Color and marker, as keyword arguments of `plot` and `errorbar`."""
         return {"color": self.color, "marker": self.marker}
 
 
@@ -57,7 +58,7 @@ LOOKS = {
     "self-distilled": Look("self-distilled student", ORANGE, "P"),
     "classical": Look("n-gram model", BLACK, "X"),
     "Bayes-optimal": Look("Bayes-optimal", GREEN, "X"),
-    # Of Part 2 of the talk, which needs the same colours again.
+    # Part 2 of the talk, which reuses the colors.
     "base": Look("base model", GREY, "D"),
     "raw": Look("source text", BLACK, "v"),
     "paraphrase": Look("paraphrases", VERMILION, "s"),
@@ -65,12 +66,11 @@ LOOKS = {
     "sbp": Look("synthetic documents", BLUE, "o"),
     "unique": Look("unlimited unique data", GREEN, "^"),
 }
-"""What is compared in figures: recipes, their limits and their controls, by name."""
+"""Recipes, their limits and their controls, by name."""
 
 OTHER_NAMES = {
     "single": "regularized",
     "tuned": "regularized",
-    "regularised": "regularized",
     "member": "ensemble",
     "ensembles": "ensemble",
     "joint": "joint limit",
@@ -83,16 +83,16 @@ OTHER_NAMES = {
     "entigraph_cpt": "entigraph",
     "SBP": "sbp",
 }
-"""What tables of runs and published tables call the same recipes."""
+"""Other names of the same recipes, in tables of runs and in published tables."""
 
 
 def look(name: str) -> Look:
-    """Return how a recipe is drawn, by any of its names in `LOOKS` and `OTHER_NAMES`."""
+    """Return the appearance of a recipe, by any of its names in `LOOKS` and `OTHER_NAMES`."""
     return LOOKS[OTHER_NAMES.get(name, name)]
 
 
 def shades(color: str, n: int) -> list[str]:
-    """Return n shades of a colour as hexadecimal strings, from dark to light."""
+    """Return n shades of a color as hexadecimal strings, from dark to light."""
     from matplotlib.colors import to_hex, to_rgb
 
     rgb = np.array(to_rgb(color))
@@ -125,7 +125,14 @@ UNCERTIFIED = (
 
 
 def log_ticks(ax: Axes, values: Sequence[float], *, axis: str = "x", base: int = 10) -> None:
-    """Make an axis logarithmic, with a tick at each value that occurs."""
+    """Make an axis logarithmic, with a tick at each value.
+
+    Args:
+        ax: axes to change.
+        values: positions of the ticks.
+        axis: "x" or "y".
+        base: base of the logarithm.
+    """
     set_scale = ax.set_xscale if axis == "x" else ax.set_yscale
     set_scale("log", base=base)
     target = ax.xaxis if axis == "x" else ax.yaxis
@@ -134,16 +141,51 @@ def log_ticks(ax: Axes, values: Sequence[float], *, axis: str = "x", base: int =
     target.set_major_formatter(FuncFormatter(lambda value, _: human(value)))
 
 
+def log_counts(ax: Axes) -> None:
+    """Make the x axis logarithmic, with tick labels such as 300M."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: human(value)))
+
+
+def error_bars(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
+    """Return the lengths of error bars, shape [2, n_points]; infinite ends have none.
+
+    Args:
+        value: one or several values.
+        low: lower end of the interval of each.
+        high: upper end of the interval of each.
+    """
+    ends = np.array(
+        [np.atleast_1d(np.subtract(value, low)), np.atleast_1d(np.subtract(high, value))]
+    )
+    return np.where(np.isfinite(ends), np.abs(ends), 0.0)
+
+
 def spread_x(low: float, high: float, n: int = 200) -> np.ndarray:
-    """Return n points between low and high, evenly spaced in the logarithm."""
+    """Return points that are evenly spaced in the logarithm.
+
+    Args:
+        low: first point.
+        high: last point.
+        n: number of points.
+
+    Returns:
+        Points, shape (n,).
+    """
     return np.geomspace(low, high, n)
 
 
 def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
     """Draw a limit as a dashed line with its interval as a band.
 
-    A limit that the data do not identify appears in the legend only, because a line would look like
-    a result.
+    A limit that is not identified appears only in the legend, because a line would look like a
+    result.
+
+    Args:
+        ax: axes with the data already drawn.
+        limit: the limit with its interval.
+        color: color of line and band.
+        label: name of the limit in the legend.
     """
     if not limit.is_bounded:
         ax.plot([], [], color=color, linestyle=":", label=f"{label}: {limit}")
@@ -151,7 +193,7 @@ def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
     bottom, top = ax.get_ylim()
     ax.axhline(limit.value, color=color, linestyle="--", linewidth=1.2, label=f"{label}: {limit}")
     ax.axhspan(limit.low, limit.high, color=color, alpha=0.10, linewidth=0)
-    # The data set the scale: a wide interval is cut off rather than flattening the points.
+    # The data set the scale; a wide interval is clipped.
     margin = 0.2 * (top - bottom)
     ax.set_ylim(min(bottom, limit.value - margin), max(top, limit.value + margin))
 
@@ -165,13 +207,15 @@ def mark_uncertified(
     color: str,
     marker: str,
 ) -> None:
-    """Draw the points whose hyperparameters are not certified hollow.
+    """Redraw the points whose hyperparameters are not certified as hollow ones.
 
     Args:
-        ax: where the points have been drawn.
-        x, y: all points.
-        tuned: the optimum behind each point.
-        color, marker: look of the points.
+        ax: axes with all points already drawn.
+        x: x coordinates of all points.
+        y: y coordinates of all points.
+        tuned: optimum behind each point.
+        color: color of the points.
+        marker: marker of the points.
     """
     hollow = [i for i, found in enumerate(tuned) if not found.certified]
     ax.plot(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.fitting.table import numbers
+from scaling.fitting.status import FitStatus
+from scaling.fitting.table import numbers, without_loss
 from scaling.results import markup, report
 from scaling.results.result import FitResult
 from scaling.uncertainty.covariance import known_covariance
+from scaling.uncertainty.diagnostics import at_bounds
+from scaling.uncertainty.intervals import FEW, effective_degrees
 from scaling.uncertainty.profiles import student
 
 Array = NDArray[np.float64]
@@ -37,8 +39,11 @@ class Allocation:
         n_tokens: optimal number of training tokens.
         loss: loss of the law at that optimum.
         exponent: a in N* ~ C^a.
-        intervals: name -> (low, high), for n_params, n_tokens, loss and exponent.
+        intervals: name -> (low, high), for n_params, n_tokens, loss and exponent; without a finite
+            end where the runs do not bound the value.
         level: confidence level of the intervals.
+        status: how far the fit can be trusted.
+        message: the status in a sentence.
     """
 
     budget: float
@@ -48,12 +53,15 @@ class Allocation:
     exponent: float
     intervals: dict[str, tuple[float, float]]
     level: float
+    status: FitStatus
+    message: str
 
     def __str__(self) -> str:
         lines = [f"Compute-optimal for {self.budget:.3g} FLOPs:"]
         for name in ("n_params", "n_tokens", "loss", "exponent"):
             low, high = self.intervals[name]
             lines.append(f"  {name:9s} {getattr(self, name):.4g} [{low:.4g}, {high:.4g}]")
+        lines.append(f"Fit {self.status.name}: {self.message}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -63,7 +71,9 @@ class Allocation:
         ]
         columns = ("", "optimum", f"{100 * self.level:g} % interval")
         return markup.fragment(
-            f"Compute-optimal for {self.budget:.3g} FLOPs", tables=[markup.table(columns, found)]
+            f"Compute-optimal for {self.budget:.3g} FLOPs",
+            tables=[markup.table(columns, found)],
+            verdict=f"{self.status.name}: {self.message}",
         )
 
 
@@ -88,12 +98,14 @@ def allocate(
         seed: random seed of the Gaussian draws, for a fit without bootstrap draws.
 
     Returns:
-        The optimum. Its intervals are quantiles over the bootstrap draws of the fit, else over
-        Gaussian draws from its covariance.
+        The optimum, with the status of the fit. Its intervals are quantiles over the bootstrap
+        draws of the fit, else over Gaussian draws from its covariance, widened to Student quantiles
+        for few rows or clusters. They have no end where no row is left for the noise.
 
     Raises:
-        ValueError: the fit is of another law, the budget is not a positive number, or the level is
-            not between 0 and 1.
+        ValueError: the fit is of another law or has no optimum, because a term of the law is zero
+            or an exponent is at its bound; the budget is not a positive number; or the level is not
+            between 0 and 1.
 
     Source:
         Hoffmann et al. 2022, arXiv 2203.15556, eq. 4.
@@ -106,17 +118,72 @@ def allocate(
         raise ValueError(f"`budget` must be a finite number of FLOPs above 0; not {budget!r}")
     if not 0.0 < level < 1.0:
         raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+    _check_optimum(fit)
+    product = budget / flops_per_token_parameter
     point = np.array([fit.params[name] for name in fit.law.parameters])[:, None]
-    best = {
-        name: float(v[0]) for name, v in _optimum(point, budget / flops_per_token_parameter).items()
-    }
-    drawn = _optimum(parameter_draws(fit, seed), budget / flops_per_token_parameter)
-    ends = [0.5 - 0.5 * level, 0.5 + 0.5 * level]
-    intervals = {}
-    for name, values in drawn.items():
-        low, high = np.quantile(values[np.isfinite(values)], ends)
-        intervals[name] = (float(low), float(high))
-    return Allocation(budget=budget, **best, intervals=intervals, level=level)
+    best = {name: float(values[0]) for name, values in _optimum(point, product).items()}
+    drawn = _optimum(parameter_draws(fit, seed), product)
+    intervals = {name: _quantiles(fit, name, drawn[name], best[name], level) for name in ALLOCATED}
+    return Allocation(
+        budget=budget,
+        **best,
+        intervals=intervals,
+        level=level,
+        status=fit.status,
+        message=fit.message,
+    )
+
+
+ALLOCATED = {
+    "n_params": (0.0, np.inf),
+    "n_tokens": (0.0, np.inf),
+    "loss": (0.0, np.inf),
+    "exponent": (0.0, 1.0),
+}
+"""What an allocation consists of, with the range of each."""
+
+
+def _check_optimum(fit: FitResult) -> None:
+    """Raise a ValueError that says why, if the fitted law has no optimum at a given budget."""
+    columns = fit.problem.table.names
+    for name, column in (("A", "n_params"), ("B", "n_tokens")):
+        if not fit.params[name] > 0:
+            other = columns["n_tokens" if column == "n_params" else "n_params"]
+            raise ValueError(
+                f"there is no compute-optimal size: {name} of the fit is 0, so the loss does not "
+                f"depend on {columns[column]} and all compute is best spent on {other}"
+            )
+    for name, sentence in at_bounds(fit.problem, fit.coordinates):
+        if name in ("A", "B", "alpha", "beta"):
+            raise ValueError(
+                f"there is no compute-optimal size: {sentence} These runs do not identify the "
+                f"exponents; vary {columns['n_params']} and {columns['n_tokens']} more widely"
+            )
+
+
+def _quantiles(
+    fit: FitResult, name: str, values: Array, estimate: float, level: float
+) -> tuple[float, float]:
+    """Interval (low, high) of a part of the allocation from its draws (n_draws,)."""
+    lowest, highest = ALLOCATED[name]
+    degrees = effective_degrees(fit.problem)
+    if degrees <= 0:
+        return lowest, highest
+    # a draw without an optimum bounds the value on neither side
+    lost = np.isnan(values)
+    tail = 0.5 - 0.5 * level
+    low = float(np.quantile(np.where(lost, lowest, values), tail, method="nearest"))
+    high = float(np.quantile(np.where(lost, highest, values), 1.0 - tail, method="nearest"))
+    inflation = 1.0 if fit.draws is None else fit.problem.inflation  # a covariance has it already
+    widen = np.sqrt(inflation) * student(level, degrees) / student(level, 10**9)
+    if fit.draws is not None and fit.draws.resample != "wild":
+        widen *= np.sqrt((degrees + fit.problem.n_free) / degrees)
+    if (degrees >= FEW and inflation == 1.0) or not np.isfinite([low, high]).all():
+        return low, high
+    if highest == np.inf and low > 0:
+        return estimate * (low / estimate) ** widen, estimate * (high / estimate) ** widen
+    low, high = (estimate + widen * (end - estimate) for end in (low, high))
+    return max(low, lowest), min(high, highest)
 
 
 def parameter_draws(fit: FitResult, seed: int = 0) -> Array:
@@ -251,8 +318,17 @@ def compute_exponent(
     )
 
 
+SAME_BUDGET = 0.05
+"""Relative difference of training FLOPs up to which runs count as of one budget."""
+
+
 def isoflop(
-    frame: pd.DataFrame, *, flops: str = "flops", n_params: str = "n_params", y: str = "loss"
+    frame: pd.DataFrame,
+    *,
+    flops: str = "flops",
+    n_params: str = "n_params",
+    y: str = "loss",
+    tolerance: float = SAME_BUDGET,
 ) -> PowerOfCompute:
     """Power law N* = k C^a through the minima of isoFLOP parabolas.
 
@@ -261,17 +337,19 @@ def isoflop(
     `chinchilla` fit of all runs.
 
     Args:
-        frame: a row per run.
-        flops: column of training compute C in FLOPs; rows of one value form a budget.
+        frame: a row per run. Rows without a loss (diverged runs) are left out, with a warning.
+        flops: column of training compute C in FLOPs.
         n_params: column of parameters N.
         y: column of losses.
+        tolerance: relative difference up to which runs are of one budget: each run is at most this
+            share above the smallest run of its budget. The budget is their geometric mean.
 
     Returns:
         The fitted power law; its table has columns flops, n_params and loss of each minimum.
 
     Raises:
-        ValueError: a column is missing or holds bad values, or fewer than 3 budgets have a minimum
-            inside the range of their sizes.
+        ValueError: a column is missing or holds bad values, the tolerance is not between 0 and 1,
+            or fewer than 3 budgets have a minimum inside the range of their sizes.
 
     Source:
         Approach 2 of Hoffmann et al. 2022, arXiv 2203.15556, section 3.2.
@@ -280,34 +358,68 @@ def isoflop(
         if name not in frame.columns:
             allowed = ", ".join(repr(str(column)) for column in frame.columns)
             raise ValueError(f"column {name!r} is missing; the table has {allowed}")
-    rows: list[dict[str, Any]] = []
-    skipped = 0
-    for budget, part in frame.groupby(flops):
-        size = np.log(numbers(part[n_params], n_params, positive=True))
-        loss = numbers(part[y], y, positive=False)
-        if len(np.unique(size)) < 3:
-            skipped += 1
-            continue
-        middle = size.mean()
-        a, b, c = np.polyfit(size - middle, loss, 2)
-        if a <= 0 or not size.min() <= middle - b / (2 * a) <= size.max():
-            skipped += 1
-            continue
-        rows.append(
-            {"flops": budget, "n_params": np.exp(middle - b / (2 * a)), "loss": c - b * b / (4 * a)}
-        )
-    if len(rows) < 3:
+    if not 0.0 <= tolerance < 1.0:
+        raise ValueError(f"`tolerance` must be at least 0 and below 1; not {tolerance!r}")
+    without = without_loss(frame[y])
+    spent = numbers(frame[flops], flops, positive=True, ignored=without)[~without]
+    size = np.log(numbers(frame[n_params], n_params, positive=True, ignored=without)[~without])
+    loss = numbers(frame[y], y, positive=False, ignored=without)[~without]
+    budgets = _budgets(spent, tolerance)
+    minima = [
+        {"flops": np.exp(np.log(spent[part]).mean()), **found}
+        for part in (budgets == budget for budget in range(budgets.max(initial=-1) + 1))
+        if (found := _minimum(size[part], loss[part])) is not None
+    ]
+    if len(minima) < 3:
         raise ValueError(
-            f"only {len(rows)} budgets have a minimum inside their sizes; at least 3 are needed"
+            f"only {len(minima)} of {budgets.max(initial=-1) + 1} budgets have a minimum inside "
+            f"their sizes; at least 3 are needed (runs whose {flops} differ by up to "
+            f"{100 * tolerance:g} % are of one budget, see `tolerance`)"
         )
-    fitted = compute_exponent(pd.DataFrame(rows))
+    fitted = compute_exponent(pd.DataFrame(minima))
     warnings = [PARABOLA_WARNING]
-    if skipped:
+    if without.any():
+        warnings.append(
+            f"{int(without.sum())} of {len(without)} rows have no {y} and are left out."
+        )
+    if len(np.unique(spent)) > budgets.max() + 1:
+        warnings.append(
+            f"{len(np.unique(spent))} values of {flops} are {budgets.max() + 1} budgets: runs that "
+            f"differ by up to {100 * tolerance:g} % count as of one."
+        )
+    if len(minima) < budgets.max() + 1:
+        skipped = budgets.max() + 1 - len(minima)
         warnings.append(f"{skipped} budget(s) without a minimum inside their sizes were left out.")
     return PowerOfCompute(
         exponent=fitted.exponent,
         interval=fitted.interval,
         coefficient=fitted.coefficient,
-        table=pd.DataFrame(rows),
+        table=pd.DataFrame(minima),
         warnings=tuple(warnings),
     )
+
+
+def _budgets(flops: Array, tolerance: float) -> NDArray[np.int64]:
+    """Number of the budget of each run (n_rows,), in ascending order of compute."""
+    order = np.argsort(flops)
+    number, smallest = np.empty(len(flops), dtype=np.int64), 0.0
+    budget = -1
+    for row in order:
+        if flops[row] > smallest * (1.0 + tolerance):
+            budget, smallest = budget + 1, flops[row]
+        number[row] = budget
+    return number
+
+
+def _minimum(size: Array, loss: Array) -> dict[str, float] | None:
+    """Size and loss at the minimum of a parabola in ln N, if it is inside the sizes."""
+    if len(np.unique(size)) < 3:
+        return None
+    middle = size.mean()
+    a, b, c = np.polyfit(size - middle, loss, 2)
+    if a <= 0 or not size.min() <= middle - b / (2 * a) <= size.max():
+        return None
+    return {
+        "n_params": float(np.exp(middle - b / (2 * a))),
+        "loss": float(c - b * b / (4 * a)),
+    }

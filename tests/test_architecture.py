@@ -111,7 +111,7 @@ def test_commands_import_figures_only_inside_functions():
         assert "paper_figs" not in imported_packages(path, top_level_only=True), path
 
 
-DISTRIBUTIONS = {"faiss": "faiss-cpu", "orbax": "orbax-checkpoint", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"faiss": "faiss-cpu", "sklearn": "scikit-learn"}
 """Of packages that are installed under another name than they are imported by."""
 
 
@@ -119,7 +119,9 @@ def test_what_is_imported_is_declared():
     project = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     needs = [*project["dependencies"]]
-    needs += [need for name in extras.keys() - {"test", "docs", "bench"} for need in extras[name]]
+    needs += [
+        need for name in extras.keys() - {"test", "docs", "benchmark"} for need in extras[name]
+    ]
     declared = {re.match(r"[\w-]+", need)[0].lower() for need in needs}
     for package in MAY_IMPORT:
         for path in (HOUSE / package).rglob("*.py"):

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from experiments.claims import claim
 from experiments.cli import app as cli
-from experiments.recipes.registry import RECIPES
 from experiments.worlds.registry import WORLDS
 from models.text.corpora import CORPORA
 from models.text.data_home import find_data_home
@@ -52,6 +52,8 @@ SMALL = {
     "epochs": (1, 2),
     "start": (0.4, 1),
     "n_seeds": 2,
+    "chunk_tokens": 0,
+    "settings": None,
 }
 
 
@@ -77,7 +79,7 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("DATAWALL_DEBUG", raising=False)
-    tables = {id(table): (table, dict(table)) for table in (WORLDS, RECIPES, CORPORA)}
+    tables = {id(table): (table, dict(table)) for table in (WORLDS, CORPORA, claim._TESTS)}
     modules = set(sys.modules)
     for name in ("tiny", "quick"):
         WORLDS[name] = dataclasses.replace(WORLDS[name], **SMALL)
@@ -220,6 +222,19 @@ def test_the_picture_shows_the_published_numbers_of_the_code(tmp_path):
         for path in (tmp_path / "limits.svg", HOUSE / "docs" / "pictures" / "limits.svg")
     ]
     assert texts[0] == texts[1]
+
+
+def test_the_map_of_the_code_agrees_with_the_code():
+    drawn = runpy.run_path(str(HOUSE / "docs" / "draw_code.py"))
+    page = drawn["PAGE"].read_text(encoding="utf-8")
+    assert drawn["with_tables"](page) == page, "run python docs/draw_code.py"
+    for package in drawn["PACKAGES"]:
+        assert f"<!-- folders of {package} -->" in page
+    graph = drawn["import_graph"]()
+    assert drawn["draw"](graph) == drawn["PICTURE"].read_text(encoding="utf-8")
+    changed = graph.copy()
+    changed.remove_edge("experiments/cli", "paper_figs")
+    assert drawn["draw"](changed) != drawn["draw"](graph)
 
 
 def test_a_wrong_page_is_noticed():

@@ -1,24 +1,54 @@
-"""Docstrings of public functions name their arguments and describe the arrays they return."""
+"""Docstrings name arguments and describe returned arrays; each word has one spelling."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 HOUSE = Path(__file__).parent.parent
-PACKAGES = ["scaling", "graphsim"]
-"""Packages that are checked."""
+PACKAGES = [
+    "scaling",
+    "graphsim",
+    "models",
+    "experiments/analysis",
+    "experiments/cli",
+    "experiments/display",
+    "experiments/planner",
+    "experiments/runs",
+    "experiments/sweeps",
+    "experiments/tuning",
+    "experiments/worlds",
+    "paper_figs",
+]
+"""Packages and folders whose docstrings and words are checked."""
+TEXTS = [
+    *PACKAGES,
+    "docs",
+    "README.md",
+    "tests/experiments/analysis",
+    "tests/experiments/cli",
+    "tests/experiments/planner",
+    "tests/experiments/tuning",
+    "tests/experiments/worlds",
+    "tests/paper_figs",
+]
+"""Where words are checked: comments, docstrings, messages and pages."""
+NOT_CHECKED = ("docs/mathematics", "docs/howto/figure.md", "models/augment/writing/prompts.py")
+"""Among them the prompts, whose wording is versioned."""
 
 MANY = 3
 """Functions with at least this many arguments have an Args section."""
 ARRAY = re.compile(r"\b(Array|NDArray|ndarray|Floats|Ints|DataFrame|csr_array)\b")
 """Annotations of arrays and frames, aliases included."""
-SHAPE = re.compile(r"[(\[]\w+(, ?\w+)+[\])]|\(\w+,\)|\[\w+\]|\b(columns?|shapes?|scalars?)\b")
-"""A shape such as [n_rows, 2] or (n,), or a word that introduces one."""
+SHAPE = re.compile(
+    r"\(\w+(, ?\w+)+\)|\(\w+,\)|\[[\w.]+([ ,*/+-]+[\w.]+)*\]|\b(columns?|shapes?|scalars?)\b"
+)
+"""A shape such as [n_rows, context + 1] or (n,), or a word that introduces one."""
 SPELLINGS = {
     "regularise": "regularize",
     "regularisation": "regularization",
@@ -35,8 +65,18 @@ SPELLINGS = {
     "license": "licence",
 }
 """Beginnings of words that are not used -> the spelling of the code's identifiers."""
-FOREIGN = re.compile(r"scipy\.optimize|import optimize|optimize\.|\.minimize|https?://\S+")
-"""Names from other projects, which keep their own spelling."""
+RETIRED = re.compile(
+    r"\b(told|tells?|telling|foretold|anew|desks?|crews?|schools?|hand-?outs?|ladders?|rungs?)\b",
+    flags=re.IGNORECASE,
+)
+"""Metaphors for machinery, and words that the field does not use."""
+NAMES = re.compile(
+    r"`[^`]*`|\{[^{}]*\}|\w+(\.\w+)+|https?://\S+"  # code in prose and f-strings, addresses
+    r"|[\"']((upper|lower) center|center (left|right))[\"']|\b[A-Z]\w*[A-Z]\w*"
+    r"|^ +\*{0,2}\w+(?: \(.*\))?:(?=[ \n]|$)"  # entries of Args
+    r"|^\| `[\w/]+` \|.*"  # in the map of the code, docstrings of packages
+)
+"""Names of the code and of other projects, which keep their spelling."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -45,8 +85,27 @@ def is_public(path: Path) -> bool:
     return not any(part.startswith("_") and part != "__init__.py" for part in path.parts)
 
 
-def files(package: str, *suffixes: str) -> list[Path]:
-    return sorted(path for end in suffixes for path in (HOUSE / package).rglob(f"*{end}"))
+def files(place: str, *suffixes: str) -> list[Path]:
+    path = HOUSE / place
+    found = [path] if path.is_file() else [p for end in suffixes for p in path.rglob(f"*{end}")]
+    return sorted(p for p in found if not any(p.is_relative_to(HOUSE / no) for no in NOT_CHECKED))
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of the comments and strings of a module, or of a page outside its programs."""
+    if path.suffix == ".md":
+        is_program = False
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            is_program ^= line.startswith("```")
+            if not is_program and not line.startswith(":::"):
+                yield number, NAMES.sub("", line)
+        return
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", None)}
+    with path.open("rb") as module:
+        for token in tokenize.tokenize(module.readline):
+            if token.type in kinds and " " in token.string:  # one word is a name
+                for i, line in enumerate(token.string.splitlines()):
+                    yield token.start[0] + i, NAMES.sub("", line)
 
 
 def functions(tree: ast.Module) -> Iterator[tuple[str, Function]]:
@@ -103,17 +162,36 @@ def test_docstrings_describe_arguments_and_arrays(package):
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_each_word_has_one_spelling(package):
+@pytest.mark.parametrize("place", TEXTS)
+def test_each_word_has_one_spelling(place):
     beginnings = re.compile("|".join(rf"\b{word}" for word in SPELLINGS), flags=re.IGNORECASE)
     faults = []
-    for path in files(package, ".py", ".md"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines, start=1):
-            for found in beginnings.findall(FOREIGN.sub("", line)):
+    for path in files(place, ".py", ".md"):
+        for number, line in prose(path):
+            for found in beginnings.findall(line):
                 better = SPELLINGS[found.lower()]
                 faults.append(f"{path.relative_to(HOUSE)}:{number}: {found}: write {better}")
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("place", TEXTS)
+def test_no_retired_word_is_used(place):
+    faults = [
+        f"{path.relative_to(HOUSE)}:{number}: {found}"
+        for path in files(place, ".py", ".md")
+        for number, line in prose(path)
+        for found in RETIRED.findall(line)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_words_are_found_in_comments_strings_and_pages_but_not_in_names(tmp_path):
+    module, page = tmp_path / "module.py", tmp_path / "page.md"
+    module.write_text('optimizer = f(color, "neighbors")  # told\ng(f"a {neighbor} colour")\n')
+    page.write_text("Anew: `tell` of models.training.optimizers\n```python\noptimizer = 1\n```\n")
+    text = "\n".join(line for path in (module, page) for _, line in prose(path))
+    assert RETIRED.findall(text) == ["told", "Anew"]
+    assert [word for word in SPELLINGS if word in text] == ["colour"]
 
 
 def test_a_docstring_without_arguments_or_shape_is_found():

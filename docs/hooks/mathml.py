@@ -1,4 +1,4 @@
-"""Turn LaTeX into MathML while the pages are built, so that no script draws it in the browser."""
+"""Convert LaTeX to MathML when the pages are built, so that the browser needs no script."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from latex2mathml.converter import convert
 FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
 )
-"""What the extension `pymdownx.arithmatex` leaves of a formula, in a line or on its own."""
+"""A formula in the output of the extension `pymdownx.arithmatex`, inline or as a block."""
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Replace every formula of a page; MkDocs calls this between Markdown and template."""
+    """Return a page with its formulas as MathML; MkDocs calls this after converting Markdown."""
     return FORMULA.sub(_mathml, content)
 
 

@@ -21,7 +21,7 @@ from scaling.published import talk
 
 
 def draw(path: Path) -> None:
-    """Draw the picture into a file; the same numbers give the same file."""
+    """Draw the picture and write it to a file, which is the same for the same numbers."""
     sizes = np.geomspace(1.5e8, 1.4e9, 60)
     law, members = talk.REGULARIZED_LAW, talk.ENSEMBLE_LIMITS
     with plt.style.context({**STYLE, "svg.hashsalt": "datawall", "figure.figsize": (6.8, 3.8)}):
@@ -32,7 +32,7 @@ def draw(path: Path) -> None:
             talk.STANDARD["n_params"], talk.STANDARD["loss"], label=standard.label, **standard.line
         )
         regularized = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
-        ax.plot(sizes, regularized, color=single.color, label="regularised: 3.43 + 0.05 / N^1.02")
+        ax.plot(sizes, regularized, color=single.color, label="regularized: 3.43 + 0.05 / N^1.02")
         ax.plot(
             members["n_params"], members["loss"], label=f"{ensemble.label} of size N",
             **ensemble.line,

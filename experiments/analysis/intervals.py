@@ -11,9 +11,12 @@ from scipy import stats
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value with its interval, and how many independent samples stand behind it.
+    """A value with its interval.
 
-    An interval without an end says that the data do not identify the value.
+    Attributes:
+        value: the estimate.
+        low, high: ends of the interval; infinite if the data do not identify the value.
+        n: number of independent samples.
     """
 
     value: float
@@ -23,17 +26,17 @@ class Estimate:
 
     @property
     def is_positive(self) -> bool:
-        """Tell whether the whole interval lies above zero."""
+        """Whether the whole interval lies above zero."""
         return self.low > 0
 
     @property
     def is_negative(self) -> bool:
-        """Tell whether the whole interval lies below zero."""
+        """Whether the whole interval lies below zero."""
         return self.high < 0
 
     @property
     def is_bounded(self) -> bool:
-        """Tell whether the interval has both ends."""
+        """Whether both ends of the interval are finite."""
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
     def __str__(self) -> str:
@@ -43,16 +46,16 @@ class Estimate:
 
 
 def rounded(value: float, digits: int) -> str:
-    """Write a number with so many significant digits, or whole where that takes a power of ten.
+    """Return a number with so many significant digits, without an exponent below a million.
 
-    A year stays a year: 2028, not 2.03e+03. From a million on, powers of ten stay.
+    For example, three digits give 2028 for a year, not 2.03e+03.
     """
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text and abs(value) < 1e6 else text
 
 
 def mean_estimate(samples: Sequence[float] | np.ndarray, *, level: float = 0.95) -> Estimate:
-    """Student's t interval of a mean; unbounded with fewer than two samples."""
+    """Return a mean with Student's t interval; it is unbounded with fewer than two samples."""
     samples = np.asarray(samples, float)
     mean, n = float(samples.mean()), len(samples)
     if n < 2:
@@ -67,7 +70,13 @@ def difference(
     *,
     level: float = 0.95,
 ) -> Estimate:
-    """Welch's t interval of mean(first) - mean(second), samples independent."""
+    """Return mean(first) - mean(second) with Welch's t interval.
+
+    Args:
+        first: samples of one group.
+        second: independent samples of another group.
+        level: confidence level.
+    """
     return contrast([first, second], [1, -1], level=level)
 
 
@@ -77,10 +86,15 @@ def contrast(
     *,
     level: float = 0.95,
 ) -> Estimate:
-    """Interval of a sum of group means, each times its coefficient, samples independent.
+    """Return a linear combination of the means of groups with its interval.
 
-    Student's t with the degrees of freedom of Welch and Satterthwaite; unbounded where a group has
-    fewer than two samples.
+    The interval uses Student's t with the degrees of freedom of Welch and Satterthwaite; it is
+    unbounded if a group has fewer than two samples.
+
+    Args:
+        groups: independent samples of each group.
+        coefficients: factor of the mean of each group.
+        level: confidence level.
     """
     samples = [np.asarray(group, float) for group in groups]
     sizes = np.array([len(group) for group in samples])
@@ -96,7 +110,7 @@ def contrast(
 
 
 def gap(first: Estimate, second: Estimate) -> Estimate:
-    """Return first - second, the ends of each added in quadrature, as for independent errors."""
+    """Return first - second; half-widths are added in quadrature, as for independent errors."""
     value = first.value - second.value
     return Estimate(
         value=value,
@@ -113,11 +127,17 @@ def share_of(
     *,
     level: float = 0.95,
 ) -> Estimate:
-    """Share of the way from mean(before) to a given target that mean(after) has come.
+    """Return the share of the distance from mean(before) to a target that mean(after) covers.
 
-    share = (before - after) / (before - target); its variance by the delta method, samples
-    independent, with the degrees of freedom of the smaller sample. Unbounded where the target is
-    not told from the start, or with fewer than two samples.
+    The share is (before - after) / (before - target), with the variance of the delta method and
+    the degrees of freedom of the smaller sample. The interval is unbounded if mean(before) is not
+    significantly above the target, or with fewer than two samples.
+
+    Args:
+        before: samples of one group.
+        after: independent samples of another group.
+        target: a known value.
+        level: confidence level.
     """
     a, b = np.asarray(before, float), np.asarray(after, float)
     way, n = float(a.mean() - target), min(len(a), len(b))
@@ -133,17 +153,18 @@ def share_of(
 def jackknife(
     value: float, replicates: Sequence[Sequence[float]], *, level: float = 0.95
 ) -> Estimate:
-    """Delete-one jackknife of a statistic of several independent groups.
+    """Return a statistic of several independent groups with its delete-one jackknife interval.
+
+    The variance is the sum over groups of (n - 1) / n times the sum of squared deviations, and
+    Student's t has the degrees of freedom of the smallest group.
 
     Args:
         value: the statistic with every member of every group.
         replicates: for each group, the statistic with one of its members left out at a time.
-        level: confidence.
+        level: confidence level.
 
-    Returns:
-        value +- t * s.e., where the variance adds (n - 1) / n * sum of squared deviations over the
-        groups and t has as many degrees of freedom as the smallest group gives (Efron and
-        Tibshirani 1993, chapter 11).
+    Source:
+        Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
     """
     groups = [np.asarray(group, float) for group in replicates]
     n = min(len(group) for group in groups)

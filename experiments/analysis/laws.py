@@ -1,8 +1,8 @@
-"""The laws of a story and the limits they imply, with intervals that respect shared members.
+"""The laws of Part 1 and their limits, with intervals that account for shared members.
 
-The K-curves of an ensemble are means over subsets of the same few members, so their points are not
-independent. The unit that is resampled is therefore the member: every limit is refitted with one
-member left out at a time (delete-one jackknife, members of different sizes independent).
+The losses of ensembles of K members are means over subsets of the same few members, so they are not
+independent. Members are therefore the unit of resampling: every limit is refitted with one member
+left out at a time (delete-one jackknife; members of different sizes are independent).
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ K = "n_members"
 LOSS = "test_loss"
 N_BOOT = 1000
 ROW_LOSS = "squared_log"
-"""For means over subsets, which have no outliers for a robust loss to guard against."""
+"""Row loss for means over subsets, which have no outliers."""
 
 
 def member_curve(
     curves: pd.DataFrame, width: int, *, average: str = "logit", left_out: int | None = None
 ) -> pd.DataFrame:
-    """Average the ensemble-tuned cell of one width over subsets, for each number of members.
+    """Return the mean losses over subsets of the members of one width, tuned for the ensemble.
 
     Args:
         curves: `Ensembles.curves`.
-        width: size of the members.
+        width: width of the members.
         average: "logit" or "probability".
-        left_out: position of a member whose subsets are not used.
+        left_out: index of a member; subsets with it are left out.
 
     Returns:
-        A row for each number of members: `n_params_non_embedding`, `n_members`, `validation_loss`,
-        `test_loss` (means over subsets), `n_subsets`.
+        A row for each number of members, with columns `n_params_non_embedding`, `n_members`,
+        `validation_loss`, `test_loss` (means over subsets) and `n_subsets`.
     """
     rows = curves[
         (curves["width"] == width)
@@ -55,21 +55,19 @@ def member_curve(
 
 @dataclass(frozen=True, kw_only=True)
 class Laws:
-    """Fits of one story.
+    """The fits of one world. Limits that are not identified have unbounded intervals.
 
     Attributes:
-        single: loss of the tuned single model against size, a row a seed.
-        single_limit: its limit, unbounded where the fit says that it is not identified.
-        ensembles: loss against members at each width, means over subsets.
-        limits: limit of infinitely many members at each width, jackknife over members,
-            unbounded where the fit says that it is not identified.
-        exponents: exponent of 1/K at each width, jackknife over members.
-        joint: the joint fit over sizes and members, and both nested orders.
-        joint_limit: its limit, with the wider of the fit's interval and the members' jackknife,
-            unbounded where the fit says that it is not identified.
+        single: loss of the tuned single model against size, fitted to one row per seed.
+        single_limit: its limit.
+        ensembles: loss against the number of members, by width, fitted to means over subsets.
+        limits: limit of infinitely many members, by width, with the jackknife over members.
+        exponents: exponent of 1/K, by width, with the jackknife over members.
+        joint: the joint fit over sizes and members, with both nested orders of limits.
+        joint_limit: its limit, with the wider one of the interval of the fit and the jackknife.
         joint_refits: parameters of the joint law without each member, grouped by width.
-        tables: the K-curve of each width, means over subsets.
-        left_out: the same without each member of that width.
+        tables: `member_curve` of each width.
+        left_out: `member_curve` of each width without each of its members.
     """
 
     single: FitResult
@@ -85,14 +83,14 @@ class Laws:
 
     @property
     def ensemble_table(self) -> pd.DataFrame:
-        """Means over subsets for every width and number of members."""
+        """`member_curve` of all widths: a row per width and number of members, the same columns."""
         return pd.concat(self.tables.values(), ignore_index=True)
 
-    @cached_property  # the slowest of all, and few ask
+    @cached_property  # by far the slowest fit, and rarely needed
     def nested_gap(self) -> Estimate:
-        """Limit by members first minus limit by parameters first, jackknife over members.
+        """Limit in members first minus limit in parameters first, with the jackknife over members.
 
-        Unbounded where one of the two has no asymptote: a limit at zero is none.
+        The interval is unbounded if one of the two has no asymptote, i.e. a limit of zero.
         """
         first, second = self.joint.members_first, self.joint.params_first
         value = float(first - second)
@@ -108,11 +106,12 @@ class Laws:
 
 
 def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
-    """Fit every law of Part 1 to tables of losses.
+    """Return the fits of all laws of Part 1.
 
     Args:
-        best: tuned single models, a row a seed: `width`, `n_params_non_embedding`, `test_loss`.
-        curves: as `Ensembles.curves`; members tuned for their ensemble are used.
+        best: tuned single models, a row per seed with columns `width`, `n_params_non_embedding` and
+            `test_loss`.
+        curves: `Ensembles.curves`; only members tuned for the ensemble are used.
     """
     single = fit_law(best, "power", x=N, y=LOSS, n_boot=N_BOOT)
     n_seeds = int(best.groupby("width").size().min())
@@ -134,7 +133,11 @@ def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
             spread = jackknife(fit.params[name], [[refit[name] for refit in refits]])
             estimates[width] = spread if fit.status.usable else _unbounded(spread)
     everything = pd.concat(tables.values(), ignore_index=True)
-    joint = joint_limit(everything, params=N, members=K, y=LOSS, loss=ROW_LOSS)
+    # the jackknife over members, and not the spread of the few sizes, gives the errors that the
+    # means over subsets have in common
+    joint = joint_limit(
+        everything, params=N, members=K, y=LOSS, loss=ROW_LOSS, shared_members="independent"
+    )
     refits_of_joint = [
         [best_parameters(table, "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS) for table in group]
         for group in without_each(tables, left_out)
@@ -167,14 +170,21 @@ def _unbounded(estimate: Estimate) -> Estimate:
 def without_each(
     tables: Mapping[int, pd.DataFrame], left_out: Mapping[int, list[pd.DataFrame]]
 ) -> Iterator[list[pd.DataFrame]]:
-    """Yield, for each width, the whole table without each of that width's members."""
+    """Yield, for each width, the rows of all widths without each member of that width.
+
+    The frames have the columns of `member_curve`.
+
+    Args:
+        tables: `member_curve` of each width.
+        left_out: `member_curve` of each width without each of its members.
+    """
     for width, parts in left_out.items():
         others = [table for other, table in tables.items() if other != width]
         yield [pd.concat([part, *others], ignore_index=True) for part in parts]
 
 
 def _joint_limit(joint: LimitResult, refits: Sequence[Sequence[Mapping[str, float]]]) -> Estimate:
-    """Return the joint limit with the wider of two intervals: the fit's and the jackknife's."""
+    """Return the joint limit with the wider interval: that of the fit or of the jackknife."""
     by_members = jackknife(joint.limit, [[refit["E"] for refit in group] for group in refits])
     low, high = joint.interval
     wider = replace(by_members, low=min(low, by_members.low), high=max(high, by_members.high))
@@ -182,9 +192,9 @@ def _joint_limit(joint: LimitResult, refits: Sequence[Sequence[Mapping[str, floa
 
 
 def _nested(table: pd.DataFrame, first: str, second: str) -> float:
-    """Return the limit along `first` at each value of `second`, then along `second`.
+    """Return the limit in `first` at each value of `second`, then the limit of these in `second`.
 
-    As in `scaling.joint_limit`, a limit at zero is no asymptote; NaN says that too few are left.
+    As in `scaling.joint_limit`, limits of zero are left out; NaN means that too few remain.
     """
     rows = [
         (value, best_parameters(part, "power", x=first, y=LOSS, loss=ROW_LOSS)["E"])
@@ -199,7 +209,7 @@ def _nested(table: pd.DataFrame, first: str, second: str) -> float:
 
 
 def leave_one_out(curves: pd.DataFrame, widths: Iterable[int]) -> dict[int, list[pd.DataFrame]]:
-    """Return the K-curve of each width without each of its members in turn."""
+    """Return, for each width, `member_curve` without each of its members (the same columns)."""
     return {
         width: [
             member_curve(curves, width, left_out=member)

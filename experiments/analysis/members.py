@@ -1,4 +1,4 @@
-"""The loss of infinitely many members, and its error, from a few members."""
+"""Estimates of the loss of infinitely many members from a few, with a value for each member."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pandas as pd
 
 
 def limit_estimate(scores: pd.DataFrame, column: str = "validation_loss") -> float:
-    """Estimate the loss of infinitely many members from a few, logits averaged.
+    """Return an estimate of the loss of infinitely many members, logits averaged.
 
-    Where L(K) = E + B / K, E = (K L(K) - L(1)) / (K - 1). Only tuning uses this: limits
-    that are reported are fitted with a free exponent.
+    If L(K) = E + B / K, then E = (K L(K) - L(1)) / (K - 1). Only tuning uses this estimate;
+    reported limits are fitted with a free exponent.
     """
     logit = scores[scores["average"] == "logit"].groupby("n_members")[column].mean()
     most = int(logit.index.max())
@@ -20,12 +20,15 @@ def limit_estimate(scores: pd.DataFrame, column: str = "validation_loss") -> flo
 
 
 def limit_by_member(scores: pd.DataFrame, column: str = "validation_loss") -> list[float]:
-    """Split `limit_estimate` into a value for each member; their mean is the estimate.
+    """Return one value per member whose mean is `limit_estimate`.
 
-    Member i stands for estimate + (n - 1) * (mean of the estimates without one member - estimate
-    without i): the jackknife's values, whose spread between members is that of the estimate's error
-    (Efron and Tibshirani 1993, chapter 11). Two members, without one of which nothing can be
-    estimated, have one value.
+    The value of member i is estimate + (n - 1) * (mean of the estimates without one member -
+    estimate without i), as in the jackknife, so that the spread of the values gives the standard
+    error of the estimate. With two members, there is a single value, because one member is too few
+    for an estimate.
+
+    Source:
+        Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
     """
     estimate = limit_estimate(scores, column)
     n_members = int(scores["n_members"].max())
@@ -45,10 +48,15 @@ def limit_by_member(scores: pd.DataFrame, column: str = "validation_loss") -> li
 def loss_by_member(
     scores: pd.DataFrame, n_members: int, column: str = "validation_loss"
 ) -> list[float]:
-    """Split the mean loss of ensembles of `n_members` into a value for each member, as above.
+    """Return one value per member whose mean is the loss of ensembles of `n_members`.
 
-    Of the one ensemble of all members nothing is left without one of them: its values spread as
-    those of the next smaller size.
+    The values are those of the jackknife, as in `limit_by_member`. The ensemble of all members is
+    undefined without one of them, so its values have the spread of the next smaller size.
+
+    Args:
+        scores: a row per subset, with columns `average`, `members`, `n_members` and `column`.
+        n_members: size of the ensembles.
+        column: loss to use.
     """
     logit = scores[scores["average"] == "logit"]
     n_all = int(logit["n_members"].max())

@@ -7,20 +7,21 @@ Documents are about invented concepts, or excerpts of real text; see
 from __future__ import annotations
 
 from experiments.analysis import intervals
-from experiments.claims.claim import claim, verdict
-from experiments.recipes.bootstrapped.recipe import Bootstrapped
-from experiments.recipes.entigraph.recipe import FactResults
+from experiments.claims.claim import Finding, claim, verdict
+from experiments.recipes.bootstrapped.recipe import Bootstrapped, bootstrapped
+from experiments.recipes.bootstrapped_text import bootstrapped_text
+from experiments.recipes.entigraph.recipe import entigraph
 from experiments.story.story import Story
 
 _mean = intervals.mean_estimate
 
 
 def _bootstrapped(story: Story) -> Bootstrapped:
-    return story.result("bootstrapped")
+    return story[bootstrapped]
 
 
 @claim("S8", "SBP beats repetition and recovers a good part of the gain of unique data (42-48 %).")
-def _s8(story: Story) -> dict:
+def _s8(story: Story) -> Finding:
     """Share of the oracle's gain in test loss over the tuned baseline, a value a world.
     Supported when its interval lies above 0.2 and above that of the control that pairs documents
     at random (interval of the paired difference above zero); contradicted when the interval of
@@ -36,40 +37,40 @@ def _s8(story: Story) -> dict:
         for arm in found.plan.arms
         if arm not in ("baseline", "oracle", "sbp")
     )
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=share.low > 0.2 and control.is_positive, contradicted=share.high < 0.2
         ),
-        "quantity": "share of the oracle's gain recovered",
-        "estimate": share,
-        "detail": f"Of the gain where a value is first mentioned: {known}. Controls: {others}. A "
+        quantity="share of the oracle's gain recovered",
+        estimate=share,
+        detail=f"Of the gain where a value is first mentioned: {known}. Controls: {others}. A "
         f"first document lowers the loss of the second by {gate} nats. SBP costs "
         f"{found.flops['sbp'] / found.flops['baseline']:.1f} times the baseline end to end. The "
         "world favours it by construction: documents of one concept agree in everything.",
-        "interval_of": "worlds",
-    }
+        interval_of="worlds",
+    )
 
 
 @claim("S9", "Bootstrapping needs no teacher and no prompt.")
-def _s9(story: Story) -> dict:
+def _s9(story: Story) -> Finding:
     """All that the synthesiser has read are the real documents: it starts from the tuned
     baseline and learns from pairs of them. Test loss of that baseline minus that of SBP.
     Supported when the interval over worlds lies above zero, contradicted when below, else
     inconclusive."""
     found = _bootstrapped(story)
     gain = _mean(found.of("baseline") - found.of("sbp"))
-    return {
-        "verdict": verdict(supported=gain.is_positive, contradicted=gain.is_negative),
-        "quantity": "loss of the baseline minus that of what it taught (nats)",
-        "estimate": gain,
-        "detail": f"Baseline {_mean(found.of('baseline'))}, SBP {_mean(found.of('sbp'))}, oracle "
+    return Finding(
+        verdict=verdict(supported=gain.is_positive, contradicted=gain.is_negative),
+        quantity="loss of the baseline minus that of what it taught (nats)",
+        estimate=gain,
+        detail=f"Baseline {_mean(found.of('baseline'))}, SBP {_mean(found.of('sbp'))}, oracle "
         f"{_mean(found.of('oracle'))}.",
-        "interval_of": "worlds",
-    }
+        interval_of="worlds",
+    )
 
 
 @claim("S10", "Synthetic quality failures fall with scale.")
-def _s10(story: Story) -> dict:
+def _s10(story: Story) -> Finding:
     """Share of the values in synthetic documents that are not those of the concept they name
     (the non-factual share of the talk's table, here known exactly), of the smaller synthesiser
     minus that of the larger one, a value a world. Supported when the interval lies above zero,
@@ -84,17 +85,17 @@ def _s10(story: Story) -> dict:
         f"{written[written['width'] == large][name].mean():.3f}"
         for name in ("repetition", "duplicates", "pair_copying", "pair_relevance")
     )
-    return {
-        "verdict": verdict(supported=change.is_positive, contradicted=change.is_negative),
-        "quantity": f"share of wrong values at width {small} minus width {large}",
-        "estimate": change,
-        "detail": f"Wrong {by_width[small].mean():.3f} and {by_width[large].mean():.3f}; {rest}.",
-        "interval_of": "worlds",
-    }
+    return Finding(
+        verdict=verdict(supported=change.is_positive, contradicted=change.is_negative),
+        quantity=f"share of wrong values at width {small} minus width {large}",
+        estimate=change,
+        detail=f"Wrong {by_width[small].mean():.3f} and {by_width[large].mean():.3f}; {rest}.",
+        interval_of="worlds",
+    )
 
 
 @claim("N3", "Synthetic data still helps once regularisation and ensembles are in place.")
-def _n3(story: Story) -> dict:
+def _n3(story: Story) -> Finding:
     """Ensembles of SBP against ensembles of the baseline, both with the weight decay chosen for
     them and as many members: test loss of the baselines minus that of SBP, a value a world.
     Supported when the interval lies above zero, contradicted when below, else inconclusive. The
@@ -107,42 +108,42 @@ def _n3(story: Story) -> dict:
     gain = _mean((table["baseline", n] - table["sbp", n]).to_numpy())
     tuned = _mean(found.of("baseline") - found.of("sbp"))
     usual = _mean(found.usual("baseline") - found.usual("sbp"))
-    return {
-        "verdict": verdict(supported=gain.is_positive, contradicted=gain.is_negative),
-        "quantity": f"gain of SBP with {n} members and tuned decay on both sides (nats)",
-        "estimate": gain,
-        "detail": f"One model, tuned decay {tuned}; one model, usual decay {usual}."
+    return Finding(
+        verdict=verdict(supported=gain.is_positive, contradicted=gain.is_negative),
+        quantity=f"gain of SBP with {n} members and tuned decay on both sides (nats)",
+        estimate=gain,
+        detail=f"One model, tuned decay {tuned}; one model, usual decay {usual}."
         + _fact_ensembles(story),
-        "interval_of": "worlds",
-    }
+        interval_of="worlds",
+    )
 
 
 @claim("N9", "Bootstrapping gains on excerpts of real text too, at this scale.")
-def _n9(story: Story) -> dict:
+def _n9(story: Story) -> Finding:
     """Test loss of the tuned baseline minus that of SBP, a value a draw of excerpts from the
     world's own text. Supported when the interval lies above zero, contradicted when below, else
     inconclusive."""
-    found: Bootstrapped = story.result("bootstrapped_text")
+    found = story[bootstrapped_text]
     gain = _mean(found.of("baseline") - found.of("sbp"))
     possible = _mean(found.of("baseline") - found.of("oracle"))
     random = _mean(found.of("baseline") - found.of("random"))
     usual = _mean(found.usual("baseline") - found.usual("sbp"))
     gate = _mean((found.gates["alone"] - found.gates["given"]).to_numpy())
     other = _mean((found.gates["given_other"] - found.gates["given"]).to_numpy())
-    return {
-        "verdict": verdict(supported=gain.is_positive, contradicted=gain.is_negative),
-        "quantity": f"gain of SBP on excerpts of {story.world.corpus} (nats)",
-        "estimate": gain,
-        "detail": f"New documents gain {possible}, pairs drawn at random {random}; with the usual "
+    return Finding(
+        verdict=verdict(supported=gain.is_positive, contradicted=gain.is_negative),
+        quantity=f"gain of SBP on excerpts of {story.world.corpus} (nats)",
+        estimate=gain,
+        detail=f"New documents gain {possible}, pairs drawn at random {random}; with the usual "
         f"decay on both sides SBP gains {usual}. A first document lowers the loss of the second by "
         f"{gate} nats, {other} of them because it is a neighbour.",
-        "interval_of": "worlds",
-    }
+        interval_of="worlds",
+    )
 
 
 def _fact_ensembles(story: Story) -> str:
     """Say what ensembles leave of EntiGraph's lead over paraphrases."""
-    facts: FactResults = story.result("entigraph")
+    facts = story[entigraph]
     table = facts.ensembles.pivot_table(
         index="graph", columns=["method", "n_members"], values="balanced"
     )

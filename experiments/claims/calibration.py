@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from experiments.analysis.intervals import Estimate, mean_estimate
-from experiments.claims.claim import claim, verdict
+from experiments.claims.claim import Finding, claim, verdict
 from experiments.recipes.calibration.laws import (
     BAYES,
     LIMITS,
@@ -16,7 +16,7 @@ from experiments.recipes.calibration.laws import (
     RECIPES,
     coverage,
 )
-from experiments.recipes.calibration.recipe import Calibration
+from experiments.recipes.calibration.recipe import calibration
 from experiments.story.story import Story
 
 JUDGED_LIMITS = ("single", "joint")
@@ -26,7 +26,7 @@ NOMINAL = 0.95
 
 
 @claim("N1", "A fitted asymptote can be believed.")
-def _n1(story: Story) -> dict:
+def _n1(story: Story) -> Finding:
     """On each of several languages of known entropy, Markov chains and hidden Markov models, the
     data law E + A / D^alpha of tuned single models and of ensembles; its asymptote against the
     entropy of the test windows, which no model goes below. Coverage: the share of 95 % intervals
@@ -40,7 +40,7 @@ def _n1(story: Story) -> dict:
     and no mean limit lies below the floor or above brute force with its interval; contradicted
     when for one recipe the coverage's interval lies below .95, or a mean limit lies below the
     floor or above brute force; else inconclusive. The value is the lower of the two coverages."""
-    found: Calibration = story.result("calibration")
+    found = story[calibration]
     laws, at_fixed = found.laws, found.limits
     judged = laws[(laws["method"] == METHODS[0]) & laws["identified"]]
     rates = {name: coverage(judged.loc[judged["recipe"] == name, "covered"]) for name in RECIPES}
@@ -57,41 +57,41 @@ def _n1(story: Story) -> dict:
         for (name, side), found_gap in gaps.items()
         if found_gap.is_negative
     ]
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=not impossible
             and all(rate.low > LEAST_RATE and rate.high >= NOMINAL for rate in rates.values()),
             contradicted=bool(impossible) or any(rate.high < NOMINAL for rate in rates.values()),
         ),
-        "quantity": "coverage of the entropy by the intervals of fitted asymptotes, the lower of "
+        quantity="coverage of the entropy by the intervals of fitted asymptotes, the lower of "
         "two recipes",
-        "estimate": min(rates.values(), key=_by_value),
-        "detail": " ".join(
+        estimate=min(rates.values(), key=_by_value),
+        detail=" ".join(
             [
-                *(f"{name}: {_told(laws, name)}." for name in (*RECIPES, BAYES)),
-                *(_limit_told(name, gaps, found.plan.n_sources) for name in JUDGED_LIMITS),
+                *(f"{name}: {_text(laws, name)}." for name in (*RECIPES, BAYES)),
+                *(_limit_text(name, gaps, found.plan.n_sources) for name in JUDGED_LIMITS),
                 *(f"Impossible: {sentence}." for sentence in impossible),
                 f"{int(chosen['on_edge'].sum())} of {len(chosen)} chosen settings lie on an edge "
                 "of what was tried.",
             ]
         ),
-        "interval_of": "languages",
-    }
+        interval_of="languages",
+    )
 
 
 def _mean(values: pd.Series) -> Estimate:
-    """Return the mean over chains, unknown of none."""
+    """Return the mean over chains; unknown where there are no chains."""
     if values.empty:
         return Estimate(value=float("nan"), low=-math.inf, high=math.inf, n=0)
     return mean_estimate(values.to_numpy(float))
 
 
-def _limit_told(name: str, gaps: Mapping[tuple[str, str], Estimate], n_sources: int) -> str:
+def _limit_text(name: str, gaps: Mapping[tuple[str, str], Estimate], n_sources: int) -> str:
     """Say on how many chains a limit is identified, and where those limits lie."""
     floor, brute = gaps[name, "above_floor"], gaps[name, "below_brute"]
-    told = f"Limit, {LIMITS[name]}: {floor.n} of {n_sources} identified"
+    share = f"Limit, {LIMITS[name]}: {floor.n} of {n_sources} identified"
     where = f", {floor} above the Bayes floor, {brute} below brute force" if floor.n else ""
-    return f"{told}{where}."
+    return f"{share}{where}."
 
 
 def _by_value(rate: Estimate) -> float:
@@ -99,7 +99,7 @@ def _by_value(rate: Estimate) -> float:
     return -1.0 if math.isnan(rate.value) else rate.value
 
 
-def _told(laws: pd.DataFrame, recipe: str) -> str:
+def _text(laws: pd.DataFrame, recipe: str) -> str:
     """Say how often the intervals of a recipe hold the truth, and how far its asymptotes are."""
     of = laws[laws["recipe"] == recipe]
     parts = []

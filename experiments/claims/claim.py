@@ -1,6 +1,7 @@
 """The talk's claims as statements that runs can support or contradict.
 
-A claim is one function, in one of `MODULES`: its docstring is the decision rule.
+A claim is one function in a module of this folder, found by listing it; its docstring is the
+decision rule.
 The rules were written before any run was looked at. Those that a degenerate case could pass (a
 limit that is not identified, a single seed, a reference chosen on the test part) were tightened
 after a first run, and those of N4, N6, N7 and P10 were changed after a first look at the tiny
@@ -15,31 +16,19 @@ import contextlib
 import importlib
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
 
 from experiments.analysis.intervals import Estimate, rounded
 from experiments.display.tables import text_table
-from experiments.story.story import NotTold, Story
+from experiments.lab.recipe import NotRun, Recipe
+from experiments.story.story import Story
 from experiments.tuning.search import Tuned
 from scaling.results import markup
-
-MODULES = (
-    "stock",
-    "scaling",
-    "members",
-    "data",
-    "distillation",
-    "guides",
-    "continued",
-    "entigraph",
-    "bootstrapped",
-    "calibration",
-)
-"""Where claims are registered."""
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
@@ -60,6 +49,9 @@ class Claim:
         rule: how the verdict was decided.
         n_samples: independent samples behind the interval.
         interval_of: what it is over: seeds, members, sizes or graphs.
+        recipes: names of the recipes whose results were read, and of those that they build on.
+        runs: ids of the runs that these recipes trained or found.
+        records: keys of what was measured on them, see `experiments.runs.records`.
     """
 
     id: str
@@ -73,6 +65,9 @@ class Claim:
     rule: str
     n_samples: int
     interval_of: str = "seeds"
+    recipes: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
 
     @property
     def measurement(self) -> str:
@@ -100,28 +95,49 @@ class Claims(list[Claim]):
         return claims_html(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a claim's function measured; the fields are those of `Claim`.
+
+    Attributes:
+        verdict: see the function `verdict`.
+        quantity: what was measured.
+        estimate: the measurement with its interval.
+        detail: the figures behind the verdict.
+        interval_of: what the interval is over.
+    """
+
+    verdict: Verdict
+    quantity: str
+    estimate: Estimate
+    detail: str
+    interval_of: str = "seeds"
+
+
 Test = Callable[[Story], Claim]
 _TESTS: dict[str, Test] = {}
 _PARTS = "PSN"
 """First letters of ids: Part 1, Part 2, new here."""
 
 
-def claim(id: str, statement: str) -> Callable[[Callable[[Story], dict]], Test]:
-    """Register a function that measures a claim; its docstring becomes the claim's rule.
+def claim(id: str, statement: str) -> Callable[[Callable[[Story], Finding]], Test]:
+    """Return a decorator that registers a function as a claim; its docstring becomes the rule.
 
-    The function takes a Story and returns `verdict`, `quantity`, `estimate` (an Estimate) and
-    `detail`, and `interval_of` where the interval is not over seeds; see `Claim`.
+    Args:
+        id: as in the list of claims: P Part 1, S Part 2, N new here.
+        statement: what the talk says.
     """
 
-    def register(judge: Callable[[Story], dict]) -> Test:
+    def register(judge: Callable[[Story], Finding]) -> Test:
         rule = " ".join((inspect.getdoc(judge) or "").split())
 
         def test(story: Story) -> Claim:
             found = judge(story)
-            estimate: Estimate = found.pop("estimate")
             return Claim(
-                id=id, statement=statement, rule=rule, value=estimate.value, low=estimate.low,
-                high=estimate.high, n_samples=estimate.n, **found,
+                id=id, statement=statement, rule=rule, verdict=found.verdict,
+                quantity=found.quantity, value=found.estimate.value, low=found.estimate.low,
+                high=found.estimate.high, detail=found.detail, n_samples=found.estimate.n,
+                interval_of=found.interval_of,
             )  # fmt: skip
 
         _TESTS[id] = test
@@ -131,28 +147,40 @@ def claim(id: str, statement: str) -> Callable[[Callable[[Story], dict]], Test]:
 
 
 def judge_claims(story: Story) -> Claims:
-    """Test every claim that the runs of a story can test, in the order of the talk.
+    """Return every claim that the runs of a story can test, in the order of the talk.
 
     A claim on a recipe that the world does not run is left out.
     """
-    for module in MODULES:  # importing one registers its claims
-        importlib.import_module(f"experiments.claims.{module}")
+    for path in Path(__file__).parent.glob("[!_]*.py"):  # importing one registers its claims
+        importlib.import_module(f"experiments.claims.{path.stem}")
     claims = []
     for test in _TESTS.values():
-        with contextlib.suppress(NotTold):
-            claims.append(test(story))
+        with contextlib.suppress(NotRun), story.results.reading() as read:
+            claims.append(_with_evidence(test(story), story, read))
     return Claims(sorted(claims, key=lambda it: (_PARTS.index(it.id[0]), int(it.id[1:]))))
 
 
+def _with_evidence(claim: Claim, story: Story, read: Iterable[Recipe[Any]]) -> Claim:
+    """Return a claim with the runs and records of the recipes that its function read."""
+    behind = {one: None for recipe in read for one in recipe.with_needs}
+    evidence = [story.results.evidence(one) for one in behind]
+    return replace(
+        claim,
+        recipes=tuple(one.name for one in behind),
+        runs=tuple(sorted({run for of in evidence for run in of.runs})),
+        records=tuple(sorted({record for of in evidence for record in of.records})),
+    )
+
+
 def verdict(*, supported: bool, contradicted: bool) -> Verdict:
-    """Turn the two halves of a rule into a verdict; neither or both is inconclusive."""
+    """Return the verdict of the two halves of a rule; neither or both is inconclusive."""
     if supported == contradicted:
         return "inconclusive"
     return "supported" if supported else "contradicted"
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
-    """Lay claims out as a table: one row each, in the order of the talk."""
+    """Return claims as a table: a row each, in the order of the talk."""
     return pd.DataFrame(
         [
             {
@@ -168,26 +196,36 @@ def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
 
 
 def claims_html(claims: Sequence[Claim]) -> str:
-    """Show claims, a row each."""
+    """Return claims as HTML, a row each."""
     return markup.fragment(f"{len(claims)} claims", tables=[text_table(claims_table(claims))])
 
 
 def claim_html(claim: Claim) -> str:
-    """Show one claim with its rule."""
+    """Return one claim with its rule as HTML."""
     return markup.fragment(
         f"{claim.id}: {claim.statement}",
         verdict=f"{claim.verdict}: {claim.headline}",
-        notes=[f"{claim.n_samples} {claim.interval_of}. Rule: {claim.rule}"],
+        notes=[f"{claim.n_samples} {claim.interval_of}. Rule: {claim.rule}", evidence(claim)],
+    )
+
+
+def evidence(claim: Claim) -> str:
+    """Return in a sentence how many runs and records of which recipes a verdict rests on."""
+    if not claim.recipes:
+        return "No run is needed."
+    return (
+        f"Rests on {len(claim.runs):,} runs and {len(claim.records):,} records of "
+        f"{', '.join(claim.recipes)}."
     )
 
 
 def cell(found: Tuned) -> str:
-    """Write weight decay and epochs of an optimum."""
+    """Return weight decay and epochs of an optimum as text."""
     return f"{found.best['weight_decay']:g} x {found.best['n_epochs']:g}"
 
 
 def uncertified(members: Mapping[int, Tuned]) -> str:
-    """Say which sizes' members have an optimum without certificate, and why."""
+    """Return a sentence on the sizes whose members have an optimum without certificate, and why."""
     doubtful = [
         f"width {width} ({', '.join(found.flaws)})"
         for width, found in sorted(members.items())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from experiments.analysis import intervals
-from experiments.claims.claim import claim, verdict
-from experiments.recipes.distillation import ARMS, Distillation
+from experiments.claims.claim import Finding, claim, verdict
+from experiments.recipes.distillation import ARMS, Distillation, distillation
 from experiments.story.story import Story
 
 PUBLISHED_SHARE = 0.83
@@ -12,50 +12,50 @@ PUBLISHED_SHARE = 0.83
 
 
 @claim("P14", "An ensemble distils into one small model that keeps most of its gain (83 %).")
-def _p14(story: Story) -> dict:
+def _p14(story: Story) -> Finding:
     """Students of the members' size, trained on real text and text of the ensemble. The share
     kept is the way from the tuned single model to the ensemble that they have come. Supported
     when its interval lies above one half, and the students beat the same number of steps on
     real text only with an interval above zero; contradicted when the interval of the share
     lies below one half; else inconclusive. Every arm chooses its weight decay among as many
     candidates."""
-    found: Distillation = story.result("distillation")
+    found = story[distillation]
     kept, gain = found.kept("ensemble"), found.over_control("ensemble")
     others = ", ".join(
         f"{ARMS[arm]} {found.kept(arm)}" for arm in ARMS if arm not in ("ensemble", "real")
     )
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=kept.low > 0.5 and gain.is_positive, contradicted=kept.high < 0.5
         ),
-        "quantity": f"share of the gain of {found.n_members} members kept by one student",
-        "estimate": kept,
-        "detail": f"Single {found.single.mean():.3f}, ensemble {found.teacher:.3f}, student "
+        quantity=f"share of the gain of {found.n_members} members kept by one student",
+        estimate=kept,
+        detail=f"Single {found.single.mean():.3f}, ensemble {found.teacher:.3f}, student "
         f"{found.losses('ensemble').mean():.3f}; against the same steps on real text only: gain "
         f"{gain}. Share kept by other students: {others}. Published: {PUBLISHED_SHARE:.0%}."
         f"{_edges(found)}",
-    }
+    )
 
 
 @claim("P15", "Self-distillation at the same size helps too.")
-def _p15(story: Story) -> dict:
+def _p15(story: Story) -> Finding:
     """Students that read real text and text of a tuned single model of their own size, against
     the same number of steps on real text only, both at the weight decay that validation
     selects. Supported when the interval of the gain in test loss lies above zero, contradicted
     when below, else inconclusive."""
-    found: Distillation = story.result("distillation")
+    found = story[distillation]
     gain = found.over_control("self")
     teacher = intervals.difference(found.single, found.losses("self"))
-    return {
-        "verdict": verdict(supported=gain.is_positive, contradicted=gain.is_negative),
-        "quantity": "gain over the same steps on real text only (nats)",
-        "estimate": gain,
-        "detail": f"Over its own teacher, the tuned single model: {teacher}.{_edges(found)}",
-    }
+    return Finding(
+        verdict=verdict(supported=gain.is_positive, contradicted=gain.is_negative),
+        quantity="gain over the same steps on real text only (nats)",
+        estimate=gain,
+        detail=f"Over its own teacher, the tuned single model: {teacher}.{_edges(found)}",
+    )
 
 
 @claim("P16", "Feedback loops: real and synthetic text helps, synthetic text alone collapses.")
-def _p16(story: Story) -> dict:
+def _p16(story: Story) -> Finding:
     """Generations of self-training, each taught by the one before, from tuned single models
     on. Supported when the last generation on synthetic text alone is worse than the first
     teachers, and worse than its first generation, both intervals above zero, while the last on
@@ -63,7 +63,7 @@ def _p16(story: Story) -> dict:
     contradicted when the last on synthetic text alone is no worse than the first teachers
     (interval below zero) or the last on both is worse (interval above zero); else
     inconclusive."""
-    found: Distillation = story.result("distillation")
+    found = story[distillation]
     last = int(found.students["generation"].max())
     alone, first = found.losses("self only", last), found.losses("self only")
     harm = intervals.difference(alone, found.single)
@@ -75,17 +75,17 @@ def _p16(story: Story) -> dict:
         )
         for arm in ("self", "self only")
     }
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=harm.is_positive and worsens.is_positive and both.is_positive,
             contradicted=harm.is_negative or both.is_negative,
         ),
-        "quantity": f"loss of generation {last} on synthetic text alone over its teachers' (nats)",
-        "estimate": harm,
-        "detail": f"Teachers {found.single.mean():.3f}; generations on real and synthetic text "
+        quantity=f"loss of generation {last} on synthetic text alone over its teachers' (nats)",
+        estimate=harm,
+        detail=f"Teachers {found.single.mean():.3f}; generations on real and synthetic text "
         f"{steps['self']} (gain of the last {both}); on synthetic text alone "
         f"{steps['self only']} (from first to last {worsens}).{_edges(found)}",
-    }
+    )
 
 
 def _edges(found: Distillation) -> str:

@@ -11,10 +11,11 @@ import itertools
 import numpy as np
 
 from experiments.analysis import intervals
-from experiments.claims.claim import claim, verdict
+from experiments.claims.claim import Finding, claim, verdict
+from experiments.lab.recipe import NotRun
 from experiments.recipes.entigraph.questions import CHANCE
-from experiments.recipes.entigraph.recipe import FactResults, ceiling_fit
-from experiments.story.story import NotTold, Story
+from experiments.recipes.entigraph.recipe import FactResults, ceiling_fit, entigraph
+from experiments.story.story import Story
 from graphsim import EntityGraph, expected_accuracy, finite_law, printed_law
 
 _mean = intervals.mean_estimate
@@ -25,11 +26,11 @@ LEAST_CEILING = 0.1
 
 
 def _facts(story: Story) -> FactResults:
-    return story.result("entigraph")
+    return story[entigraph]
 
 
 @claim("S1", "Training directly on a small domain hardly teaches it.")
-def _s1(story: Story) -> dict:
+def _s1(story: Story) -> Finding:
     """Balanced accuracy (1/3 stated, 2/3 implied facts) gained by training on the source alone,
     as a share of what EntiGraph's largest corpus gains at the same training tokens, a value a
     graph. Supported when the interval lies below 0.25, contradicted when above 0.5, else
@@ -40,17 +41,17 @@ def _s1(story: Story) -> dict:
     best = facts.of("entigraph", facts.plan.entigraph_tokens[-1], "balanced")
     share = _mean((raw - before) / (best - before))
     stated, implied = (_mean(facts.of("raw", 0, kind)) for kind in ("explicit", "implicit"))
-    return {
-        "verdict": verdict(supported=share.high < 0.25, contradicted=share.low > 0.5),
-        "quantity": "gain of raw training over that of EntiGraph",
-        "estimate": share,
-        "detail": f"After raw training, stated facts {stated}, implied {implied}; chance {CHANCE}.",
-        "interval_of": "graphs",
-    }
+    return Finding(
+        verdict=verdict(supported=share.high < 0.25, contradicted=share.low > 0.5),
+        quantity="gain of raw training over that of EntiGraph",
+        estimate=share,
+        detail=f"After raw training, stated facts {stated}, implied {implied}; chance {CHANCE}.",
+        interval_of="graphs",
+    )
 
 
 @claim("S2", "A fact read one way is not known the other way (the reversal curse).")
-def _s2(story: Story) -> dict:
+def _s2(story: Story) -> Finding:
     """After EntiGraph's largest corpus, in which every sentence names its object last, accuracy
     over chance of questions for the subject as a share of that of questions for the object,
     stated and implied facts together, a value a graph. Supported when the interval lies below
@@ -65,18 +66,18 @@ def _s2(story: Story) -> dict:
     forward = over_chance("explicit", "implicit")
     backward = over_chance("reverse_explicit", "reverse_implicit")
     share = _mean(backward / forward)
-    return {
-        "verdict": verdict(supported=share.high < 0.25, contradicted=share.low > 0.5),
-        "quantity": "accuracy over chance, asked backwards over asked forwards",
-        "estimate": share,
-        "detail": f"Forwards {_mean(forward + CHANCE)}, backwards {_mean(backward + CHANCE)}. The "
+    return Finding(
+        verdict=verdict(supported=share.high < 0.25, contradicted=share.low > 0.5),
+        quantity="accuracy over chance, asked backwards over asked forwards",
+        estimate=share,
+        detail=f"Forwards {_mean(forward + CHANCE)}, backwards {_mean(backward + CHANCE)}. The "
         "first training asked both ways about its own facts.",
-        "interval_of": "graphs",
-    }
+        interval_of="graphs",
+    )
 
 
 @claim("S3", "Paraphrasing helps, then saturates.")
-def _s3(story: Story) -> dict:
+def _s3(story: Story) -> Finding:
     """Balanced accuracy against the size of the paraphrased corpus. Supported when the second
     largest corpus beats raw training, interval above zero, and the growth from there to the
     largest has an interval below 0.05; contradicted when the first interval lies below zero or
@@ -87,20 +88,20 @@ def _s3(story: Story) -> dict:
     gain = _mean(at[smaller] - facts.of("raw", 0, "balanced"))
     growth = _mean(at[largest] - at[smaller])
     curve = ", ".join(f"{n:,}: {values.mean():.3f}" for n, values in at.items())
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=gain.is_positive and growth.high < 0.05,
             contradicted=gain.is_negative or growth.low > 0.05,
         ),
-        "quantity": f"growth of accuracy from {smaller:,} to {largest:,} paraphrased tokens",
-        "estimate": growth,
-        "detail": f"Over raw training at {smaller:,} tokens: {gain}. By tokens {curve}.",
-        "interval_of": "graphs",
-    }
+        quantity=f"growth of accuracy from {smaller:,} to {largest:,} paraphrased tokens",
+        estimate=growth,
+        detail=f"Over raw training at {smaller:,} tokens: {gain}. By tokens {curve}.",
+        interval_of="graphs",
+    )
 
 
 @claim("S4", "EntiGraph keeps scaling, log-linearly, beyond paraphrase.")
-def _s4(story: Story) -> dict:
+def _s4(story: Story) -> Finding:
     """Accuracy on implied facts, least-squares slope against the logarithm of synthetic tokens,
     EntiGraph's minus that of paraphrases, a value a graph. Supported when its interval lies
     above zero and so does that of EntiGraph's balanced accuracy minus that of paraphrases, each
@@ -122,19 +123,19 @@ def _s4(story: Story) -> dict:
         f"{_mean(implied[to] - implied[start])} from {start:,} to {to:,}"
         for start, to in itertools.pairwise(ends)
     )
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=slope.is_positive and lead.is_positive,
             contradicted=slope.is_negative or lead.is_negative,
         ),
-        "quantity": "slope over that of paraphrases (accuracy for each factor e of tokens)",
-        "estimate": slope,
-        "detail": (
+        quantity="slope over that of paraphrases (accuracy for each factor e of tokens)",
+        estimate=slope,
+        detail=(
             f"Balanced lead at the largest corpora {lead}. Implied facts by tokens {curve}; "
             f"growth {growth}: a slope above that of paraphrases does not say that growth lasts."
         ),
-        "interval_of": "graphs",
-    }
+        interval_of="graphs",
+    )
 
 
 def _slopes(facts: FactResults, method: str) -> np.ndarray:
@@ -149,12 +150,12 @@ def _slopes(facts: FactResults, method: str) -> np.ndarray:
 
 
 @claim("S5", "Accuracy follows the mixture of exponentials of the graph process.")
-def _s5(story: Story) -> dict:
+def _s5(story: Story) -> Finding:
     """Accuracy on implied facts against chance + (1 - chance) x ceiling x the expected share of
     implied pairs stated after as many steps on the same graph, one ceiling a graph fitted by
     least squares; root mean squared error over corpus sizes, a value a graph. Supported when the
     interval lies below 0.05, contradicted when above 0.1; inconclusive otherwise, and also where
-    the ceilings' interval does not lie above 0.1: a law that foretells that nothing is learned is
+    the ceilings' interval does not lie above 0.1: a law that predicts that nothing is learned is
     not put to the test. That a fact must be stated twice to be learned is compared beside it, and
     changes no verdict."""
     facts = _facts(story)
@@ -165,20 +166,20 @@ def _s5(story: Story) -> dict:
     }
     ceilings = _mean(np.array([ceiling_fit(of, "expected")[0] for _, of in rows.groupby("graph")]))
     error = errors["expected"]
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=ceilings.low > LEAST_CEILING and error.high < 0.05,
             contradicted=error.low > 0.1,
         ),
-        "quantity": "root mean squared error of the process with a ceiling (accuracy)",
-        "estimate": error,
-        "detail": f"Ceiling {ceilings}. With pairs stated at least twice {errors['stated_twice']}.",
-        "interval_of": "graphs",
-    }
+        quantity="root mean squared error of the process with a ceiling (accuracy)",
+        estimate=error,
+        detail=f"Ceiling {ceilings}. With pairs stated at least twice {errors['stated_twice']}.",
+        interval_of="graphs",
+    )
 
 
 @claim("S6", "Knowledge in the weights adds to retrieval.")
-def _s6(story: Story) -> dict:
+def _s6(story: Story) -> Finding:
     """With the source's document about the subject read before the question: accuracy on implied
     facts after EntiGraph's largest corpus minus that of the first training, and the same for
     stated facts. Supported when both intervals lie above zero, contradicted when one lies below;
@@ -187,7 +188,7 @@ def _s6(story: Story) -> dict:
     facts = _facts(story)
     largest = facts.plan.entigraph_tokens[-1]
     if "open_explicit" not in facts.answers:
-        raise NotTold("the documents of this world's source do not fit the model's context")
+        raise NotRun("the documents of this world's source do not fit the model's context")
     read = _mean(facts.of("base", 0, "open_explicit") - facts.of("base", 0, "explicit"))
     gains = {
         kind: _mean(
@@ -196,22 +197,22 @@ def _s6(story: Story) -> dict:
         for kind in ("explicit", "implicit")
     }
     can_read = read.low > RETRIEVAL_READ
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=can_read and all(gain.is_positive for gain in gains.values()),
             contradicted=can_read and any(gain.is_negative for gain in gains.values()),
         ),
-        "quantity": "accuracy on implied facts that weights add to the source in the context",
-        "estimate": gains["implicit"],
-        "detail": f"On stated facts {gains['explicit']}. The document alone adds {read} to the "
+        quantity="accuracy on implied facts that weights add to the source in the context",
+        estimate=gains["implicit"],
+        detail=f"On stated facts {gains['explicit']}. The document alone adds {read} to the "
         "first training's accuracy on stated facts"
         + ("." if can_read else ": a model this small does not read it, so nothing is retrieved."),
-        "interval_of": "graphs",
-    }
+        interval_of="graphs",
+    )
 
 
 @claim("S7", "The printed mixture-of-exponentials law describes the graph process.")
-def _s7(story: Story) -> dict:
+def _s7(story: Story) -> Finding:
     """Printed law against the exact expectation, both as accuracy gained over the source
     edges, averaged over 8 random graphs of 1,000 entities of mean degree 3 at s = t / V(V-1) =
     0.1. Supported when the interval of the relative error lies within 2 %, contradicted when
@@ -219,22 +220,22 @@ def _s7(story: Story) -> dict:
 
     errors = printed_law_errors(n_entities=1000, mean_degree=3.0, per_pair_time=0.1, n_graphs=8)
     printed, corrected = (intervals.mean_estimate(errors[name]) for name in errors)
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=printed.low > -0.02 and printed.high < 0.02,
             contradicted=printed.high < -0.05 or printed.low > 0.05,
         ),
-        "quantity": "relative error of the printed law",
-        "estimate": printed,
-        "detail": f"The corrected law is off by {corrected}.",
-        "interval_of": "graphs",
-    }
+        quantity="relative error of the printed law",
+        estimate=printed,
+        detail=f"The corrected law is off by {corrected}.",
+        interval_of="graphs",
+    )
 
 
 def printed_law_errors(
     *, n_entities: int, mean_degree: float, per_pair_time: float, n_graphs: int, seed: int = 0
 ) -> dict[str, list[float]]:
-    """Compare both laws with the exact expectation on several random graphs.
+    """Return the errors of both laws against the exact expectation on several random graphs.
 
     Args:
         n_entities: V.

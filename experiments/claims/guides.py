@@ -8,11 +8,11 @@ import numpy as np
 
 from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
-from experiments.claims.claim import claim, verdict
-from experiments.recipes.ablations import READINGS, Ablations
-from experiments.recipes.classical import Classical
-from experiments.recipes.downstream import Downstream
-from experiments.recipes.learning_curves import LearningCurves
+from experiments.claims.claim import Finding, claim, verdict
+from experiments.recipes.ablations import READINGS, ablations
+from experiments.recipes.classical import classical
+from experiments.recipes.downstream import downstream
+from experiments.recipes.learning_curves import learning_curves
 from experiments.story.story import Story
 
 
@@ -21,44 +21,44 @@ from experiments.story.story import Story
     "Held-out loss is a fair guide to downstream accuracy; the best at large compute are "
     "ensembles.",
 )
-def _p17(story: Story) -> dict:
+def _p17(story: Story) -> Finding:
     """Models along the curves of three recipes on minimal pairs of grammar. Supported when the
     rank correlation of test loss and accuracy has its interval below -0.5, and the ensemble
     that validation selects beats the single model that it selects in accuracy, the interval of
     the difference above zero; contradicted when the interval of the correlation lies above
     -0.5 or that of the difference below zero; else inconclusive. Intervals are over
     paradigms."""
-    found: Downstream = story.result("downstream")
+    found = story[downstream]
     quantity = "rank correlation of test loss and accuracy on minimal pairs"
     if found.missing:
-        return {
-            "verdict": "inconclusive",
-            "quantity": quantity,
-            "estimate": Estimate(value=math.nan, low=-math.inf, high=math.inf, n=0),
-            "detail": f"Not measured: {found.missing}.",
-            "interval_of": "paradigms",
-        }
+        return Finding(
+            verdict="inconclusive",
+            quantity=quantity,
+            estimate=Estimate(value=math.nan, low=-math.inf, high=math.inf, n=0),
+            detail=f"Not measured: {found.missing}.",
+            interval_of="paradigms",
+        )
     correlation, gain = found.rank_correlation(), found.gain_of_ensembles()
     single, best = found.selected(ensemble=False), found.selected(ensemble=True)
     frontier = found.frontier()
     large = frontier[frontier["train_flops"] >= single["train_flops"]]
     n_ensembles = int((large["n_members"] > 1).sum())
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=correlation.high < -0.5 and gain.is_positive,
             contradicted=correlation.low > -0.5 or gain.is_negative,
         ),
-        "quantity": quantity,
-        "estimate": correlation,
-        "detail": f"{len(found.models)} models, {found.n_pairs:,} pairs: accuracy "
+        quantity=quantity,
+        estimate=correlation,
+        detail=f"{len(found.models)} models, {found.n_pairs:,} pairs: accuracy "
         f"{found.models['pairs'].min():.3f} to {found.models['pairs'].max():.3f}. "
         f"{best['n_members']} members of width {best['width']} against one of width "
         f"{single['width']}: {gain}. From that model's compute on, {n_ensembles} of {len(large)} "
         f"on the frontier are ensembles. {found.n_items} multiple-choice items: "
         f"{found.models['choices'].min():.3f} to {found.models['choices'].max():.3f}, by chance "
         f"{found.models['chance'].iloc[0]:.3f}.",
-        "interval_of": "paradigms",
-    }
+        interval_of="paradigms",
+    )
 
 
 TOLERANCE = 0.05
@@ -66,21 +66,21 @@ TOLERANCE = 0.05
 
 
 @claim("P19", "Learning curves predict large-data loss from small data; both share an asymptote.")
-def _p19(story: Story) -> dict:
+def _p19(story: Story) -> Finding:
     """The law of Cortes et al. is fitted to train and test losses of the smaller training sets
     and predicts the test loss at the largest; in a fit to all of them the training curve gets
     an asymptote of its own. Supported when the interval of prediction minus measurement lies
     within 0.05 nats of zero and that of the difference of the asymptotes contains zero and is
     no wider than 1 nat; contradicted when the former lies beyond 0.05, or the latter excludes
     zero; else inconclusive."""
-    curves: LearningCurves = story.result("learning_curves")
+    curves = story[learning_curves]
     predicted, measured = curves.predicted(is_train=0), curves.measured(is_train=0)
     error, gap = intervals.gap(predicted, measured), curves.asymptote_gap
     alone = curves.predicted_by_test_alone()
     train = intervals.gap(curves.predicted(is_train=1), curves.measured(is_train=1))
     law = curves.law.params
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=error.low > -TOLERANCE
             and error.high < TOLERANCE
             and gap.low <= 0 <= gap.high
@@ -90,50 +90,50 @@ def _p19(story: Story) -> dict:
             or gap.is_positive
             or gap.is_negative,
         ),
-        "quantity": f"predicted minus measured test loss at {curves.largest:,} tokens (nats)",
-        "estimate": error,
-        "detail": f"Width {curves.width}; predicted {predicted}, measured {measured}, by the test "
+        quantity=f"predicted minus measured test loss at {curves.largest:,} tokens (nats)",
+        estimate=error,
+        detail=f"Width {curves.width}; predicted {predicted}, measured {measured}, by the test "
         f"curve alone {alone}; training loss off by {train}. Shared asymptote {law['E']:.3f}; the "
         f"training curve's less the test curve's: {gap}.",
-        "interval_of": "runs",
-    }
+        interval_of="runs",
+    )
 
 
 @claim("P20", "Mixing classical and neural models beats each.")
-def _p20(story: Story) -> dict:
+def _p20(story: Story) -> Finding:
     """Kneser-Ney and single neural models of every size and recipe, mixed with weights learned
     on validation. Supported when on test the mixture beats the best of them by validation, and
     beats the mixture without Kneser-Ney, both intervals above zero; contradicted when one of
     them lies below zero; else inconclusive. Intervals are over windows of the test part; the
     value is the gain over the best."""
-    found: Classical = story.result("classical")
+    found = story[classical]
     gain = found.gain("best", of="mixture")
-    classical = found.gain("neural", of="mixture")
+    of_ngrams = found.gain("neural", of="mixture")
     on_ensemble = found.gain("ensemble", of="ensemble_classical")
     weights = found.models.set_index("model")["weight"]
     used = ", ".join(f"{name} {w:.2f}" for name, w in weights.items() if w >= 0.005)
-    return {
-        "verdict": verdict(
-            supported=gain.is_positive and classical.is_positive,
-            contradicted=gain.is_negative or classical.is_negative,
+    return Finding(
+        verdict=verdict(
+            supported=gain.is_positive and of_ngrams.is_positive,
+            contradicted=gain.is_negative or of_ngrams.is_negative,
         ),
-        "quantity": "test loss of the best model minus that of the mixture (nats)",
-        "estimate": gain,
-        "detail": f"Perplexity {found.perplexity('best'):.2f} ({found.best}) -> "
-        f"{found.perplexity('mixture'):.2f}; Kneser-Ney adds {classical}, to {found.ensemble} "
+        quantity="test loss of the best model minus that of the mixture (nats)",
+        estimate=gain,
+        detail=f"Perplexity {found.perplexity('best'):.2f} ({found.best}) -> "
+        f"{found.perplexity('mixture'):.2f}; Kneser-Ney adds {of_ngrams}, to {found.ensemble} "
         f"{on_ensemble}. Weights: {used}.",
-        "interval_of": "windows of test text",
-    }
+        interval_of="windows of test text",
+    )
 
 
 @claim("N4", "Shuffling once exaggerates overfitting; window jitter is free augmentation.")
-def _n4(story: Story) -> dict:
+def _n4(story: Story) -> Finding:
     """One size. Harm: standard recipe, test loss at the most epochs minus that at the number
     that validation selects. Supported when the harm of one fixed order without jitter exceeds
     that of reading as here, and jitter lowers the test loss at the tuned point, both intervals
     above zero; contradicted when one lies below zero; else inconclusive. The value is the gain
     from jitter."""
-    found: Ablations = story.result("ablations")
+    found = story[ablations]
 
     def losses(reading: str, setting: str) -> np.ndarray:
         runs = found.runs
@@ -156,16 +156,16 @@ def _n4(story: Story) -> dict:
     )
     jitter = intervals.difference(losses("no window jitter", "tuned"), losses("as here", "tuned"))
     once = intervals.difference(losses("shuffled once", "tuned"), losses("as here", "tuned"))
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=more.is_positive and jitter.is_positive,
             contradicted=more.is_negative or jitter.is_negative,
         ),
-        "quantity": "test loss without window jitter minus with it, tuned point (nats)",
-        "estimate": jitter,
-        "detail": f"Width {found.width}. Harm from {found.few_epochs} to {found.most_epochs} "
+        quantity="test loss without window jitter minus with it, tuned point (nats)",
+        estimate=jitter,
+        detail=f"Width {found.width}. Harm from {found.few_epochs} to {found.most_epochs} "
         "epochs: "
         + ", ".join(f"{reading} {harm}" for reading, harm in harms.items())
         + f"; shuffling once adds {more}. At the tuned point, shuffling once costs {once}. "
         "Hyperparameters were tuned for reading as here.",
-    }
+    )

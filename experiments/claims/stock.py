@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.analysis.intervals import Estimate
-from experiments.claims.claim import claim, verdict
+from experiments.claims.claim import Finding, claim, verdict
 from experiments.story.story import Story
 from scaling.published.datasets import load_dataset
 from scaling.published.text_stock import (
@@ -25,7 +25,7 @@ SOON, FAR = 10, 20
 
 
 @claim("P1", "Compute grows much faster than the stock of text, which is used up within years.")
-def text_runs_out(story: Story) -> dict:
+def text_runs_out(story: Story) -> Finding:
     """The year in which the largest training set equals the stock of public text that is good
     enough and may be repeated, from the published inputs of Villalobos et al. 2024, with growth
     rates refitted to their table where it is there. Supported when training compute grows faster
@@ -36,23 +36,23 @@ def text_runs_out(story: Story) -> dict:
     stock, demand = draw_stock(), draw_demand(data)
     low, median, high = np.quantile(years_of_use(stock, demand), [0.025, 0.5, 0.975])
     of_stock = np.quantile(stock.growth, [0.025, 0.5, 0.975])
-    return {
-        "verdict": verdict(
+    return Finding(
+        verdict=verdict(
             supported=compute.low > of_stock[2] and high <= TALK + SOON,
             contradicted=median > TALK + FAR or compute.high < of_stock[0],
         ),
-        "quantity": "year in which the largest training set equals the stock of text",
-        "estimate": Estimate(value=float(median), low=float(low), high=float(high), n=data.n),
-        "interval_of": "draws of the published inputs",
-        "detail": f"Orders of magnitude a year ({source}): training compute {compute.value:.2f} "
+        quantity="year in which the largest training set equals the stock of text",
+        estimate=Estimate(value=float(median), low=float(low), high=float(high), n=data.n),
+        interval_of="draws of the published inputs",
+        detail=f"Orders of magnitude a year ({source}): training compute {compute.value:.2f} "
         f"[{compute.low:.2f}, {compute.high:.2f}], training sets {data.value:.2f} "
         f"[{data.low:.2f}, {data.high:.2f}], stock {of_stock[1]:.3f} [{of_stock[0]:.3f}, "
         f"{of_stock[2]:.3f}].",
-    }
+    )
 
 
 def measured_growth() -> tuple[Growth, Growth, str]:
-    """Growth of training compute and of training sets, and where it comes from."""
+    """Return the growth of training compute and of training sets, and where it comes from."""
     try:
         table = load_dataset("training_sets")
     except OSError:  # not in the data folder, and no network

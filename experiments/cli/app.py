@@ -1,8 +1,7 @@
-"""The command `datawall`: one subcommand a file of `experiments.cli`.
+"""The command `datawall` and its subcommands, which are modules of `experiments.cli`.
 
-The list of commands is written out here and the settings of one are imported only when it is asked
-for, so that `--help` answers at once; a command imports what it needs when it runs. Results go to
-stdout, progress and errors to stderr.
+The options of a subcommand are imported only when it is used, and a subcommand imports what it
+needs when it runs, so that `--help` is fast. Results go to stdout, progress and errors to stderr.
 """
 
 from __future__ import annotations
@@ -20,35 +19,32 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 DESCRIPTION = "How far can language modelling go when data runs out and compute does not?"
 COMMANDS = {
-    "reproduce": ("story:Reproduce", "Run the whole story of a world and write its report."),
-    "run": ("story:Run", "Train one recipe and those it builds on."),
-    "tune": ("tune:Tune", "Tune every size, with certificates of the optima."),
-    "worlds": ("worlds:Worlds", "List the worlds, or print one as a file to begin from."),
-    "show": ("show:Show", "Print the runs of a store."),
-    "import": (
-        "exchange:Import",
-        "Put the runs of others beside ours, as wandb exports them.",
-    ),
-    "export": ("exchange:Export", "Write a finished run as a model of Hugging Face transformers."),
-    "claims": ("story:Claims", "Print the talk's claims with verdicts (trains what is missing)."),
-    "figures": ("story:Figures", "Draw the talk's figures (trains what is missing)."),
+    "reproduce": ("story:Reproduce", "Run all recipes of a world and write its report."),
+    "run": ("story:Run", "Train one recipe and the recipes it depends on."),
+    "tune": ("tune:Tune", "Tune hyperparameters at every model size and certify the optima."),
+    "worlds": ("worlds:Worlds", "List the worlds, or print one as a TOML file to edit."),
+    "show": ("show:Show", "Print the runs in a run store."),
+    "import": ("exchange:Import", "Import runs from other tools, such as exports of wandb."),
+    "export": ("exchange:Export", "Export a finished run as a Hugging Face transformers model."),
+    "claims": ("story:Claims", "Print the talk's claims with verdicts (trains missing runs)."),
+    "figures": ("story:Figures", "Draw the talk's figures (trains missing runs)."),
     "report": ("story:Report", "Write the report of finished or shipped runs."),
-    "ship": ("story:Ship", "Pack a world's results as compact files (trains what is missing)."),
+    "ship": ("story:Ship", "Pack a world's results into compact files (trains missing runs)."),
     "fit": ("fit:Fit", "Fit a scaling law to a table of runs."),
-    "limit": ("fit:Limit", "Find the joint limit of a table of ensembles."),
-    "plan": ("plan:PlanCommand", "Say what a stock of unique tokens is worth under each recipe."),
-    "graphsim": ("graphsim:Graphsim", "Simulate EntiGraph's random graph beside its laws."),
-    "augment": ("augment.command:Augment", "Make new texts from a folder of texts."),
-    "doctor": ("doctor:Doctor", "Say what this installation has and what is broken."),
+    "limit": ("fit:Limit", "Fit the joint limit to a table of ensembles."),
+    "plan": ("plan:PlanCommand", "Estimate the value of a stock of unique tokens per recipe."),
+    "graphsim": ("graphsim:Graphsim", "Simulate EntiGraph's random graph and compare its laws."),
+    "augment": ("augment.command:Augment", "Generate new texts from a folder of texts."),
+    "doctor": ("doctor:Doctor", "Check this installation and report problems."),
     "completion": ("completion:Completion", "Print a script for tab completion."),
 }
-"""Where the dataclass of each command is, below `experiments.cli`, and what it does."""
+"""Module and dataclass of each command, relative to `experiments.cli`, and its summary."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status.
+    """Run the command line and return the exit status.
 
-    A mistake of the user's ends in one sentence on stderr; DATAWALL_DEBUG=1 shows the traceback.
+    An error is printed to stderr as one sentence; DATAWALL_DEBUG=1 shows its traceback.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments == ["--version"]:
@@ -60,12 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _parse(arguments).run()
     except KeyboardInterrupt:
         print(
-            "datawall: interrupted; what was finished is kept, training goes on where it stopped",
+            "datawall: interrupted; finished runs are kept, the same command resumes training",
             file=sys.stderr,
         )
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone (`datawall show | head`): nothing is left to tell.
+        # The reader closed the pipe, as in `datawall show | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, KeyError, OSError, RuntimeError) as error:
@@ -76,30 +72,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    """Say what was wrong; of what the system refuses, first the file and then why."""
+    """Return the message of an error; for one of the operating system, the file and the reason."""
     if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
-        return f"{error.filename}: a file is where a folder should be"
+        return f"{error.filename}: expected a folder, found a file"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
     return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
 
 
 class Command(Protocol):
-    """What a command line is read into."""
+    """A parsed command line."""
 
     def run(self) -> int:
-        """Do it and return the exit status."""
+        """Run the command and return the exit status."""
 
 
 def _parse(arguments: Sequence[str]) -> Command:
-    """Read a command line; only the module of the command that is asked for is loaded."""
+    """Return the parsed command line; only the module of the given command is imported."""
     import tyro
 
     asked = arguments[0] if arguments else ""
     if asked in COMMANDS:
         return tyro.cli(load_command(asked), prog=f"datawall {asked}", args=arguments[1:])
     every: dict[str, Callable[..., Command]] = {
-        name: _stand_in(name, said) for name, (_, said) in COMMANDS.items()
+        name: _placeholder(name, summary) for name, (_, summary) in COMMANDS.items()
     }
     return tyro.extras.subcommand_cli_from_dict(
         every, prog="datawall", description=DESCRIPTION, args=arguments
@@ -107,14 +103,14 @@ def _parse(arguments: Sequence[str]) -> Command:
 
 
 def load_command(name: str) -> type[Command]:
-    """Import the dataclass of a command."""
+    """Return the dataclass of a command."""
     module, _, options = COMMANDS[name][0].partition(":")
     return getattr(importlib.import_module(f"experiments.cli.{module}"), options)
 
 
-def _stand_in(name: str, said: str) -> type[Command]:
-    """Make an empty dataclass that bears a command's summary, for the list of commands."""
-    return dataclasses.make_dataclass(name, [], namespace={"__doc__": said})
+def _placeholder(name: str, summary: str) -> type[Command]:
+    """Return an empty dataclass with the summary of a command, for the list of commands."""
+    return dataclasses.make_dataclass(name, [], namespace={"__doc__": summary})
 
 
 if __name__ == "__main__":

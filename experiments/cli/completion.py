@@ -13,18 +13,18 @@ from experiments.cli.options import readable
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """Print a script that has a shell complete commands and options on the tab key.
+    """Print a shell script that completes commands and options.
 
-    For bash, put `eval "$(datawall completion bash)"` into ~/.bashrc; for zsh, write the script to
-    a file `_datawall` in a folder of $fpath; for fish, to datawall.fish in
-    ~/.config/fish/completions.
+    For bash, add `eval "$(datawall completion bash)"` to ~/.bashrc. For zsh, save the script as
+    `_datawall` in a folder of $fpath. For fish, save it as
+    ~/.config/fish/completions/datawall.fish.
     """
 
     shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional]
-    """Which shell."""
+    """The shell to print the script for."""
 
     def run(self) -> int:
-        """Have tyro write it from the options of every command."""
+        """Print the script that tyro generates from the options of all commands."""
         from experiments.cli.app import COMMANDS, DESCRIPTION, load_command
 
         try:
@@ -34,6 +34,6 @@ class Completion:
                 description=DESCRIPTION,
                 args=["--tyro-print-completion", self.shell],
             )
-        except SystemExit as done:  # tyro ends the process once the script is printed
+        except SystemExit as done:  # raised by tyro after printing
             return int(done.code or 0)
         return 1

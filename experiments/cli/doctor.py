@@ -1,12 +1,12 @@
-"""`datawall doctor`: what this installation has, and what is broken."""
+"""`datawall doctor`: a check of the installation."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments.cli.options import readable
+from experiments.cli.output import print_json
 
 if TYPE_CHECKING:
     from experiments.cli.installation import Health
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Doctor:
-    """Say what this installation has, what may be added, and what is broken.
+    """Check this installation: versions, devices, memory, caches, texts and optional parts.
 
-    The exit status is 1 where something that is needed is broken, else 0.
+    The exit status is 1 if a required part is broken, otherwise 0.
     """
 
     json: bool = False
     """Print JSON."""
 
     def run(self) -> int:
-        """Look and print."""
+        """Examine the installation and print the result."""
         from experiments.cli.installation import examine
 
         health = examine()
         if self.json:
-            print(json.dumps(health.to_dict(), indent=1))
+            print_json(health.to_dict())
         else:
             _print(health)
         return 1 if health.problems else 0
@@ -43,23 +43,23 @@ def _print(health: Health) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, said in _lines(health.facts):
-        table.add_row(name, said.replace("[", r"\["))
+    for name, text in _lines(health.facts):
+        table.add_row(name, text.replace("[", r"\["))
     console.print(table)
     console.print("\noptional parts", style="bold")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for _ in range(3):
         table.add_column(overflow="fold")
     for part in health.parts:
-        lacking = [name for name, version in part.packages.items() if version is None]
+        missing = [name for name, version in part.packages.items() if version is None]
         style = "green" if part.installed else "dim"
-        state = "installed" if part.installed else f"lacks {', '.join(lacking)}"
+        state = "installed" if part.installed else f"missing: {', '.join(missing)}"
         table.add_row(part.name, f"[{style}]{state}[/]", part.purpose)
     console.print(table)
-    lacking_part = next((part for part in health.parts if not part.installed), None)
-    if lacking_part:
+    absent = next((part for part in health.parts if not part.installed), None)
+    if absent:
         console.print(
-            f"To add one, here {lacking_part.name}: {lacking_part.install}",
+            f"To install a part, for example {absent.name}: {absent.install}",
             markup=False,
             soft_wrap=True,
         )
@@ -69,11 +69,11 @@ def _print(health: Health) -> None:
     for problem in health.problems:
         console.print(f"broken: {problem}", style="red", markup=False, soft_wrap=True)
     if not health.problems:
-        console.print("Nothing that is needed is broken.", style="green")
+        console.print("All required parts work.", style="green")
 
 
 def _lines(facts: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
-    """Put the facts in words, a line a subject."""
+    """Return a name and a description of each group of facts."""
     from experiments.cli.installation import gib
 
     ours, machine, cache, texts = (
@@ -84,7 +84,7 @@ def _lines(facts: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
         ("datawall", ours["version"]),
         ("Python", f"{ours['python']} ({ours['executable']}), {ours['platform']}"),
         ("JAX", _devices(jax) if jax else "does not start"),
-        ("cores", f"{machine['cores']} of {machine['cores_of_machine']} may be used"),
+        ("cores", f"{machine['cores']} of {machine['cores_of_machine']} available"),
         ("memory", f"{gib(machine['memory_free'])} free of {gib(machine['memory_total'])}"),
         ("disk", f"{gib(machine['disk_free'])} free for {machine['folder']}"),
         ("cache", f"{cache['folder']}, {gib(cache['disk_free'])} free"),
@@ -93,7 +93,7 @@ def _lines(facts: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
             f"{cache['compiled_programs']:,} programs, {gib(cache['compiled_bytes'])}, in "
             f"{cache['compiled_folder']}",
         ),
-        ("data folder", texts["data_folder"] or "none; DATAWALL_DATA names one"),
+        ("data folder", texts["data_folder"] or "none; set DATAWALL_DATA to use one"),
         ("stdlib", texts["stdlib"]),
         ("novels", texts["novels"]),
         ("evaluations", ", ".join(texts["evaluations"]) or "none in the data folder"),

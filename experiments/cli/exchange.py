@@ -14,27 +14,27 @@ from experiments.cli.options import readable
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """Put the runs of a table, such as an export of wandb, beside ours.
+    """Import runs from a table, such as an export of wandb.
 
-    A table has a row a run; of a history (rows with `_step`) the last value of each column counts;
-    the CSV of a wandb chart (columns "RUN - METRIC") is read as well.
+    A table has one row per run. From a history (rows with `_step`), the last value of each column
+    is taken. The CSV of a wandb chart (columns "RUN - METRIC") is also supported.
     """
 
     file: Annotated[Path, tyro.conf.Positional]
     """CSV, TSV, JSON lines, JSON (a list of objects) or parquet."""
     into: Path
-    """The folder of runs to put them in."""
+    """Run store that receives the runs."""
     map: tuple[str, ...]
-    """Columns to read, ours=theirs, as in validation_loss=val/loss n_params=params."""
+    """Columns to read as ours=theirs, for example validation_loss=val/loss n_params=params."""
     set: tuple[str, ...] = ()
-    """Values that all these runs share, ours=value, as in n_unique_tokens=200e6."""
+    """Values shared by all these runs as ours=value, for example n_unique_tokens=200e6."""
     label: str | None = None
-    """Their column that names a run; a usual one by default."""
+    """Column of the table with the name of a run; by default the first of the usual ones."""
     name: str | None = None
-    """What to call the import; the file's name by default. An import of this name is replaced."""
+    """Name of the import, the name of the file by default; an import of that name is replaced."""
 
     def run(self) -> int:
-        """Read, keep, and say what was read."""
+        """Import the runs and print a summary."""
         from experiments.display.tables import print_table
         from experiments.runs.overview import import_report
         from experiments.runs.store import RunStore
@@ -54,7 +54,7 @@ class Import:
         doubtful = frame[frame["reason"].notna()]
         if len(doubtful):
             first = doubtful.iloc[0]
-            print(f"{len(doubtful):,} doubtful; the first: {first['run_id']}, {first['reason']}")
+            print(f"{len(doubtful):,} doubtful runs; first: {first['run_id']}, {first['reason']}")
         return 0
 
 
@@ -63,9 +63,9 @@ def _pairs(option: str, pairs: tuple[str, ...]) -> dict[str, str]:
     for pair in pairs:
         ours, equals, theirs = pair.partition("=")
         if not (ours and equals and theirs):
-            raise ValueError(f"`{option}` takes ours=theirs; not {pair!r}")
+            raise ValueError(f"`{option}` must be ours=theirs; not {pair!r}")
         if ours in found:
-            raise ValueError(f"`{option}` names {ours} twice")
+            raise ValueError(f"`{option}` must name {ours} once, not twice")
         found[ours] = theirs
     return found
 
@@ -81,17 +81,17 @@ def _value(text: str) -> float | str:
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a finished run as a folder that Hugging Face transformers loads."""
+    """Export a finished run as a folder that Hugging Face transformers can load."""
 
     run_folder: Annotated[Path, tyro.conf.Positional]
-    """The folder of one run, as in runs/quick/0123456789abcdef."""
+    """Folder of the run, such as runs/quick/0123456789abcdef."""
     to: Path
-    """The folder to make."""
+    """Folder to create."""
     tokenizer: bool = True
-    """Write the tokenizer too; the text the run was trained on must be there for it."""
+    """Also write the tokenizer, which needs the text that the run was trained on."""
 
     def run(self) -> int:
-        """Write it and name it."""
+        """Write the model and print its folder."""
         from experiments.cli.trained import finished_spec
         from experiments.runs.store import RunStore
         from experiments.runs.texts import tokens_of

@@ -1,8 +1,7 @@
-"""Commands that fit a table of runs: `fit` a scaling law, `limit` the joint limit of ensembles."""
+"""Commands that fit a table of runs: `fit` (a scaling law) and `limit` (of ensembles)."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import tyro
 
 from experiments.cli.options import FitOptions, readable
+from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
     from scaling import FitResult, LimitResult
@@ -24,20 +24,20 @@ class Fit(FitOptions):
     """Fit a scaling law to a table of runs and print parameters, intervals and warnings."""
 
     table: Annotated[Path, tyro.conf.Positional]
-    """CSV, TSV, JSON lines or parquet, one row a run; exports of wandb are read as they are."""
+    """CSV, TSV, JSON lines or parquet with one row per run; exports of wandb are supported."""
     law: str = "power"
     """The law: power, chinchilla, tied_chinchilla, data_constrained, overfitting, ensemble,
     shifted_power, saturating_power, bounded, broken_power, learning_curves or
     mixture_of_exponentials."""
     x: tuple[str, ...] = ()
-    """Columns of the law, in its order; its own names by default."""
+    """Columns of the law's variables, in its order; by default the names of the variables."""
 
     def run(self) -> int:
-        """Fit, print, draw and save."""
+        """Fit the law; print, draw and save the fit."""
         from scaling import fit_law, read_runs
 
         fixed = parse_fixed(self.fixed)
-        check_outputs(self.table, self.plot, self.out)
+        check_outputs(self.plot, self.out, self.table)
         frame = read_runs(self.table)
         fit = timed(
             f"fitting {self.law} to {len(frame):,} rows",
@@ -58,17 +58,17 @@ class Fit(FitOptions):
         )
         save_fit(fit, self.plot, self.out)
         if self.json:
-            print_json(fit.to_dict())
+            print_json(without_bulk(fit.to_dict()))
         else:
             print_fit(fit)
         return 0
 
 
 def parse_fixed(pairs: tuple[str, ...]) -> dict[str, float | None]:
-    """`name=value` pairs as a mapping; `name=free` maps to None.
+    """Return `name=value` pairs as a mapping; `name=free` maps to None.
 
     Raises:
-        ValueError: a pair of another form.
+        ValueError: a pair has another form.
     """
     fixed: dict[str, float | None] = {}
     for pair in pairs:
@@ -80,34 +80,8 @@ def parse_fixed(pairs: tuple[str, ...]) -> dict[str, float | None]:
     return fixed
 
 
-def check_outputs(table: Path, plot: Path | None, out: Path | None) -> None:
-    """Refuse outputs that could not be written, before the work is done.
-
-    Raises:
-        ValueError: the folder is missing or may not be written, the figure's suffix is unknown, or
-            the table of runs would be overwritten (a figure has its numbers as CSV beside it).
-    """
-    beside = None if plot is None else plot.with_suffix(".csv")
-    for path in (plot, out, beside):
-        if path is not None and path.resolve() == table.resolve():
-            raise ValueError(f"this would overwrite {table}; give the output another name")
-    for path in (plot, out):
-        if path is not None and not _folder(path).is_dir():
-            raise ValueError(f"the folder of {path} does not exist")
-        if path is not None and path.is_dir():
-            raise ValueError(f"{path} is a folder; name a file")
-        if path is not None and not os.access(path if path.exists() else _folder(path), os.W_OK):
-            raise ValueError(f"{path} cannot be written; name a file in a folder of yours")
-    if plot is not None and plot.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"`--plot` must end in .png, .pdf or .svg; not {plot.suffix!r}")
-
-
-def _folder(path: Path) -> Path:
-    return path.resolve().parent
-
-
 def timed(what: str, work: Callable[[], Result]) -> Result:
-    """Do the work; on a terminal a clock runs on stderr, gone when the work is done."""
+    """Return the result of a function; on a terminal, stderr shows the elapsed time meanwhile."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -120,7 +94,13 @@ def timed(what: str, work: Callable[[], Result]) -> Result:
 
 
 def save_fit(fit: FitResult, plot: Path | None, out: Path | None) -> None:
-    """Write the figure with its CSV, and the fit."""
+    """Write a fit, and its figure with a CSV file beside it.
+
+    Args:
+        fit: the fit.
+        plot: file of the figure, or None.
+        out: JSON file of the fit, or None.
+    """
     if out is not None:
         fit.to_json(out)
     if plot is None:
@@ -141,7 +121,7 @@ def save_fit(fit: FitResult, plot: Path | None, out: Path | None) -> None:
 
 
 def print_fit(fit: FitResult) -> None:
-    """The fit as a table on stdout, its status and warnings below."""
+    """Print a fit to stdout: a table of parameters, the status and warnings."""
     from rich.console import Console
     from rich.table import Table
 
@@ -163,15 +143,8 @@ def print_fit(fit: FitResult) -> None:
     console.print(f"{fit.seconds:.2f} s", style="dim", markup=False)
 
 
-def print_json(value: dict[str, object]) -> None:
-    """JSON on stdout, without the table and the draws that `--out` keeps."""
-    import json
-
-    print(json.dumps(without_bulk(value), indent=1, allow_nan=False))
-
-
 def without_bulk(value: dict[str, object]) -> dict[str, object]:
-    """A result's JSON without its rows and draws."""
+    """Return the JSON of a result without its rows and bootstrap samples, which `--out` keeps."""
     return {
         name: without_bulk(part) if isinstance(part, dict) else part
         for name, part in value.items()
@@ -182,21 +155,21 @@ def without_bulk(value: dict[str, object]) -> dict[str, object]:
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Limit(FitOptions):
-    """Joint limit of a table of ensembles, with the two nested orders beside it."""
+    """Fit the joint limit in members and parameters; also print both nested orders of limits."""
 
     table: Annotated[Path, tyro.conf.Positional]
-    """CSV, TSV, JSON lines or parquet, one row an ensemble (a single model is one of one)."""
+    """CSV, TSV, JSON lines or parquet with one row per ensemble; a single model has one member."""
     params: str = "n_params"
-    """Column of parameters per member."""
+    """Column with the parameters of a member."""
     members: str = "n_members"
-    """Column of members."""
+    """Column with the number of members."""
 
     def run(self) -> int:
-        """Fit, print, draw and save."""
+        """Fit the limit; print, draw and save the joint fit."""
         from scaling import joint_limit, read_runs
 
         fixed = parse_fixed(self.fixed)
-        check_outputs(self.table, self.plot, self.out)
+        check_outputs(self.plot, self.out, self.table)
         frame = read_runs(self.table)
         limit = timed(
             f"fitting the joint limit of {len(frame):,} rows",
@@ -217,14 +190,14 @@ class Limit(FitOptions):
         )
         save_fit(limit.joint, self.plot, self.out)
         if self.json:
-            print_json(limit.to_dict())
+            print_json(without_bulk(limit.to_dict()))
         else:
             print_limit(limit)
         return 0
 
 
 def print_limit(limit: LimitResult) -> None:
-    """The limit on stdout, then the joint fit."""
+    """Print a limit to stdout, then the joint fit."""
     from rich.console import Console
 
     from scaling.results.report import number

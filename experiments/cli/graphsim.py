@@ -1,4 +1,4 @@
-"""`datawall graphsim`: EntiGraph's random graph, simulated, summed exactly, and its laws."""
+"""`datawall graphsim`: simulation, exact expectation and laws of EntiGraph's random graph."""
 
 from __future__ import annotations
 
@@ -16,39 +16,41 @@ if TYPE_CHECKING:
     from graphsim import CurveTable, EntityGraph
 
 SAMPLED_ABOVE = 20_000
-"""Entities from which the expectation samples sources unless told otherwise."""
+"""Number of entities above which the expectation samples sources by default."""
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Graphsim:
-    """Compare simulation, exact expectation and both laws on one random graph (CSV and PNG)."""
+    """Compare simulation, exact expectation and laws on one random graph (CSV and PNG)."""
 
     entities: int = 1000
     """Number of entities V."""
     mean_degree: float = 3.0
-    """Mean out-degree of the random graph; at 1 or less there is no law, only the process."""
+    """Mean out-degree of the random graph; the laws need more than 1."""
     edges: Path | None = None
-    """Edge list (two names a line) to read instead of drawing a graph; no law is drawn then."""
+    """Read the graph from an edge list (two names per line) instead; the laws do not apply then."""
     runs: int | None = None
-    """Simulated runs to average; by default 1 up to 5,000 entities, else 0 (time grows as V^2)."""
+    """Number of simulated runs to average; by default 1 up to 5,000 entities, else 0 (the time
+    grows as V^2)."""
     sources: int | None = None
-    """Sources sampled for the expectation; by default all up to 20,000 entities, else 64."""
+    """Number of sources sampled for the expectation; by default all up to 20,000 entities, else
+    64."""
     ties: Literal["fifo", "random_parent", "uniform_path"] = "fifo"
-    """Which of several shortest paths is taken."""
+    """How to choose among several shortest paths."""
     max_time: float = 10.0
     """Last time, in steps per ordered pair."""
     points: int = 100
-    """Number of log-spaced times."""
+    """Number of times, spaced logarithmically."""
     seed: int = 0
-    """Seed of the graph, the sampled sources and the runs."""
+    """Random seed of the graph, the sampled sources and the simulation."""
     out: Path = Path("out/graphsim")
-    """Folder of graphsim.csv and graphsim.png."""
+    """Folder for graphsim.csv and graphsim.png."""
 
     def run(self) -> int:
-        """Compute, write the CSV as columns come, draw, print a summary."""
+        """Compute and write the curves, draw them and print a summary."""
         if self.runs is not None and self.runs < 0:
-            raise ValueError(f"--runs must be 0 or more, not {self.runs}")
+            raise ValueError(f"--runs must be 0 or more; not {self.runs}")
         from graphsim import CurveTable, EntityGraph
 
         graph = (
@@ -58,12 +60,11 @@ class Graphsim:
         )
         table = CurveTable(graph, max_time=self.max_time, n_points=self.points)
         csv = self.out / "graphsim.csv"
-        self.out.mkdir(parents=True, exist_ok=True)  # before the work, which may take long
+        self.out.mkdir(parents=True, exist_ok=True)  # fails before the work starts
         try:
             self._fill(table, csv)
         finally:
-            # Ctrl-C included: what is known so far is kept.
-            _save(table.frame(), csv)
+            _save(table.frame(), csv)  # also after Ctrl-C
         print(_summary(graph, table.frame()))
         print(csv)
         print(_draw(table.frame(), csv.with_suffix(".png")))
@@ -94,16 +95,16 @@ class Graphsim:
 
 
 def _add_laws(table: CurveTable, mean_degree: float) -> None:
-    """Add the laws if they exist; say on stderr why not, or why to be careful with them."""
+    """Add the laws; if they do not apply or may be inaccurate, print the reason to stderr."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             table.add_laws(mean_degree)
         except ValueError as error:
-            print(f"no law is drawn: {error}", file=sys.stderr)
+            print(f"the laws are left out: {error}", file=sys.stderr)
             return
     for warning in caught:
-        print(f"careful: {warning.message}", file=sys.stderr)
+        print(f"warning: {warning.message}", file=sys.stderr)
 
 
 def _save(frame: pd.DataFrame, path: Path) -> None:
@@ -114,7 +115,7 @@ def _save(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _summary(graph: EntityGraph, frame: pd.DataFrame) -> str:
-    """Eight times of every column, and where each law is furthest from the expectation."""
+    """Return eight rows of the table and the largest relative error of each law."""
     rows = frame.iloc[[round(i * (len(frame) - 1) / 7) for i in range(8)]]
     lines = [
         f"share of pairs known: {graph.n_entities:,} entities, {graph.n_edges:,} edges",
@@ -126,14 +127,14 @@ def _summary(graph: EntityGraph, frame: pd.DataFrame) -> str:
             error = (late[law] / late["exact"] - 1).to_numpy()
             worst = int(abs(error).argmax())
             lines.append(
-                f"{law}: {error[worst]:+.2%} at its worst for s >= 0.01 "
-                f"(s = {late['s'].iloc[worst]:.3g}) against the exact expectation on this graph"
+                f"{law}: largest error {error[worst]:+.2%} for s >= 0.01 (at s = "
+                f"{late['s'].iloc[worst]:.3g}), relative to the exact expectation on this graph"
             )
     return "\n".join(lines)
 
 
 def _draw(frame: pd.DataFrame, path: Path) -> Path:
-    """Draw all curves over s as a PNG; return its path."""
+    """Draw all curves against s and return the path of the PNG file."""
     import matplotlib
 
     matplotlib.use("Agg")

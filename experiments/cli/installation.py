@@ -1,4 +1,4 @@
-"""What an installation has, and what is broken in it."""
+"""Examination of an installation: versions, devices, memory, caches, texts, optional parts."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ PARTS = {
     "dask": "training on Dask workers, on this machine or many",
     "hf": "datasets and models of Hugging Face",
     "lm-eval": "EleutherAI's evaluation harness",
-    "llm": "OpenAI-compatible servers as writers of new texts",
+    "llm": "generation of texts with OpenAI-compatible servers",
     "embed": "sentence embeddings to find related documents",
-    "faiss": "related documents among millions",
+    "faiss": "search for related documents among millions",
     "notebook": "notebooks with progress bars",
     "parquet": "parquet tables",
     "docs": "building the documentation",
 }
-"""Optional parts by the name of their extra, and what they are for."""
+"""Optional parts, by the name of their extra, and their purpose."""
 
 LEAST_FREE_DISK = 256 * 2**20
-"""Below this a sweep of the smallest world may not fit: weights, tokens, compiled programs."""
+"""Bytes that a sweep of the smallest world may need for weights, tokens and compiled programs."""
 SECONDS_FOR_JAX = 120
 ASK_JAX = """
 import json
@@ -51,9 +51,9 @@ class Part:
     """An optional part.
 
     Attributes:
-        name: its extra.
-        purpose: what it is for.
-        packages: installed version of each package it needs, None where there is none that will do.
+        name: name of its extra.
+        purpose: what it is used for.
+        packages: installed version of each package it needs; None if missing or unsuitable.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Part:
 
     @property
     def installed(self) -> bool:
-        """Whether all packages are there."""
+        """Whether all packages are installed."""
         return None not in self.packages.values()
 
     @property
@@ -73,13 +73,13 @@ class Part:
 
 @dataclass(kw_only=True)
 class Health:
-    """What was found.
+    """State of an installation.
 
     Attributes:
-        facts: what there is, by subject.
+        facts: values by subject.
         parts: the optional parts.
-        problems: what is needed and broken, each with its remedy in a sentence.
-        notes: what works but may not be as wished.
+        problems: a sentence for each required part that is broken, with the remedy.
+        notes: a sentence for each part that works but may not do what the user wants.
     """
 
     facts: dict[str, dict[str, object]] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Health:
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, object]:
-        """Return everything as JSON types."""
+        """Return the state as JSON types."""
         parts = {
             part.name: {
                 "purpose": part.purpose,
@@ -107,7 +107,7 @@ class Health:
 
 
 def examine() -> Health:
-    """Look at Python, packages, JAX, the machine, folders and texts; JAX is started once."""
+    """Return the state of this installation; JAX is started once, in another process."""
     health = Health()
     _software(health)
     _jax(health)
@@ -128,22 +128,22 @@ def _software(health: Health) -> None:
     for need in required:
         if need.marker is None and _version(need) is None:
             health.problems.append(
-                f"{need.name}{need.specifier} is needed and {_found(need.name)}: run "
+                f"{need.name}{need.specifier} is required, but {_found(need.name)}: run "
                 f'{sys.executable} -m pip install "{need}"'
             )
     for name, purpose in PARTS.items():
         of_part = [
             need for need in required if need.marker and need.marker.evaluate({"extra": name})
         ]
-        # An extra of jax (its CUDA plugin) says nothing by jax being there; ask what it brings.
-        wanted = [more for need in of_part for more in (_brought(need) if need.extras else [need])]
+        # For an extra of jax (its CUDA plugin), check the packages of the extra instead of jax.
+        wanted = [one for need in of_part for one in (_extras_of(need) if need.extras else [need])]
         if wanted:
             packages = {need.name: _version(need) for need in wanted}
             health.parts.append(Part(name=name, purpose=purpose, packages=packages))
 
 
-def _brought(need: Requirement) -> list[Requirement]:
-    """Return what the extras of a package bring."""
+def _extras_of(need: Requirement) -> list[Requirement]:
+    """Return the requirements of the extras of a package."""
     try:
         known = [Requirement(text) for text in metadata.requires(need.name) or []]
     except metadata.PackageNotFoundError:
@@ -158,7 +158,7 @@ def _brought(need: Requirement) -> list[Requirement]:
 
 
 def _version(need: Requirement) -> str | None:
-    """Return the installed version, if it will do."""
+    """Return the installed version if it satisfies the requirement, else None."""
     try:
         version = metadata.version(need.name)
     except metadata.PackageNotFoundError:
@@ -170,32 +170,33 @@ def _found(name: str) -> str:
     try:
         return f"version {metadata.version(name)} is installed"
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return "it is not installed"
 
 
 def _jax(health: Health) -> None:
-    """Start JAX in a process of its own, so that a plugin that crashes can be told of."""
+    """Start JAX in another process, so that the crash of a plugin can be reported."""
     try:
-        asked = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", ASK_JAX],
             capture_output=True,
             text=True,
             timeout=SECONDS_FOR_JAX,
         )
-        answer = json.loads(asked.stdout.splitlines()[-1]) if asked.returncode == 0 else None
+        answer = json.loads(process.stdout.splitlines()[-1]) if not process.returncode else None
     except subprocess.TimeoutExpired:
         health.problems.append(
             f"JAX does not start within {SECONDS_FOR_JAX} s: another program may hold the device"
         )
         return
     if answer is None:
-        said = asked.stderr.strip().splitlines() or [f"exit status {asked.returncode}"]
-        health.problems.append(f"JAX does not start: {said[-1]}")
+        lines = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
+        health.problems.append(f"JAX does not start: {lines[-1]}")
         return
     health.facts["jax"] = answer
     if answer["platform"] == "cpu" and shutil.which("nvidia-smi"):
         health.notes.append(
-            "there is an NVIDIA driver but JAX runs on the CPU: install the part gpu to train on it"
+            "an NVIDIA driver is installed, but JAX uses the CPU: install the part gpu to use the "
+            "GPU"
         )
 
 
@@ -217,11 +218,11 @@ def _machine(health: Health) -> None:
     tiny = WORLDS["tiny"].memory_bytes()
     if memory.available < tiny:
         health.problems.append(
-            f"{gib(memory.available)} of memory are free and the smallest world needs "
-            f"{gib(tiny)}: end other programs"
+            f"only {gib(memory.available)} of memory are free, and the smallest world needs "
+            f"{gib(tiny)}: close other programs"
         )
     if free < LEAST_FREE_DISK:
-        health.problems.append(f"the disk of {here} has only {gib(free)} left: free some space")
+        health.problems.append(f"the disk of {here} has only {gib(free)} free: delete some files")
 
 
 def _cache(health: Health) -> None:
@@ -240,24 +241,23 @@ def _cache(health: Health) -> None:
     for folder, variable in ((home, "DATAWALL_CACHE"), (compiled, "JAX_COMPILATION_CACHE_DIR")):
         if refusal := _refusal(folder):
             health.problems.append(
-                f"the cache {folder} cannot be written ({refusal}): name another folder in "
-                f"{variable}"
+                f"the cache {folder} is not writable ({refusal}): set {variable} to another folder"
             )
             return
     if free < LEAST_FREE_DISK:
         health.problems.append(
-            f"the disk of the cache {home} has only {gib(free)} left: free some space or name "
-            "another folder in DATAWALL_CACHE"
+            f"the disk of the cache {home} has only {gib(free)} free: delete some files or set "
+            "DATAWALL_CACHE to another folder"
         )
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest above it that is there."""
+    """Return the folder, or its nearest parent that exists."""
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def _refusal(folder: Path) -> str:
-    """Say why nothing can be written into a folder, or made where it will be; empty if it can."""
+    """Return why a folder, or its nearest existing parent, is not writable; empty if it is."""
     try:
         with tempfile.TemporaryFile(dir=_existing(folder)):
             return ""
@@ -279,10 +279,10 @@ def _texts(health: Health) -> None:
     elif n_there:
         novels = f"{n_there} of {len(novel_checksums())} downloaded into {downloaded}"
     else:
-        novels = "not here; downloaded when first used (76 MB)"
+        novels = "not downloaded yet; done on first use (76 MB)"
     try:
         corpus_fingerprint("stdlib")
-        stdlib = "docstrings of this Python"
+        stdlib = "docstrings of this Python installation"
     except CorpusError as error:
         stdlib = f"missing: {error}"
         health.problems.append(f"the text stdlib cannot be read: {error}")
@@ -299,13 +299,13 @@ def _texts(health: Health) -> None:
     named = os.environ.get("DATAWALL_DATA")
     if named and data and not data.is_dir():
         health.problems.append(
-            f"DATAWALL_DATA names {named}, which is not a folder: correct it, or unset it to have "
-            "texts downloaded"
+            f"DATAWALL_DATA is {named}, which is not a folder: correct it, or unset it to download "
+            "texts"
         )
 
 
 def gib(n_bytes: float) -> str:
-    """Write bytes in the unit that suits them."""
+    """Return a number of bytes as text in a suitable unit."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if n_bytes >= size:
             return f"{n_bytes / size:.1f} {unit}"

@@ -1,10 +1,12 @@
-"""Options that several commands share, and help texts as a reader wants them."""
+"""Options that several commands share, and the formatting of help texts."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -15,6 +17,7 @@ import tyro
 from experiments.sweeps.executors import ExecutorName
 
 if TYPE_CHECKING:
+    from experiments.lab.lab import Lab
     from experiments.sweeps.executors import Executor
 
 Options = TypeVar("Options")
@@ -23,11 +26,11 @@ KINDS = {str: "STR", int: "INT", float: "FLOAT", Path: "PATH"}
 
 
 def readable(options: type[Options]) -> type[Options]:
-    """Have the help of a dataclass of options read well.
+    """Return a dataclass of options with its help texts cleaned up.
 
-    Tyro keeps the line breaks of an option's docstring. Of an option that may be left out it writes
-    `{None}` and "(default: None)", where the docstring says what happens then; of a switch, how to
-    switch it off again. Inherited options are left to the class that declares them.
+    Removes what tyro adds: the line breaks of docstrings, `{None}` and "(default: None)" of
+    optional values, whose docstrings say what the default is, and the negative form of switches.
+    Inherited options are left to the class that declares them.
     """
     texts = {
         found.arg_name: " ".join((found.description or "").split())
@@ -49,7 +52,7 @@ def readable(options: type[Options]) -> type[Options]:
 
 
 def _kind_if_optional(hint: Any) -> str | None:
-    """Name the values of a type that may be None besides; None for any other type."""
+    """Return the metavar of an optional type; None for any other type."""
     if typing.get_origin(hint) is Annotated:
         hint = typing.get_args(hint)[0]
     if typing.get_origin(hint) not in (types.UnionType, typing.Union):
@@ -65,58 +68,78 @@ def _kind_if_optional(hint: Any) -> str | None:
 @readable
 @dataclass(frozen=True, kw_only=True)
 class WorldOptions:
-    """Which world, on which text, kept where, trained where."""
+    """The world, its text, its run store and where to train."""
 
     world: str = "quick"
-    """How large: tiny (a try), quick (minutes), small (hours) or h200 (a GPU); or a file of your
-    own, such as my.toml, see `datawall worlds`."""
+    """Scale of the experiments: tiny (a first try), quick (minutes), small (hours), h200 (needs a
+    GPU), or a TOML file such as my.toml, see `datawall worlds`."""
     corpus: str | None = None
-    """Text to train on instead of the world's: stdlib, novels, files:PATH or hf:DATASET."""
+    """Text to train on instead of that of the world: stdlib, novels, files:PATH or hf:DATASET."""
+    search: bool = False
+    """Search for tuned settings even if the world comes with them (quick)."""
     runs: Path = Path("runs")
-    """Folder of the trained runs, one subfolder a world."""
+    """Folder of run stores, with a subfolder for each world."""
     executor: ExecutorName = "threads"
-    """Where runs are trained: in threads of this process, in local processes, or in Dask
-    workers."""
+    """Train in threads of this process, in local processes or in Dask workers."""
     scheduler: str | None = None
-    """Address of a running Dask scheduler, such as tcp://10.0.0.1:8786; without one, the executor
+    """Address of a running Dask scheduler, such as tcp://10.0.0.1:8786. By default, the executor
     dask starts workers on this machine."""
     workers: int | None = None
-    """How many runs are trained at once on this machine; by default one a core or GPU, as far as
-    memory goes."""
+    """Number of runs to train at once on this machine; by default one per core or GPU, if memory
+    allows."""
 
     def open_executor(self) -> Executor:
-        """Return where runs are trained, to be used in a `with` block."""
+        """Return the executor, to be used in a `with` block."""
         from experiments.sweeps.executors import open_executor
 
         return open_executor(self.executor, workers=self.workers, scheduler=self.scheduler)
+
+    @contextlib.contextmanager
+    def open_lab(
+        self, *, widths: tuple[int, ...] = (), shipped: bool = False, search: bool = False
+    ) -> Iterator[Lab]:
+        """Give the lab of the world while its executor is open; see `story.open_lab`.
+
+        Args:
+            widths: model sizes instead of the world's.
+            shipped: whether shipped results are read if there are no runs.
+            search: whether to search for tuned settings in any case.
+        """
+        from experiments.story.story import open_lab
+
+        with self.open_executor() as executor:
+            yield open_lab(
+                self.world, corpus=self.corpus, runs=self.runs, executor=executor, widths=widths,
+                shipped=shipped, search=search or self.search,
+            )  # fmt: skip
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """How a table is fitted, and where the fit goes."""
+    """How to fit a table, and where to write the fit."""
 
     y: str = "loss"
     """Column of the loss."""
     loss: str = "huber_log"
     """Row loss: huber_log, squared_log, squared or asymmetric."""
     delta: float | None = None
-    """Transition of the Huber loss; 1.345 robust standard deviations by default."""
+    """Transition of the Huber loss; by default 1.345 robust standard deviations."""
     n_boot: int | None = None
-    """Bootstrap draws; chosen by the number of rows by default."""
+    """Number of bootstrap samples; by default it depends on the number of rows."""
     resample: str | None = None
-    """What is resampled: rows, clusters, wild or bayesian."""
+    """Bootstrap method: rows, clusters, wild or bayesian."""
     groups: str | None = None
-    """Column naming the cluster of a row, such as its run or seed."""
+    """Column with the cluster of a row, such as its run or seed."""
     weights: str | None = None
     """Column of row weights."""
     fixed: tuple[str, ...] = ()
-    """Pinned parameters, such as E=1.69; gamma=free frees one that the law pins."""
+    """Fixed parameters, such as E=1.69; gamma=free frees one that the law fixes."""
     seed: int = 0
-    """Seed of the draws."""
+    """Random seed of the bootstrap."""
     json: bool = False
     """Print JSON."""
     plot: Path | None = None
-    """Draw data, fit and interval to this file, with the plotted numbers as CSV beside it."""
+    """Draw data, fit and interval to this file (.png, .pdf, .svg), with a CSV file beside it."""
     out: Path | None = None
-    """Save the fit as JSON, to be read with FitResult.from_json."""
+    """Save the fit as JSON for `FitResult.from_json`."""

@@ -1,8 +1,7 @@
-"""`datawall plan`: what a fixed stock of text is worth under each recipe."""
+"""`datawall plan`: the value of a fixed stock of text under each recipe."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from experiments.cli.options import readable
+from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,34 +22,36 @@ if TYPE_CHECKING:
 @readable
 @dataclass(frozen=True, kw_only=True)
 class PlanCommand:
-    """Say what a stock of unique tokens is worth under each recipe, and when it hits its wall."""
+    """Estimate the loss, data multiplier and data wall of each recipe on a stock of unique tokens.
+
+    Also print the projected stock of public text and the year in which it is used up.
+    """
 
     unique_tokens: str
-    """Unique tokens there are, such as 200M."""
+    """Number of unique tokens, such as 200M."""
     params: str | None = None
-    """The largest model you would train, such as 1B; by default any size."""
+    """Parameters of the largest model to train, such as 1B; by default unlimited."""
     compute: str | None = None
-    """Training FLOPs you have, such as 1e21: what they buy of each recipe."""
+    """Budget of training FLOPs, such as 1e21; prints its best use under each recipe."""
     runs: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Plan from the runs of this store instead of the published laws."""
+    """Use the runs of this run store instead of the published laws."""
     json: bool = False
     """Print JSON."""
     plot: Path | None = None
-    """Draw the plan to this file (.png, .pdf, .svg), with the plotted numbers as CSV beside it."""
+    """Draw the plan to this file (.png, .pdf, .svg), with a CSV file beside it."""
 
     def run(self) -> int:
-        """Plan, print and draw."""
+        """Make the plan; draw and print it."""
         from experiments.display.quantities import parse_quantity
 
         tokens = parse_quantity(self.unique_tokens, name="--unique-tokens")
         params = self.params and parse_quantity(self.params, name="--params")
         compute = self.compute and parse_quantity(self.compute, name="--compute")
-        _check_plot(self.plot)
+        check_outputs(self.plot)
         if self.runs is not None:
             if params or compute:
                 raise ValueError(
-                    "--params and --compute go with the published laws; with --from, the sizes and "
-                    "the compute are those of your runs"
+                    "--params and --compute apply to the published laws; leave them out with --from"
                 )
             from experiments.planner.from_store import store_plan
 
@@ -63,24 +65,15 @@ class PlanCommand:
 
             draw_plan(plan, self.plot)
         if self.json:
-            print(json.dumps(plan_as_json(plan), indent=1, allow_nan=False))
+            print_json(plan_dict(plan))
         else:
             print_plan(plan)
         return 0
 
 
-def _check_plot(plot: Path | None) -> None:
-    if plot is None:
-        return
-    if plot.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise ValueError(f"--plot must end in .png, .pdf or .svg; not {plot.suffix!r}")
-    if not plot.resolve().parent.is_dir():
-        raise ValueError(f"the folder of {plot} does not exist")
-
-
-def plan_as_json(plan: Plan) -> dict[str, Any]:
-    """Return a plan as JSON types; numbers that are not finite are null."""
-    values = {
+def plan_dict(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON types."""
+    return {
         "unique_tokens": plan.unique_tokens,
         "compute": plan.compute,
         "intervals": plan.intervals,
@@ -89,23 +82,14 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
         "share_of_stock": asdict(plan.share),
         "stock_used_up": {name: asdict(year) for name, year in plan.years.items()},
     }
-    return _finite(values)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_plan(plan: Plan) -> None:
-    """Print a plan to stdout, as wide as the terminal allows."""
+    """Print a plan to stdout, in the width of the terminal."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    _print_worth(console, plan)
+    _print_options(console, plan)
     if plan.compute is not None:
         _print_purchases(console, plan)
     _print_stock(console, plan)
@@ -114,41 +98,36 @@ def print_plan(plan: Plan) -> None:
         note = f". {option.note[:1].upper()}{option.note[1:]}" if option.note else ""
         console.print(f"{option.recipe}: {option.source}{note}.", markup=False, style="dim")
     console.print(
-        "stock: Villalobos et al. 2024, arXiv 2211.04325, inputs drawn here.", style="dim"
+        "stock: sampled from the inputs of Villalobos et al. 2024, arXiv 2211.04325.", style="dim"
     )
 
 
-def _print_worth(console: Console, plan: Plan) -> None:
+def _print_options(console: Console, plan: Plan) -> None:
     from experiments.display.quantities import human
-    from experiments.planner.plan import WALL_NATS
+    from experiments.planner.plan import legend
 
-    table = _table("recipe", "loss", "worth", "= tokens", "wall, FLOPs")
+    table = _table("recipe", "loss", "multiplier", "= tokens", "wall, FLOPs")
     for option in plan.options:
-        worth = option.multiplier
-        known = worth is not None and math.isfinite(worth.value)
+        multiplier = option.multiplier
+        factor = math.inf if multiplier is None else multiplier.value
         table.add_row(
             option.recipe,
-            _shown(option.loss, ".2f"),
-            _shown(worth, ".3g", "x"),
-            human(worth.value * plan.unique_tokens) if worth is not None and known else "",
+            _range_cell(option.loss, ".2f"),
+            _range_cell(multiplier, ".3g", "x"),
+            human(factor * plan.unique_tokens) if math.isfinite(factor) else "",
             "" if option.wall_flops is None else f"{option.wall_flops:.1e}",
         )
     console.print(f"{human(plan.unique_tokens)} unique tokens", style="bold")
     console.print(table)
-    console.print(
-        f"Loss in nats per token; {plan.intervals}. Worth: how many times more unique tokens the "
-        "standard recipe would need. Wall: training compute after which less than "
-        f"{WALL_NATS:g} nats is left to win.",
-        style="dim",
-        markup=False,
-    )
+    console.print(legend(plan), style="dim", markup=False)
 
 
 def _print_purchases(console: Console, plan: Plan) -> None:
     from experiments.display.quantities import human
+    from experiments.planner.plan import PURCHASE_COLUMNS
 
     assert plan.compute is not None
-    table = _table("recipe", "members", "of size", "epochs", "loss", "FLOPs")
+    table = _table("recipe", *PURCHASE_COLUMNS)
     for option in plan.options:
         bought = option.purchase
         if bought is not None:
@@ -157,11 +136,11 @@ def _print_purchases(console: Console, plan: Plan) -> None:
                 option.recipe, f"{bought.n_members:,}", size, f"{bought.n_epochs:g}",
                 f"{bought.loss:.3f}", f"{bought.flops:.1e}",
             )  # fmt: skip
-    console.print(f"\nwhat {plan.compute:.3g} FLOPs buy", style="bold")
+    console.print(f"\nbest use of {plan.compute:.3g} training FLOPs", style="bold")
     if table.row_count:
         console.print(table)
     else:
-        console.print("None of the published sizes: the smallest run needs more.")
+        console.print("The budget is too small for the smallest published run.")
 
 
 def _print_stock(console: Console, plan: Plan) -> None:
@@ -186,8 +165,8 @@ def _print_stock(console: Console, plan: Plan) -> None:
         return
     table = _table("recipe", "year")
     for recipe, year in plan.years.items():
-        table.add_row(recipe, _shown(year, ".0f"))
-    console.print("\nwhen training sets use up the stock, if everyone trains so", style="bold")
+        table.add_row(recipe, _range_cell(year, ".0f"))
+    console.print("\nyear in which the stock is used up if everyone uses the recipe", style="bold")
     console.print(table)
 
 
@@ -201,8 +180,7 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _shown(found: Range | None, form: str, unit: str = "") -> str:
-    """Write a value with its ends as a cell; none where nothing is known."""
+def _range_cell(found: Range | None, form: str, unit: str = "") -> str:
     from experiments.planner.plan import range_text
 
     return range_text(found, form, unit).replace("[", r"\[")

@@ -1,4 +1,4 @@
-"""`datawall show`: what a store of runs holds."""
+"""`datawall show`: the runs in a run store."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ MOST_RUNS = 30
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """Print the runs of a store: losses averaged over seeds, tuned points, what is not done."""
+    """Print the runs in a run store: losses averaged over seeds, optima and unfinished runs."""
 
     runs: Annotated[Path, tyro.conf.Positional] = Path("runs/quick")
-    """A folder of runs."""
+    """The run store."""
     csv: Path | None = None
-    """Write a row for each finished or imported run to this file instead."""
+    """Instead, write a row for each finished or imported run to this file."""
     parquet: Path | None = None
-    """Write the same rows, each with its whole spec, to this file, from which figures are drawn."""
+    """Instead, write these rows with the full spec of each run to this file."""
     json: bool = False
-    """Print a JSON object for each run, finished or not, instead."""
+    """Instead, print a JSON object for each run, finished or not."""
 
     def run(self) -> int:
         """Print or write the tables."""
@@ -70,10 +70,10 @@ def _print_tables(root: Path, runs: pd.DataFrame) -> None:
     print_certificates(load_certificates(root))
     unfinished = unfinished_lines(runs)
     if unfinished:
-        print("not done: steps trained of steps wanted, and why")
+        print("unfinished: steps trained / steps planned, and the reason")
         print("\n".join(unfinished[:MOST_RUNS]))
     if len(unfinished) > MOST_RUNS:
-        print(f"and {len(unfinished) - MOST_RUNS:,} more; --json lists all")
+        print(f"and {len(unfinished) - MOST_RUNS:,} more; --json prints all")
     imported = imported_table(runs)
     if not imported.empty:
         print_table(imported, title="imported")

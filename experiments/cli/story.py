@@ -1,9 +1,7 @@
-"""Commands on the story of a world: `reproduce`, `run`, `claims`, `figures`, `report`, `ship`."""
+"""Commands on a world: `reproduce`, `run`, `claims`, `figures`, `report`, `ship`."""
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -13,50 +11,43 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from experiments.cli.options import WorldOptions, readable
-from experiments.recipes.registry import RECIPES
+from experiments.cli.output import print_json
+from experiments.worlds import recipe_names
 
 if TYPE_CHECKING:
-    from experiments.claims.claim import Claim
-
     RecipeName = str
 else:
-    RecipeName = Literal[tuple(RECIPES)]
+    RecipeName = Literal[recipe_names()]
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Reproduce(WorldOptions):
-    """Run the whole story of a world and write its report.
+    """Run all recipes of a world, draw the figures, test the claims and write the report.
 
-    What is finished is not done again: after an interruption the same command goes on.
+    Finished work is not repeated: after an interruption, the same command resumes.
     """
 
     out: Path = Path("out")
-    """Folder of the figures, tables and the report."""
+    """Folder of the report and its figures."""
     part: Literal[1, 2] | None = None
-    """One part of the talk alone: 1, using data better, or 2, making new data."""
+    """Run only one part of the talk: 1 (using data better) or 2 (making new data)."""
 
     def run(self) -> int:
-        """Do it and name the report."""
+        """Write the report and print its path."""
         from rich.console import Console
 
         from experiments.report.report import is_current, write_report
-        from experiments.story.story import tell
+        from experiments.story.story import story_of
         from paper_figs.gallery import Gallery
 
         started = time.monotonic()
-        with self.open_executor() as executor:
-            story = tell(
-                self.world,
-                corpus=self.corpus,
-                runs=self.runs,
-                executor=executor,
-                part=self.part,
-            )
+        with self.open_lab() as lab:
+            story = story_of(lab, part=self.part)
         report = self.out / "report.html"
         console = Console(highlight=False, soft_wrap=True)
         if is_current(report, story):
-            console.print(f"Nothing to do: {report} is up to date.")
+            console.print(f"{report} is up to date.")
             return 0
         with Gallery(story, self.out) as drawings:
             claims = write_report(story, drawings, self.out)
@@ -73,21 +64,20 @@ class Reproduce(WorldOptions):
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Run(WorldOptions):
-    """Train one recipe and those it builds on; finished runs are not trained again."""
+    """Train one recipe and the recipes it depends on; finished runs are not trained again."""
 
     recipe: Annotated[RecipeName, tyro.conf.Positional]
-    """What to train."""
+    """Recipe to train."""
 
     def run(self) -> int:
-        """Train, then print the losses by cell."""
+        """Train the recipe and print its losses, averaged over seeds."""
         from experiments.display.tables import print_table
-        from experiments.recipes.registry import run_recipes
+        from experiments.lab.recipe import run_recipes
+        from experiments.recipes import find_recipe
         from experiments.runs.overview import cells_table
-        from experiments.story.story import open_lab
 
-        with self.open_executor() as executor:
-            lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
-            run_recipes(lab, [self.recipe])
+        with self.open_lab() as lab:
+            run_recipes(lab, [find_recipe(self.recipe)])
         print_table(cells_table(lab.used()), title=f"{self.recipe}, world {lab.world.name}")
         return 0
 
@@ -95,21 +85,19 @@ class Run(WorldOptions):
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Report(WorldOptions):
-    """Write the report, from your own runs or else from those shipped with the package."""
+    """Write the report of your own runs or, without any, of those shipped with the package."""
 
     out: Path = Path("out")
-    """Folder of the figures, tables and the report."""
+    """Folder of the report and its figures."""
 
     def run(self) -> int:
-        """Write it and name it."""
+        """Write the report and print its path."""
         from experiments.report.report import write_report
-        from experiments.story.story import tell
+        from experiments.story.story import story_of
         from paper_figs.gallery import Gallery
 
-        with self.open_executor() as executor:
-            story = tell(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
-            )
+        with self.open_lab(shipped=True) as lab:
+            story = story_of(lab)
         with Gallery(story, self.out) as drawings:
             write_report(story, drawings, self.out)
         print(self.out / "report.html")
@@ -119,56 +107,45 @@ class Report(WorldOptions):
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Ship(WorldOptions):
-    """Write runs, scores and their origin as compact files (trains what is missing)."""
+    """Pack runs, scores and their provenance into compact files (trains missing runs)."""
 
     to: Path | None = None
-    """Folder of the files; by default the package's own, from which figures are drawn."""
+    """Folder of the files; by default that of the results shipped with the package."""
     part: Literal[1, 2] | None = None
-    """Ship one part of the talk alone: 1, using data better, or 2, making new data."""
+    """Pack only one part of the talk: 1 (using data better) or 2 (making new data)."""
 
     def run(self) -> int:
-        """Write them and name them."""
+        """Write the files and print their paths."""
         from experiments.lab.shipping import write_archive
         from experiments.runs.archive import SHIPPED
-        from experiments.story.story import open_lab, tell_of
+        from experiments.story.story import story_of
 
-        with self.open_executor() as executor:
-            lab = open_lab(self.world, corpus=self.corpus, runs=self.runs, executor=executor)
-            story = tell_of(lab, part=self.part)
-        for path in write_archive(lab, self.to or SHIPPED, recipes=story.results):
+        with self.open_lab() as lab:
+            recipes = [one.name for one in story_of(lab, part=self.part).results]
+        for path in write_archive(lab, self.to or SHIPPED, recipes=recipes):
             print(path)
         return 0
-
-
-def _plain(claim: Claim) -> dict[str, object]:
-    """Return a claim as JSON types; an end that an interval does not have is null."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in asdict(claim).items()
-    }
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Claims(WorldOptions):
-    """Print each claim with its verdict, measured value and interval (trains what is missing)."""
+    """Print each claim with its verdict, measured value and interval (trains missing runs)."""
 
     json: bool = False
     """Print JSON."""
 
     def run(self) -> int:
-        """Test and print."""
+        """Test the claims and print them."""
         from experiments.claims.claim import claims_table, judge_claims
         from experiments.display.tables import print_table
-        from experiments.story.story import tell
+        from experiments.story.story import story_of
 
-        with self.open_executor() as executor:
-            story = tell(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
-            )
+        with self.open_lab(shipped=True) as lab:
+            story = story_of(lab)
         claims = judge_claims(story)
         if self.json:
-            print(json.dumps([_plain(claim) for claim in claims], indent=1, allow_nan=False))
+            print_json([asdict(claim) for claim in claims])
         else:
             print_table(claims_table(claims), title=f"claims, world {self.world}")
         return 0
@@ -177,31 +154,30 @@ class Claims(WorldOptions):
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Figures(WorldOptions):
-    """Draw figures as PNG and PDF with the plotted numbers as CSV (trains what is missing)."""
+    """Draw figures as PNG and PDF, with the plotted numbers as CSV (trains missing runs)."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Figures to draw, such as fig06; all by default."""
+    """Figures to draw, such as fig06; by default all."""
     published: bool = False
-    """Draw from published numbers, refitted here: in seconds, without training."""
+    """Draw published numbers with laws refitted here, which needs no training."""
     out: Path = Path("out")
-    """Folder of the report; figures go to its subfolder figures/, or published/."""
+    """Folder of the report; figures go to its subfolder figures/ or published/."""
 
     def run(self) -> int:
-        """Draw and name the files."""
-        from experiments.story.story import NotTold, tell
+        """Draw the figures and print the paths of their files."""
+        from experiments.lab.recipe import NotRun
+        from experiments.story.story import story_of
         from paper_figs import figure_modules, save
 
         if self.published:
             return self._draw_published()
         modules = figure_modules(self.names)
-        with self.open_executor() as executor:
-            story = tell(
-                self.world, corpus=self.corpus, runs=self.runs, executor=executor, shipped=True
-            )
+        with self.open_lab(shipped=True) as lab:
+            story = story_of(lab)
         for module in modules:
             try:
                 paths = save(module, story, self.out / "figures")
-            except (FileNotFoundError, NotTold) as error:
+            except (FileNotFoundError, NotRun) as error:
                 if self.names:
                     raise
                 print(f"datawall: {error}", file=sys.stderr)
@@ -216,7 +192,7 @@ class Figures(WorldOptions):
         for module in figure_modules(self.names, published=True):
             try:
                 paths = save(module, None, self.out / "published")
-            except OSError as error:  # a table that is neither in the data folder nor downloaded
+            except OSError as error:  # the published table is missing and cannot be downloaded
                 if self.names:
                     raise
                 print(f"datawall: {module.NAME} was not drawn: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Trained models that commands use: finished runs, and those trained on the way and kept."""
+"""Trained models for commands: finished runs, and models that a command trains and saves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import tokenizers
 
 HELD_OUT_SHARE = 0.1
-"""Share of the records that no model is trained on, to judge it by."""
+"""Share of the records that are held out from training, for evaluation."""
 
 
 def is_held_out(source_id: str) -> bool:
@@ -29,12 +29,12 @@ def is_held_out(source_id: str) -> bool:
 def trained_and_kept(
     job: Job, tokenizer: tokenizers.Tokenizer | None, folder: Path
 ) -> LanguageModel:
-    """Load the model saved in a folder, or train it, with a progress bar, and save it there.
+    """Return the model in a folder; if there is none, train it with a progress bar and save it.
 
     Args:
-        job: the training job that makes the model.
-        tokenizer: saved with the model.
-        folder: the model's folder; if it exists, nothing is trained.
+        job: training job of the model.
+        tokenizer: tokenizer to save with the model.
+        folder: folder of the model.
 
     Raises:
         ValueError: the job cannot be trained.
@@ -56,7 +56,7 @@ def trained_and_kept(
                 trained.append(member_of(event, tokenizer))
 
         train_jobs([job], on_event)
-    # Whole or not at all: a folder that is there is a model that is done.
+    # Renamed when complete, so that an existing folder always has a complete model.
     beside = folder.with_name(f"{folder.name}.unfinished")
     trained[0].save(beside)
     beside.rename(folder)
@@ -64,14 +64,14 @@ def trained_and_kept(
 
 
 def finished_spec(folder: Path) -> RunSpec:
-    """Return what was run in a folder.
+    """Return the spec of the finished run in a folder.
 
     Raises:
-        ValueError: it is no run's folder, or the run is not finished or diverged.
+        ValueError: the folder is not that of a run, or the run is unfinished or diverged.
     """
     values = read_json(folder / "spec.json")
     if not isinstance(values, dict):
-        raise ValueError(f"{folder} is not the folder of a run: it holds no readable spec.json")
+        raise ValueError(f"{folder} is not the folder of a run: it has no readable spec.json")
     spec = RunSpec.from_dict(values)
     result = RunStore(folder.parent).result(spec)
     if result is None:
@@ -82,13 +82,13 @@ def finished_spec(folder: Path) -> RunSpec:
 
 
 def load_trained(folder: Path) -> LanguageModel:
-    """Load a model with its tokenizer: a run's folder, or one that `LanguageModel.save` wrote.
+    """Return the model of a run's folder or of `LanguageModel.save`, with its tokenizer.
 
-    The tokenizer of a run is that of its text, which must be there.
+    The tokenizer of a run is made from its text, which must be available.
 
     Raises:
-        ValueError: as `finished_spec`; or the text of the run cannot be had.
-        CheckpointError: the folder holds no weights.
+        ValueError: the folder is not that of a finished run, or the text is not available.
+        CheckpointError: the folder has no weights.
     """
     from experiments.runs.texts import tokens_of
     from models.language.language_model import LanguageModel

@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
 from experiments.cli.options import WorldOptions, readable
+from experiments.cli.output import print_json
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Tune(WorldOptions):
-    """Tune every size by coordinate descent; print the optima with their certificates.
+    """Tune hyperparameters at every model size by coordinate descent and print the optima.
 
-    A certificate says that every neighbour on the grid has been run and none is better by more than
-    the noise between seeds. Finished runs are not trained again.
+    An optimum is certified if every neighbour on the grid has been run and none is better by more
+    than the noise between seeds. Finished runs are not trained again.
     """
 
     widths: tuple[int, ...] = ()
-    """Model sizes to tune; all of the world by default."""
+    """Widths of the models to tune; by default all of the world."""
     objective: Literal["single", "ensemble"] = "single"
-    """What to minimise: the loss of one model, or the limit of an ensemble of many."""
+    """Minimise the loss of a single model, or the limit of an ensemble of many members."""
     json: bool = False
     """Print JSON."""
 
     def run(self) -> int:
-        """Tune and print."""
-        from experiments.recipes import ensembles, regularized
-        from experiments.story.story import open_lab
+        """Tune and print the optima."""
+        from experiments.recipes.ensembles import heuristic_starts, tune_members
+        from experiments.recipes.regularized import tune_singles
         from experiments.tuning.certificates import print_certificates
 
-        with self.open_executor() as executor:
-            lab = open_lab(
-                self.world,
-                corpus=self.corpus,
-                runs=self.runs,
-                widths=self.widths,
-                executor=executor,
-            )
-            tuned = regularized.tune(lab)
+        with self.open_lab(widths=self.widths, search=True) as lab:
+            tuned = tune_singles(lab)
             if self.objective == "ensemble":
-                tuned = ensembles.tune(lab, ensembles.heuristic_starts(lab, tuned))
+                tuned = tune_members(lab, heuristic_starts(lab, tuned))
         found = [certificate for _, certificate in sorted(tuned.items())]
         if self.json:
-            values = [
-                {"objective": self.objective, **certificate.summary()} for certificate in found
-            ]
-            print(json.dumps(values, indent=1, allow_nan=False))
+            print_json([{"objective": self.objective, **one.summary()} for one in found])
         else:
             print_certificates(found)
         return 0

@@ -1,4 +1,4 @@
-"""`datawall worlds`: list the worlds, or print one as a file to start from."""
+"""`datawall worlds`: list the worlds, or print one as a TOML file to edit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from experiments.cli.options import readable
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Worlds:
-    """List the worlds, or print one as TOML: edit it and pass it with `--world my.toml`."""
+    """List the worlds, or print one as TOML, to be edited and used with `--world my.toml`."""
 
     show: str | None = None
-    """Print this world, by its name or file, with every setting."""
+    """Name or file of a world to print with all its settings."""
 
     def run(self) -> int:
-        """Print."""
+        """Print the list or the world."""
         import pandas as pd
 
         from experiments.display.tables import print_table

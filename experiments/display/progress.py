@@ -5,97 +5,85 @@ from __future__ import annotations
 import html
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_CELLS = 0.25
-"""How often a notebook's bar is drawn anew: each time is a message to the browser."""
+"""How often a notebook's bar is redrawn: each time is a message to the browser."""
 SECONDS_OF_SPEED = 60.0
-"""How far back the speed looks that time left is reckoned by."""
-
-
-class Speed:
-    """How much comes in a second, of late."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-        self._seen = deque([(time.monotonic(), 0.0)])
-
-    def add(self, amount: float) -> None:
-        """Count what has come."""
-        self.total += amount
-        self._seen.append((time.monotonic(), self.total))
-
-    def value(self) -> float:
-        """Amount a second."""
-        now = time.monotonic()
-        while len(self._seen) > 1 and now - self._seen[0][0] > SECONDS_OF_SPEED:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        return max(self.total - before, 0.0) / max(now - since, 1e-9)
+"""Time over which speeds are averaged; the time left follows from them."""
 
 
 class WorkProgress:
     """Show how much of a list of jobs is done, and how long the rest will take.
 
-    The work is counted in any unit (floating-point operations for training), the jobs one by one.
+    The work is counted in any unit (floating-point operations for training), the jobs one by one;
+    so the bar is right though jobs differ in cost.
 
     Attributes:
-        note: what else to say, beside the count of jobs.
+        note: text to show beside the count of jobs.
     """
 
     def __init__(self, title: str, *, n_jobs: int, work: float) -> None:
-        self.title, self.n_jobs, self.work = title, n_jobs, work
+        self.title, self.n_jobs = title, n_jobs
         self.console = Console(stderr=True)
         self.note = ""
         self.jobs_done = 0
-        self.started = self.last_line = time.monotonic()
-        self._done = Speed()
-        self._bars: Progress | None = None
-        self._cell: _Cell | None = None
+        self._last_line = time.monotonic()
+        self._cell = _Cell() if self.console.is_jupyter else None
+        self._has_bar = self.console.is_terminal and not self.console.is_jupyter
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self.console,
+            transient=True,
+            expand=True,
+            speed_estimate_period=SECONDS_OF_SPEED,
+            disable=not self._has_bar,
+        )
+        self._work = self._bars.add_task(title, total=work, said="")
+        self._other = self._bars.add_task("", total=None, visible=False)
 
     def __enter__(self) -> WorkProgress:
-        if self.console.is_jupyter:
-            self._cell = _Cell()
-            self.show()
-        elif self.console.is_terminal:
-            self._bars = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[left]}"),
-                console=self.console,
-                transient=True,
-                expand=True,
-            )
+        if self._has_bar:
             self._bars.start()
-            self._task = self._bars.add_task(self.title, total=self.n_jobs, note="", left="")
+        self.show()
         return self
 
-    def advance(self, work: float) -> None:
-        """Count work done on unfinished jobs; less than none where some has to be done again."""
-        self._done.add(work)
+    def advance(self, work: float, *, other: float = 0.0) -> None:
+        """Count work done on unfinished jobs; less than none where some has to be done again.
+
+        Args:
+            work: in the unit of all the work.
+            other: in a second unit, of which only the `speed` is wanted.
+        """
+        self._bars.update(self._work, advance=work)
+        self._bars.update(self._other, advance=other)
         self.show()
 
     def skip(self, work: float) -> None:
         """Take off work that turns out to have been done before."""
-        self.work -= work
-        self.show()
+        if work:
+            self._bars.update(self._work, total=(self._bars.tasks[0].total or 0.0) - work)
+            self.show()
 
     def finish_job(self) -> None:
         """Count a job as done."""
@@ -112,35 +100,31 @@ class WorkProgress:
     @property
     def work_done(self) -> float:
         """Work counted so far."""
-        return self._done.total
+        return self._bars.tasks[0].completed
 
     @property
-    def share(self) -> float:
-        """Part of the work that is done, from 0 to 1."""
-        return min(max(self.work_done / self.work, 0.0), 1.0) if self.work > 0 else 1.0
+    def speed(self) -> float:
+        """Recent speed in the second unit of `advance`, per second."""
+        return self._bars.tasks[1].speed or 0.0
 
     def show(self) -> None:
-        """Draw the bar anew, or print a line if it is time for one."""
-        now = time.monotonic()
-        speed = self._done.value()
-        left = _clock((self.work - self.work_done) / speed) + " left" if speed else ""
-        if self._cell is not None:
-            if now - self.last_line > SECONDS_BETWEEN_CELLS or not self._cell.is_shown:
-                self.last_line = now
-                said = [f"{self.jobs_done}/{self.n_jobs}", *filter(None, (self.note, left))]
-                self._cell.show(f"{self.title}: {', '.join(said)}", self.share)
-        elif self._bars is not None:
-            # The bar advances by work, so that it is right though jobs differ in cost.
-            self._bars.update(
-                self._task,
-                completed=round(self.share * self.n_jobs, 2),
-                note=self.note,
-                left=left,
-            )
-        elif now - self.last_line > SECONDS_BETWEEN_LINES and (self.share or self.note):
-            self.last_line = now
-            parts = [f"{self.jobs_done}/{self.n_jobs} done", f"{self.share:.0%} of the work"]
-            self.say(f"{self.title}: {', '.join([*parts, *filter(None, (self.note, left))])}")
+        """Update the bar, or print a line if enough time has passed since the last."""
+        now, task = time.monotonic(), self._bars.tasks[0]
+        seconds = task.time_remaining
+        left = "" if seconds is None else f"{timedelta(seconds=seconds)} left"
+        said = ", ".join(filter(None, (f"{self.jobs_done}/{self.n_jobs}", self.note)))
+        if self._has_bar:
+            self._bars.update(self._work, said=said)
+        elif self._cell is not None:
+            if now - self._last_line > SECONDS_BETWEEN_CELLS or not self._cell.is_shown:
+                self._last_line = now
+                sentence = ", ".join(filter(None, (said, left)))
+                self._cell.show(f"{self.title}: {sentence}", task.percentage / 100)
+        elif now - self._last_line > SECONDS_BETWEEN_LINES and (task.completed or self.note):
+            self._last_line = now
+            share = f"{task.percentage:.0f}% of the work"
+            parts = [f"{self.jobs_done}/{self.n_jobs} done", share, self.note, left]
+            self.say(f"{self.title}: {', '.join(filter(None, parts))}")
 
     def __exit__(
         self,
@@ -148,10 +132,9 @@ class WorkProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._bars is not None:
+        if self._has_bar:
             self._bars.stop()
-        seconds = time.monotonic() - self.started
-        done = f"{self.title}: {self.jobs_done} done in {seconds:.0f} s"
+        done = f"{self.title}: {self.jobs_done} done in {self._bars.tasks[0].elapsed:.0f} s"
         if self._cell is not None:
             stopped = f"{self.title}: stopped at {self.jobs_done}/{self.n_jobs}"
             self._cell.show(done if kind is None else stopped, None)
@@ -184,13 +167,6 @@ class _Cell:
             self._handle = display(shown, display_id=True)
         else:
             self._handle.update(shown)
-
-
-def _clock(seconds: float) -> str:
-    """Write a duration as m:ss or h:mm:ss."""
-    minutes, second = divmod(round(max(seconds, 0.0)), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 MOST_LINES = 5

@@ -20,7 +20,10 @@ MOST_ROWS = 30
 def print_table(frame: pd.DataFrame, *, title: str, over: str = "corpus") -> None:
     """Print a data frame to stdout, as wide as the terminal allows.
 
-    Where that would break words, the texts of the column `over` stand over their rows, not beside.
+    Args:
+        frame: the rows.
+        title: title of the table.
+        over: column of texts that is printed above its rows if the table would break words.
     """
     from rich.console import Console
 
@@ -45,7 +48,7 @@ def _table(
     title: str | None = None,
     widths: Mapping[str, int] | None = None,
 ) -> Table:
-    """Lay out rows; those without a title go on below others that have the same widths."""
+    """Return a table; one without a title continues another with the same widths."""
     from rich import box
     from rich.table import Table
 
@@ -69,14 +72,14 @@ def _table(
 
 
 def cell_text(value: object) -> str:
-    """Spell out a value; a column that a row does not have is empty."""
+    """Return a value as text, NaN as an empty cell."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:g}"
     return str(value)
 
 
 def frame_table(frame: pd.DataFrame) -> str:
-    """Lay out a frame of few rows, numbers as the terminal's tables have them."""
+    """Return the first rows of a frame as an HTML table, with the numbers of `print_table`."""
     rows = [[*map(cell_text, row)] for row in frame.head(MOST_ROWS).itertuples(index=False)]
     return markup.table([str(column) for column in frame.columns], rows)
 

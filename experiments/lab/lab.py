@@ -1,4 +1,4 @@
-"""A world with its text and its store: what every recipe works in."""
+"""A world with its text and its store, in which recipes train and measure."""
 
 from __future__ import annotations
 
@@ -8,24 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
+from experiments.lab.source import source_of
 from experiments.lab.text import WorldText
 from experiments.runs import Runs
 from experiments.runs.archive import QUOTATIONS, NotShipped
 from experiments.runs.records import ensemble_identity, is_measuring, keep_record, measuring
 from experiments.runs.spec import RunSpec, SyntheticConfig, digest
 from experiments.runs.store import can_train
-from experiments.runs.streams import text_of
 from experiments.runs.texts import TextFacts
 from experiments.sweeps.executors import Executor
 from experiments.sweeps.sweep import run_sweep
 from experiments.worlds.world import World
 from models.config import OptimizerConfig, TrainConfig
-
-ENSEMBLE_COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
-
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,15 +33,17 @@ class Account:
 
     Attributes:
         runs: every run, by its id.
-        records: digest of every record, by kind and key.
+        records: digest of the values of every record, by "kind/key".
         n_trained: runs that were trained, rather than found.
-        labels: recipes that the runs asked for now are for.
+        labels: the recipe that asks now, if one does.
+        read: the records that each recipe asked for.
     """
 
     runs: dict[str, RunSpec] = field(default_factory=dict)
     records: dict[str, str] = field(default_factory=dict)
     n_trained: int = 0
     labels: tuple[str, ...] = ()
+    read: dict[str, set[str]] = field(default_factory=dict)
 
 
 class Lab:
@@ -77,7 +75,7 @@ class Lab:
 
     @contextlib.contextmanager
     def labeling(self, recipe: str) -> Iterator[None]:
-        """Have the runs that are asked for in this block carry the name of a recipe."""
+        """Note runs and records that are asked for in this block as those of a recipe."""
         before, self.account.labels = self.account.labels, (recipe,)
         try:
             yield
@@ -153,43 +151,46 @@ class Lab:
         identity: Any,
         measure: Callable[[], Any],
         *,
+        code: Callable[..., Any] | None = None,
         from_losses: bool = False,
     ) -> Any:
-        """Return a record of the store, measuring it where it has not been measured yet.
+        """Return a record of the store; measure it where this code has not measured it yet.
 
         Args:
             kind: what is measured, such as "ensembles".
-            identity: everything that decides it, as JSON: a version, run ids, settings.
+            identity: everything that decides it but code, as JSON: run ids, settings.
             measure: measures it; returns JSON.
+            code: the function whose code decides what is measured, see `source_of`; by default
+                `measure`.
             from_losses: no weights are needed, so that it can be measured of shipped results too.
 
         Raises:
             NotShipped: an archive does not hold it, and it needs weights.
         """
-        values = self.store.record(kind, identity)
+        source = "" if self.store.read_only else source_of(code or measure)
+        values = self.store.record(kind, identity, source)
         if values is None:
             if self.store.read_only and not from_losses:
                 raise NotShipped(f"the shipped results of {self.world.name} lack {kind} asked for")
             with measuring():
                 values = measure()
             if not self.store.read_only:
-                keep_record(self.store.root, kind, identity, values)
+                keep_record(self.store.root, kind, identity, values, source=source)
         # Quotations say nothing that their runs do not, and are not shipped.
         if not is_measuring() and kind != QUOTATIONS:
-            self.account.records[f"{kind}/{digest(identity)}"] = digest(values)
+            place = f"{kind}/{digest(identity)}"
+            self.account.records[place] = digest(values)
+            for recipe in self.account.labels:
+                self.account.read.setdefault(recipe, set()).add(place)
         return values
 
     def ensembles(self, groups: Sequence[Sequence[RunSpec]]) -> list[pd.DataFrame]:
-        """Score several ensembles of finished runs, one on each core or accelerator at a time.
-
-        Returns:
-            A table for each group, see `ensemble`.
-        """
+        """Return the scores of several ensembles, see `ensemble`; one is scored on each device."""
         return self.on_devices(self.ensemble, groups)
 
     def on_devices(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Do independent work on finished runs, an item on each core or accelerator at a time."""
-        if self.store.read_only:  # all of it has been done
+        """Return the results of independent work, an item on each core or accelerator at a time."""
+        if self.store.read_only:  # everything is there
             return [work(item) for item in items]
         import jax
 
@@ -205,32 +206,15 @@ class Lab:
             return list(pool.map(on_device, range(len(items))))
 
     def ensemble(self, specs: Sequence[RunSpec]) -> pd.DataFrame:
-        """Score every subset of these finished runs; the scores are kept in the store.
+        """Return the scores of every subset of these finished runs, kept in the store.
 
         Returns:
-            A row for each subset and average: `members` (positions in `specs` as a string such as
-            "0,2"), `n_members`, `average` ("logit" or "probability"), `validation_loss` and
-            `test_loss` in nats per token.
+            A row for each subset and average, see `experiments.lab.scoring.score_subsets`.
         """
-        rows = self.remember("ensembles", ensemble_identity(specs), lambda: self._score(specs))
-        return pd.DataFrame(rows, columns=ENSEMBLE_COLUMNS)
+        from experiments.lab.scoring import COLUMNS, score_subsets
 
-    def _score(self, specs: Sequence[RunSpec]) -> list[dict[str, object]]:
-        from models.ensembles.ensemble import AVERAGES, member_subsets, subset_losses
-
-        members = [(spec.model, self.store.params(spec)) for spec in specs]
-        first = specs[0]
-        windows = text_of(first, self.store.root)[1]
-        subsets = member_subsets(len(specs))
-        losses = {part: subset_losses(members, windows[part], subsets) for part in windows}
-        return [
-            {
-                "members": ",".join(map(str, np.flatnonzero(subset))),
-                "n_members": int(subset.sum()),
-                "average": how,
-                "validation_loss": float(losses["validation"][how][i]),
-                "test_loss": float(losses["test"][how][i]),
-            }
-            for how in AVERAGES
-            for i, subset in enumerate(subsets)
-        ]
+        rows = self.remember(
+            "ensembles", ensemble_identity(specs), lambda: score_subsets(specs, self.store),
+            code=score_subsets,
+        )  # fmt: skip
+        return pd.DataFrame(rows, columns=COLUMNS)

@@ -9,7 +9,9 @@ from experiments.runs.spec import RunSpec
 from experiments.tuning.certificate_files import save_certificate
 from experiments.tuning.certificates import Certificate, Objective
 from experiments.tuning.grid import Grid, Point
-from experiments.tuning.search import Effort, Request, descend
+from experiments.tuning.search import Effort, Request, descend, measure
+from experiments.worlds.settings import read_settings
+from experiments.worlds.world import World
 
 Score = Callable[[Sequence[Sequence[RunSpec]]], Sequence[Sequence[float]]]
 """Turns groups of finished runs, the seeds of a point each, into the objective of each seed."""
@@ -24,7 +26,11 @@ def tune_sizes(
     effort: Effort,
     score: Score,
 ) -> dict[int, Certificate]:
-    """Tune several sizes in step and keep their certificates in the store.
+    """Return the certificates of several sizes, tuned in step, and keep them in the store.
+
+    If the world comes with tuned settings, only the point of each size is trained: nothing is
+    searched, certified or kept. An objective without settings (the standard recipe, whose epochs
+    were chosen by the preceding sweep) is trained at its start.
 
     Args:
         lab: where runs are trained.
@@ -55,7 +61,12 @@ def tune_sizes(
         return answers
 
     certificates = {}
-    for width, tuned in descend(starts, grid, evaluate, effort).items():
+    carried = carried_points(lab.world, objective, starts, grid)
+    if carried:
+        found = measure(carried, grid, evaluate, effort)
+    else:
+        found = descend(starts, grid, evaluate, effort)
+    for width, tuned in found.items():
         flops = lab.store.frame(asked[width].values()).set_index("run_id")["train_flops"]
         certificates[width] = Certificate(
             objective=objective,
@@ -63,9 +74,36 @@ def tune_sizes(
             tuned=tuned,
             runs={run_id: float(flops[run_id]) for run_id in asked[width]},
         )
-        if not lab.store.read_only:
+        if not (carried or lab.store.read_only):
             save_certificate(certificates[width], lab.store.root)
     return certificates
+
+
+def carried_points(
+    world: World, objective: Objective, starts: Mapping[int, Point], grid: Grid
+) -> dict[int, Point]:
+    """Return the points of the settings that a world comes with, by width; empty if it has none.
+
+    Args:
+        world: names the settings.
+        objective: what is minimised.
+        starts: points of an objective that the settings leave out.
+        grid: on which the points lie.
+
+    Raises:
+        ValueError: the settings are of another D, or lack a width; see `read_settings`.
+    """
+    if world.settings is None:
+        return {}
+    settings = read_settings(world.settings)
+    if settings.n_unique_tokens != world.n_unique_tokens:
+        raise ValueError(
+            f"the settings {world.settings!r} are those of {settings.n_unique_tokens:,} unique "
+            f"tokens; world {world.name} has {world.n_unique_tokens:,} and must search (--search)"
+        )
+    if objective not in settings.points:
+        return {width: grid.nearest(point) for width, point in starts.items()}
+    return {width: settings.point(objective, width, grid) for width in starts}
 
 
 def single_losses(lab: Lab) -> Score:

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from experiments.lab.lab import Lab
 from experiments.runs.archive import ARCHIVE_SCHEMA
 from experiments.runs.files import read_json, write_json
-from experiments.runs.provenance import provenance
-from experiments.runs.rows import write_compact
+from experiments.runs.rows import provenance, write_compact
 
 
 def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]:
@@ -40,8 +40,8 @@ def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]
     rows = []
     for place in sorted(lab.account.records):
         kind, key = place.split("/")
-        values = json.dumps(read_json(lab.store.root / kind / f"{key}.json"))
-        rows.append({"kind": kind, "key": key, "values_json": values})
+        record: Any = read_json(lab.store.root / kind / f"{key}.json")
+        rows.append({"kind": kind, "key": key, "values_json": json.dumps(record["values"])})
     write_compact(records, pd.DataFrame(rows, columns=["kind", "key", "values_json"]))
     about = {
         "schema": ARCHIVE_SCHEMA,

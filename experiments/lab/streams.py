@@ -1,16 +1,14 @@
-"""Token streams that recipes write, planned through a lab and kept in its store."""
+"""Token streams that recipes write, kept in the store of their lab."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from experiments.lab.lab import Lab
 from experiments.runs.records import measuring
 from experiments.runs.spec import STREAM_PREFIX, DataConfig
-from experiments.runs.streams import Stream, keep_stream, read_stream, stream_path
+from experiments.runs.texts import Stream, keep_stream, stream_path
 
 
 def plan_stream(lab: Lab, label: str, identity: Any, write: Callable[[], Stream]) -> DataConfig:
@@ -18,9 +16,9 @@ def plan_stream(lab: Lab, label: str, identity: Any, write: Callable[[], Stream]
 
     Args:
         lab: whose store.
-        label: what people call it.
-        identity: everything that decides its tokens, as JSON; also the version of its writer.
-        write: writes it.
+        label: its name for people.
+        identity: everything that decides its tokens, as JSON.
+        write: writes it; a stream of other code is written again.
     """
 
     def kept() -> dict[str, Any]:
@@ -32,7 +30,7 @@ def plan_stream(lab: Lab, label: str, identity: Any, write: Callable[[], Stream]
             "n_eval_tokens": sum(windows[:, 1:].size for windows in stream.held_out.values()),
         }
 
-    known = lab.remember("stream_names", identity, kept)
+    known = lab.remember("stream_names", identity, kept, code=write)
     if not lab.store.read_only and not stream_path(lab.store.root, known["sha256"]).is_file():
         with measuring():
             kept()
@@ -42,9 +40,3 @@ def plan_stream(lab: Lab, label: str, identity: Any, write: Callable[[], Stream]
         n_unique_tokens=known["n_tokens"],
         n_eval_tokens=known["n_eval_tokens"],
     )
-
-
-def kept_tokens(lab: Lab, label: str, identity: Any, write: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return tokens that are only read by people and writers of streams; as `plan_stream`."""
-    data = plan_stream(lab, label, identity, lambda: Stream(tokens=write(), held_out={}))
-    return read_stream(lab.store.root, data).tokens

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 
 from experiments.runs.spec import DataConfig
-from experiments.runs.texts import HELD_OUT, TextFacts
+from experiments.runs.texts import HELD_OUT, TextFacts, unique_tokens
 from experiments.worlds.world import World
 from models.text.batches import steps_per_epoch
+from models.text.stock import LEAST_DOCUMENTS
 from models.text.tokens import TokenizedCorpus, tokenize_corpus
+
+logger = logging.getLogger("datawall")
 
 
 class WorldText:
@@ -35,6 +39,37 @@ class WorldText:
                     f"world {world.name} needs {n_needed:,} tokens in the {part} part of "
                     f"{world.corpus}; there are {n_there:,}"
                 )
+        if facts is None:
+            if world.chunk_tokens:
+                unique_tokens(self.data(), world.vocab_size)  # raises if documents are too few
+            if self.facts.is_cut:
+                logger.warning("%s", self.scope)
+
+    @property
+    def scope(self) -> str:
+        """What the losses of this text can show and what they cannot, in a sentence."""
+        if self.facts.is_cut:
+            return (
+                f"The text {self.world.corpus} is one document or two, cut into pieces: results "
+                "show how recipes compare on it, and not how they compare on other texts."
+            )
+        if not self.world.chunk_tokens:
+            return (
+                "Whole documents are read until the unique tokens are full, and the opening of "
+                "each held-out part is scored: where documents are long, results hold for a few."
+            )
+        n_documents, n_windows = (
+            self.facts.n_documents,
+            self.world.n_eval_tokens // self.world.context,
+        )
+        validation, test = (min(n_documents[part], n_windows) for part in HELD_OUT)
+        train = n_documents["train"]
+        drawn = f"{LEAST_DOCUMENTS} or more of" if train > LEAST_DOCUMENTS else "all"
+        return (
+            f"The unique tokens are chunks of {drawn} {train:,} documents; windows of "
+            f"{validation:,} others select and of {test:,} others are reported: results hold for "
+            "documents like these."
+        )
 
     @cached_property
     def tokens(self) -> TokenizedCorpus:
@@ -61,4 +96,5 @@ class WorldText:
             n_unique_tokens=n_unique_tokens or self.world.n_unique_tokens,
             draw_seed=self.world.draw_seed if draw_seed is None else draw_seed,
             n_eval_tokens=self.world.n_eval_tokens,
+            chunk_tokens=self.world.chunk_tokens,
         )

@@ -1,1 +1,1 @@
-"""Predicted cost and benefit of each recipe, before anything is trained."""
+"""The value of a stock of text under each recipe, from published laws or from a run store."""

@@ -1,7 +1,7 @@
-"""A plan from a store of runs: the user's own laws in the place of the published ones.
+"""A plan from a run store, with the user's own laws instead of the published ones.
 
-Selection is on the validation part and losses are of the test part, as everywhere. The standard
-recipe is the usual weight decay with the best epochs and size; the others are every run.
+Hyperparameters are selected on the validation part, and losses are those of the test part. The
+standard recipe has the usual weight decay with the best epochs and size; the others use all runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.analysis.intervals import mean_estimate
+from experiments.analysis.laws import N
 from experiments.display.quantities import human
 from experiments.planner.plan import Option, Plan, Range, make_plan
 from experiments.runs.records import ensemble_identity
@@ -27,18 +28,24 @@ from scaling import FitResult, data_efficiency, fit_law, joint_limit
 if TYPE_CHECKING:
     from experiments.runs.spec import RunSpec
 
-N = "n_params_non_embedding"
 D = "n_unique_tokens"
 FEWEST = 3
-"""Points that a law of three parameters needs."""
+"""Points that a law with three parameters needs."""
 SAME_TOKENS = 0.05
-"""A stock within this share of one that was trained on counts as that one."""
-INTERVALS = "measured here; the ends are 95 % intervals over seeds, sizes or the fit"
+"""Numbers of unique tokens with a smaller relative difference count as the same."""
+INTERVALS = "measured here; ranges are 95 % intervals over seeds, over sizes or of the fit"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reached:
-    """What one recipe reaches on one stock; `what` says how it was found."""
+    """The loss of one recipe on one number of unique tokens.
+
+    Attributes:
+        recipe: name of the recipe.
+        tokens: number of unique tokens.
+        loss: nats per token.
+        what: how the loss was determined.
+    """
 
     recipe: str
     tokens: float
@@ -47,12 +54,12 @@ class Reached:
 
 
 def store_plan(root: Path, unique_tokens: float) -> Plan:
-    """Plan for so many unique tokens from the runs of a store.
+    """Return the plan for a number of unique tokens from the runs of a store.
 
     Raises:
-        FileNotFoundError: the store holds no finished run of ours.
-        ValueError: its runs are on several texts, or their stocks do not reach to the one asked
-            for: one of another size needs a law, and a law at least three stocks.
+        FileNotFoundError: the store has no finished run of ours.
+        ValueError: the runs are on several texts, or no run has this number of tokens and there are
+            fewer than three other numbers to fit a data law to.
     """
     store = RunStore(root)
     runs = store.frame()
@@ -63,8 +70,8 @@ def store_plan(root: Path, unique_tokens: float) -> Plan:
     texts = runs[["data_sha256", "vocab_size"]].drop_duplicates()
     if len(texts) > 1:
         raise ValueError(
-            f"the runs of {root} are on {len(texts)} texts or vocabularies, whose losses cannot be "
-            "compared; plan from a store with one"
+            f"the runs in {root} use {len(texts)} texts or vocabularies, whose losses cannot be "
+            "compared; use a store with one"
         )
     reached = [one for tokens, part in runs.groupby(D) for one in _reached(store, tokens, part)]
     options = tuple(_options(root, reached, unique_tokens))
@@ -72,7 +79,7 @@ def store_plan(root: Path, unique_tokens: float) -> Plan:
 
 
 def _reached(store: RunStore, tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
-    """What every recipe reaches on one stock."""
+    """Yield the loss of every recipe on one number of unique tokens."""
     usual = runs[runs["weight_decay"] == World.standard_decay]
     if not usual.empty:
         sizes = _best_cells(usual)
@@ -94,7 +101,7 @@ def _reached(store: RunStore, tokens: float, runs: pd.DataFrame) -> Iterator[Rea
                 recipe="joint",
                 tokens=tokens,
                 loss=Range(value=limit.limit, low=low, high=high),
-                what="members and parameters to infinity",
+                what="limit of infinitely many members and parameters",
             )
     if curves is not None:
         best = curves.loc[curves["validation_loss"].idxmin()]
@@ -102,12 +109,12 @@ def _reached(store: RunStore, tokens: float, runs: pd.DataFrame) -> Iterator[Rea
             recipe="ensembles",
             tokens=tokens,
             loss=_over_seeds([best["test_loss"]]),
-            what=f"the best trained: {best['n_members']:g} of N = {human(best[N])}",
+            what=f"best trained ensemble: {best['n_members']:g} members of N = {human(best[N])}",
         )
 
 
 def _best_cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """The settings that validation selects at each size: a row each, with its seeds' losses."""
+    """Return the setting that validation selects at each size, with the losses of its seeds."""
     settings = [name for name in SETTINGS if name in runs.columns]
     groups = runs.groupby(settings, dropna=False, sort=False)
     cells = groups.agg(
@@ -120,7 +127,7 @@ def _best_cells(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _single(tokens: float, sizes: pd.DataFrame) -> Reached:
-    """The limit of one ever larger model where its law has one, else the best size."""
+    """Return the limit of infinitely many parameters if it is identified, else the best size."""
     best = sizes.loc[sizes["validation_loss"].idxmin()]
     if len(sizes) >= FEWEST:
         fit = fit_law(
@@ -133,16 +140,16 @@ def _single(tokens: float, sizes: pd.DataFrame) -> Reached:
         if fit.status.usable:
             low, high = fit.interval("E")
             return Reached(
-                recipe="regularised",
+                recipe="regularized",
                 tokens=tokens,
                 loss=Range(value=fit.asymptote, low=low, high=high),
-                what="limit of one ever larger model",
+                what="limit of infinitely many parameters",
             )
     return Reached(
-        recipe="regularised",
+        recipe="regularized",
         tokens=tokens,
         loss=_over_seeds(best["test_losses"]),
-        what=f"the best trained: N = {human(best[N])}; these sizes show no limit",
+        what=f"best trained size: N = {human(best[N])}; these sizes do not identify a limit",
     )
 
 
@@ -152,7 +159,7 @@ def _over_seeds(losses: Sequence[float]) -> Range:
 
 
 def _member_curves(store: RunStore, runs: pd.DataFrame) -> pd.DataFrame | None:
-    """Means over subsets of the best-scored ensemble of each size, logits averaged."""
+    """Return mean losses over subsets of the best scored ensemble of each size, logits averaged."""
     curves = []
     settings = [name for name in SETTINGS if name in runs.columns]
     for _, cell in runs.groupby(settings, dropna=False, sort=False):
@@ -179,16 +186,20 @@ def _specs(store: RunStore, run_ids: Sequence[str]) -> list[RunSpec]:
 
 
 def _scores(store: RunStore, specs: list[RunSpec]) -> pd.DataFrame | None:
-    """The kept scores of the largest ensemble of a cell's first seeds."""
+    """Return the recorded scores of the largest ensemble of the first seeds of a setting."""
+    from experiments.lab.scoring import score_subsets
+    from experiments.lab.source import source_of
+
     for n_members in range(len(specs), 1, -1):
-        rows = store.record("ensembles", ensemble_identity(specs[:n_members]))
+        source = source_of(score_subsets)
+        rows = store.record("ensembles", ensemble_identity(specs[:n_members]), source)
         if rows is not None:
             return pd.DataFrame(rows)
     return None
 
 
 def _options(root: Path, reached: list[Reached], tokens: float) -> Iterator[Option]:
-    """A row a recipe at the stock asked for: as trained there, or from the recipe's data law."""
+    """Yield one row per recipe: as trained on this number of tokens, or from its data law."""
     laws = {
         recipe: _data_law([one for one in reached if one.recipe == recipe])
         for recipe in dict.fromkeys(one.recipe for one in reached)
@@ -221,8 +232,8 @@ def _options(root: Path, reached: list[Reached], tokens: float) -> Iterator[Opti
     if not found:
         stocks = ", ".join(human(one) for one in sorted({one.tokens for one in reached}))
         raise ValueError(
-            f"{root} has runs on {stocks} unique tokens; {human(tokens)} needs a data law, and a "
-            f"law at least {FEWEST} stocks"
+            f"{root} has runs on {stocks} unique tokens; a plan for {human(tokens)} needs a data "
+            f"law, which needs runs on at least {FEWEST} numbers of tokens"
         )
 
 
@@ -236,9 +247,9 @@ def _data_law(reached: list[Reached]) -> FitResult | None:
 
 
 def _multiplier(law: FitResult | None, loss: Range, tokens: float) -> tuple[Range | None, str]:
-    """The multiplier on the standard recipe's data law, or why there is none."""
+    """Return the multiplier on the data law of the standard recipe, or the reason it is unknown."""
     if law is None:
-        return None, f"a multiplier needs the standard recipe on at least {FEWEST} stocks"
+        return None, f"a multiplier needs the standard recipe on {FEWEST} or more numbers of tokens"
     bounded = np.isfinite(loss.low) and np.isfinite(loss.high)
     ends = (loss.low, loss.high) if bounded else None
     worth = data_efficiency(law, loss.value, tokens, loss_interval=ends)

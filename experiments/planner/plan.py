@@ -1,8 +1,8 @@
-"""What a fixed stock of text is worth under each recipe, and when each recipe hits its data wall.
+"""The value of a fixed stock of text under each recipe, and the data wall of each recipe.
 
-A plan has a row a recipe. Its numbers come from the published laws (`published`) or from a
-store of runs (`from_store`); the stock of public text and the year in which training sets use it
-up are drawn from published inputs (`scaling.published.text_stock`).
+A plan has one row per recipe. Its numbers come from the published laws (`published`) or from a run
+store (`from_store`). The stock of public text and the year in which training sets exhaust it are
+sampled from published inputs (`scaling.published.text_stock`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from scaling.published.text_stock import BASE_YEAR, draw_demand, draw_stock, yea
 from scaling.results import markup
 
 WALL_NATS = 0.01
-"""A recipe is at its data wall once all the compute in the world would save it less than this."""
+"""A recipe is at its data wall if unlimited compute would lower its loss by less than this."""
 YEARS = tuple(range(2024, 2034))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """A value and the ends between which it may lie; infinite ends say that nothing bounds it."""
+    """A value with the ends of its range; an infinite end means that there is no bound."""
 
     value: float
     low: float
@@ -33,26 +33,26 @@ class Range:
 
     @classmethod
     def over(cls, value: float, others: Sequence[float]) -> Range:
-        """Return the range that holds the value and all the others."""
+        """Return the smallest range that contains a value and all others."""
         everything = [value, *others]
         return cls(value=value, low=min(everything), high=max(everything))
 
     def scaled(self, factor: float) -> Range:
-        """Return the range times a factor above zero."""
+        """Return the range times a positive factor."""
         return Range(value=self.value * factor, low=self.low * factor, high=self.high * factor)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Purchase:
-    """What a compute budget buys of a recipe.
+    """The best use of a compute budget under one recipe.
 
     Attributes:
-        n_members: models that are averaged.
-        n_params: parameters of each.
-        n_epochs: passes over the unique tokens.
+        n_members: number of models that are averaged.
+        n_params: parameters of each model.
+        n_epochs: epochs over the unique tokens.
         flops: 6 x parameters x tokens x epochs x members.
-        loss: what they reach, in nats per token.
-        extrapolated: whether the size lies outside those that were measured.
+        loss: predicted loss in nats per token.
+        extrapolated: whether the size lies outside the measured range.
     """
 
     n_members: int
@@ -68,15 +68,14 @@ class Option:
     """One recipe on the stock.
 
     Attributes:
-        recipe: its name.
-        loss: nats per token, or None where no held-out loss is known.
-        multiplier: how many times more unique tokens the standard recipe would need, or None where
-            that is unknown.
-        wall_flops: training compute beyond which less than `WALL_NATS` is left to win; None where
-            unknown.
-        purchase: what the compute budget buys; None without a budget, or where it buys nothing.
+        recipe: name of the recipe.
+        loss: nats per token; None if no held-out loss is known.
+        multiplier: data multiplier, i.e. how many times more unique tokens the standard recipe
+            needs for the same loss; None if unknown.
+        wall_flops: training compute at the data wall, see `WALL_NATS`; None if unknown.
+        purchase: the best use of the compute budget; None without a budget, or if it is too small.
         source: where the numbers come from.
-        note: what the reader must know to use them.
+        note: what a reader must know to use them.
     """
 
     recipe: str
@@ -90,17 +89,17 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The worth of a stock of unique tokens.
+    """The value of a stock of unique tokens.
 
     Attributes:
-        unique_tokens: of the stock.
-        options: a row a recipe.
-        intervals: what the ends of losses and multipliers stand for.
-        compute: the budget in FLOPs, if any.
-        stock: the stock of public text and the largest training set by year: `year`, and `low`,
-            `median` and `high` of `stock` and of `demand`, in tokens.
-        years: by recipe, when training sets use the stock up if everyone trains so.
-        share: share of this year's stock of public text that the unique tokens are.
+        unique_tokens: size of the stock.
+        options: one row per recipe.
+        intervals: meaning of the ranges of losses and multipliers.
+        compute: compute budget in FLOPs, if there is one.
+        stock: stock of public text and largest training set by year, in tokens; columns `year`, and
+            `low`, `median` and `high` with the suffixes `_stock` and `_demand`.
+        years: year in which training sets exhaust the stock if everyone uses a recipe, by recipe.
+        share: unique tokens divided by the stock of public text in `BASE_YEAR`.
     """
 
     unique_tokens: float
@@ -122,7 +121,14 @@ def make_plan(
     intervals: str,
     compute: float | None = None,
 ) -> Plan:
-    """Put a recipe's rows against the projected stock of text."""
+    """Return the plan of given options, with the projected stock of public text.
+
+    Args:
+        unique_tokens: size of the stock.
+        options: one row per recipe.
+        intervals: meaning of the ranges of losses and multipliers.
+        compute: compute budget in FLOPs, if there is one.
+    """
     stock, demand = draw_stock(), draw_demand()
     years = np.array(YEARS, float)
     effective = stock.quantiles(years).query("stock == 'effective'").drop(columns="stock")
@@ -150,7 +156,7 @@ def make_plan(
 
 
 def plan_html(plan: Plan) -> str:
-    """Show what a stock of unique tokens is worth under each recipe."""
+    """Return the HTML tables of a plan."""
     rows = [
         (
             option.recipe,
@@ -162,7 +168,7 @@ def plan_html(plan: Plan) -> str:
         )
         for option in plan.options
     ]
-    columns = ("recipe", "loss", "worth", "wall, FLOPs", "stock used up", "source")
+    columns = ("recipe", "loss", "multiplier", "wall, FLOPs", "stock used up", "source")
     tables = [markup.table(columns, rows)]
     bought = [(option.recipe, option.purchase) for option in plan.options if option.purchase]
     if bought:
@@ -171,30 +177,34 @@ def plan_html(plan: Plan) -> str:
              f"{what.loss:.3f}", f"{what.flops:.1e}")
             for recipe, what in bought
         ]  # fmt: skip
-        columns = (
-            f"what {plan.compute:.3g} FLOPs buy",
-            "members",
-            "of size",
-            "epochs",
-            "loss",
-            "FLOPs",
-        )
+        columns = (f"best use of {plan.compute:.3g} FLOPs", *PURCHASE_COLUMNS)
         tables.append(markup.table(columns, purchases))
-    return markup.fragment(
-        f"{human(plan.unique_tokens)} unique tokens",
-        tables=tables,
-        notes=[
-            f"Loss in nats per token; {plan.intervals}. Worth: how many times more unique tokens "
-            "the standard recipe would need. Wall: training compute after which less than "
-            f"{WALL_NATS:g} nats is left to win."
-        ],
+    title = f"{human(plan.unique_tokens)} unique tokens"
+    return markup.fragment(title, tables=tables, notes=[legend(plan)])
+
+
+PURCHASE_COLUMNS = ("members", "parameters each", "epochs", "loss", "FLOPs")
+
+
+def legend(plan: Plan) -> str:
+    """Return what the columns of a plan mean."""
+    return (
+        f"Loss in nats per token; {plan.intervals}. Multiplier: how many times more unique tokens "
+        "the standard recipe would need for the same loss. Wall: training compute beyond which "
+        f"unlimited compute would lower the loss by less than {WALL_NATS:g} nats."
     )
 
 
 def range_text(found: Range | None, form: str, unit: str = "") -> str:
-    """Write a value with its ends; "none" where nothing is known."""
+    """Return a value with the ends of its range as text; "unknown" for None.
+
+    Args:
+        found: the range.
+        form: format specification of the numbers, such as ".2f".
+        unit: appended to the value, such as "x".
+    """
     if found is None:
-        return "none"
+        return "unknown"
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return f"{found.value:{form}}{unit} [no bound]"
     if found.low == found.high:

@@ -1,4 +1,4 @@
-"""A plan from the published laws, a row a recipe, each labelled with its paper."""
+"""A plan from the published laws, one row per recipe, each with its source."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ from scaling.published.talk import (
 
 STANDARD = "standard"
 LARGEST_SEARCHED = 100.0
-"""Walls are looked for up to so many times the largest published size."""
+"""Data walls are searched up to this multiple of the largest published size."""
 INTERVALS = (
-    "published; the ends are extremes over the published ranges of the data law and the rounding "
-    "of printed losses, not confidence intervals"
+    "published; ranges are extremes over the published ranges of the data law and the rounding of "
+    "printed losses, not confidence intervals"
 )
-BEYOND = "; your stock lies outside the published ones, 200M to 1.7B tokens: extrapolated"
+BEYOND = "; extrapolated, because your stock lies outside the published 200M to 1.7B tokens"
 
 Excess = Callable[[float], float]
-"""Loss above a recipe's limit at 200M tokens, by the size of a model."""
+"""Loss above the limit of a recipe at 200M tokens, as a function of model size."""
 
 
 def published_plan(
     unique_tokens: float, *, n_params: float | None = None, compute: float | None = None
 ) -> Plan:
-    """Plan for so many unique tokens.
+    """Return the plan for a number of unique tokens from the published laws.
 
     Args:
-        unique_tokens: D.
-        n_params: the largest model that may be trained, if there is one.
-        compute: training FLOPs, if they are limited.
+        unique_tokens: size of the stock, D.
+        n_params: parameters of the largest model that may be trained, if limited.
+        compute: training FLOPs, if limited.
     """
     options = [
         _standard(unique_tokens, n_params, compute),
@@ -98,7 +98,7 @@ def _standard(tokens: float, n_params: float | None, compute: float | None) -> O
         wall_flops=wall,
         purchase=purchase,
         source=f"{KIM}: weight decay 0.1, best of 150M to 1.4B parameters",
-        note="more parameters or epochs than the best make it worse",
+        note="more parameters or epochs than at the optimum increase the loss",
     )
 
 
@@ -121,17 +121,17 @@ def _single(tokens: float, n_params: float | None, compute: float | None) -> Ite
         )  # fmt: skip
     enough = [size for size in _sizes(None) if _left(single_excess, size, tokens) <= WALL_NATS]
     yield Option(
-        recipe="regularised",
+        recipe="regularized",
         loss=loss_at(tokens, limit),
         multiplier=multiplier_of(limit),
         wall_flops=cost(min(enough)) if enough else None,
         purchase=purchase,
         source=source,
-        note="limit of one ever larger model, weight decay about 30 times the usual",
+        note="limit of infinitely many parameters; weight decay about 30 times the usual",
     )
     if n_params is not None:
         losses = [limit + single_excess(size) for size in size_readings(n_params, tokens)]
-        yield _of_size("regularised", n_params, tokens, losses, source)
+        yield _of_size("regularized", n_params, tokens, losses, source)
 
 
 def _small_members(tokens: float, compute: float | None) -> Option:
@@ -153,13 +153,13 @@ def _small_members(tokens: float, compute: float | None) -> Option:
         wall_flops=needed * one,
         purchase=purchase,
         source=f"{KIM}: 3.34 + 0.25 / K^1.02 at 200M tokens",
-        note="limit of infinitely many members, tuned as single models",
+        note="limit of infinitely many members that are tuned as single models",
     )
 
 
 def _joint(tokens: float, n_params: float | None, compute: float | None) -> Iterator[Option]:
     limit, gain = talk.JOINT_LIMIT, member_gain()
-    source = f"{KIM}: limits of infinitely many members at four sizes, members tuned for it"
+    source = f"{KIM}: limits of infinitely many members at four sizes, tuned for the ensemble"
 
     def cost(size: float) -> float:
         return training_flops(size, tokens, member_epochs(size, tokens))
@@ -187,7 +187,7 @@ def _joint(tokens: float, n_params: float | None, compute: float | None) -> Iter
         wall_flops=min(walls, default=None),
         purchase=best,
         source=source,
-        note="members to infinity, then parameters to infinity",
+        note="limit of infinitely many members, then of infinitely many parameters",
     )
     if n_params is not None:
         losses = [limit + member_excess(size) for size in size_readings(n_params, tokens)]
@@ -197,7 +197,7 @@ def _joint(tokens: float, n_params: float | None, compute: float | None) -> Iter
 
 
 def _sizes(n_params: float | None) -> list[float]:
-    """Sizes to search, from the smallest published one to the largest allowed."""
+    """Return the model sizes to search, from the smallest published to the largest allowed."""
     smallest = PUBLISHED_SIZES[0]
     largest = PUBLISHED_SIZES[-1] * LARGEST_SEARCHED if n_params is None else n_params
     if largest <= smallest:
@@ -206,7 +206,7 @@ def _sizes(n_params: float | None) -> list[float]:
 
 
 def _left(excess: Excess, n_params: float, tokens: float) -> float:
-    """Loss above the limit of ever larger models that a size leaves."""
+    """Return the loss of a size above the limit of infinitely many parameters."""
     return excess(size_readings(n_params, tokens)[0]) * shrink(tokens)
 
 
@@ -219,14 +219,14 @@ def _of_size(
     *,
     rounding: float = HALF_DIGIT,
 ) -> Option:
-    """The row of a recipe whose models have a given size."""
+    """Return the row of a recipe whose models have a given size."""
     inside = PUBLISHED_SIZES[0] <= n_params <= PUBLISHED_SIZES[-1]
     return Option(
         recipe=f"{recipe} of {human(n_params)}",
         loss=loss_at(tokens, *losses, rounding=rounding),
         multiplier=multiplier_of(*losses, rounding=rounding),
         source=source,
-        note="" if inside else "beyond the published sizes, 150M to 1.4B",
+        note="" if inside else "extrapolated beyond the published sizes, 150M to 1.4B",
     )
 
 
@@ -241,7 +241,7 @@ def _distilled(tokens: float) -> Iterator[Option]:
             loss=loss_at(tokens, figure.value, rounding=0.0),
             multiplier=multiplier_of(figure.value, rounding=0.0),
             source=figure.source,
-            note="one 300M model when used; published at 200M tokens only",
+            note="a single 300M model at inference; published at 200M tokens only",
         )
 
 
@@ -253,17 +253,17 @@ def _entigraph() -> Option:
         multiplier=None,
         source=ENTIGRAPH_PAPER,
         note=f"no held-out loss is published; closed-book accuracy {accuracy['base']} to "
-        f"{accuracy['EntiGraph']} % from {tokens['unique'] / 1e6:g}M tokens, where the texts "
-        f"themselves leave it at {accuracy['raw']} %",
+        f"{accuracy['EntiGraph']} % from {tokens['unique'] / 1e6:g}M tokens, and "
+        f"{accuracy['raw']} % after training on the texts themselves",
     )
 
 
 def _sbp(tokens: float) -> Option:
-    """Read the worth of synthetic documents off the perplexity of OpenWebText2.
+    """Return the row of SBP, with its data multiplier from the perplexity of OpenWebText2.
 
-    Repetition and unlimited unique data (20 times as much) are two points of a data law; the share
-    of the gain that the synthetic documents recover is placed between them by the law's exponent,
-    or, at the other extreme, on a straight line in log D.
+    Repetition and unlimited unique data (20 times as much) are two points of a data law. The share
+    of the gain that synthetic documents recover is interpolated between them with the exponent of
+    the law or, at the other extreme, linearly in log D.
     """
     scale = min(SBP_UNIQUE_TOKENS, key=lambda one: abs(math.log(SBP_UNIQUE_TOKENS[one] / tokens)))
     unique, factor = SBP_UNIQUE_TOKENS[scale], SBP_TRAINING_TOKENS[scale] / SBP_UNIQUE_TOKENS[scale]
@@ -300,5 +300,5 @@ def _sbp(tokens: float) -> Option:
         loss=Range.over(value, losses),
         multiplier=multiplier,
         source=f"{SBP_PAPER}: perplexity of OpenWebText2, {scale} scale",
-        note=f"measured at {unique / BILLION:g}B unique tokens on another text and tokenizer",
+        note=f"measured at {unique / BILLION:g}B unique tokens with another text and tokenizer",
     )

@@ -1,4 +1,4 @@
-"""Shuffle once, or every epoch; cut the windows anew, or always in the same places.
+"""Shuffle once, or every epoch; cut windows at new places every epoch, or always the same.
 
 Kim et al. 2025 (arXiv 2509.14786) shuffle once and repeat that order; the runs here reshuffle every
 epoch and cut the text into windows at a new phase each time. Hyperparameters were tuned for the
@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from experiments.lab.lab import Lab
-from experiments.recipes.regularized import Regularized
-from experiments.recipes.standard import Standard, best_epochs
+from experiments.lab.recipe import recipe
+from experiments.recipes.regularized import Regularized, regularized
+from experiments.recipes.standard import Standard, best_epochs, standard
 from experiments.runs.spec import RunSpec
 from models.config import DataOrder
 
@@ -47,7 +48,8 @@ class Ablations:
 SETTINGS = ("standard, few epochs", "standard, most epochs", "tuned")
 
 
-def run(lab: Lab, *, standard: Standard, regularized: Regularized) -> Ablations:
+@recipe(standard, regularized)
+def ablations(lab: Lab, standard: Standard, regularized: Regularized) -> Ablations:
     """Train one size with the standard recipe and at its tuned point, read in three ways."""
     world = lab.world
     width = sorted(world.widths)[min(1, len(world.widths) - 1)]

@@ -17,13 +17,13 @@ import pandas as pd
 from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
 from experiments.lab.lab import Lab
-from experiments.recipes.ensembles import Ensembles
-from experiments.recipes.regularized import Regularized
-from experiments.recipes.standard import Standard
+from experiments.lab.recipe import recipe
+from experiments.recipes.ensembles import Ensembles, ensembles
+from experiments.recipes.regularized import Regularized, regularized
+from experiments.recipes.standard import Standard, standard
 from experiments.runs.spec import RunSpec
 from experiments.runs.texts import held_out, unique_tokens
 
-VERSION = 1
 ORDERS = (2, 3, 4, 5)
 """Orders of Kneser-Ney of which validation selects one."""
 
@@ -59,8 +59,9 @@ class Classical:
         return float(np.exp(self.windows[column].mean()))
 
 
-def run(
-    lab: Lab, *, standard: Standard, regularized: Regularized, ensembles: Ensembles
+@recipe(standard, regularized, ensembles)
+def classical(
+    lab: Lab, standard: Standard, regularized: Regularized, ensembles: Ensembles
 ) -> Classical:
     """Fit n-gram models and mix the best with the first seed of every size and recipe.
 
@@ -86,7 +87,6 @@ def run(
     neural = dict({spec.run_id: (key, spec) for key, spec in reversed(neural.items())}.values())
     neural = dict(sorted(neural.items(), key=lambda item: list(tuned_by_kind).index(item[0][0])))
     identity = [
-        VERSION,
         ORDERS,
         [[*key, spec.run_id] for key, spec in neural.items()],
         [[spec.run_id for spec in specs] for specs in pools.values()],

@@ -19,10 +19,10 @@ import pandas as pd
 from experiments.analysis.intervals import Estimate, jackknife, mean_estimate
 from experiments.analysis.laws import LOSS, ROW_LOSS, K, N
 from experiments.lab.lab import Lab
-from experiments.recipes import ensembles, regularized, standard
-from experiments.recipes.ensembles import Ensembles
-from experiments.recipes.regularized import Regularized
-from experiments.recipes.standard import Standard
+from experiments.lab.recipe import recipe
+from experiments.recipes.ensembles import Ensembles, ensembles, tune_members
+from experiments.recipes.regularized import Regularized, regularized, tune_singles
+from experiments.recipes.standard import Standard, standard, tune_standard
 from experiments.tuning.certificates import Certificate
 from experiments.tuning.grid import Point
 from experiments.worlds.plans import DataScalingPlan
@@ -105,7 +105,7 @@ class DataScaling:
 
         ((L1 - E) / (L2 - E))^(1/alpha), see `scaling.data_multiplier`, with the standard recipe's
         data law. Both recipes read the same draws, whose luck they share: the interval is that of
-        the delete-one-draw jackknife of its logarithm, the law being fitted anew each time. It is
+        the delete-one-draw jackknife of its logarithm, the law being fitted again each time. It is
         infinite where the loss lies below the law's asymptote.
         """
         draws = sorted(self.best["draw_seed"].unique())
@@ -128,8 +128,9 @@ class DataScaling:
         return float(np.log(data_multiplier(theirs, ours, law["E"], law["alpha"])))
 
 
-def run(
-    lab: Lab, *, standard: Standard, regularized: Regularized, ensembles: Ensembles
+@recipe(standard, regularized, ensembles)
+def data_scaling(
+    lab: Lab, standard: Standard, regularized: Regularized, ensembles: Ensembles
 ) -> DataScaling:
     """Tune every recipe on every stock, nearest to the world's own first; then train all draws.
 
@@ -173,6 +174,7 @@ def _world_of(world: World, plan: DataScalingPlan, size: int, *, draw_seed: int 
         standard_epochs=plan.standard_epochs,
         n_seeds=plan.n_seeds,
         n_members=plan.n_members,
+        settings=None,  # which are those of one D
     )
 
 
@@ -183,9 +185,9 @@ def _tune(lab: Lab, starts: Optima) -> dict[str, dict[int, Certificate]]:
         for name, points in starts.items()
     }
     return {
-        "standard": standard.tune(lab, at["standard"]),
-        "single": regularized.tune(lab, at["single"]),
-        "ensemble": ensembles.tune(lab, at["ensemble"]),
+        "standard": tune_standard(lab, at["standard"]),
+        "single": tune_singles(lab, at["single"]),
+        "ensemble": tune_members(lab, at["ensemble"]),
     }
 
 

@@ -18,15 +18,13 @@ import pandas as pd
 from experiments.analysis.intervals import Estimate, difference, share_of
 from experiments.analysis.laws import LOSS, member_curve
 from experiments.lab.lab import Lab
-from experiments.recipes.ensembles import Ensembles
-from experiments.recipes.regularized import Regularized
+from experiments.lab.recipe import recipe
+from experiments.recipes.ensembles import Ensembles, ensembles
+from experiments.recipes.regularized import Regularized, regularized
 from experiments.runs.spec import RunSpec, SyntheticConfig
 from experiments.runs.texts import held_out, unique_tokens
 from experiments.tuning.grid import Point
 from experiments.worlds.plans import DistillationPlan
-
-SOFT_VERSION = 1
-"""Raise it when soft distillation changes, so that kept scores are not used again."""
 
 ARMS = {
     "ensemble": "real text and text of the ensemble",
@@ -81,22 +79,23 @@ class Distillation:
         return difference(self.losses("real"), self.losses(arm))
 
 
-def run(lab: Lab, *, regularized: Regularized, ensembles: Ensembles) -> Distillation:
+@recipe(regularized, ensembles)
+def distillation(lab: Lab, regularized: Regularized, ensembles: Ensembles) -> Distillation:
     """Sample the teachers, train the students of every arm and generation.
 
     Raises:
         ValueError: the world has no plan for it.
     """
     plan = lab.world.plan_of(lab.world.distillation, "distillation")
-    school = _School(lab, plan, regularized, ensembles)
-    chosen = school.choose()
+    planned = _StudentRuns(lab, plan, regularized, ensembles)
+    chosen = planned.choose()
     students = [
-        school.trained(arm, decay, generation=1, teachers=None) for arm, decay in chosen.items()
+        planned.trained(arm, decay, generation=1, teachers=None) for arm, decay in chosen.items()
     ]
     for arm in ("self", "self only"):
         before = students[list(chosen).index(arm)]
         for generation in range(2, plan.n_generations + 1):
-            before = school.trained(
+            before = planned.trained(
                 arm, chosen[arm], generation=generation, teachers=before["run_id"].tolist()
             )
             students.append(before)
@@ -112,7 +111,7 @@ def run(lab: Lab, *, regularized: Regularized, ensembles: Ensembles) -> Distilla
     )
 
 
-class _School:
+class _StudentRuns:
     """The teachers of one world, and how the students of each arm are trained."""
 
     def __init__(
@@ -191,6 +190,7 @@ class _School:
                     pooled=arm == "pooled",
                     n_tokens=plan.tokens_ratio * self.lab.world.n_unique_tokens,
                     share=share,
+                    prompt="stock" if self.lab.world.chunk_tokens else "end_of_text",
                 )
             n_epochs = plan.n_epochs if share in (0.0, 1.0) else plan.n_epochs * (1 - share)
             specs.append(
@@ -212,7 +212,7 @@ class _School:
     def _soft(self, spec: RunSpec) -> dict[str, Any]:
         """Score a student of the ensemble's predictions; the score is kept, not the student."""
         teachers = [member.run_id for member in self.members]
-        identity = [SOFT_VERSION, spec.run_id, teachers]
+        identity = [spec.run_id, teachers]
         scores = self.lab.remember("soft", identity, lambda: self._distill(spec))
         return {"run_id": "", **scores}
 

@@ -17,7 +17,8 @@ import pandas as pd
 from experiments.analysis.intervals import Estimate, jackknife
 from experiments.analysis.members import limit_estimate
 from experiments.lab.lab import Lab
-from experiments.recipes.ensembles import Ensembles
+from experiments.lab.recipe import recipe
+from experiments.recipes.ensembles import Ensembles, ensembles
 from experiments.runs.spec import RunSpec
 
 Source = Literal["both", "weights", "order", "text"]
@@ -68,7 +69,8 @@ class Diversity:
         )
 
 
-def run(lab: Lab, *, ensembles: Ensembles) -> Diversity:
+@recipe(ensembles)
+def diversity(lab: Lab, ensembles: Ensembles) -> Diversity:
     """Train members of the second smallest size at their tuned point, a pool for each source."""
     world = lab.world
     width = sorted(ensembles.tuned)[min(1, len(ensembles.tuned) - 1)]

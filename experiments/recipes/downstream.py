@@ -20,9 +20,10 @@ from scipy import stats
 
 from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.lab.lab import Lab
-from experiments.recipes.ensembles import Ensembles
-from experiments.recipes.regularized import Regularized
-from experiments.recipes.standard import Standard
+from experiments.lab.recipe import recipe
+from experiments.recipes.ensembles import Ensembles, ensembles
+from experiments.recipes.regularized import Regularized, regularized
+from experiments.recipes.standard import Standard, standard
 from experiments.runs.archive import NotShipped
 from experiments.runs.spec import RunSpec
 from models.text.data_home import CorpusError, data_home
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from models.evals.choices import ChoiceItem
     from models.evals.minimal_pairs import MinimalPair
 
-VERSION = 1
 PAIRS_PER_PARADIGM = 5
 ITEMS_PER_SET = 50
 PAIRS = "blimp/blimp_data.tar.xz"
@@ -84,7 +84,7 @@ class Downstream:
     missing: str = ""
 
     def rank_correlation(self, *, seed: int = 0) -> Estimate:
-        """Rank correlation (Spearman) of test loss and accuracy on pairs over the models.
+        """Return Spearman's rank correlation of test loss and accuracy on pairs over the models.
 
         The interval is a bootstrap over paradigms, the samples behind each accuracy.
         """
@@ -103,7 +103,7 @@ class Downstream:
         return kind.loc[kind["validation_loss"].idxmin()]
 
     def gain_of_ensembles(self) -> Estimate:
-        """Accuracy on pairs of the selected ensemble less the selected single model's.
+        """Return the accuracy on pairs of the selected ensemble less the selected single model's.
 
         The interval is over paradigms, the same for both.
         """
@@ -118,12 +118,13 @@ class Downstream:
         return models[models["pairs"] > best_before]
 
 
-def run(
-    lab: Lab, *, standard: Standard, regularized: Regularized, ensembles: Ensembles
+@recipe(standard, regularized, ensembles)
+def downstream(
+    lab: Lab, standard: Standard, regularized: Regularized, ensembles: Ensembles
 ) -> Downstream:
     """Score the models of three recipes; trains nothing."""
     models = list(_models(lab, standard, regularized, ensembles))
-    settings = [VERSION, PAIRS_PER_PARADIGM, ITEMS_PER_SET, PAIRS, sorted(CHOICES.values())]
+    settings = [PAIRS_PER_PARADIGM, ITEMS_PER_SET, PAIRS, sorted(CHOICES.values())]
 
     def score(model: Model) -> dict[str, Any]:
         identity = [settings, [spec.run_id for spec in model.specs]]
@@ -156,10 +157,10 @@ def _models(
         "standard": {width: found.tuned.best for width, found in standard.certificates.items()},
         "tuned": {width: tuned.best for width, tuned in regularized.tuned.items()},
     }
-    for recipe, by_width in points.items():
+    for name, by_width in points.items():
         for width, best in sorted(by_width.items()):
             specs = (lab.spec(width=width, seed=0, **best),)
-            yield Model(recipe=recipe, width=width, specs=specs, pool=specs)
+            yield Model(recipe=name, width=width, specs=specs, pool=specs)
     for width, tuned in sorted(ensembles.tuned.items()):
         pool = tuple(lab.spec(width=width, seed=seed, **tuned.best) for seed in range(n_members))
         for n in sorted({1, 2, n_members}):

@@ -9,8 +9,9 @@ import pandas as pd
 
 from experiments.analysis.members import limit_by_member
 from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe
 from experiments.lab.searches import tune_sizes
-from experiments.recipes.regularized import Regularized
+from experiments.recipes.regularized import Regularized, regularized
 from experiments.tuning.certificates import AXIS_LABELS, Certificate
 from experiments.tuning.grid import Grid, Point
 from experiments.tuning.search import Tuned
@@ -24,7 +25,8 @@ class Ensembles:
     """What tuning members found.
 
     Attributes:
-        heuristic: the members' cell by the heuristic, by width.
+        heuristic: the members' cell by the heuristic, by width; empty where the world carries its
+            tuned settings and trains no others.
         certificates: the members' cell by tuning, by width.
         curves: a row for each width, cell, subset of members and average; columns `width`,
             `n_params_non_embedding`, `learning_rate`, `weight_decay`, `n_epochs`, `chosen_for`
@@ -49,7 +51,7 @@ class Ensembles:
 
 
 def heuristic_point(single: Point, grid: Grid) -> Point:
-    """Guess the best members from the best single model: twice the epochs, half the decay.
+    """Return a guess of the best members: twice the epochs and half the decay of the single model.
 
     Kim et al. 2025 (arXiv 2509.14786), section on ensembles; moved to the nearest cell of the grid.
     """
@@ -57,22 +59,25 @@ def heuristic_point(single: Point, grid: Grid) -> Point:
     return grid.nearest((learning_rate, weight_decay / 2, n_epochs * 2))
 
 
-def run(lab: Lab, *, regularized: Regularized) -> Ensembles:
+@recipe(regularized)
+def ensembles(lab: Lab, regularized: Regularized) -> Ensembles:
     """Tune the members at every size for the limit of many, then train the rest.
 
-    Beside the tuned cells, those of the single models and of the heuristic are trained to
-    `n_members` as well, for comparison.
+    Beside the tuned cells, those of the single models and, where the world searches, of the
+    heuristic are trained to `n_members` as well, for comparison.
     """
     world, grid = lab.world, lab.world.tuned_grid()
-    certificates = tune(lab, heuristic_starts(lab, regularized.certificates))
+    certificates = tune_members(lab, heuristic_starts(lab, regularized.certificates))
     singles = {width: found.point for width, found in regularized.tuned.items()}
-    heuristic = {width: heuristic_point(point, grid) for width, point in singles.items()}
+    compared = {} if world.settings else singles
+    heuristic = {width: heuristic_point(point, grid) for width, point in compared.items()}
     cells = {
         (width, point): [
             lab.spec(width=width, seed=seed, **grid.named(point)) for seed in range(world.n_members)
         ]
         for width, found in certificates.items()
-        for point in (found.tuned.point, singles[width], heuristic[width])
+        for point in (found.tuned.point, singles[width], heuristic.get(width))
+        if point
     }
     lab.train([spec for specs in cells.values() for spec in specs], title="training members")
 
@@ -101,8 +106,8 @@ def heuristic_starts(lab: Lab, single: Mapping[int, Certificate]) -> dict[int, P
     return {width: heuristic_point(found.tuned.point, grid) for width, found in single.items()}
 
 
-def tune(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
-    """Tune the members at every size, all in step.
+def tune_members(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
+    """Return the tuned members of every size, all tuned in step.
 
     Compares `limit_estimate` on validation, from two members at first and from the world's
     `n_tuning_members` near the optimum.

@@ -3,7 +3,7 @@
 Weights are learned on the validation part, which selected the hyperparameters too, and scored on
 the test part. The weights of a logit average need not sum to one: their sum is an inverse
 temperature. Members that regularisation has made too cautious want one above one, whatever their
-weights, so that the gain from the sum alone ("tempered") is told apart.
+weights, so that the gain from the sum alone ("tempered") is given separately.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
-from experiments.recipes.ensembles import Ensembles
+from experiments.lab.recipe import recipe
+from experiments.recipes.ensembles import Ensembles, ensembles
 from experiments.runs.spec import RunSpec
 from experiments.runs.texts import held_out
 
 if TYPE_CHECKING:
     from models.ensembles.ensemble import Average
 
-VERSION = 3
 ALL_SIZES = "one of each size"
 
 
@@ -44,13 +44,20 @@ class LearnedWeights:
     gain_of_one: Mapping[str, float]
 
     def loss(self, pool: str, average: Average, weighting: str) -> float:
-        """Return a test loss."""
+        """Return a test loss.
+
+        Args:
+            pool: as in `table`.
+            average: as in `table`.
+            weighting: as in `table`.
+        """
         table = self.table
         row = (table["pool"] == pool) & (table["average"] == average)
         return float(table.loc[row & (table["weighting"] == weighting), "test_loss"].iloc[0])
 
 
-def run(lab: Lab, *, ensembles: Ensembles) -> LearnedWeights:
+@recipe(ensembles)
+def learned_weights(lab: Lab, ensembles: Ensembles) -> LearnedWeights:
     """Average the tuned members of every size, and one member of each; trains nothing."""
     members = range(lab.world.n_members)
     of_width = {
@@ -60,7 +67,7 @@ def run(lab: Lab, *, ensembles: Ensembles) -> LearnedWeights:
     pools: dict[str, list[RunSpec]] = {f"width {width}": of for width, of in of_width.items()}
 
     def scores(specs: Sequence[RunSpec]) -> list[dict[str, Any]]:
-        identity = [VERSION, *(spec.run_id for spec in specs)]
+        identity = [spec.run_id for spec in specs]
         return lab.remember("learned_weights", identity, lambda: list(_scores(lab, specs)))
 
     gain_of_one = {}

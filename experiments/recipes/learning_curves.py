@@ -18,13 +18,13 @@ import pandas as pd
 from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
 from experiments.lab.lab import Lab
-from experiments.recipes.regularized import Regularized
+from experiments.lab.recipe import recipe
+from experiments.recipes.regularized import Regularized, regularized
 from experiments.runs.spec import RunSpec
 from experiments.runs.texts import unique_tokens
 from scaling import FitResult, fit_law
 from scaling.laws.laws import LEARNING_CURVES, Law, Linear, Term
 
-VERSION = 1
 FACTORS = (0.25, 0.5, 1, 2, 4)
 """Training sets over the world's unique tokens; those beyond the corpus are left out."""
 EPOCHS_AT_ONE = 16
@@ -112,7 +112,8 @@ def _estimate(fit: FitResult, at: pd.DataFrame, n: int) -> Estimate:
     return Estimate(value=float(row["mean"]), low=float(row["low"]), high=float(row["high"]), n=n)
 
 
-def run(lab: Lab, *, regularized: Regularized) -> LearningCurves:
+@recipe(regularized)
+def learning_curves(lab: Lab, regularized: Regularized) -> LearningCurves:
     """Train the smallest model on training sets of every size and score both losses."""
     world = lab.world
     width = min(world.widths)
@@ -171,4 +172,4 @@ def _train_losses(lab: Lab, specs: Sequence[RunSpec]) -> dict[str, float]:
             found[spec.run_id] = held_out_loss(spec.model, lab.store.params(spec), windows)
         return found
 
-    return lab.remember("train_losses", [VERSION, *(spec.run_id for spec in specs)], measure)
+    return lab.remember("train_losses", [spec.run_id for spec in specs], measure)

@@ -16,8 +16,9 @@ import pandas as pd
 
 from experiments.analysis.members import limit_by_member, loss_by_member
 from experiments.lab.lab import Lab
-from experiments.recipes.ensembles import Ensembles
-from experiments.recipes.regularized import Regularized
+from experiments.lab.recipe import recipe
+from experiments.recipes.ensembles import Ensembles, ensembles
+from experiments.recipes.regularized import Regularized, regularized
 from experiments.tuning.grid import Point
 from experiments.tuning.search import Tuned
 
@@ -36,7 +37,8 @@ class MemberCounts:
     table: pd.DataFrame
 
 
-def run(lab: Lab, *, regularized: Regularized, ensembles: Ensembles) -> MemberCounts:
+@recipe(regularized, ensembles)
+def member_counts(lab: Lab, regularized: Regularized, ensembles: Ensembles) -> MemberCounts:
     """Score every point that either search gave all its seeds, for every number of members.
 
     Points that have fewer seeds than the world has tuning members get the rest.

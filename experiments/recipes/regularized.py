@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe
 from experiments.lab.searches import single_losses, tune_sizes
 from experiments.tuning.certificates import Certificate
 from experiments.tuning.grid import Point
@@ -33,9 +34,10 @@ class Regularized:
         return {width: found.tuned for width, found in self.certificates.items()}
 
 
-def run(lab: Lab) -> Regularized:
+@recipe()
+def regularized(lab: Lab) -> Regularized:
     """Tune every size, then train as many seeds of the optima as an ensemble has members."""
-    certificates = tune(lab)
+    certificates = tune_singles(lab)
     finals = [
         lab.spec(width=width, seed=seed, **found.tuned.best)
         for width, found in certificates.items()
@@ -45,8 +47,8 @@ def run(lab: Lab) -> Regularized:
     return Regularized(certificates=certificates, best=best)
 
 
-def tune(lab: Lab, starts: Mapping[int, Point] | None = None) -> dict[int, Certificate]:
-    """Tune the sizes: small ones first, each from where the last one ended, or all in step.
+def tune_singles(lab: Lab, starts: Mapping[int, Point] | None = None) -> dict[int, Certificate]:
+    """Return the tuned sizes: small ones first, each from where the last one ended, or all in step.
 
     Args:
         lab: the world.
@@ -74,6 +76,11 @@ def start_of(world: World, width: int, smaller: Mapping[int, Certificate]) -> Po
     """Return where to begin at a width: at the optimum of the next smaller one, if there is one.
 
     The learning rate changes from size to size as the world's rule for it does.
+
+    Args:
+        world: with its rule.
+        width: to begin at.
+        smaller: certificates of smaller widths, if any.
     """
     if not smaller:
         return (world.learning_rate(width), *world.start)

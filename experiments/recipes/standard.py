@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe
 from experiments.lab.searches import single_losses, tune_sizes
 from experiments.tuning.certificates import Certificate
 from experiments.tuning.grid import Point
@@ -29,7 +30,8 @@ class Standard:
     best: pd.DataFrame
 
 
-def run(lab: Lab) -> Standard:
+@recipe()
+def standard(lab: Lab) -> Standard:
     """Train every size for every number of epochs, then tune the learning rate from the best."""
     world = lab.world
     sweep = lab.train(
@@ -41,7 +43,7 @@ def run(lab: Lab) -> Standard:
         ],
         title="standard recipe",
     )
-    certificates = tune(
+    certificates = tune_standard(
         lab,
         {
             width: (world.learning_rate(width), world.standard_decay, n_epochs)
@@ -58,8 +60,8 @@ def run(lab: Lab) -> Standard:
     )
 
 
-def tune(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
-    """Tune learning rate and epochs at the usual weight decay, all sizes in step."""
+def tune_standard(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:
+    """Return the tuned learning rate and epochs of every size at the usual weight decay."""
     return tune_sizes(
         lab,
         "standard",

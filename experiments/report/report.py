@@ -12,12 +12,13 @@ from typing import Protocol
 
 import pandas as pd
 
-from experiments.claims.claim import Claim, judge_claims
+from experiments.claims.claim import Claim, evidence, judge_claims
 from experiments.display.progress import WorkProgress
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
-from experiments.runs.provenance import provenance
+from experiments.runs.rows import provenance
 from experiments.story.story import Story
+from experiments.worlds.settings import read_settings
 from scaling.published import talk
 
 KEY_MARK = '<meta name="datawall-key" content="{key}">'
@@ -102,7 +103,7 @@ def is_current(report: Path, story: Story) -> bool:
 
 
 def write_report(story: Story, drawings: Drawings, out: Path) -> list[Claim]:
-    """Judge every claim, and write the page and the table of claims.
+    """Write the page and the table of claims, and return the claims.
 
     Args:
         story: results of a world.
@@ -123,9 +124,16 @@ def write_report(story: Story, drawings: Drawings, out: Path) -> list[Claim]:
             bar.advance(1)
             bar.finish_job()
     page = render_page(story, claims, _pair(shown))
-    write_text(out / "claims.csv", pd.DataFrame(map(asdict, claims)).to_csv(index=False))
+    write_text(out / "claims.csv", pd.DataFrame(map(_row, claims)).to_csv(index=False))
     write_text(out / "report.html", page)
     return claims
+
+
+def _row(claim: Claim) -> dict[str, object]:
+    """Return a claim as a row of a table, its runs and records counted."""
+    values = asdict(claim)
+    n_runs, n_records = len(values.pop("runs")), len(values.pop("records"))
+    return {**values, "recipes": " ".join(claim.recipes), "n_runs": n_runs, "n_records": n_records}
 
 
 def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str:
@@ -152,6 +160,8 @@ def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str
         published_tuned=_published_tuned(),
         n_talk_tokens=talk.N_UNIQUE_TOKENS,
         facts=_facts(story),
+        recipes=list(story.results),
+        evidence=evidence,
     )
 
 
@@ -209,6 +219,10 @@ def _facts(story: Story) -> dict[str, str]:
         f"{story.bytes_per_token:.2f} bytes per token",
         "Unique tokens": f"{world.n_unique_tokens:,}; {world.n_eval_tokens:,} each to select "
         "(validation) and to report (test), from other documents",
+        "Scope": story.text_scope,
+        "Tuned settings": read_settings(world.settings).provenance
+        if world.settings
+        else "searched, see the certificates",
         "Model sizes": ", ".join(
             f"{world.model(width).n_params_non_embedding:,}" for width in world.widths
         )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from experiments.claims.claim import Claim
 from experiments.claims.distillation import PUBLISHED_SHARE
+from experiments.recipes.ensembles import ensembles
+from experiments.recipes.entigraph.recipe import FactResults, entigraph
 from experiments.story.story import Story
 from scaling.published import talk
 from scaling.published.figures import PUBLISHED_FIGURES
-
-if TYPE_CHECKING:
-    from experiments.recipes.entigraph.recipe import FactResults
 
 
 def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
@@ -22,14 +20,14 @@ def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
         Rows with the keys `quantity`, `published` and `here`.
     """
     measured = {claim.id: claim for claim in claims}
-    rows = _main_rows(story) if "ensembles" in story.results else []
+    rows = _main_rows(story) if ensembles in story.results else []
     rows += [
         (quantity, published, f"{measured[id].quantity}: {measured[id].measurement}")
         for id, quantity, published in _beside_claims()
         if id in measured
     ]
-    if "entigraph" in story.results:
-        rows.append(_accuracy_row(story.result("entigraph")))
+    if entigraph in story.results:
+        rows.append(_accuracy_row(story[entigraph]))
     return [{"quantity": q, "published": p, "here": h} for q, p, h in rows]
 
 

@@ -1,4 +1,4 @@
-"""Runs: what identifies one, where they are kept, and the text that they read."""
+"""Runs: their identity, their storage, and the text that they read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Runs(Protocol):
-    """Finished runs and what was measured on them: a `RunStore`, or an `Archive` of shipped ones.
+    """Finished runs and records of them: a `RunStore`, or an `Archive` of shipped results.
 
     Attributes:
         root: the folder.
-        read_only: whether nothing can be added: no run trained, no record kept.
+        read_only: whether no runs and no records can be added.
     """
 
     root: Path
@@ -29,10 +29,17 @@ class Runs(Protocol):
         """Return whether a run is finished."""
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
-        """Return finished runs, a row each: settings, scores, cost, origin."""
+        """Return finished runs, a row each, with the columns of `experiments.runs.rows.COLUMNS`."""
 
     def params(self, spec: RunSpec) -> Params:
         """Return the weights of a finished run."""
 
-    def record(self, kind: str, identity: Any) -> Any | None:
-        """Return what was measured, see `experiments.runs.records`; None where nothing was."""
+    def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
+        """Return a record, see `experiments.runs.records`; None if there is none.
+
+        Args:
+            kind: what is measured.
+            identity: everything that decides the values, as JSON.
+            source: hash of the current code that measures it: cached records of other code are
+                ignored, shipped records are returned for any code.
+        """

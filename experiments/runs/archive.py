@@ -1,10 +1,10 @@
-"""Results of a world that are shipped with the package: drawn in seconds, trained by nobody.
+"""Results of a world that are shipped with the package, so that its figures need no training.
 
-    results/WORLD.parquet           a row a run, with its whole spec: what `RunStore.compact` writes
-    results/WORLD.records.parquet   what was measured on them: kind, key, JSON; no quotations
-    results/WORLD.json              the text, and where the results come from
+    results/WORLD.parquet           a row a run, with its spec, as `RunStore.compact` writes it
+    results/WORLD.records.parquet   records of the runs: kind, key, JSON; no quotations
+    results/WORLD.json              the text, and the provenance of the results
 
-An `Archive` stands in for a `RunStore` that only reads: recipes find all their runs finished.
+An `Archive` replaces a `RunStore` where runs are only read: recipes find all their runs finished.
 """
 
 from __future__ import annotations
@@ -25,22 +25,23 @@ from experiments.runs.texts import TextFacts
 if TYPE_CHECKING:
     from models.training.train import Params
 
-ARCHIVE_SCHEMA = 1
+ARCHIVE_SCHEMA = 2
+"""2 left version numbers out of the identities of records."""
 SHIPPED = Path(__file__).parents[1] / "results"
 QUOTATIONS = "quotations"
-"""Kind of the records that quote a world's text: not ours to give away, so that none is shipped."""
+"""Kind of the records that quote a world's text; they are not shipped, for copyright reasons."""
 
 
 class NotShipped(ValueError):
-    """A recipe wants a run or a record that an archive does not hold."""
+    """A recipe needs a run or a record that an archive does not hold."""
 
 
 class Archive:
-    """The shipped results of one world; has of `RunStore` what reading needs.
+    """The shipped results of one world, read like a `RunStore`.
 
     Args:
         root: folder of the archive.
-        name: of the world.
+        name: name of the world.
 
     Raises:
         ValueError: written by another version, or pyarrow is not installed.
@@ -59,17 +60,17 @@ class Archive:
 
     @staticmethod
     def exists(root: Path, name: str) -> bool:
-        """Tell whether results of a world are shipped."""
+        """Return whether results of a world are shipped."""
         return (root / f"{name}.json").is_file()
 
     @property
     def recipes(self) -> tuple[str, ...]:
-        """Recipes whose results are held: all of the world, or those of one part of the talk."""
+        """Recipes whose results are held: all of the world, or those of a part of the talk."""
         return tuple(self.about["recipes"])
 
     @property
     def facts(self) -> TextFacts:
-        """What is known of the text."""
+        """Description of the text."""
         return TextFacts(**self.about["text"])
 
     @cached_property
@@ -87,11 +88,11 @@ class Archive:
         }
 
     def is_done(self, spec: RunSpec) -> bool:
-        """Tell whether a run is held."""
+        """Return whether a run is held."""
         return spec.run_id in self._rows
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
-        """Return runs, a row each, as `RunStore.frame` does.
+        """Return runs, a row each, with the columns of `RunStore.frame`.
 
         Raises:
             NotShipped: one is not held.
@@ -107,7 +108,7 @@ class Archive:
         return frame_of(rows)
 
     def params(self, spec: RunSpec) -> Params:
-        """Refuse to give weights, which are not shipped.
+        """Raise NotShipped: weights are not shipped.
 
         Raises:
             NotShipped: always.
@@ -116,6 +117,6 @@ class Archive:
             f"the weights of run {spec.run_id} are not shipped; `datawall reproduce` trains them"
         )
 
-    def record(self, kind: str, identity: Any) -> Any | None:
-        """Return a record, or None where it is not held."""
+    def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
+        """See `Runs.record`."""
         return self._records.get((kind, digest(identity)))

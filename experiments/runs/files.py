@@ -1,15 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files that are written atomically, and errors of the file system in plain words."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from models.text.data_home import replacing
 
 
 class StoreError(OSError):
@@ -31,66 +31,40 @@ REFUSALS = {
 
 @contextlib.contextmanager
 def storing(root: Path) -> Iterator[None]:
-    """Turn what the file system refuses below `root` into a `StoreError` that says what to do."""
+    """Raise errors of the file system below `root` as a `StoreError` that says what to do."""
     try:
         yield
-    except (OSError, ValueError) as error:
-        # Orbax reports a full disk as a ValueError that quotes the system's words.
-        quoted = (code for code in REFUSALS if os.strerror(code) in str(error))
-        code = error.errno if isinstance(error, OSError) else next(quoted, None)
-        if code not in REFUSALS:
+    except OSError as error:
+        if error.errno not in REFUSALS:
             raise
-        raise StoreError(REFUSALS[code].format(root=root)) from error
-
-
-@contextlib.contextmanager
-def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it into place when the block succeeds.
-
-    Args:
-        path: the file to write.
-        durable: have the disk hold the content before the rename, so that a power cut cannot
-            leave a name without content.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    except OSError as error:  # which would name a file that nobody has asked for
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    os.close(handle)
-    beside = Path(name)
-    try:
-        yield beside
-        beside.chmod(0o644)
-        if durable:
-            flush_to_disk(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Have the disk hold the content of a file before going on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        raise StoreError(REFUSALS[error.errno].format(root=root)) from error
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text atomically.
+
+    Args:
+        path: the file.
+        text: its content.
+        durable: see `replacing`.
+    """
     with replacing(path, durable=durable) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
-    """Write JSON for people and machines, whole or not at all."""
+    """Write indented JSON atomically.
+
+    Args:
+        path: the file.
+        values: what JSON can represent.
+        durable: see `replacing`.
+    """
     write_text(path, json.dumps(values, indent=1, sort_keys=True) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> Any | None:
-    """Read JSON, or None when the file is missing or torn."""
+    """Return the JSON of a file, or None if it is missing or truncated."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -1,8 +1,8 @@
-"""Runs of others beside ours: a table of any tool, read by a mapping of its columns.
+"""Import of runs of other projects, from a table of any tool and a mapping of its columns.
 
-What is read: a table with a row a run (CSV, TSV, JSON lines, parquet; a nested `config` and
-`summary` as in exports of wandb), the history of a run or of several (rows with `_step`, of which
-the last value of each column counts), and the CSV of a wandb chart (columns "RUN - METRIC").
+It may be a table with a row a run (CSV, TSV, JSON lines, JSON, parquet; nested `config` and
+`summary` as in exports of wandb), the history of one or several runs (rows with `_step`, of which
+the last value of each column counts), or the CSV of a wandb chart (columns "RUN - METRIC").
 
     imports/NAME.json    {"schema", "file", "sha256", "columns", "constants", "time", "rows"}
 """
@@ -25,14 +25,14 @@ from experiments.runs.rows import OURS, RESULT_FIELDS, Row
 from experiments.runs.spec import PARTS
 
 if TYPE_CHECKING:
-    from experiments.runs.foreign_tables import Entry
+    from scaling.files import Entry
 
 IMPORT_SCHEMA = 1
 STEPS = ("_step", "Step")
 LABELS = ("Name", "name", "run_name", "run", "run_id", "id", "ID")
 STATES = ("State", "state")
 OF_RUNS = (*STATES, "Created", "createdAt")
-"""Columns that only a table with a row a run has."""
+"""Columns that occur only in tables with a row a run."""
 RESERVED = ("run_id", "source", "status", "reason")
 NUMBERS = {
     *(
@@ -44,7 +44,7 @@ NUMBERS = {
     *(name for name in RESULT_FIELDS if name != "device"),
     *("seed", "loss"),
 }
-"""Our columns that hold numbers; so does every column that ends in _loss."""
+"""Columns of ours that hold numbers, in addition to all that end in _loss."""
 MISSING = ("", "-", "null", "None")
 MOST_NAMED = 3
 
@@ -58,23 +58,23 @@ def import_runs(
     label: str | None = None,
     name: str | None = None,
 ) -> list[Row]:
-    """Read runs from a file and keep them in a store, where they replace an earlier import.
+    """Return the runs in a file after adding them to a store, replacing an earlier import.
 
     Args:
-        root: the store.
-        path: the file; its suffix says the format.
+        root: folder of the store.
+        path: the file; its suffix gives the format.
         columns: our column -> the file's, as {"validation_loss": "val/loss"}.
         constants: our column -> a value that all these runs share.
-        label: the file's column that names a run; a usual one by default.
-        name: what the runs are called by; the file's name by default.
+        label: the file's column that names a run; by default one of `LABELS`.
+        name: name of the import; by default that of the file.
 
     Returns:
-        A row a run, with `source` naming the import, and a `reason` where a number is missing.
+        A row a run, with the name of the import as `source`, and a `reason` if a number is missing.
 
     Raises:
-        ValueError: a column that the file lacks or that is kept for us, or bad rows (by line).
+        ValueError: a column that the file lacks or that is reserved, or bad rows (by line).
     """
-    from experiments.runs.foreign_tables import read_entries
+    from scaling.files import read_entries
 
     constants = dict(constants or {})
     name = name or re.sub(r"[^\w.-]+", "_", path.stem)
@@ -138,11 +138,13 @@ def read_imports(root: Path) -> list[Row]:
 def _check(columns: Mapping[str, str], constants: Mapping[str, Any], name: str) -> None:
     for column in (*columns, *constants):
         if column in RESERVED:
-            raise ValueError(f"column {column} says where a run comes from and cannot be mapped")
+            raise ValueError(f"column {column} gives the origin of a run and cannot be mapped")
     if not columns:
-        raise ValueError("say which columns to read, as in validation_loss=val/loss")
+        raise ValueError("name the columns to read, as in validation_loss=val/loss")
     if not re.fullmatch(r"[\w.-]+", name) or name == OURS:
-        raise ValueError(f"an import must be named in letters, digits, _, - and .; not {name!r}")
+        raise ValueError(
+            f"the name of an import may have letters, digits, _, - and .; not {name!r}"
+        )
 
 
 def _check_source(path: Path, entries: list[Entry], wanted: Iterable[str]) -> None:
@@ -180,7 +182,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _as_numbers(rows: list[Row], column: str) -> None:
-    """Read a column as numbers where all its values are: a CSV has only text."""
+    """Convert a column to numbers if all its values are numbers: a CSV holds only text."""
     try:
         numbers = [None if row[column] is None else _number(row[column], column) for row in rows]
     except ValueError:
@@ -190,15 +192,15 @@ def _as_numbers(rows: list[Row], column: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON can keep it."""
+    """Return a value that JSON can represent."""
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _number(value: Any, ours: str) -> float | int | None:
-    """Read a number; None where it is missing or not finite.
+    """Return a value as a number; None if it is missing or not finite.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the value is not a number.
     """
     if _is_missing(value):
         return None
@@ -214,7 +216,7 @@ def _number(value: Any, ours: str) -> float | int | None:
 
 
 def _names(entries: list[Entry], label: str | None) -> list[str]:
-    """Name each run by its label, or its line where it has none of its own."""
+    """Return the name of each run: its label, or its line if it has no unique one."""
     column = label or _first(LABELS, entries)
     names = [str((column and entry.values.get(column)) or entry.line) for entry in entries]
     counts = Counter(names)
@@ -229,7 +231,7 @@ def _first(names: Iterable[str], entries: list[Entry]) -> str | None:
 
 
 def _charted(entries: list[Entry], columns: Mapping[str, str]) -> list[Entry]:
-    """Read the CSV of a chart: the last value of "RUN - METRIC" for each run and metric."""
+    """Return the runs in the CSV of a chart: the last value of each column "RUN - METRIC"."""
     suffixes = {f" - {theirs}": theirs for theirs in columns.values()}
     runs: dict[str, dict[str, Any]] = {}
     lines: dict[str, int] = {}
@@ -250,7 +252,7 @@ def _charted(entries: list[Entry], columns: Mapping[str, str]) -> list[Entry]:
 
 
 def _last_of_history(entries: list[Entry], label: str | None) -> list[Entry]:
-    """Merge the rows of a history into one for each run: the last value of every column."""
+    """Return one row for each run of a history: the last value of every column."""
     step = _first(STEPS, entries)
     if step is None or _first(OF_RUNS, entries):
         return entries

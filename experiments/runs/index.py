@@ -1,8 +1,8 @@
 """All runs of a store as rows, cached in one file beside them.
 
-Reading 10,000 folders takes seconds, telling that they have not changed a fraction of one: a row of
-the cache holds as long as time, size and inode of the two files it came from do. A cache that is
-missing, damaged, of another version or that cannot be written costs time, never correctness.
+Reading 10,000 folders takes seconds, checking that they have not changed a fraction of one: a row
+of the cache is valid while time, size and inode of the two files that it was read from are the
+same. A cache that is missing, damaged, of another version or not writable costs only time.
 
     index.json    {"schema", "settings", "crc32"} in the first line, {"columns", "runs"} after it
 """
@@ -31,14 +31,9 @@ logger = logging.getLogger("datawall")
 
 
 def read_index(root: Path) -> list[Row]:
-    """Return a row for each run folder below `root`, in the order of their names.
+    """Return a row of settings for each run folder below `root`, in the order of their names.
 
-    Args:
-        root: the store.
-
-    Returns:
-        Rows of settings; those of finished runs have the columns of their result too, and a
-        `status`.
+    Rows of finished runs also have the columns of their result, and a `status`.
 
     Raises:
         ValueError: a run was written by a later version, or with unknown settings.
@@ -56,14 +51,14 @@ def read_index(root: Path) -> list[Row]:
             known = (stamp, row)
         current[folder.name] = known
     if n_read or len(current) != len(cached):
-        # A read-only or a full disk is no reason not to show what is there.
+        # On a read-only or full disk, the rows are still returned.
         with contextlib.suppress(OSError):
             _write_cache(root, current)
     return [row for _, row in current.values()]
 
 
 def _stamps(root: Path) -> list[tuple[Path, Stamp]]:
-    """List the folders that have a spec, with what tells whether their files changed."""
+    """Return the folders with a spec, and stamps that change with their files."""
     found = []
     with contextlib.suppress(FileNotFoundError), storing(root), os.scandir(root) as entries:
         for entry in entries:
@@ -85,7 +80,7 @@ def _read_row(folder: Path) -> Row | None:
     path = folder / "spec.json"
     values = read_json(path)
     if not isinstance(values, dict):
-        logger.warning("%s is torn; its run is left out until it is started again", path)
+        logger.warning("%s is truncated; its run is left out until it is started again", path)
         return None
     try:
         spec = RunSpec.from_dict(values)

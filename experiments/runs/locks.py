@@ -1,16 +1,19 @@
 """Locks of runs, so that several sweeps may share one store, on one machine or on many.
 
     RUN_ID/lock           the owner: machine, process, token; created exclusively
-    RUN_ID/lock.TOKEN     the successor of the owner TOKEN, who died; created exclusively
-    .beats-NAME           how often the heart of a process that holds locks has beaten
+    RUN_ID/lock.TOKEN     the successor of a dead owner TOKEN; created exclusively
+    .beats-NAME           number of heartbeats of a process that holds locks
 
-The owner is the last of the chain that begins with `lock`. To take over from a dead owner is to
-create the one file that can follow its token: of two takers one succeeds, and a taker that read the
-chain long ago cannot disturb whoever holds the lock by now.
+The owner is the last of the chain that begins with `lock`. To take over from a dead owner, a
+process creates the one file that can follow its token: of two processes only one succeeds, and one
+that has read the chain long ago cannot disturb the present owner.
 
-An owner on this machine is dead when its process has gone. Of an owner on another machine only the
-heartbeats are seen: it is dead when their count stands still for `PATIENCE_SECONDS` of the
-observer's monotonic clock. No two clocks are compared, and none is read that can be set.
+An owner on this machine is dead if its process has ended. A remote owner is known by its heartbeats
+only: it is dead if their number has not changed for `PATIENCE_SECONDS` of the observer's monotonic
+clock. No two clocks are compared, and no clock that can be set is read.
+
+Libraries such as filelock notice a dead owner by locks of the operating system, which not every
+shared file system supports, and they do not name the owner.
 """
 
 from __future__ import annotations
@@ -22,7 +25,6 @@ import os
 import platform
 import threading
 import uuid
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -37,23 +39,23 @@ from experiments.runs.files import read_json, storing
 LOCK_SCHEMA = 1
 BEAT_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
-"""Many beats: a process that is paused or starved for a while is not taken for dead."""
+"""Many heartbeats: a process that is paused or slow for a while does not count as dead."""
 MOST_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Who holds a lock.
+    """The owner of a lock.
 
     Attributes:
-        host: name of the machine, for people.
-        machine: equal only for processes whose numbers can be compared: the same machine since the
-            same boot, in the same container.
-        pid: number of the process.
-        started: when it started, so that a number used again is not mistaken for it.
+        host: name of the machine, for messages.
+        machine: id of the machine, its boot and container; process ids are comparable if it is
+            equal.
+        pid: process id.
+        started: start time of the process, which distinguishes it from others with the same id.
         beats: name of its heartbeats in the store.
-        token: drawn at random each time a lock is taken.
-        since: when the lock was taken, for people.
+        token: random, new for each lock.
+        since: time when the lock was acquired, for messages.
     """
 
     host: str
@@ -70,7 +72,7 @@ class RunLocked(RuntimeError):
 
     Attributes:
         run_id: the run.
-        owner: who holds it, or None where the lock cannot be read (yet).
+        owner: the owner, or None if the lock cannot be read (yet).
     """
 
     def __init__(self, run_id: str, owner: Owner | None) -> None:
@@ -78,7 +80,7 @@ class RunLocked(RuntimeError):
         who = (
             f"process {owner.pid} on {owner.host} since {owner.since}"
             if owner
-            else "a process that left no name"
+            else "an unknown process"
         )
         super().__init__(f"run {run_id} is locked by {who}")
 
@@ -87,14 +89,14 @@ class RunLocked(RuntimeError):
 
 
 class LockLost(RuntimeError):
-    """A lock was taken over while its owner seemed dead; the run is another's now."""
+    """A lock was taken over while its owner seemed dead; another process owns the run now."""
 
 
 class RunLock:
-    """A lock that is held, until its `with` block ends or `release` gives it back."""
+    """A lock that is held until its `with` block ends, or until `release`."""
 
-    def __init__(self, folder: Path, owner: Owner, forget: Callable[[RunLock], None]) -> None:
-        self.folder, self.owner, self._forget = folder, owner, forget
+    def __init__(self, locks: Locks, folder: Path, owner: Owner) -> None:
+        self.locks, self.folder, self.owner = locks, folder, owner
 
     @property
     def run_id(self) -> str:
@@ -102,31 +104,30 @@ class RunLock:
         return self.folder.name
 
     def still_held(self) -> bool:
-        """Tell whether nobody took the lock over; looks at the disk."""
-        return _holds(_chain(self.folder), self.owner)
+        """Return whether no other process has taken the lock over; reads the disk."""
+        chain = _chain(self.folder)
+        return bool(chain) and chain[-1].token == self.owner.token
 
     def check(self) -> None:
         """Raise LockLost unless this process still holds the lock.
 
         Raises:
-            LockLost: somebody took it over.
+            LockLost: another process has taken it over.
         """
         if not self.still_held():
             raise LockLost(
-                f"the lock of run {self.run_id} was taken over while this process stood still; "
+                f"the lock of run {self.run_id} was taken over while this process was paused; "
                 "its new owner finishes the run"
             )
 
     def release(self) -> None:
-        """Give the lock back; one that was lost stays with its new owner."""
+        """Release the lock; one that was lost stays with its new owner."""
         if self.still_held():
-            # Without its first link a chain is no more, and the lock is free; the other links, also
-            # those that somebody died over, mean nothing then.
-            others = list(self.folder.glob("lock.*"))
-            for path in (self.folder / "lock", *others):
+            # Without its first file a chain is empty and the lock is free: the first goes first.
+            for path in (self.folder / "lock", *self.folder.glob("lock.*")):
                 with contextlib.suppress(OSError):
                     path.unlink()
-        self._forget(self)
+        self.locks.forget(self)
 
     def __enter__(self) -> RunLock:
         return self
@@ -136,30 +137,31 @@ class RunLock:
 
 
 class Locks:
-    """The locks of one store, as this process sees and takes them."""
+    """The locks of one store that this process holds or observes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._observed: dict[str, tuple[int | None, float]] = {}
-        self._forget_everything()
+        self._reset()
 
-    def _forget_everything(self) -> None:
+    def _reset(self) -> None:
         self._guard = threading.RLock()
         self._pid = os.getpid()
         self._beats = uuid.uuid4().hex
-        self._count = 0
+        self._n_beats = 0
         self._held: dict[str, RunLock] = {}
+        self._heart: threading.Thread | None = None
 
     def acquire(self, folder: Path) -> RunLock:
-        """Take the lock of a run's folder, at once or not at all.
+        """Return the lock of a run's folder, without waiting.
 
         Raises:
             RunLocked: another live owner holds it.
             StoreError: the store cannot be written.
         """
         if self._pid != os.getpid():
-            # A forked child holds none of its parent's locks.
-            self._forget_everything()
+            # A forked child holds none of its parent's locks, and has none of its threads.
+            self._reset()
         with self._guard, storing(self.root):
             folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -168,48 +170,52 @@ class Locks:
                 lock = self._take(folder)
                 self._held[lock.owner.token] = lock
             finally:
-                self._rest_if_idle()
-        _heart.beat_for(self)
+                self._stop_beating_if_idle()
+            if self._heart is None:
+                self._heart = threading.Thread(target=self._keep_beating, daemon=True)
+                self._heart.start()
         return lock
 
     def held(self, run_id: str) -> RunLock | None:
-        """Return the lock of a run that this process took here, lost or not."""
+        """Return the lock of a run that this process has acquired here, lost or not."""
         found = [lock for lock in list(self._held.values()) if lock.run_id == run_id]
         return found[-1] if found and self._pid == os.getpid() else None
 
     def holder(self, folder: Path) -> Owner | None:
-        """Return who holds the lock of a run's folder and is alive as far as can be told."""
+        """Return the owner of the lock of a run's folder, None if there is none known to live."""
         chain = _chain(folder)
         return None if not chain or self._is_dead(chain[-1]) else chain[-1].owner
 
-    def beat(self) -> None:
-        """Tell observers on other machines that this process lives, while it holds a lock."""
-        with self._guard:
-            if not self.is_idle:
-                self._beat()
-
-    def _beat(self) -> None:
-        self._count += 1
-        handle = os.open(self._beats_path(self._beats), os.O_WRONLY | os.O_CREAT, 0o644)
-        try:
-            os.write(handle, b"%020d\n" % self._count)
-        finally:
-            os.close(handle)
-
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether this process holds no lock here."""
-        return not self._held or self._pid != os.getpid()
-
-    def _rest_if_idle(self) -> None:
-        if not self._held:
-            self._beats_path(self._beats).unlink(missing_ok=True)
-
-    def _forget(self, lock: RunLock) -> None:
+    def forget(self, lock: RunLock) -> None:
+        """Remove a lock that was released from those that are held."""
         with self._guard:
             self._held.pop(lock.owner.token, None)
             with contextlib.suppress(OSError):
-                self._rest_if_idle()
+                self._stop_beating_if_idle()
+
+    def _keep_beating(self) -> None:
+        """Show observers on other machines that this process lives, while it holds a lock."""
+        while True:
+            sleep(BEAT_SECONDS)
+            with self._guard:
+                if not self._held:
+                    self._heart = None
+                    return
+                # If the disk refuses one heartbeat, the next may succeed.
+                with contextlib.suppress(OSError):
+                    self._beat()
+
+    def _beat(self) -> None:
+        self._n_beats += 1
+        handle = os.open(self._beats_path(self._beats), os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, b"%020d\n" % self._n_beats)
+        finally:
+            os.close(handle)
+
+    def _stop_beating_if_idle(self) -> None:
+        if not self._held:
+            self._beats_path(self._beats).unlink(missing_ok=True)
 
     def _take(self, folder: Path) -> RunLock:
         for _ in range(MOST_ATTEMPTS):
@@ -217,15 +223,15 @@ class Locks:
             if before and not self._is_dead(before[-1]):
                 raise RunLocked(folder.name, before[-1].owner)
             path = folder / (f"lock.{before[-1].token}" if before else "lock")
-            owner = _this_process(self._beats)
-            if not _create(path, owner):
+            lock = RunLock(self, folder, _this_process(self._beats))
+            if not _create(path, lock.owner):
                 continue
-            # What was read before may have been released since, and the chain begun anew.
-            if _holds(_chain(folder), owner):
+            # The chain that was read may have been released since, and a new one begun.
+            if lock.still_held():
                 for link in before:
                     if link.owner:
                         self._beats_path(link.owner.beats).unlink(missing_ok=True)
-                return RunLock(folder, owner, self._forget)
+                return lock
             path.unlink(missing_ok=True)
         raise RunLocked(folder.name, None)
 
@@ -235,20 +241,19 @@ class Locks:
             alive = _is_alive(owner.pid, owner.started)
             if alive is not None:
                 return not alive
-        return self._stands_still(link)
+        return self._has_stopped(link.owner.beats if link.owner else link.token)
 
-    def _stands_still(self, link: _Link) -> bool:
-        """Tell whether a count of heartbeats has not changed for as long as patience lasts."""
-        name = link.owner.beats if link.owner else link.token
-        count, now = self._beats_of(name), monotonic()
+    def _has_stopped(self, name: str) -> bool:
+        """Return whether a number of heartbeats has not changed for `PATIENCE_SECONDS`."""
+        count, now = self._count_of(name), monotonic()
         before, since = self._observed.get(name, (None, now))
-        # A count that has gone was taken away with another lock of the same owner.
+        # A missing count was removed with another lock of the same owner.
         if name not in self._observed or (count is not None and count != before):
             self._observed[name] = (count, now)
             return False
         return now - since >= PATIENCE_SECONDS
 
-    def _beats_of(self, name: str) -> int | None:
+    def _count_of(self, name: str) -> int | None:
         try:
             return int(self._beats_path(name).read_bytes())
         except (OSError, ValueError):
@@ -258,48 +263,9 @@ class Locks:
         return self.root / f".beats-{name}"
 
 
-class _Heart:
-    """The one thread of this process that beats for all the locks it holds."""
-
-    def __init__(self) -> None:
-        self.forget_everything()
-
-    def forget_everything(self) -> None:
-        """Begin anew, in a forked child: it has no thread, and another may hold the guard."""
-        self._guard = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._beaten_for: set[Locks] = set()
-
-    def beat_for(self, locks: Locks) -> None:
-        with self._guard:
-            self._beaten_for.add(locks)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            sleep(BEAT_SECONDS)
-            with self._guard:
-                self._beaten_for = {locks for locks in self._beaten_for if not locks.is_idle}
-                if not self._beaten_for:
-                    self._thread = None
-                    return
-                beaten_for = list(self._beaten_for)
-            for locks in beaten_for:
-                # A beat that the disk refuses is no reason to stop: the next may pass.
-                with contextlib.suppress(OSError):
-                    locks.beat()
-
-
-_heart = _Heart()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_heart.forget_everything)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Link:
-    """One file of a chain; a file that cannot be read has no owner and goes by its inode."""
+    """One file of a chain; a file that cannot be read has no owner, and its inode as token."""
 
     path: Path
     token: str
@@ -307,17 +273,13 @@ class _Link:
 
 
 def _chain(folder: Path) -> list[_Link]:
-    """Read who holds the lock of a folder, and who held it before and died."""
+    """Return the owner of the lock of a folder, the last, after those that have died."""
     chain: list[_Link] = []
     path = folder / "lock"
     while (link := _read(path)) is not None:
         chain.append(link)
         path = folder / f"lock.{link.token}"
     return chain
-
-
-def _holds(chain: list[_Link], owner: Owner) -> bool:
-    return bool(chain) and chain[-1].token == owner.token
 
 
 def _read(path: Path) -> _Link | None:
@@ -331,7 +293,7 @@ def _read(path: Path) -> _Link | None:
         status = path.stat()
     except FileNotFoundError:
         return None
-    # Its writer is just writing it, or lost power before the disk had it.
+    # It is being written, or a power cut has left it empty.
     return _Link(path=path, token=f"{status.st_ino}-{status.st_mtime_ns}", owner=None)
 
 
@@ -368,7 +330,7 @@ def _this_process(beats: str) -> Owner:
 
 @cache
 def this_machine() -> str:
-    """Name the machine, its boot and the process space, wherever the system tells them."""
+    """Return an id of the machine, its boot and process namespace, as far as they are known."""
     parts = [platform.node()]
     # Where no hardware address is found, a random one is returned, which has this bit set.
     if not (address := uuid.getnode()) >> 40 & 1:
@@ -381,13 +343,13 @@ def this_machine() -> str:
 
 
 def _is_alive(pid: int, started: float | None) -> bool | None:
-    """Tell whether a process of this machine runs; None where the system does not say."""
+    """Return whether a process of this machine runs; None if the system does not show it."""
     try:
         if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
             return False
         now = _started(pid)
     except psutil.NoSuchProcess:
-        # Some systems hide other users' processes, but not that their numbers are taken.
+        # Some systems hide other users' processes, but not that their ids are in use.
         return None if psutil.pid_exists(pid) else False
     except psutil.AccessDenied:
         return None
@@ -395,7 +357,7 @@ def _is_alive(pid: int, started: float | None) -> bool | None:
 
 
 def _started(pid: int) -> float | None:
-    """Return when a process started, in a measure that setting the clock does not change."""
+    """Return the start time of a process, independent of changes of the clock."""
     try:
         # Ticks since boot; psutil adds the time of the boot, which moves when the clock is set.
         return float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])

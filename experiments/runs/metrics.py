@@ -1,7 +1,7 @@
-"""The losses of a run, a line a segment of training, appended as it goes.
+"""The losses of a run in a file of JSON lines, one appended for each segment of training.
 
-A line is {"schema", "session", "first_step", "seconds", "loss": [...]}; a loss that is not a number
-is null. Lines that are torn, or that are none of ours, are passed over.
+A line is {"schema", "session", "first_step", "seconds", "loss": [...]}; a loss that is not finite
+is null. Truncated and other lines are skipped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Line:
 
 
 def append_line(path: Path, line: Line) -> None:
-    """Write a line behind the others, whatever state they are in."""
+    """Append a line to a file, whose last line may be truncated."""
     values = {
         "schema": SCHEMA_VERSION,
         "session": line.session,
@@ -36,12 +36,12 @@ def append_line(path: Path, line: Line) -> None:
         "loss": [loss if math.isfinite(loss) else None for loss in line.losses],
     }
     with path.open("ab") as file:
-        # A leading newline ends a line that a killed writer may have left torn.
+        # The leading newline ends a line that a killed writer has left unfinished.
         file.write(b"\n" + json.dumps(values).encode())
 
 
 def read_lines(path: Path, *, n_steps: int) -> Iterator[Line]:
-    """Yield every line that can be read, as far as it lies within `n_steps`."""
+    """Yield every valid line whose steps are below `n_steps`."""
     if not path.exists():
         return
     for text in path.read_bytes().split(b"\n"):
@@ -76,12 +76,12 @@ def _is_whole(value: Any) -> TypeGuard[int]:
 
 
 def _is_real(value: Any) -> TypeGuard[float]:
-    """Tell whether a value is a number that a float can hold."""
+    """Return whether a value is a number that a float can represent."""
     return isinstance(value, float) or (_is_whole(value) and abs(value) < 2**1000)
 
 
 def losses_by_step(lines: Iterable[Line]) -> dict[int, float]:
-    """Return the loss of every step recorded; where steps were repeated, the later record holds."""
+    """Return the loss of every recorded step; of repeated steps the later record counts."""
     losses: dict[int, float] = {}
     for line in lines:
         losses.update(enumerate(line.losses, line.first_step))

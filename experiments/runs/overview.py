@@ -1,4 +1,4 @@
-"""What a store holds besides finished runs: what is under way, what failed, what is imported."""
+"""Tables and counts of what a store holds: finished, unfinished, failed and imported runs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CELL = {
     "weight_decay": "decay",
     "n_epochs": "epochs",
 }
-"""Settings that tell cells apart, by column of `RunStore.frame`, and their short names."""
+"""Settings that define a cell, by column of `RunStore.frame`, and their short names."""
 HASHES = ("data_sha256", "init_from")
 LOSSES = {"train_loss": "train", "validation_loss": "val", "test_loss": "test"}
 
 
 STATUSES = ("done", "diverged", "failed", "running", "interrupted", "waiting", "imported")
-"""As in `RunStore.overview`, in the order in which they are told."""
+"""As in `RunStore.overview`, in the order in which they are listed."""
 
 
 def unfinished_state(n_done: int, *, owner: Owner | None, failure: dict[str, Any] | None) -> Row:
@@ -38,7 +38,7 @@ def unfinished_state(n_done: int, *, owner: Owner | None, failure: dict[str, Any
 
     Args:
         n_done: steps it has trained.
-        owner: who works on it at the moment.
+        owner: the process that is training it.
         failure: how it failed last, as `RunStore.failure` returns it.
     """
     if owner is not None:
@@ -57,13 +57,13 @@ def summary(runs: pd.DataFrame) -> str:
 
 
 def unfinished_lines(runs: pd.DataFrame) -> list[str]:
-    """Tell of every run that is not done: what it is, how far it got, and why."""
+    """Return a line for every run that is not done: its settings, steps done, and the reason."""
     unfinished = runs[~runs["status"].isin(["done", "imported"])]
     order = unfinished["status"].map(STATUSES.index).sort_values(kind="stable").index
-    return [_told(run) for _, run in unfinished.loc[order].iterrows()]
+    return [_line(run) for _, run in unfinished.loc[order].iterrows()]
 
 
-def _told(run: pd.Series) -> str:
+def _line(run: pd.Series) -> str:
     settings = (
         f"width {run['width']:g} decay {run['weight_decay']:g} epochs {run['n_epochs']:g} "
         f"seed {run['seed']:g}"
@@ -74,7 +74,7 @@ def _told(run: pd.Series) -> str:
 
 
 def imported_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Lay out what was imported: a row a source."""
+    """Return a row for each import, with the columns imported, runs, columns and doubtful."""
     imported = runs[runs["status"] == "imported"]
     rows = []
     for source, group in imported.groupby("source"):
@@ -93,7 +93,7 @@ def imported_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def import_report(imported: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Lay out what an import read: a row a column, with the least and the greatest value."""
+    """Return a row for each column of an import: column, theirs, runs, least and greatest."""
     rows = []
     for ours in (name for name in imported.columns if name not in IDENTIFYING):
         values = imported[ours].dropna()
@@ -114,15 +114,16 @@ def _short(value: object) -> str:
 
 
 IDENTIFYING = ("run_id", "source", "status", "reason")
-"""Columns that no import brings."""
+"""Columns that no import can set."""
 
 
 def cells_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Average runs over seeds: a row for each text, size and choice of settings.
+    """Return means over seeds, a row for each text, size and choice of settings.
 
-    The text is named only where there are several, diverged runs only where there are any. Where
-    runs of one cell differ in something else, `also` says so of those that are not as most are.
-    Hashes are cut to their first eight digits, and texts that recipes wrote go by their labels.
+    The columns are those of `CELL` and `LOSSES`, seeds, diverged, s (seconds) and also. The text
+    has a column only if there are several, diverged runs only if there are any. If runs of one cell
+    differ in other settings, `also` names those that differ from the most frequent ones. Hashes are
+    cut to eight digits; texts that recipes wrote are named by their labels.
     """
     runs = runs.assign(
         corpus=runs["corpus"].str.removeprefix(STREAM_PREFIX),
@@ -147,7 +148,7 @@ def cells_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _unusual(settings: pd.Series, usual: Mapping[str, object]) -> str:
-    """Name the settings that are not the usual ones."""
+    """Return the settings that differ from the usual ones, as text."""
     return ", ".join(
         f"{str(name).removesuffix('_seed')} {value}"
         for name, value in settings.items()
@@ -156,14 +157,14 @@ def _unusual(settings: pd.Series, usual: Mapping[str, object]) -> str:
 
 
 def _other_settings(runs: pd.DataFrame) -> list[str]:
-    """Name the settings that tell apart runs of one cell: averaging over them would mislead."""
+    """Return the settings in which runs of one cell differ: averaging over them would mislead."""
     groups = runs.groupby(list(CELL), sort=False, dropna=False)
     others = [name for name in SETTINGS if name in runs.columns and name not in CELL]
     return [name for name in others if groups[name].nunique(dropna=False).max() > 1]
 
 
 def store_html(root: Path, runs: pd.DataFrame) -> str:
-    """Show what a store holds: how many runs of each status, and their mean losses.
+    """Return an HTML page of a store: numbers of runs of each status, and their mean losses.
 
     Args:
         root: folder of the store.

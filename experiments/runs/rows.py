@@ -15,11 +15,16 @@ import pandas as pd
 
 from experiments.runs.files import read_json, replacing
 from experiments.runs.metrics import Line, losses_by_step
-from experiments.runs.provenance import provenance
 from experiments.runs.spec import PARTS, SCHEMA_VERSION, RunSpec
 
 if TYPE_CHECKING:
     from models.training.job_list import Finished
+
+
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
 
 Row = dict[str, Any]
 
@@ -30,7 +35,7 @@ PATHS = (
 )
 RENAMED = {"data.sha256": "data_sha256", "optimizer.name": "optimizer"}
 SETTINGS = tuple(RENAMED.get(path, path.rpartition(".")[2]) for path in PATHS)
-"""Every setting is a column of its own name, or of one that says whose it is."""
+"""The column of every setting: its own name, or one that also names its part."""
 settings_of = attrgetter(*PATHS)
 
 RESULT_FIELDS = (
@@ -48,18 +53,54 @@ OURS = "datawall"
 """The `source` of runs trained here; imported ones name theirs."""
 
 
+PACKAGES = ("datawall", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "tokenizers")
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def provenance() -> dict[str, object]:
+    """Return revision, versions and machine; computed once a process."""
+    # Installed inside another repository, this file is not tracked there.
+    tracked = bool(_git("ls-files", Path(__file__).name))
+    changes = _git("status", "--porcelain", "--untracked-files=no") if tracked else None
+    return {
+        "git_revision": _git("rev-parse", "HEAD") if tracked else None,
+        "git_dirty": None if changes is None else bool(changes),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
 def settings_row(spec: RunSpec) -> Row:
-    """Flatten the settings of a run."""
+    """Return the settings of a run as columns."""
     row = {"run_id": spec.run_id, "source": OURS, "status": None, "reason": None}
     row |= dict(zip(SETTINGS, map(_cell, settings_of(spec)), strict=True))
     return row | {"seed": spec.seed, "recipes": ",".join(spec.recipes)}
 
 
 def frame_of(rows: Iterable[Row]) -> pd.DataFrame:
-    """Lay rows out as a table: known columns in their order, then others by name.
+    """Return rows as a table: the columns of `COLUMNS` in their order, then others by name.
 
-    The same rows give the same table, whatever their order gave first: losses are real numbers, NaN
-    where there is none.
+    Losses are floats, NaN where a row has none, so that types do not depend on the rows.
     """
     rows = list(rows)
     found = {name for row in rows for name in row}
@@ -78,16 +119,13 @@ def finite(value: float) -> float | None:
 def result_of(
     spec: RunSpec, event: Finished, lines: Sequence[Line], *, session: str
 ) -> dict[str, Any]:
-    """Return what is written of a run that has just finished.
+    """Return the content of `result.json` of a run that has just finished.
 
     Args:
         spec: the run.
         event: its weights, scores and cost in this session.
         lines: its recorded segments of all sessions.
         session: name of this session, whose seconds the event counts.
-
-    Returns:
-        The content of `result.json`.
     """
     job = event.job
     losses = losses_by_step(lines)
@@ -101,6 +139,10 @@ def result_of(
         "status": "diverged" if event.diverged else "done",
         "reason": _why_diverged(losses) if event.diverged else None,
         "scores": {name: finite(loss) for name, loss in event.scores.items()},
+        "document_losses": {
+            name: [finite(loss) for loss in losses]
+            for name, losses in event.document_losses.items()
+        },
         "train_loss": float(np.mean(recorded)) if recorded and not event.diverged else None,
         "n_params": spec.model.n_params,
         "n_params_non_embedding": spec.model.n_params_non_embedding,
@@ -123,9 +165,10 @@ def _why_diverged(losses: dict[int, float]) -> str:
 
 
 def read_result(path: Path, run_id: str) -> tuple[dict[str, Any], Row] | None:
-    """Read the result of a run, plain and as columns.
+    """Return the result of a run, as written and as columns.
 
-    One that is torn, incomplete or another run's counts as none.
+    Returns:
+        None if it is missing, truncated, incomplete or another run's.
 
     Raises:
         ValueError: it was written by a later version.
@@ -143,7 +186,11 @@ def read_result(path: Path, run_id: str) -> tuple[dict[str, Any], Row] | None:
 
 
 def _result_row(result: Mapping[str, Any]) -> Row:
-    """Flatten a result; whatever error says that it is not a whole one."""
+    """Return a result as columns; an incomplete one raises any of the errors caught above.
+
+    The loss of each held-out part has a column with its standard deviation between documents if
+    there are two or more.
+    """
     origin = result["provenance"]
     return {
         "status": result["status"],
@@ -155,11 +202,16 @@ def _result_row(result: Mapping[str, Any]) -> Row:
         **{name: origin.get(name) for name in ORIGIN_FIELDS},
         "packages": json.dumps(origin.get("packages", {}), sort_keys=True),
         **{f"{name}_loss": loss for name, loss in result["scores"].items()},
+        **{
+            f"{name}_document_sd": float(np.std(losses, ddof=1))
+            for name, losses in result.get("document_losses", {}).items()
+            if len(losses) > 1 and None not in losses
+        },
     }
 
 
 def _cell(value: Any) -> Any:
-    """Return a setting as a table can hold it and JSON can keep it."""
+    """Return a setting as a value that tables and JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return json.dumps(dataclasses.asdict(value), sort_keys=True)
     return ",".join(map(str, value)) if isinstance(value, tuple) else value
@@ -170,6 +222,7 @@ COLUMNS = (
     *SETTINGS,
     *("seed", "recipes"),
     *("train_loss", "validation_loss", "test_loss"),
+    *("validation_document_sd", "test_document_sd"),
     *RESULT_FIELDS,
     "n_sessions",
     *ORIGIN_FIELDS,
@@ -182,10 +235,10 @@ COMPACT_SCHEMA = 1
 
 
 def write_compact(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
-    """Write rows of runs to a parquet file, whole or not at all.
+    """Write rows of runs to a parquet file atomically.
 
     Returns:
-        The rows.
+        The rows, with their columns.
 
     Raises:
         ValueError: pyarrow is not installed.
@@ -200,20 +253,17 @@ def write_compact(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_compact(path: Path | str) -> pd.DataFrame:
-    """Read what `RunStore.compact` wrote: the rows of `RunStore.frame`, without the run folders.
+    """Return what `RunStore.compact` wrote: `RunStore.frame` and a column `spec`.
 
-    `RunSpec.from_dict` reads the JSON in the column `spec`.
+    `RunSpec.from_dict` reads the JSON in that column.
 
     Raises:
         ValueError: another file, a later version, or pyarrow is not installed.
         OSError: the file cannot be read.
     """
-    try:
-        frame = pd.read_parquet(path)
-    except ImportError as error:
-        raise ValueError("parquet needs pyarrow: pip install 'datawall[parquet]'") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not a parquet file") from error
+    from scaling.files import read_parquet
+
+    frame = read_parquet(Path(path))
     if (schema := frame.attrs.get("datawall.compact")) != COMPACT_SCHEMA:
         raise ValueError(
             f"{path} has schema {schema!r} of compacted runs; readable is {COMPACT_SCHEMA}"

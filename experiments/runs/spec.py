@@ -1,4 +1,4 @@
-"""What a run is: everything that changes its result, and nothing else."""
+"""The settings of a run: everything that changes its result, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.mixing import mixed_steps_per_epoch, synthetic_per_batch
 
-SCHEMA_VERSION = 3
-"""Of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`; 3 added
-`init_from` and `synthetic`."""
+SCHEMA_VERSION = 4
+"""Version of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`;
+3 added `init_from` and `synthetic`; 4 added `DataConfig.chunk_tokens` and
+`SyntheticConfig.prompt`."""
 
 
 STREAM_PREFIX = "stream:"
-"""Begins `DataConfig.corpus` of a text that a recipe wrote, see `experiments.runs.streams`."""
+"""Prefix of `DataConfig.corpus` of a text that a recipe wrote, see `experiments.runs.texts`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,18 @@ class DataConfig:
     """The text of a run.
 
     Attributes:
-        corpus: name given to `models.text.corpora.load_corpus`; for people, the hash decides.
+        corpus: name given to `models.text.corpora.load_corpus`; only `sha256` identifies the text.
         sha256: hash of the tokenized corpus: text, split and vocabulary.
         n_unique_tokens: D, the unique tokens trained on.
-        draw_seed: which D tokens of the training part.
+        draw_seed: random seed of the choice of D tokens in the training part.
         n_eval_tokens: tokens of the validation and of the test part that are scored.
+        chunk_tokens: minimum tokens of each chunk if D tokens are drawn as chunks of many
+            documents (see `models.text.stock`), and the scored tokens are spread over all held-out
+            documents; 0 reads whole documents and scores the beginning of each part, as all runs
+            did before this setting existed.
+
+    Raises:
+        ValueError: a negative `chunk_tokens`.
     """
 
     corpus: str
@@ -39,30 +47,40 @@ class DataConfig:
     n_unique_tokens: int
     draw_seed: int = 0
     n_eval_tokens: int
+    chunk_tokens: int = dataclasses.field(default=0, metadata={"since": 4})
+
+    def __post_init__(self) -> None:
+        if self.chunk_tokens < 0:
+            raise ValueError(f"chunk_tokens must be a whole number >= 0; not {self.chunk_tokens!r}")
 
     @property
     def is_stream(self) -> bool:
-        """Whether a recipe wrote the text: the store keeps it, and no corpus has it."""
+        """Whether a recipe wrote the text, which is then in the store and not a corpus."""
         return self.corpus.startswith(STREAM_PREFIX)
+
+
+Prompt = Literal["end_of_text", "stock"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticConfig:
-    """Text that other runs write, for a run to read beside its own.
+    """Text sampled from other runs, which a run reads in addition to its own.
 
     Attributes:
-        teachers: ids of the finished runs that write it, in order.
-        pooled: each teacher writes its share by itself; otherwise all write one text together,
-            their logits averaged, as an ensemble does.
+        teachers: ids of the finished runs that it is sampled from, in order.
+        pooled: sample an equal share from each teacher; otherwise all of it from the ensemble of
+            the teachers, whose logits are averaged.
         n_tokens: sampled tokens, rounded up to whole windows.
-        temperature: of the sampling.
-        seed: draws the tokens.
-        share: synthetic part of the windows of every batch, to the nearest whole window; 1 reads
-            no real text.
+        temperature: sampling temperature.
+        seed: random seed of the sampling.
+        share: synthetic share of the windows of every batch, rounded to whole windows; 1 reads no
+            real text.
+        prompt: first token of every window: `stock`, a token that begins a training window of its
+            teacher; `end_of_text`, that token, which a teacher may never have read.
 
     Raises:
         ValueError: no teacher or one named twice, fewer than one token, a negative temperature,
-            a share outside (0, 1].
+            a share outside (0, 1], an unknown prompt.
     """
 
     teachers: tuple[str, ...]
@@ -71,10 +89,13 @@ class SyntheticConfig:
     pooled: bool = False
     temperature: float = 1.0
     seed: int = 0
+    prompt: Prompt = dataclasses.field(default="end_of_text", metadata={"since": 4})
 
     def __post_init__(self) -> None:
+        if self.prompt not in get_args(Prompt):
+            raise ValueError(f"prompt must be one of {get_args(Prompt)}; not {self.prompt!r}")
         if not self.teachers or len(set(self.teachers)) < len(self.teachers):
-            raise ValueError(f"teachers must be one run or more, each once; not {self.teachers}")
+            raise ValueError(f"teachers must be one or more distinct runs; not {self.teachers}")
         if self.n_tokens < 1:
             raise ValueError(f"n_tokens must be a whole number >= 1; not {self.n_tokens!r}")
         if not self.temperature >= 0:
@@ -84,7 +105,7 @@ class SyntheticConfig:
 
     @cached_property
     def text_id(self) -> str:
-        """Name of the text: equal for all runs that read it, in whatever share."""
+        """Hash that identifies the text, equal for all runs that read it, in any share."""
         identity = {name: value for name, value in _identity(self).items() if name != "share"}
         return digest(identity)
 
@@ -95,29 +116,29 @@ PARTS: dict[str, type[Any]] = {
     "optimizer": OptimizerConfig,
     "train": TrainConfig,
 }
-"""The fields of a spec that are settings with fields of their own."""
+"""The fields of a spec that are dataclasses of settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
     """Settings of one training run; equal settings have equal `run_id`.
 
-    Neither the recipes that asked for a run nor the machine, folder or device it ran on is part
-    of it: a run that two recipes need is trained once, and carries both labels.
+    The recipes that need a run, and the machine, folder and device that it ran on, are not part of
+    its identity: a run that two recipes need is trained once, and has both labels.
 
     Attributes:
         model: architecture.
-        data: text.
+        data: training text.
         optimizer: learning rate and decay.
         train: epochs, batches, order.
-        seed: draws the weights and the order of the data.
-        init_from: id of the finished run whose weights training starts from, one of the same
-            architecture; by default the seed draws them.
-        synthetic: text of other runs to read as well; an epoch is a pass over the real text still.
-        recipes: labels of the recipes that asked for the run; they identify nothing.
+        seed: random seed of the weights and of the order of the data.
+        init_from: id of a finished run of the same architecture whose weights training starts from;
+            by default they are drawn from the seed.
+        synthetic: sampled text to read as well; an epoch remains one pass over the real text.
+        recipes: labels of the recipes that need the run, not part of its identity.
 
     Raises:
-        ValueError: a share of synthetic text that is less than half a window of a batch.
+        ValueError: a synthetic share that rounds to no window of a batch.
     """
 
     model: ModelConfig
@@ -132,23 +153,24 @@ class RunSpec:
     def __post_init__(self) -> None:
         if self.synthetic and not synthetic_per_batch(self.train.batch_size, self.synthetic.share):
             raise ValueError(
-                f"a synthetic share of {self.synthetic.share:g} is no window of a batch of "
-                f"{self.train.batch_size}"
+                f"synthetic share {self.synthetic.share:g} rounds to 0 of the "
+                f"{self.train.batch_size} windows in a batch; use more than "
+                f"{0.5 / self.train.batch_size:g}"
             )
 
     @cached_property
     def run_id(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of the canonical JSON of what identifies it.
 
-        A setting that came with a later schema takes part where it differs from its default, so
-        that the runs of earlier versions keep their names.
+        Settings of later schemas are included only if they differ from their default, so that runs
+        of earlier versions keep their ids.
         """
         identity: dict[str, Any] = {
             "schema": 1,
             **{part: _identity(getattr(self, part)) for part in PARTS},
             "seed": self.seed,
         }
-        # The hash of the tokens identifies the text; how it was named on this machine does not.
+        # The hash of the tokens identifies the text; its name on this machine does not.
         del identity["data"]["corpus"]
         if self.init_from is not None:
             identity["init_from"] = self.init_from
@@ -158,7 +180,7 @@ class RunSpec:
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """Ids of the runs that must be finished before this one can begin."""
+        """Ids of the runs that must be finished before this one can start."""
         teachers = self.synthetic.teachers if self.synthetic else ()
         return tuple(dict.fromkeys([*([self.init_from] if self.init_from else []), *teachers]))
 
@@ -183,20 +205,20 @@ class RunSpec:
         return self.n_steps * self.tokens_per_step * self.model.train_flops_per_token
 
     def labeled(self, recipes: Iterable[str]) -> RunSpec:
-        """Return the same run with these recipes among its labels."""
+        """Return the same run with these labels added."""
         return dataclasses.replace(self, recipes=tuple(sorted({*self.recipes, *recipes})))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return nested plain values, with the schema's version."""
+        """Return the settings as nested plain values, with the version of the schema."""
         values = {"schema": SCHEMA_VERSION, **dataclasses.asdict(self)}
         return {**values, "recipes": list(self.recipes)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunSpec:
-        """Read what `to_dict` wrote, in this version or an earlier one.
+        """Return the run that `to_dict` of this or an earlier version described.
 
         Raises:
-            ValueError: a later schema, a setting that is missing, unknown or out of its range.
+            ValueError: a later schema, or a setting that is missing, unknown or out of range.
         """
         schema = values.get("schema")
         if schema not in range(1, SCHEMA_VERSION + 1):
@@ -223,7 +245,7 @@ def digest(identity: Any) -> str:
 
 
 def _identity(settings: Any) -> dict[str, Any]:
-    """Return the settings that take part in the identity of a run."""
+    """Return the settings that are part of the identity of a run."""
     return {
         field.name: _canonical(field, getattr(settings, field.name))
         for field in dataclasses.fields(settings)
@@ -232,14 +254,14 @@ def _identity(settings: Any) -> dict[str, Any]:
 
 
 def _canonical(field: dataclasses.Field[Any], value: Any) -> Any:
-    """Write whole numbers given for real ones as the real ones they are equal to."""
+    """Return a setting as JSON, integers given for float settings as floats."""
     if dataclasses.is_dataclass(value):
         return _identity(value)
     return float(value) if field.type in (float, "float") else value
 
 
 def _settings(kind: type[Any], values: Any) -> Any:
-    """Read settings of one kind, their defaults for what an earlier version did not know."""
+    """Return settings of one kind, with defaults for fields that an earlier version lacked."""
     if not isinstance(values, dict):
         raise ValueError(f"{kind.__name__} must be an object of settings; not {values!r}")
     fields = {field.name for field in dataclasses.fields(kind)}
@@ -252,7 +274,7 @@ def _settings(kind: type[Any], values: Any) -> Any:
 
 
 def _nested(kind: type[Any], name: str, value: Any) -> Any:
-    """Read settings within settings, and the tuples that JSON made lists of."""
+    """Return a nested setting: dataclasses for objects, tuples for the lists of JSON."""
     if isinstance(value, list):
         return tuple(value)
     if not isinstance(value, dict):

@@ -1,17 +1,17 @@
 """A folder of runs, each a folder that explains itself.
 
-    RUN_ID/spec.json           settings, written first
-    RUN_ID/lock                who works on it, see `experiments.runs.locks`
-    RUN_ID/metrics.jsonl       one line a segment of training, appended, see
-                               `experiments.runs.metrics`
-    RUN_ID/checkpoint/         state of an unfinished run
-    RUN_ID/failure.json        why it failed, until it is finished
-    RUN_ID/params.safetensors  weights of a finished one
-    RUN_ID/result.json         renamed into place last: it is there when the run is done
+    RUN_ID/spec.json               settings, written first
+    RUN_ID/lock                    who trains it, see `experiments.runs.locks`
+    RUN_ID/metrics.jsonl           one line a segment of training, appended, see
+                                   `experiments.runs.metrics`
+    RUN_ID/checkpoint.safetensors  state of an unfinished run
+    RUN_ID/failure.json            why it failed, until it is finished
+    RUN_ID/params.safetensors      weights of a finished one
+    RUN_ID/result.json             renamed into place last: it is there when the run is done
 
-Beside the runs are kept what was measured on them (see `experiments.runs.records`), the text that
-they write (synthetic/), runs of others (imports/, see `experiments.runs.imports`), and all rows in
-index.json, a cache.
+The store also holds measurements of runs (see `experiments.runs.records`), text that they have
+written (synthetic/), imported runs (imports/, see `experiments.runs.imports`), and a cache of all
+rows, index.json.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.runs import Runs
-from experiments.runs.files import flush_to_disk, read_json, storing, write_json
+from experiments.runs.files import read_json, storing, write_json
 from experiments.runs.imports import import_runs, read_imports
 from experiments.runs.index import read_index
 from experiments.runs.locks import Locks, Owner, RunLock, RunLocked
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from models.training.job_list import Finished, Segment
     from models.training.train import Params, TrainState
 
+CHECKPOINT = "checkpoint.safetensors"
 FINISHED_FILES = {"spec.json", "metrics.jsonl", "params.safetensors", "result.json"}
 
 logger = logging.getLogger("datawall")
@@ -60,8 +61,8 @@ logger = logging.getLogger("datawall")
 class RunStore:
     """Runs under one folder; a missing folder is an empty store.
 
-    Everything that writes raises a `StoreError` of one sentence when the disk is full or the
-    store cannot be written; what was in the store before is whole then.
+    Methods that write raise a `StoreError` if the disk is full or the store cannot be written, and
+    leave what was in the store intact.
     """
 
     read_only: ClassVar[bool] = False
@@ -79,11 +80,11 @@ class RunStore:
         return store_html(self.root, self.overview())
 
     def folder(self, spec: RunSpec) -> Path:
-        """Return the folder of a run, there or not."""
+        """Return the folder of a run, which may not exist yet."""
         return self.root / spec.run_id
 
     def is_done(self, spec: RunSpec) -> bool:
-        """Tell whether a run has its result; a torn result counts as none."""
+        """Return whether a run has a result; a truncated one does not count."""
         return self.result(spec) is not None
 
     def result(self, spec: RunSpec) -> dict[str, Any] | None:
@@ -96,9 +97,9 @@ class RunStore:
         return found[0] if found else None
 
     def claim(self, spec: RunSpec) -> RunLock:
-        """Lock a run for this process, which beats for it until the lock is released.
+        """Lock a run for this process, with heartbeats until the lock is released.
 
-        What a dead owner left is taken over; look at `is_done` again once the lock is held.
+        The lock of a dead owner is taken over; check `is_done` again once the lock is held.
 
         Returns:
             The lock, a context manager that releases it.
@@ -109,7 +110,7 @@ class RunStore:
         return self._locks.acquire(self.folder(spec))
 
     def owner(self, spec: RunSpec) -> Owner | None:
-        """Return who works on a run at the moment, as far as can be told."""
+        """Return the process that is training a run, None if there is none known to live."""
         return self._locks.holder(self.folder(spec))
 
     def set_free(self, spec: RunSpec) -> bool:
@@ -125,12 +126,12 @@ class RunStore:
         return True
 
     def spec(self, run_id: str) -> RunSpec | None:
-        """Return the settings of a run; None where there are none that this version can read."""
+        """Return the settings of a run; None if there are none that this version can read."""
         spec = _kept_spec(self.root / run_id / "spec.json")
         return spec if spec is not None and spec.run_id == run_id else None
 
     def begin(self, spec: RunSpec) -> None:
-        """Make the folder of a run that is about to start or go on, and add its labels."""
+        """Create the folder of a run that is about to start or resume, and add its labels."""
         path = self.folder(spec) / "spec.json"
         kept = _kept_spec(path)
         if kept is None or kept.run_id != spec.run_id or not {*spec.recipes} <= {*kept.recipes}:
@@ -149,9 +150,9 @@ class RunStore:
             append_line(self.folder(spec) / "metrics.jsonl", line)
 
     def losses(self, spec: RunSpec) -> np.ndarray:
-        """Return the training loss of every step recorded, NaN where a line is lost.
+        """Return the training losses [n_steps_done], NaN where a line is lost.
 
-        Where a resumed run repeated steps, the later record holds.
+        For steps that a resumed run has repeated, the later record counts.
         """
         losses = losses_by_step(self._lines(spec))
         out = np.full(max(losses, default=-1) + 1, np.nan)
@@ -167,33 +168,31 @@ class RunStore:
         from models.training.checkpoint import save_state
 
         with storing(self.root):
-            save_state(self.folder(spec) / "checkpoint", state)
+            save_state(self.folder(spec) / CHECKPOINT, state)
 
     def kept_state(self, spec: RunSpec) -> TrainState | None:
-        """Load the state of an unfinished run; None where it starts afresh.
+        """Return the state of an unfinished run; None if it starts from the beginning.
 
-        A run that had got somewhere, and whose checkpoint is missing or cannot be read, starts
-        afresh too, and the log says so.
+        A run that has trained but whose checkpoint is missing or unreadable is logged as a warning.
         """
         from models.training.checkpoint import load_state
         from models.training.train import Program
 
         program = Program.of(spec.model, spec.optimizer, spec.train)
-        state = load_state(self.folder(spec) / "checkpoint", program)
+        state = load_state(self.folder(spec) / CHECKPOINT, program)
         if state is None:
             n_steps = len(self.losses(spec))
-            kept = (self.folder(spec) / name for name in ("checkpoint", "checkpoint.before"))
-            there = any(folder.is_dir() for folder in kept)  # not what a first save left torn
+            there = any(self.folder(spec).glob("checkpoint*"))  # also one of an earlier version
             if there or n_steps:
                 why = "its checkpoint cannot be read" if there else "it has no checkpoint"
                 logger.warning(
-                    "run %s starts afresh: it had trained %d steps, but %s",
+                    "run %s starts again: it had trained %d steps, but %s",
                     *(spec.run_id, n_steps, why),
                 )
         return state
 
     def finish(self, spec: RunSpec, event: Finished) -> None:
-        """Record a run's weights and scores; only then is it done.
+        """Record a run's weights and scores, after which it is done.
 
         Raises:
             LockLost: this process had claimed the run, and another took it over.
@@ -204,7 +203,6 @@ class RunStore:
         folder = self.folder(spec)
         with storing(self.root):
             save_params(folder / "params.safetensors", spec.model, event.params)
-            flush_to_disk(folder / "params.safetensors")
             result = result_of(spec, event, self._lines(spec), session=self._session)
             self._check_lock(spec)
             write_json(folder / "result.json", result, durable=True)
@@ -215,11 +213,11 @@ class RunStore:
             lock.check()
 
     def fail(self, spec: RunSpec, error: BaseException | str) -> None:
-        """Record that a run failed, beside what it has.
+        """Record that a run failed; its other files stay.
 
         Args:
             spec: the run.
-            error: what was raised, or the traceback of another process as text.
+            error: the exception, or the traceback of another process as text.
 
         Raises:
             LockLost: this process had claimed the run, and another took it over.
@@ -239,17 +237,17 @@ class RunStore:
             write_json(self.folder(spec) / "failure.json", record)
 
     def failure(self, spec: RunSpec) -> dict[str, Any] | None:
-        """Return how a run failed (`error`, `traceback`, `attempts`, `time`), or None."""
+        """Return the `error`, `traceback`, `attempts` and `time` of a failed run, or None."""
         found = read_json(self.folder(spec) / "failure.json")
         if not isinstance(found, dict) or found.get("run_id") != spec.run_id:
             return None
         return found if isinstance(found.get("attempts"), int) else None
 
     def tidy(self, spec: RunSpec) -> None:
-        """Remove what a process that was killed in the last moment left with a finished run.
+        """Remove the files that a killed process has left in the folder of a finished run.
 
         Raises:
-            RunLocked: somebody is at it.
+            RunLocked: another process holds its lock.
         """
         folder = self.folder(spec)
         if self.is_done(spec) and {path.name for path in folder.iterdir()} - FINISHED_FILES:
@@ -263,7 +261,7 @@ class RunStore:
         return load_params(self.folder(spec) / "params.safetensors", spec.model)
 
     def frame(self, specs: Iterable[RunSpec] | None = None) -> pd.DataFrame:
-        """Return finished runs, a row each: settings, scores, cost, origin.
+        """Return finished runs, a row each, with the columns of `experiments.runs.rows.COLUMNS`.
 
         A run that diverged has no losses; its `status` and `reason` say why. The `source` of a run
         trained here is "datawall".
@@ -288,10 +286,10 @@ class RunStore:
         return frame_of(rows)
 
     def overview(self) -> pd.DataFrame:
-        """Return every run, finished or not, as `frame` does.
+        """Return every run, finished or not, with the columns of `frame` and `n_steps_done`.
 
-        The `status` is done, diverged, imported, failed, running (somebody holds its lock),
-        interrupted or waiting; `reason` says more, `n_steps_done` how far an unfinished one got.
+        The `status` is done, diverged, imported, failed, running (a process holds its lock),
+        interrupted or waiting; `reason` has the details.
         """
         rows = [self._with_state(row) for row in read_index(self.root)]
         return frame_of([*rows, *read_imports(self.root)])
@@ -301,7 +299,7 @@ class RunStore:
             return row
         spec = _kept_spec(self.root / row["run_id"] / "spec.json")
         if spec is None:
-            return row | {"status": "waiting", "reason": "its spec has just been torn"}
+            return row | {"status": "waiting", "reason": "its spec is truncated"}
         n_done = len(self.losses(spec))
         state = unfinished_state(n_done, owner=self.owner(spec), failure=self.failure(spec))
         return row | {"n_steps_done": n_done, "n_steps": spec.n_steps} | state
@@ -315,25 +313,32 @@ class RunStore:
         label: str | None = None,
         name: str | None = None,
     ) -> pd.DataFrame:
-        """Put runs of others beside ours, see `experiments.runs.imports.import_runs`.
+        """Import runs of others from a file, see `experiments.runs.imports.import_runs`.
+
+        Args:
+            path: the file; its suffix gives the format.
+            columns: our column -> the file's.
+            constants: our column -> a value that all these runs share.
+            label: the file's column that names a run; by default one of the usual names.
+            name: name of the import; by default that of the file.
 
         Returns:
-            A row a run.
+            A row a run, with the columns imported.
         """
         rows = import_runs(
             self.root, Path(path), columns, constants=constants, label=label, name=name
         )
         return frame_of(rows)
 
-    def record(self, kind: str, identity: Any) -> Any | None:
-        """Return what was measured, see `experiments.runs.records`; None where nothing has been."""
-        return read_record(self.root, kind, identity)
+    def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
+        """See `Runs.record`."""
+        return read_record(self.root, kind, identity, source)
 
     def compact(self, path: Path | str) -> pd.DataFrame:
-        """Write all finished runs to one parquet file, to be read by `read_compact`.
+        """Write all finished runs to one parquet file, which `read_compact` reads.
 
         Returns:
-            What was written: `frame` with each run's spec as JSON.
+            What was written: the columns of `frame`, and `spec`, each run's settings as JSON.
 
         Raises:
             ValueError: pyarrow is not installed.
@@ -349,12 +354,12 @@ class RunStore:
 
 
 def can_train(runs: Runs) -> TypeGuard[RunStore]:
-    """Return whether runs can be added: whether these are a `RunStore` and not an archive."""
+    """Return whether runs can be added: these are a `RunStore`, not an archive."""
     return not runs.read_only
 
 
 def _kept_spec(path: Path) -> RunSpec | None:
-    """Read the spec in a run's folder; None where there is none that this version can read."""
+    """Return the spec in a run's folder; None if there is none that this version can read."""
     values = read_json(path)
     try:
         return RunSpec.from_dict(values) if isinstance(values, dict) else None
@@ -363,7 +368,7 @@ def _kept_spec(path: Path) -> RunSpec | None:
 
 
 def _remove_all_but(folder: Path, names: set[str]) -> None:
-    """Remove what a run no longer needs; its locks are for their owners to remove."""
+    """Remove what a run no longer needs, except locks, which their owners remove."""
     for leftover in folder.iterdir():
         if leftover.name in names or leftover.name.partition(".")[0] == "lock":
             continue

@@ -49,7 +49,7 @@ class EqualSize:
 def compare(
     regularized: Regularized, ensembles: Ensembles, *, count: str = "n_params"
 ) -> list[EqualSize]:
-    """Compare every pair of sizes for which enough members have been trained.
+    """Return a comparison of every pair of sizes for which enough members have been trained.
 
     Args:
         regularized: the tuned single models.

@@ -8,7 +8,7 @@ from scipy import stats
 
 from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.analysis.laws import LOSS, N
-from experiments.recipes.data_scaling import D, DataScaling
+from experiments.recipes.data_scaling import D, data_scaling
 from experiments.story.story import Story
 
 STEPS = {
@@ -21,14 +21,14 @@ infinite number of them: a few may be worth less than one tuned model."""
 
 
 def gains(story: Story) -> pd.DataFrame:
-    """Lay out the gains of each recipe over the one before it, in nats.
+    """Return the gains of each recipe over the one before it, in nats.
 
     Returns:
         A row for each stock and width: `n_unique_tokens`, `width`, `n_params_non_embedding`,
         `n_per_token` (N/D), and for each of STEPS the mean gain over draws of the corpus, which
         the recipes share, and its interval's ends (`..._low`, `..._high`).
     """
-    found: DataScaling = story.result("data_scaling")
+    found = story[data_scaling]
     rows = []
     for (size, width), cell in found.losses[found.losses["width"] > 0].groupby([D, "width"]):
         n_params = float(cell[N].iloc[0])
@@ -42,13 +42,13 @@ def gains(story: Story) -> pd.DataFrame:
 
 
 def optima(story: Story) -> pd.DataFrame:
-    """Lay out where the searches ended on every stock.
+    """Return where the searches ended on every stock.
 
     Returns:
         A row a certificate: `objective` ("standard", "single" or "ensemble"), `n_unique_tokens`,
         `width`, `n_per_token`, `learning_rate`, `weight_decay`, `n_epochs`, `certified`.
     """
-    found: DataScaling = story.result("data_scaling")
+    found = story[data_scaling]
     return pd.DataFrame(
         [
             {

@@ -1,4 +1,4 @@
-"""Everything that one world tells: its runs, its laws, its identity."""
+"""What the recipes of one world found: results, laws, runs, and the hash of them all."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ import pandas as pd
 
 from experiments.analysis.laws import Laws, laws_of
 from experiments.lab.lab import Lab
-from experiments.recipes import standard
-from experiments.recipes.ensembles import Ensembles
-from experiments.recipes.registry import RECIPES, run_recipes
-from experiments.recipes.regularized import Regularized
+from experiments.lab.recipe import Recipe, Result, Results, run_recipes
+from experiments.recipes import find_recipe
+from experiments.recipes.ensembles import Ensembles, ensembles
+from experiments.recipes.regularized import Regularized, regularized
+from experiments.recipes.standard import best_epochs, standard
 from experiments.runs.archive import SHIPPED, Archive
 from experiments.runs.store import RunStore
 from experiments.sweeps.executors import Executor
 from experiments.tuning.certificates import Certificate
+from experiments.worlds import recipe_names
 from experiments.worlds.registry import WORLDS, get_world
 from experiments.worlds.world import World
 from scaling.published.datasets import data_folder
-
-
-class NotTold(ValueError):
-    """A story was asked for a recipe that its world does not run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +38,8 @@ class Story:
         world: its settings.
         corpus_sha256: hash of the text.
         bytes_per_token: UTF-8 bytes of a test token, which turn nats per token into bits per byte.
-        results: what each recipe found, by its name; see `result`.
+        text_scope: what losses on this text can show, in a sentence.
+        results: what each recipe found; `story[recipe]` is the same as `story.results[recipe]`.
         runs: every run that the recipes asked for.
         records: digest of everything that was measured on them.
         n_trained: how many of them were trained now rather than found.
@@ -49,65 +48,70 @@ class Story:
     world: World
     corpus_sha256: str
     bytes_per_token: float
-    results: Mapping[str, Any]
+    text_scope: str
+    results: Results
     runs: pd.DataFrame
     records: Mapping[str, str]
     n_trained: int
 
-    def result(self, recipe: str) -> Any:
-        """Return what a recipe found, as its module's `run` returns it.
+    def __getitem__(self, recipe: Recipe[Result]) -> Result:
+        """Return what a recipe found.
 
         Raises:
-            NotTold: this story has not run it.
+            NotRun: the world does not run it.
         """
-        if recipe not in self.results:
-            raise NotTold(f"world {self.world.name} does not run the recipe {recipe}")
         return self.results[recipe]
 
     @property
     def standard(self) -> pd.DataFrame:
         """The standard recipe's runs for every number of epochs."""
-        return self.result("standard").sweep
+        return self[standard].sweep
 
     @property
     def standard_certificates(self) -> Mapping[int, Certificate]:
         """The standard recipe's best learning rate and epochs at each width."""
-        return self.result("standard").certificates
+        return self[standard].certificates
 
     @property
     def standard_best(self) -> pd.DataFrame:
         """The standard recipe's runs there."""
-        return self.result("standard").best
+        return self[standard].best
+
+    @property
+    def standard_epochs(self) -> dict[int, int]:
+        """The number of epochs that validation selects among `standard` at each width."""
+        return best_epochs(self.standard)
 
     @property
     def regularized(self) -> Regularized:
         """The tuned single models."""
-        return self.result("regularized")
+        return self[regularized]
 
     @property
     def ensembles(self) -> Ensembles:
         """The tuned members."""
-        return self.result("ensembles")
+        return self[ensembles]
 
-    @cached_property
+    @property
     def laws(self) -> Laws:
-        """The fitted laws, computed when first asked for."""
-        return fit_laws(self.regularized, self.ensembles)
+        """The fitted laws, test losses throughout; fitted when first asked for."""
+        self.results.require(regularized, ensembles)
+        return self._laws
 
     @cached_property
-    def standard_epochs(self) -> dict[int, int]:
-        """The number of epochs that validation selects among `standard` at each width."""
-        return standard.best_epochs(self.standard)
+    def _laws(self) -> Laws:
+        return laws_of(self.regularized.best, self.ensembles.curves)
 
     @property
     def certificates(self) -> list[Certificate]:
         """Every tuned point, by objective and size."""
-        of_recipes = [
-            self.results[name].certificates
-            for name in ("standard", "regularized", "ensembles")
-            if name in self.results
+        tuned: list[Recipe[Any]] = [standard, regularized, ensembles]
+        return [
+            found
+            for one in tuned
+            if one in self.results
+            for _, found in sorted(self[one].certificates.items())
         ]
-        return [found for by_width in of_recipes for _, found in sorted(by_width.items())]
 
     @cached_property
     def key(self) -> str:
@@ -143,12 +147,19 @@ def open_lab(
     executor: Executor | None = None,
     widths: tuple[int, ...] = (),
     shipped: bool = False,
+    search: bool = False,
 ) -> Lab:
-    """Open a world's text and store, to train in this process or where the executor does.
+    """Return a lab of a world's text and store.
 
-    With widths, those are its model sizes. With `shipped`, a world whose runs are not in the folder
-    is read from the results that come with the package, if there are any; its recipes are then
-    those that are shipped.
+    Args:
+        world_name: of a built-in world, or a TOML file.
+        corpus: text to train on instead of the world's.
+        runs: folder of the trained runs, one subfolder a world.
+        executor: where runs are trained; by default in this process.
+        widths: model sizes instead of the world's.
+        shipped: whether a world whose runs are not in the folder is read from the results that come
+            with the package, if there are any; its recipes are then those that are shipped.
+        search: whether to search for tuned settings even if the world comes with them.
 
     Raises:
         ValueError: unknown world or corpus, too little text, too little memory, a width that no
@@ -159,52 +170,32 @@ def open_lab(
         archive = Archive(SHIPPED, world_name)
         world = dataclasses.replace(WORLDS[world_name], recipes=archive.recipes)
         return Lab(world, archive, facts=archive.facts)
-    world = get_world(world_name, corpus=corpus, widths=widths)
+    world = get_world(world_name, corpus=corpus, widths=widths, search=search)
     return Lab(world, RunStore(runs / world.name), executor)
 
 
-def tell(
-    world_name: str,
-    *,
-    corpus: str | None,
-    runs: Path,
-    executor: Executor | None = None,
-    shipped: bool = False,
-    part: int | None = None,
-) -> Story:
-    """Train whatever is missing of a world's recipes and gather the results; see `open_lab`.
-
-    With `part`, those of one part of the talk.
-    """
-    lab = open_lab(world_name, corpus=corpus, runs=runs, executor=executor, shipped=shipped)
-    return tell_of(lab, part=part)
-
-
-def tell_of(lab: Lab, *, part: int | None = None) -> Story:
-    """Gather the results of a lab's world, or of a part of it, training whatever is missing.
+def story_of(lab: Lab, *, part: int | None = None) -> Story:
+    """Return the results of a lab's world, or of a part of it, training whatever is missing.
 
     Raises:
         ValueError: the world runs no recipe of that part.
     """
-    names = [name for name in lab.world.recipes if part in (None, RECIPES[name].part)]
-    if not names:
-        of_part = ", ".join(name for name, recipe in RECIPES.items() if recipe.part == part)
+    recipes = [one for one in map(find_recipe, lab.world.recipes) if part in (None, one.part)]
+    if not recipes:
+        every = map(find_recipe, recipe_names())
+        of_part = ", ".join(one.name for one in every if one.part == part)
         raise ValueError(
             f"world {lab.world.name} runs no recipe of part {part}; `datawall run` trains each of "
             f"{of_part} by itself"
         )
-    results = run_recipes(lab, names)
+    results = run_recipes(lab, recipes)
     return Story(
         world=lab.world,
         corpus_sha256=lab.text.facts.corpus_sha256,
         bytes_per_token=lab.text.facts.bytes_per_token,
+        text_scope=lab.text.scope,
         results=results,
         runs=lab.used(),
         records=dict(lab.account.records),
         n_trained=lab.account.n_trained,
     )
-
-
-def fit_laws(regularized: Regularized, ensembles: Ensembles) -> Laws:
-    """Fit every law of Part 1 to the runs, test losses throughout."""
-    return laws_of(regularized.best, ensembles.curves)

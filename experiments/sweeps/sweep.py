@@ -1,4 +1,4 @@
-"""Train the runs of a list that are not in the store yet, and show how far they are."""
+"""Training of all runs of a list that are not in the store yet, with progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from time import sleep
 from types import TracebackType
 
-from experiments.display.progress import Speed, WorkProgress
+from experiments.display.progress import WorkProgress
 from experiments.runs.locks import RunLocked
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
@@ -17,11 +17,11 @@ from experiments.sweeps.executors.threads import ThreadExecutor
 from experiments.sweeps.worker import Report, RunEvent
 
 SHOWN = {"started": "running", "failed": "failed", "held": "elsewhere"}
-"""What is said of runs in these states; of the others the bar tells."""
+"""Words for runs in these states; the bar counts the others."""
 FINISHED = ("trained", "found")
 
 ATTEMPTS = 2
-"""A run that raised an error is tried once more, after all the others."""
+"""A run that raised an error is repeated once, after all the others."""
 MOST_NAMED = 5
 POLL_SECONDS = 1.0
 
@@ -37,26 +37,23 @@ def run_sweep(
     executor: Executor | None = None,
     title: str = "training",
 ) -> int:
-    """Train what is missing; a finished run is skipped, an interrupted one resumed.
+    """Return the number of runs trained; finished runs are skipped, interrupted ones resumed.
 
-    A run that another sweep is training is waited for at the end, and taken over if that sweep
-    dies. A run that fails is recorded in the store with its traceback and tried once more. A run
-    comes after those that it builds on; where one of them fails, it is not begun.
+    Runs that another sweep is training are waited for at the end, and taken over if that sweep
+    dies. A run that fails is recorded in the store with its traceback and repeated once. A run
+    starts after those that it builds on; if one of them fails, it is not started.
 
     Args:
-        specs: runs wanted; one named twice is trained once.
-        store: where they go.
+        specs: runs wanted; duplicates are trained once.
+        store: where they are recorded.
         executor: where they are trained (default: in this process).
-        title: what the progress bar calls them.
-
-    Returns:
-        How many runs were trained.
+        title: title of the progress bar.
 
     Raises:
         ValueError: a run builds on one that is neither finished nor among the runs wanted.
-        SweepError: runs failed (after all the others had their turn).
+        SweepError: runs failed (after all the others have been trained).
         StoreError: the store cannot be written; the sweep stops at once.
-        CorpusError: the text of the runs is not to be had, or differs, where they are trained.
+        CorpusError: the text of the runs is missing where they are trained, or differs.
     """
     wanted = list({spec.run_id: spec for spec in specs}.values())
     missing = []
@@ -83,7 +80,7 @@ def run_sweep(
 
 
 def _in_waves(specs: list[RunSpec], store: RunStore) -> list[list[RunSpec]]:
-    """Order runs so that each comes after those it builds on."""
+    """Return groups of runs, each of which builds only on runs of earlier groups."""
     planned = {spec.run_id for spec in specs}
     for spec in specs:
         for parent in spec.parents:
@@ -94,7 +91,7 @@ def _in_waves(specs: list[RunSpec], store: RunStore) -> list[list[RunSpec]]:
                     f"{store.root} nor among the runs to train"
                 )
     waves: list[list[RunSpec]] = []
-    # Ids are hashes of what a run builds on, so no chain of them can close: this ends.
+    # An id is a hash that includes the ids a run builds on, so there are no cycles: this ends.
     while specs:
         waves.append([spec for spec in specs if planned.isdisjoint(spec.parents)])
         planned -= {spec.run_id for spec in waves[-1]}
@@ -103,7 +100,7 @@ def _in_waves(specs: list[RunSpec], store: RunStore) -> list[list[RunSpec]]:
 
 
 def _revisit(spec: RunSpec, store: RunStore) -> None:
-    """Label a finished run with its new recipes, and finish the tidying of one killed late."""
+    """Add new labels to a finished run, and remove files that a killed process left with it."""
     store.begin(spec)
     with contextlib.suppress(RunLocked):
         store.tidy(spec)
@@ -112,7 +109,7 @@ def _revisit(spec: RunSpec, store: RunStore) -> None:
 def _train(
     todo: list[RunSpec], store: RunStore, executor: Executor, report: Report
 ) -> tuple[int, list[RunSpec]]:
-    """Train runs that can all begin; return how many were trained, and those that failed."""
+    """Train runs that can all start; return the number trained, and the runs that failed."""
     by_id = {spec.run_id: spec for spec in todo}
     n_trained, failures = 0, Counter[str]()
     while todo:
@@ -135,7 +132,7 @@ def _wait_for_any(held: list[RunSpec], store: RunStore, report: Report) -> None:
     report(RunEvent(kind="said", text=f"waiting for {len(held)} runs of {whose}"))
     while True:
         sleep(POLL_SECONDS)
-        # The workers of the next round may be new, and know nothing of who died on other machines.
+        # New workers have not observed the heartbeats of owners on other machines.
         if any(store.is_done(spec) or _is_free(spec, store) for spec in held):
             return
 
@@ -149,7 +146,7 @@ def _sentence(lost: dict[str, RunSpec], n_runs: int, store: RunStore) -> str:
     named = ", ".join(failed[:MOST_NAMED]) + (", ..." if len(failed) > MOST_NAMED else "")
     failure = store.failure(lost[failed[0]]) or {}
     n_children = len(lost) - len(failed)
-    children = f"; {n_children} that build on them were not begun" if n_children else ""
+    children = f"; {n_children} that build on them were not started" if n_children else ""
     return (
         f"{len(failed)} of {n_runs} runs failed twice ({named}){children}; the first: "
         f"{failure.get('error', 'unknown')} (traceback in "
@@ -158,14 +155,13 @@ def _sentence(lost: dict[str, RunSpec], n_runs: int, store: RunStore) -> str:
 
 
 class SweepProgress:
-    """Turn the events of a sweep's runs into a bar, or into lines."""
+    """Shows the events of a sweep's runs as a bar, or as lines."""
 
     def __init__(self, title: str, specs: Iterable[RunSpec]) -> None:
         self._specs = {spec.run_id: spec for spec in specs}
         self._states: dict[str, str] = {}
         self._steps: dict[str, int] = {}
         self._left: dict[str, int] = {}
-        self._tokens = Speed()
         work = sum(spec.train_flops for spec in self._specs.values())
         self._shown = WorkProgress(title, n_jobs=len(self._specs), work=work)
 
@@ -182,7 +178,7 @@ class SweepProgress:
         self._shown.__exit__(kind, error, traceback)
 
     def on_event(self, event: RunEvent) -> None:
-        """Show what happened."""
+        """Show an event."""
         if event.text:
             self._shown.say(event.text)
         spec = self._specs.get(event.run_id)
@@ -211,7 +207,7 @@ class SweepProgress:
             self._shown.skip(_work(spec, step))
 
     def _leave(self, spec: RunSpec) -> None:
-        """Expect no more work of a run that has ended, wherever it has got to."""
+        """Take the remaining work of a run that has ended off the total."""
         n_left = spec.n_steps - self._steps.get(spec.run_id, 0) - self._left.get(spec.run_id, 0)
         self._left[spec.run_id] = self._left.get(spec.run_id, 0) + n_left
         self._shown.skip(_work(spec, n_left))
@@ -219,13 +215,12 @@ class SweepProgress:
     def _move(self, spec: RunSpec, step: int) -> None:
         n_steps = step - self._steps.get(spec.run_id, 0)
         self._steps[spec.run_id] = step
-        self._tokens.add(max(n_steps, 0) * spec.tokens_per_step)
-        self._shown.advance(_work(spec, n_steps))
+        self._shown.advance(_work(spec, n_steps), other=max(n_steps, 0) * spec.tokens_per_step)
 
     def _note(self) -> str:
         counts = Counter(SHOWN.get(state) for state in self._states.values())
         parts = [f"{counts[what]} {what}" for what in SHOWN.values() if counts[what]]
-        if speed := self._tokens.value():
+        if speed := self._shown.speed:
             parts.append(f"{speed / 1000:.0f}k tokens/s")
         return ", ".join(parts)
 

@@ -1,6 +1,6 @@
-"""What one process does with the runs it is handed: claim, resume, train, record.
+"""Training of runs in one process: lock, resume, train, record.
 
-Nothing here knows who hands the runs out: this process, another one, or a scheduler far away.
+The runs may come from this process, another one, or a remote scheduler.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from experiments.runs.files import StoreError
 from experiments.runs.locks import LockLost, RunLock, RunLocked
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
-from experiments.runs.streams import text_of
+from experiments.runs.texts import documents_of, text_of
 from experiments.sweeps.parents import first_params, synthetic_windows
 from models.text.data_home import CorpusError
 from models.training.devices import keep_compiled_programs
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from models.training.train import TrainState
 
 Outcome = Literal["trained", "found", "failed", "held"]
-"""How a run ended: trained here, found finished, failed (see the store), or another's."""
+"""How a run ended: trained here, found finished, failed (see the store), or held by another."""
 
 KEEP_SECONDS = 30.0
 """How often the state of an unfinished run is saved."""
@@ -36,14 +36,14 @@ logger = logging.getLogger("datawall")
 
 @dataclass(frozen=True, kw_only=True)
 class RunEvent:
-    """What happened to a run.
+    """An event of a run, or a message.
 
     Attributes:
-        kind: it has begun, has got to a step, ended in one of the ways of `Outcome`, lost its
-            worker; or, of no run, a sentence for people.
+        kind: the run has started, advanced, ended with an `Outcome` or lost its worker; "said" is a
+            message that belongs to no run.
         run_id: the run.
-        step: steps done, of a run that has begun or advanced.
-        text: the sentence.
+        step: steps done, for "started" and "advanced".
+        text: the message.
     """
 
     kind: Outcome | Literal["started", "advanced", "lost", "said"]
@@ -56,7 +56,7 @@ Report = Callable[[RunEvent], None]
 
 
 class _Found(Exception):
-    """The run was finished by somebody else in the meantime."""
+    """Another process has finished the run in the meantime."""
 
 
 def train_runs(
@@ -67,43 +67,42 @@ def train_runs(
     should_stop: Callable[[], bool] = lambda: False,
     keep_every: float = KEEP_SECONDS,
 ) -> dict[str, Outcome]:
-    """Train runs on every device of this process, and write them to the store.
+    """Return how each run ended after training all on the devices of this process.
 
-    A run is claimed when its turn comes. One that another process holds is left to it; one that
-    raises an error is recorded as failed, and the others go on.
+    A run is locked before it starts. Runs locked by another process are skipped; a run that raises
+    an error is recorded as failed, and the others continue.
 
     Args:
         specs: the runs, in any order.
-        store: where they go.
-        report: told what happens, from several threads.
-        should_stop: asked at the start and after every segment of training; a yes interrupts like
-            Ctrl-C.
+        store: where they are recorded.
+        report: called with every event, from several threads.
+        should_stop: called at the start and after every segment of training; if true, training is
+            interrupted as by Ctrl-C.
         keep_every: seconds between saved states of a run.
 
-    Returns:
-        How each run ended.
-
     Raises:
-        KeyboardInterrupt: interrupted; unfinished runs have their states kept.
-        StoreError: the store cannot be written; nothing more is trained.
-        CorpusError: the text of a run is not on this machine, or differs.
+        KeyboardInterrupt: interrupted; the states of unfinished runs are saved.
+        StoreError: the store cannot be written; training stops.
+        CorpusError: the text of a run is missing on this machine, or differs.
     """
     keep_compiled_programs()
     from models.training.job_list import train_jobs
 
-    crew = _Crew(specs, store, report, should_stop)
+    session = _Session(specs, store, report, should_stop)
     try:
-        jobs = [job for spec in specs if (job := crew.job_of(spec))]
-        if should_stop():  # before anything is claimed
+        jobs = [job for spec in specs if (job := session.job_of(spec))]
+        if should_stop():  # before any run is locked
             raise KeyboardInterrupt
-        train_jobs(jobs, crew.on_event, load=crew.load, keep=crew.keep, keep_every=keep_every)
+        train_jobs(
+            jobs, session.on_event, load=session.load, keep=session.keep, keep_every=keep_every
+        )
     finally:
-        crew.release_all()
-    return crew.outcomes
+        session.release_all()
+    return session.outcomes
 
 
-class _Crew:
-    """The runs in hand, their locks, and how they ended."""
+class _Session:
+    """The runs of one call of `train_runs`, their locks, and how they ended."""
 
     def __init__(
         self,
@@ -119,10 +118,10 @@ class _Crew:
         self.stopping = False
 
     def job_of(self, spec: RunSpec) -> Job | None:
-        """Find the text of a run, sampling what of it nobody has sampled yet.
+        """Return the training job of a run with its text, which is sampled if it is synthetic.
 
         Returns:
-            None where it cannot be, and the run has failed.
+            None if the run cannot be trained; it is recorded as failed.
         """
         from models.training.job_list import Job
 
@@ -136,18 +135,19 @@ class _Crew:
                 seed=spec.seed,
                 tokens=tokens,
                 held_out=held_out,
+                documents=documents_of(spec),
                 synthetic=synthetic_windows(spec, self.store),
                 synthetic_share=spec.synthetic.share if spec.synthetic else 0.0,
             )
         except CorpusError:
-            raise  # of this machine, not of this run
+            raise  # concerns this machine, not this run
         except ValueError as error:
             self.store.begin(spec)
             self._fail(spec.run_id, error)
             return None
 
     def load(self, job: Job) -> TrainState | None:
-        """Claim a run whose turn has come and return where it stands; in a device's thread."""
+        """Lock a run and return the state to resume from; called in a device's thread."""
         spec = self.specs[job.id]
         self.locks[job.id] = self.store.claim(spec)
         if self.store.is_done(spec):
@@ -163,12 +163,12 @@ class _Crew:
         return state
 
     def keep(self, job: Job, state: TrainState) -> None:
-        """Save the state of an unfinished run that is still ours; in a device's thread."""
+        """Save the state of a run whose lock is still held; called in a device's thread."""
         self.locks[job.id].check()
         self.store.keep_state(self.specs[job.id], state)
 
     def on_event(self, event: Event) -> None:
-        """Record what happened, in the caller's thread."""
+        """Record an event; called in the caller's thread."""
         from models.training.job_list import Failed, Finished
 
         try:
@@ -181,7 +181,7 @@ class _Crew:
                 step = event.first_step + len(event.losses)
                 self.report(RunEvent(kind="advanced", run_id=event.job.id, step=step))
         except StoreError:
-            if not self.stopping:  # else it has been raised before, and the rest may yet be saved
+            if not self.stopping:  # otherwise raised before, and other states can still be saved
                 self.stopping = True
                 raise
         if not self.stopping and self.should_stop():
@@ -232,7 +232,7 @@ def portable(error: Exception) -> Exception:
 
 @contextlib.contextmanager
 def logging_to(report: Report) -> Iterator[None]:
-    """Report what this process logs, instead of printing it."""
+    """Report log messages of this process instead of printing them."""
     handler = _Reporting(report)
     logger.addHandler(handler)
     before, logger.propagate = logger.propagate, False

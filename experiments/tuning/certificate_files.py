@@ -1,7 +1,7 @@
-"""Certificates as JSON files in the folder `tuning` of a run store, one a size and objective.
+"""Certificates as JSON files in the folder `tuning` of a run store, one per size and objective.
 
-A file holds what the search saw, from which everything else is computed again when it is read; the
-part `summary` repeats that for people and other programs.
+A file holds everything that the search evaluated; derived values are recomputed when it is read.
+The key `summary` repeats them for people and other programs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FOLDER = "tuning"
 
 
 def certificate_dict(certificate: Certificate) -> dict[str, Any]:
-    """Return plain values; infinite losses (diverged) and unknown errors are null."""
+    """Return a certificate as JSON types; losses that diverged and unknown errors are None."""
     tuned = certificate.tuned
     return {
         "schema": SCHEMA_VERSION,
@@ -48,15 +48,13 @@ def certificate_dict(certificate: Certificate) -> dict[str, Any]:
 
 
 def read_certificate(values: Mapping[str, Any]) -> Certificate:
-    """Read what `certificate_dict` wrote.
+    """Return the certificate that `certificate_dict` turned into JSON types.
 
     Raises:
-        ValueError: another schema version.
+        ValueError: the schema version is unknown.
     """
     if values.get("schema") != SCHEMA_VERSION:
-        raise ValueError(
-            f"this certificate has schema {values.get('schema')!r}; readable is {SCHEMA_VERSION}"
-        )
+        raise ValueError(f"schema must be {SCHEMA_VERSION}; not {values.get('schema')!r}")
     grid = Grid(
         axes={name: tuple(of_axis) for name, of_axis in values["axes"]},
         widest={name: (least, most) for name, (least, most) in values["widest"].items()},
@@ -85,7 +83,11 @@ def _number(value: float | None) -> float:
 
 
 def save_certificate(certificate: Certificate, store: Path) -> Path:
-    """Write a certificate into a run store, unless the same is there already."""
+    """Write a certificate into a run store, unless the file exists with the same content.
+
+    Returns:
+        The path of the file.
+    """
     path = store / FOLDER / f"{certificate.key}.json"
     values = json.loads(json.dumps(certificate_dict(certificate)))
     if read_json(path) != values:  # so that a finished store can be read-only
@@ -94,10 +96,12 @@ def save_certificate(certificate: Certificate, store: Path) -> Path:
 
 
 def load_certificates(store: Path) -> list[Certificate]:
-    """Read every certificate of a run store, by objective and size; torn files are left out.
+    """Return all certificates of a run store, sorted by objective and size.
+
+    Files that were only partly written are left out.
 
     Raises:
-        ValueError: a certificate of another schema version (names the file).
+        ValueError: a file has an unknown schema version; the message names it.
     """
     found = []
     for path in sorted((store / FOLDER).glob("*.json")):

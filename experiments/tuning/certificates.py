@@ -1,4 +1,4 @@
-"""Certificates of tuned points: what was searched, what was found, what it cost."""
+"""Certificates of optima: what was searched, what was found and what it cost."""
 
 from __future__ import annotations
 
@@ -29,25 +29,27 @@ OBJECTIVE_TITLES = {
     "ensemble": "members tuned for the limit of many",
 }
 
-
 Objective = Literal["standard", "single", "ensemble"]
-"""`standard`: loss of one model at the usual weight decay; `single`: of one model; `ensemble`: the
-limit of infinitely many members. All on the validation part."""
+"""Validation loss that a search minimises: of one model at the usual weight decay (`standard`), of
+one model (`single`), or of infinitely many members (`ensemble`)."""
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 AXIS_LABELS = {"learning_rate": "lr", "weight_decay": "decay", "n_epochs": "epochs"}
+MARGINS = "loss of neighbours minus loss of the optimum ± s.e., in 0.001 nats"
+MARKS = "~: a tie, indistinguishable at 95 %; !: better by more than the noise"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """The tuned point of one model size, with the evidence.
+    """The optimum of one model size, with the evidence for it.
 
     Attributes:
         objective: what was minimised.
-        spec: the run at the optimum with the first seed: size, text, everything else held fixed.
-        tuned: what the search saw and where it ended.
-        runs: training FLOPs of every run that the search asked for, by run id; a run that another
-            search has trained is counted here too.
+        spec: the run at the optimum with the first seed; it holds the size, the text and all
+            settings that were held fixed.
+        tuned: the result of the search.
+        runs: training FLOPs of every run that the search requested, by run id, including runs that
+            another search had trained.
     """
 
     objective: Objective
@@ -57,7 +59,7 @@ class Certificate:
 
     @property
     def key(self) -> str:
-        """Name of the file: equal where only the optimum differs, the search being the same."""
+        """Name of the file; it depends on the search and not on the optimum that was found."""
         identity = self.spec.to_dict()
         del identity["data"]["corpus"], identity["seed"]
         identity["grid"] = [
@@ -72,7 +74,7 @@ class Certificate:
 
     @property
     def n_runs(self) -> int:
-        """Runs that the search asked for."""
+        """Number of runs that the search requested."""
         return len(self.runs)
 
     @property
@@ -82,7 +84,7 @@ class Certificate:
 
     @property
     def verdict(self) -> str:
-        """Say in a phrase whether the point is certified, with the ties, or why it is not."""
+        """A phrase: "yes" with the number of ties, or "no" with the reasons."""
         tuned = self.tuned
         if tuned.flaws:
             phrase = "no: " + "; ".join(tuned.flaws)
@@ -96,7 +98,7 @@ class Certificate:
         return certificates_html([self])
 
     def summary(self) -> dict[str, Any]:
-        """Return what was found, as plain values."""
+        """Return the result as JSON types."""
         tuned = self.tuned
         return {
             "width": self.spec.model.width,
@@ -118,7 +120,7 @@ class Certificate:
 
 
 def _labelled(text: str) -> str:
-    """Call axes by their short names."""
+    """Replace the names of axes by their labels."""
     for name, label in AXIS_LABELS.items():
         text = text.replace(name, label)
     return text
@@ -130,7 +132,12 @@ def _neighbor(near: Neighbor, grid: Grid) -> dict[str, Any]:
 
 
 def optima_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
-    """Lay tuned points out: a row each, with the loss that tuned it and what the search cost."""
+    """Return a table of optima for display.
+
+    Returns:
+        A row per certificate; columns `D` (if there are several), `width`, the labels of the axes,
+        `loss ± s.e.`, `certified`, `runs` and `FLOPs`.
+    """
     return pd.DataFrame(
         [
             {
@@ -147,17 +154,19 @@ def optima_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
 
 
 def _place(found: Certificate, certificates: Sequence[Certificate]) -> dict[str, int]:
-    """Name the size of a tuned point, and its stock of text where there are several."""
+    """Return the width of a certificate, and its unique tokens if they differ between several."""
     sizes = {other.spec.data.n_unique_tokens for other in certificates}
     stock = {"D": found.spec.data.n_unique_tokens} if len(sizes) > 1 else {}
     return {**stock, "width": found.spec.model.width}
 
 
 def margins_table(certificates: Sequence[Certificate]) -> pd.DataFrame:
-    """Lay out by how much each neighbour of the tuned points is worse, in thousandths of a nat.
+    """Return a table of the margins of all neighbours, in thousandths of a nat.
 
-    A row a point, two columns a direction (a step lower, a step higher). "~" marks a tie, "!" a
-    neighbour that is better by more than the noise.
+    Returns:
+        A row per certificate; columns as in `optima_table` up to `width`, then two per direction (a
+        step lower, a step higher). "~" marks a tie, "!" a neighbour that is better by more than the
+        noise.
     """
     return pd.DataFrame(
         [
@@ -186,7 +195,7 @@ def _margin(tuned: Tuned, direction: Direction, step: int) -> str:
 
 
 def print_certificates(certificates: Sequence[Certificate]) -> None:
-    """Print tuned points with their evidence to stdout, a pair of tables an objective."""
+    """Print optima and the margins of their neighbours to stdout, two tables per objective."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -200,30 +209,27 @@ def print_certificates(certificates: Sequence[Certificate]) -> None:
         )
         print_table(
             margins_table(of_objective),
-            title="neighbours' loss less the optimum's ± s.e., in 0.001 nats",
+            title=MARGINS,
         )
-        console.print("~ a tie: not told apart at 95 %; ! better by more than the noise.")
-        flattery = fmean(found.tuned.optimism for found in of_objective)
-        if math.isfinite(flattery):
-            console.print(f"Selection flatters these losses by about {flattery:.3f} nats.")
+        console.print(f"{MARKS}.")
+        bias = fmean(found.tuned.optimism for found in of_objective)
+        if math.isfinite(bias):
+            console.print(f"Selection biases these losses by about {-bias:.3f} nats.")
     runs: dict[str, float] = {}
     for found in certificates:
         runs |= found.runs
     console.print(
-        f"{len(runs)} runs, {sum(runs.values()):.2g} training FLOPs in all "
-        "(a run that several searches needed counts once)."
+        f"{len(runs)} runs, {sum(runs.values()):.2g} training FLOPs in total "
+        "(runs shared by several searches are counted once)."
     )
 
 
 def certificates_html(certificates: Sequence[Certificate]) -> str:
-    """Show tuned points with the margins of their neighbours."""
+    """Return HTML tables of optima and of the margins of their neighbours."""
     objectives = dict.fromkeys(found.objective for found in certificates)
     titles = "; ".join(OBJECTIVE_TITLES[objective] for objective in objectives)
     return markup.fragment(
         f"{titles}: validation loss, nats",
         tables=[frame_table(optima_table(certificates)), frame_table(margins_table(certificates))],
-        notes=[
-            "Second table: neighbours' loss less the optimum's ± s.e., in 0.001 nats; ~ a tie, not "
-            "told apart at 95 %; ! better by more than the noise."
-        ],
+        notes=[f"Second table: {MARGINS}; {MARKS}."],
     )

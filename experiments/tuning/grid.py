@@ -1,4 +1,4 @@
-"""Grids of hyperparameters: what a search may try, and what lies next to what."""
+"""Grids of hyperparameters: the values of each axis and the neighbours of a point."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from functools import cached_property
 from typing import Any
 
 Point = tuple[float, ...]
-"""One value for each axis, in the order of the grid's axes."""
+"""One value per axis, in the order of the grid's axes."""
 
 Direction = tuple[str, ...]
-"""Axes along which a step moves by one value each, all up or all down."""
+"""Axes that a step changes by one value each, all up or all down."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Values to try along each axis; an axis of one value is held fixed.
+    """Values to try along each axis; an axis with one value is held fixed.
 
     Attributes:
-        axes: values, ascending and not negative.
-        widest: the least and the greatest value to which an axis may be widened; it grows by the
-            ratio of its last two values at that end, only as far as a search goes.
-        together: axes along which a point has neighbours in step too, beside those along each axis
-            by itself; a search tries them where none of those is better. Where two axes make up for
-            each other, the objective has a ridge, on which a point can be better than its
-            neighbours along both and yet far from the best.
+        axes: values of each axis, ascending and not negative.
+        widest: smallest and largest value to which an axis may be extended. It is extended by the
+            ratio of its last two values at that end, and only as far as a search goes.
+        together: axes that a point has diagonal neighbours along, in addition to its neighbours
+            along single axes; a search tries them if none of those is better. Two axes that
+            compensate for each other form a ridge, on which a point can be better than its
+            neighbours along both axes and still be far from the optimum.
 
     Raises:
-        ValueError: values that are not finite, not ascending or negative; a widening of no axis,
-            or a direction along no axis.
+        ValueError: values that are negative, not finite or not ascending, or an unknown axis in
+            `widest` or `together`.
     """
 
     axes: Mapping[str, tuple[float, ...]]
@@ -51,21 +51,21 @@ class Grid:
 
     @cached_property
     def values(self) -> dict[str, tuple[float, ...]]:
-        """Every value that a search may reach, by axis."""
+        """All values that a search may reach, by axis."""
         return {
             name: _widened(values, *self.widest.get(name, (values[0], values[-1])))
             for name, values in self.axes.items()
         }
 
     def named(self, point: Point) -> dict[str, Any]:
-        """Return a point's values (numbers) by axis, to be passed on as keyword arguments."""
+        """Return the values of a point by axis, to be used as keyword arguments."""
         return dict(zip(self.axes, point, strict=True))
 
     def nearest(self, point: Point) -> Point:
-        """Move each coordinate to the nearest value of its axis, by ratio.
+        """Return the point of the grid that is nearest to a point, by ratio along each axis.
 
-        Zero is near to nothing but itself: it moves to an axis's least value, and nothing moves
-        to it.
+        Only zero is near zero: other values never move to it, and zero moves to the smallest value
+        of an axis that does not contain it.
         """
         return tuple(
             min(values, key=lambda v: _ratio(v, x))
@@ -73,12 +73,18 @@ class Grid:
         )
 
     def directions(self, axes: Collection[str] | None = None) -> list[Direction]:
-        """Return these axes, each by itself; by default all, and then those in step."""
+        """Return the directions along given axes; by default all axes, then the diagonals."""
         alone: list[Direction] = [(axis,) for axis in axes or self.axes]
         return alone if axes else [*alone, *self.together]
 
     def step(self, point: Point, direction: Direction, by: int) -> Point | None:
-        """Return the point `by` values along a direction (-1 or 1), or None beyond an end."""
+        """Return the point one step along a direction, or None beyond the end of an axis.
+
+        Args:
+            point: where the step starts.
+            direction: axes to change.
+            by: -1 (lower) or 1 (higher).
+        """
         there = list(point)
         for axis in direction:
             i, values = list(self.axes).index(axis), self.values[axis]
@@ -89,14 +95,14 @@ class Grid:
         return tuple(there)
 
     def neighbors(self, point: Point, axes: Collection[str] | None = None) -> list[Point]:
-        """Return the points a step away along these axes; by default along all directions."""
+        """Return the points one step away along given axes; by default in all directions."""
         steps = (self.step(point, to, by) for to in self.directions(axes) for by in (-1, 1))
         return [found for found in steps if found is not None]
 
     def edges(self, point: Point) -> tuple[str, ...]:
-        """Name the axes at an end of which the point lies, though values lie beyond that end.
+        """Return the axes on whose first or last value the point lies.
 
-        Nothing lies beyond zero, and an axis held fixed has no ends.
+        A first value of zero does not count, and neither does an axis held fixed.
         """
         return tuple(
             name
@@ -105,7 +111,7 @@ class Grid:
         )
 
     def widened(self, point: Point) -> tuple[str, ...]:
-        """Name the axes along which the point lies beyond the values that they list."""
+        """Return the axes along which the point lies outside the values of `axes`."""
         return tuple(
             name
             for (name, values), x in zip(self.axes.items(), point, strict=True)
@@ -120,7 +126,7 @@ def _ratio(a: float, b: float) -> float:
 
 
 def _widened(values: tuple[float, ...], least: float, greatest: float) -> tuple[float, ...]:
-    """Add values at both ends by the ratio of the last two there, up to the caps."""
+    """Extend values at both ends by the ratio of the last two there, up to the caps."""
     if len(values) < 2:
         return values
     below, above = [values[0]], [values[-1]]

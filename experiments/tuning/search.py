@@ -1,37 +1,37 @@
-"""Coordinate descent on a noisy grid, with the certificate that its optimum carries.
+"""Coordinate descent on a noisy grid, and the certificate of its optimum.
 
-**The search** (Kim et al. 2025, arXiv 2509.14786, made safe against noise). It runs a point and its
-neighbours along every axis and moves to the best of them until none is better. Weight decay and
-epochs make up for each other, so that neighbours also lie along both in step (`Grid.together`):
-without these, which are tried last, the search stops on the ridge that the two make. Seeds are
-spent where they matter: one look (few seeds) at every neighbour while it is still far away, then
-all seeds at the point and at every neighbour that the look does not show to be worse. A point is
-left only for one with a lower mean, looks being compared with looks and all seeds with all seeds.
+**Search** (Kim et al. 2025, arXiv 2509.14786, with safeguards against noise). The search evaluates
+a point and its neighbours along every axis and moves to the best of them until none is better.
+Weight decay and epochs compensate for each other, so a point also has diagonal neighbours that
+change both (`Grid.together`); without them, the search would stop on the ridge that the two axes
+form. They are tried last. Far from the optimum, every neighbour gets one look (few seeds). Near it,
+the point and every neighbour that its look does not show to be worse get all seeds. The search
+moves only to a lower mean, and compares looks with looks, means over all seeds with means over all
+seeds.
 
-**It ends.** A run is fixed by its settings and seed, so each point has one mean over the looking
-seeds and one over all. The first walk lowers the one and the second the other at every move: no
-walk comes to a point twice, and the grid is finite.
+**Termination.** Settings and seed determine a run, so each point has one mean over the seeds of a
+look and one over all seeds. Every move of the first phase lowers the former, every move of the
+second phase the latter: neither phase visits a point twice, and the grid is finite.
 
-**Noise.** Every point is trained with the same seeds, so points are compared seed by seed. With
-x[p, s] the objective of seed s at point p, and only the points of this search that have all n seeds
-and none diverged, the noise is the residual standard deviation of the additive model
-x[p, s] = point + seed: what remains when the luck that a seed has at every point is taken out.
-It pools all points near the optimum, having (points - 1) * (n - 1) degrees of freedom, since the
-spread of three seeds at one point says little. The mean difference (margin) of two points has the
-standard error noise * sqrt(2 / n). A neighbour is **better (or worse) by more than the noise** when
-its margin lies below (above) zero by more than t standard errors, t being the 97.5 % quantile of
-Student's distribution for those degrees of freedom (2.2 or so), for each neighbour by itself; else
-it is a **tie**.
+**Noise.** All points are trained with the same seeds and compared seed by seed. Let x[p, s] be the
+objective of seed s at point p, over the points of this search that have all n seeds, none of them
+diverged. The noise is the residual standard deviation of the additive model x[p, s] = point + seed,
+which removes the effect that a seed has at every point. It is pooled over all these points, because
+the spread of three seeds at one point is a poor estimate, and has (points - 1) * (n - 1) degrees of
+freedom. The mean difference of two points (the margin) has the standard error noise * sqrt(2 / n).
+A neighbour is **better (or worse) by more than the noise** if its margin lies below (above) zero by
+more than t standard errors, where t is the 97.5 % quantile of Student's distribution for these
+degrees of freedom (about 2.2), for each neighbour by itself; otherwise it is a **tie**.
 
-**The certificate.** A point is certified when every neighbour has been run, none is better by more
-than the noise, the noise is known (two seeds or more), no seed of it diverged, and it lies on no
-edge of the grid, where the neighbour beyond is unknown. Ties are reported beside it: they say how
-sharply the optimum is known. (This search goes on while any neighbour has a lower
-mean, better by more than the noise or not: small steps down a long slope add up.)
+**Certificate.** A point is certified if all its neighbours have been run, none of them is better by
+more than the noise, the noise is known (two seeds or more), no seed diverged at the point, and it
+does not lie on an edge of the grid, beyond which a better neighbour may exist. The ties show how
+sharply the optimum is determined. (The search itself continues as long as any neighbour has a lower
+mean, whether or not the difference exceeds the noise: small steps down a long slope add up.)
 
-**Optimism.** The lowest of several noisy means is too low. Each seed in turn is therefore kept out
-of the choice and judges it: the mean of what it says of the points chosen without it, less the
-plain mean at the optimum, estimates by how much that mean flatters.
+**Optimism.** The lowest of several noisy means is biased low. Each seed in turn is left out of the
+selection and evaluates the point selected without it. The mean of these held-out values minus the
+plain mean at the optimum estimates the bias.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from scipy import stats
 from experiments.tuning.grid import Direction, Grid, Point
 
 LEVEL = 0.95
-"""Confidence at which two points are told apart."""
+"""Confidence level of comparisons between two points."""
 
 Verdict = Literal["better", "tie", "worse"]
 
@@ -61,11 +61,10 @@ class Effort:
 
     Attributes:
         n_look: seeds of the first look at a point.
-        n_seeds: seeds of the optimum and of every neighbour that a look does not show to be worse
-            by more than the noise.
-        last: axes along which neighbours are tried only where none along the others is better;
-            for an axis whose best value is nearly known, this saves the runs of trying it at
-            every point on the way.
+        n_seeds: seeds of the optimum and of every neighbour that its look does not show to be
+            worse by more than the noise.
+        last: axes whose neighbours are tried only if no neighbour along the other axes is better.
+            For an axis whose best value is roughly known, this saves runs at every other point.
     """
 
     n_look: int = 1
@@ -75,7 +74,12 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """Standard deviation between seeds at one point without their common luck; NaN if unknown."""
+    """Residual standard deviation of the model point + seed; NaN if it is unknown.
+
+    Attributes:
+        sd: the standard deviation.
+        df: its degrees of freedom.
+    """
 
     sd: float
     df: int
@@ -86,21 +90,21 @@ class Noise:
 
     @property
     def quantile(self) -> float:
-        """Standard errors beyond which a difference counts; infinite where noise is unknown."""
+        """Number of standard errors beyond which points differ; infinite if noise is unknown."""
         return float(stats.t.ppf((1 + LEVEL) / 2, self.df)) if self.df else math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbor:
-    """A point a step from the optimum, compared with it seed by seed.
+    """A point one step from the optimum, compared with it seed by seed.
 
     Attributes:
-        direction: along which it lies.
+        direction: axes along which it lies.
         step: -1 below the optimum, 1 above.
-        point: where it is.
-        margin: its mean objective less the optimum's, over the seeds that both have.
-        stderr: standard error of the margin; NaN where the noise is unknown.
-        n_seeds: seeds that both have.
+        point: its values.
+        margin: its mean objective minus that of the optimum, over the seeds of both.
+        stderr: standard error of the margin; NaN if the noise is unknown.
+        n_seeds: number of seeds that both have.
         verdict: better or worse by more than the noise, or a tie.
     """
 
@@ -115,15 +119,15 @@ class Neighbor:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """Where a search ended, and why it stands there.
+    """The optimum that a search found, with everything that the search evaluated.
 
     Attributes:
-        grid: what was searched.
+        grid: the grid that was searched.
         n_look: seeds of a look.
-        path: every point the search stood on, from its start to the optimum.
-        looks: mean objective over the looking seeds at every point tried; infinite where one
+        path: the points that the search moved through, from its start to the optimum.
+        looks: mean objective over the seeds of a look at every point tried; infinite if a seed
             diverged.
-        values: objective of each seed at the points that were given all seeds.
+        values: objective of each seed at the points that were run with all seeds.
     """
 
     grid: Grid
@@ -149,7 +153,7 @@ class Tuned:
 
     @property
     def stderr(self) -> float:
-        """Standard error of that mean, each seed's luck included; NaN with one seed."""
+        """Standard error of that mean, including the effects of seeds; NaN with one seed."""
         at_best = self.values[self.point]
         if len(at_best) < 2 or not math.isfinite(self.loss):
             return math.nan
@@ -157,17 +161,17 @@ class Tuned:
 
     @cached_property
     def noise(self) -> Noise:
-        """What is left of the differences between seeds, pooled over the points with all seeds."""
+        """Noise between seeds, pooled over the points with all seeds."""
         return estimate_noise(self.values.values())
 
     @property
     def edges(self) -> tuple[str, ...]:
-        """Axes at an end of which the optimum lies."""
+        """Axes on whose first or last value the optimum lies."""
         return self.grid.edges(self.point)
 
     @cached_property
     def neighbors(self) -> tuple[Neighbor, ...]:
-        """Every neighbour that was tried, in the order of directions, lower before higher."""
+        """Neighbours that were run, in the order of directions, lower before higher."""
         steps = [
             (direction, by, self.grid.step(self.point, direction, by))
             for direction in self.grid.directions()
@@ -196,7 +200,7 @@ class Tuned:
 
     @cached_property
     def flaws(self) -> tuple[str, ...]:
-        """Why the point is not certified, a phrase each; empty where it is."""
+        """Reasons why the point is not certified, one phrase each; empty if it is certified."""
         flaws = [f"edge of {', '.join(self.edges)}"] if self.edges else []
         if not math.isfinite(self.loss):
             flaws.append("diverged")
@@ -218,12 +222,12 @@ class Tuned:
 
     @property
     def certified(self) -> bool:
-        """All neighbours have been run and none is better by more than the noise; see above."""
+        """Whether the point fulfils every condition of a certificate, see the module docstring."""
         return not self.flaws
 
     @property
     def optimism(self) -> float:
-        """By how much the loss of the best point is too low, having been chosen for being low."""
+        """Estimated selection bias: how far the loss of the best point is too low."""
         points = np.array([v for v in self.values.values() if np.isfinite(v).all()])
         if points.ndim < 2 or points.shape[1] < 2:
             return math.nan
@@ -233,10 +237,10 @@ class Tuned:
 
 
 def estimate_noise(values: Iterable[Sequence[float]]) -> Noise:
-    """Pool the noise between seeds over points, each with a value for each of the same seeds.
+    """Return the noise between seeds, pooled over points that were run with the same seeds.
 
-    Points where a seed diverged are left out. From one point alone, the standard deviation of its
-    seeds, their common luck included.
+    Points where a seed diverged are left out. With a single point, it is the standard deviation
+    over its seeds, which includes the effects of seeds.
     """
     x_PxS = np.array([v for v in values if np.isfinite(v).all()])
     if x_PxS.ndim < 2 or x_PxS.shape[1] < 2:
@@ -251,7 +255,7 @@ def estimate_noise(values: Iterable[Sequence[float]]) -> Noise:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Points whose objective a search wants, from the first `n_seeds` seeds."""
+    """The points that a search needs the objective of, with the first `n_seeds` seeds."""
 
     points: tuple[Point, ...]
     n_seeds: int
@@ -265,24 +269,24 @@ Asking = Generator[Request, Mapping[Point, tuple[float, ...]], None]
 def descend(
     starts: Mapping[Key, Point], grid: Grid, evaluate: Evaluate[Key], effort: Effort
 ) -> dict[Key, Tuned]:
-    """Find the minimum for each of several problems, all in step.
+    """Return the minimum of each of several problems, such as model sizes.
 
-    Problems (model sizes, say) share rounds, so that every call of `evaluate` has as many
-    independent runs as there are to be had.
+    The searches advance together, so that each call of `evaluate` gets as many independent runs as
+    possible.
 
     Args:
-        starts: first point of each problem, on the grid or near it.
+        starts: first point of each problem; it is moved to the nearest point of the grid.
         grid: the axes.
-        evaluate: returns the objective (lower is better) of the points asked for, a value for each
-            seed, in the same order of seeds at every point; for a look, one value will do. A point
-            is asked for at most twice: for a look, and for all seeds.
-        effort: how to spend the runs.
+        evaluate: returns the objective (lower is better) of the requested points, one value per
+            seed, with the seeds in the same order at every point; a look may return one value. A
+            point is requested at most twice: for a look, and for all seeds.
+        effort: how many seeds to run, and which axes to try last.
 
     Returns:
         The optimum of each problem.
 
     Raises:
-        ValueError: `evaluate` left out a point or a seed; an axis of `effort.last` is unknown.
+        ValueError: `evaluate` left out a point or a seed, or an axis of `effort.last` is unknown.
     """
     unknown = ", ".join(name for name in effort.last if name not in grid.axes)
     if unknown:
@@ -301,10 +305,40 @@ def descend(
     return {key: search.result() for key, search in searches.items()}
 
 
+def measure(
+    points: Mapping[Key, Point], grid: Grid, evaluate: Evaluate[Key], effort: Effort
+) -> dict[Key, Tuned]:
+    """Return what each of several problems reaches at a given point, without a search.
+
+    Its neighbours are not run, so that no point is certified.
+
+    Args:
+        points: the point of each problem, on the grid.
+        grid: the axes.
+        evaluate: as for `descend`; asked once, for all seeds.
+        effort: how many seeds.
+
+    Raises:
+        ValueError: `evaluate` left out a point.
+    """
+    requests = {
+        key: Request(points=(point,), n_seeds=effort.n_seeds) for key, point in points.items()
+    }
+    answers = evaluate(requests)
+    found = {}
+    for key, point in points.items():
+        values = _checked(key, requests[key], answers.get(key, {}))
+        looks = {point: fmean(values[point][: effort.n_look])}
+        found[key] = Tuned(
+            grid=grid, n_look=effort.n_look, path=(point,), looks=looks, values=values
+        )
+    return found
+
+
 def _checked(
     key: object, request: Request, answer: Mapping[Point, Sequence[float]]
 ) -> dict[Point, tuple[float, ...]]:
-    """Return what was asked for; a seed that diverged is infinitely bad, not incomparable."""
+    """Return the objective of the requested points; diverged seeds are infinite, not NaN."""
     missing = [p for p in request.points if not len(answer.get(p, ()))]
     if missing:
         raise ValueError(f"no objective was returned for {missing} of {key!r}")
@@ -315,7 +349,7 @@ def _checked(
 
 
 class _Search:
-    """One problem's search: its methods yield what to run and are sent the objective."""
+    """Search of one problem; its methods yield requests and are sent the objective."""
 
     def __init__(self, start: Point, grid: Grid, effort: Effort) -> None:
         self.grid, self.effort = grid, effort
@@ -330,7 +364,7 @@ class _Search:
         )  # fmt: skip
 
     def run(self) -> Asking:
-        """Walk on looks to the region of the optimum, then on all seeds to the optimum."""
+        """Descend with looks to the region of the optimum, then with all seeds to the optimum."""
         first = [name for name in self.grid.axes if name not in self.effort.last]
         while True:
             near = self.grid.neighbors(self.path[-1], first)
@@ -347,7 +381,7 @@ class _Search:
             stage = 0 if self._move(near, means) else stage + 1
 
     def _move(self, near: Sequence[Point], means: Mapping[Point, float]) -> bool:
-        """Step to the best of the neighbours that have a mean, if it is better; tell if it was."""
+        """Move to the best of the neighbours that have a mean; return False if none is better."""
         best = min((p for p in (self.path[-1], *near) if p in means), key=means.__getitem__)
         moved = best != self.path[-1]
         if moved:
@@ -355,14 +389,14 @@ class _Search:
         return moved
 
     def _look(self, points: Iterable[Point]) -> Asking:
-        """Run the looking seeds where they have not been run."""
+        """Run the seeds of a look at the points that have none."""
         new = tuple(p for p in points if p not in self.looks)
         if new:
             answer = yield Request(points=new, n_seeds=self.effort.n_look)
             self.looks.update((p, fmean(answer[p])) for p in new)
 
     def _settle(self, near: Sequence[Point]) -> Asking:
-        """Give all seeds to the point and to every neighbour that may be as good."""
+        """Run all seeds at the point and at every neighbour that may be as good."""
         n_seeds = self.effort.n_seeds
         while new := self._contenders(near):
             answer = yield Request(points=new, n_seeds=n_seeds)
@@ -372,12 +406,12 @@ class _Search:
                 self.values[p] = answer[p]
 
     def _contenders(self, near: Sequence[Point]) -> tuple[Point, ...]:
-        """Return the point and the neighbours that a look does not rule out, if seeds are due."""
+        """Return those of the point and the neighbours not ruled out that lack some seeds."""
         point = self.path[-1]
         noise = estimate_noise(self.values.values())
         limit = self.looks[point]
         if not math.isfinite(fmean(self.values.get(point, (0.0,)))):
-            limit = math.inf  # where a later seed diverges, anything may be better
+            limit = math.inf  # a later seed diverged, so any neighbour may be better
         elif noise.df:
             limit += noise.quantile * noise.stderr(self.effort.n_look)
         may_be_best = [p for p in near if math.isfinite(self.looks[p]) and self.looks[p] <= limit]

@@ -16,18 +16,19 @@ from typing import Any, Literal
 
 import docstring_parser
 
-from experiments.worlds.world import ALL_RECIPES, PLANS, World
+from experiments.worlds import recipe_names
+from experiments.worlds.world import PLANS, World
 
 SUFFIX = ".toml"
 KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 def read_world(path: Path) -> World:
-    """Return the world of a TOML file; without a key `name`, it has the name of the file.
+    """Return the world that a TOML file describes; the key `name` defaults to the file's name.
 
     Raises:
-        ValueError: not TOML; a key that is unknown, missing or of a wrong value; a recipe that is
-            unknown or whose plan is missing. The message names the key and what is allowed.
+        ValueError: the file is not TOML, a key is unknown, missing or has a wrong value, or a
+            recipe is unknown or lacks its plan. The message names the key and what is allowed.
         OSError: the file cannot be read.
     """
     try:
@@ -49,15 +50,15 @@ def _check_recipes(world: World) -> None:
             f"folder of that name; not {world.name!r}"
         )
     for recipe in world.recipes:
-        if recipe not in ALL_RECIPES:
-            raise ValueError(f"recipes must be among {', '.join(ALL_RECIPES)}; not {recipe!r}")
+        if recipe not in recipe_names():
+            raise ValueError(f"recipes must be among {', '.join(recipe_names())}; not {recipe!r}")
         plan = PLANS.get(recipe)
         if plan and getattr(world, plan) is None:
             raise ValueError(f"the recipe {recipe} needs a table [{plan}]")
 
 
 def _settings(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    """Read a dataclass; `where` is the name of its table with a dot behind it."""
+    """Return a dataclass from its values; `where` is the name of its table and a dot."""
     known = {field.name: field for field in fields(kind)}
     for name in values:
         if name not in known:
@@ -78,7 +79,7 @@ def _is_needed(field: Field[Any]) -> bool:
 
 
 def _value(hint: Any, value: Any, key: str) -> Any:
-    """Read a value of an annotated type.
+    """Return a TOML value as its annotated type.
 
     Raises:
         ValueError: the value is not of that type; the message names the key and what is allowed.
@@ -123,11 +124,11 @@ def _is_of(kind: type[Any], value: Any) -> bool:
 
 
 def world_toml(world: World) -> str:
-    """Write a world as TOML that `read_world` reads, each key with what it means.
+    """Return a world as TOML for `read_world`, with a comment on each key.
 
-    The name is left out, so that the file gives it.
+    The name is left out, so that the world gets the name of the file.
     """
-    head = f"# Made from the world {world.name}; its name is that of this file.\n"
+    head = f"# A copy of the world {world.name}. The name of this file is the name of the world.\n"
     return head + "\n".join(_lines(world, ""))
 
 
@@ -150,7 +151,7 @@ def _lines(settings: Any, table: str) -> list[str]:
 
 
 def _meanings(kind: type[Any]) -> dict[str, str]:
-    """Return the docstring of each field, those of its bases too."""
+    """Return the description of each field of a dataclass, those of its bases included."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         for param in docstring_parser.parse(base.__doc__ or "").params:

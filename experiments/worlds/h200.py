@@ -1,4 +1,4 @@
-"""The world of a GPU with much memory, on novels."""
+"""The world for a GPU with large memory, on novels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a world runs the recipes that have settings of their own."""
+"""Plans: the settings of single recipes in a world; those of Part 2 are in `plans_part2`."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from typing import Literal, get_args
 from models.config import ModelConfig
 
 Kind = Literal["markov", "hidden"]
-"""A Markov chain drawn from a Dirichlet prior, of which the Bayes-optimal loss is known too; or a
-hidden Markov model."""
+"""A Markov chain drawn from a Dirichlet prior, whose Bayes-optimal loss is also known, or a hidden
+Markov model."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 TUNING_SEED = 1_000
-"""Number of the first language, graph or world on which hyperparameters are chosen; reported ones
-have smaller numbers."""
+"""Seed of the first language, graph or world on which hyperparameters are chosen; those that are
+reported have smaller seeds."""
+USUAL_DECAY = 0.1
+"""Weight decay of the standard recipe, with which tuned weight decays are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataScalingPlan:
-    """How the recipes are repeated on stocks of text of several sizes.
+    """Settings of the recipe `data_scaling`, which repeats others on several numbers of tokens.
 
     Attributes:
-        sizes: D of each stock, ascending; four or more for a data law that can be checked.
-        widths: model sizes; three or more for a joint limit.
-        n_draws: corpora drawn of each size; the first tunes, all are reported.
-        learning_rates: as in `World`, like the following.
-        standard_epochs: epochs tried by the standard recipe.
-        n_seeds: seeds of each cell.
+        sizes: numbers of unique tokens D, ascending; four or more for a data law with a check.
+        widths: widths of the models; three or more for a joint limit.
+        n_draws: samples of the corpus of each size; hyperparameters are tuned on the first, and all
+            are reported.
+        learning_rates: peak learning rates to search.
+        standard_epochs: epochs that the standard recipe tries.
+        n_seeds: seeds of each setting.
         n_members: members of an ensemble.
     """
 
@@ -41,16 +44,16 @@ class DataScalingPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationPlan:
-    """How an ensemble and single models teach students.
+    """Settings of the recipe `distillation`.
 
     Attributes:
-        width: size of teacher members and students.
-        n_epochs: steps of every student, in passes over the real text.
-        share: synthetic part of every batch; n_epochs * (1 - share) must be a whole number.
-        tokens_ratio: sampled tokens for each unique one.
-        weight_decays: candidates of every arm, ascending.
+        width: width of the teacher's members and of the students.
+        n_epochs: training steps of every student, in passes over the real text.
+        share: synthetic share of every batch; n_epochs * (1 - share) must be a whole number.
+        tokens_ratio: number of sampled tokens per unique token.
+        weight_decays: weight decays tried for every arm, ascending.
         n_generations: generations of self-training.
-        n_seeds: students of each arm, at most the world's members.
+        n_seeds: students of each arm; at most `n_members` of the world.
     """
 
     width: int
@@ -64,39 +67,39 @@ class DistillationPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationPlan:
-    """What the recipe `calibration` trains.
+    """Settings of the recipe `calibration`.
 
     Attributes:
-        vocab_size: tokens of every language.
+        vocab_size: number of tokens of every language.
         context: tokens in a window.
-        concentration: of the prior of Markov chains, see
+        concentration: Dirichlet concentration of Markov chains, see
             `models.analytic.known_entropy.DirichletPrior`.
-        n_states: of the hidden Markov models.
-        state_concentration: how little their states differ, see
-            `models.analytic.hidden_markov.HiddenMarkovSource.draw`.
-        n_layers: blocks of every model.
-        batch: windows in a step.
-        n_eval_windows: windows of the validation part, which selects, and of the test part.
+        n_states: states of the hidden Markov models.
+        state_concentration: concentration of their states, which are more similar the larger it
+            is, see `models.analytic.hidden_markov.HiddenMarkovSource.draw`.
+        n_layers: number of blocks of every model.
+        batch: windows in a training step.
+        n_eval_windows: windows of the validation part, for selection, and of the test part.
         n_sources: languages of each kind that are reported.
-        n_tuning_sources: languages of each kind for choosing.
-        weight_decays: tried in each cell, ascending.
-        reads: training tokens that are tried; the passes over D unique ones follow.
-        least_epochs: fewest passes, however many tokens that is: a cap on training tokens would
-            keep the data law from its asymptote.
-        n_tuning_seeds: models that choose in each cell, two or more for ensembles.
-        n_seeds: single models that are reported in each cell.
+        n_tuning_sources: languages of each kind on which hyperparameters are chosen.
+        weight_decays: weight decays tried in each setting, ascending.
+        reads: numbers of training tokens tried; divided by D, they give the epochs.
+        least_epochs: minimum number of epochs; a cap on training tokens would keep the data law
+            from reaching its asymptote.
+        n_tuning_seeds: models per setting that select hyperparameters, two or more for ensembles.
+        n_seeds: single models per setting that are reported.
         n_members: members of the ensembles to which laws are fitted, four or more.
-        n_unique_tokens: D at which sizes and members go to infinity, on Markov chains.
-        widths: fitted sizes there, ascending, three or more.
-        brute_width: a size far beyond them.
+        n_unique_tokens: D for the limits of size and members, on Markov chains.
+        widths: widths fitted there, ascending, three or more.
+        brute_width: a width far beyond those that are fitted.
         brute_members: a number of members far beyond the fitted one.
-        data_width: size of model of the data law.
-        sizes: its values of D, ascending, four or more.
-        brute_size: a D far beyond them.
+        data_width: width of the models for the data law.
+        sizes: values of D for the data law, ascending, four or more.
+        brute_size: a D far beyond those that are fitted.
 
     Raises:
-        ValueError: too few sizes, seeds or members for a law that can be checked, or brute force
-            that is not beyond what is fitted.
+        ValueError: too few sizes, seeds or members to fit and check a law, or a brute-force setting
+            that does not exceed the fitted ones.
     """
 
     vocab_size: int = 32
@@ -140,17 +143,17 @@ class CalibrationPlan:
                 raise ValueError(f"{name} must be beyond {fitted}; not {getattr(self, name)}")
 
     def model(self, width: int) -> ModelConfig:
-        """Return the architecture of one size."""
+        """Return the architecture of a model of a given width."""
         return ModelConfig.from_width(
             width, vocab_size=self.vocab_size, context=self.context, n_layers=self.n_layers
         )
 
     def learning_rate(self, width: int) -> float:
-        """Return the peak learning rate, by the rule of `World.learning_rate`."""
+        """Return the peak learning rate, min(0.01, 0.32 / width) as in `World.learning_rate`."""
         return min(1e-2, 0.32 / width)
 
     def epochs(self, n_unique_tokens: int) -> tuple[int, ...]:
-        """Return the passes over D unique tokens that are tried, ascending."""
+        """Return the numbers of epochs tried on D unique tokens, ascending."""
         return tuple(
             sorted({max(self.least_epochs, read // n_unique_tokens) for read in self.reads})
         )

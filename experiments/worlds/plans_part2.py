@@ -1,30 +1,31 @@
-"""How a world runs the recipes of Part 2 on a small domain and on facts."""
+"""Plans of the recipes of Part 2: continued training, facts and bootstrapping."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from experiments.worlds.plans import TUNING_SEED
+from experiments.worlds.plans import TUNING_SEED, USUAL_DECAY
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContinuedPlan:
-    """Sizes of the experiment.
+    """Settings of the recipe `continued`, continued pre-training on a small domain.
 
     Attributes:
-        width: of the model.
-        general_tokens: of the first training, at most.
-        n_tokens: D, tokens of the domain.
-        many_times: how many times as many the reference has.
+        width: width of the model.
+        general_tokens: maximum number of tokens for training the base model.
+        n_tokens: tokens of the domain, D.
+        many_times: how many times as many domain tokens the reference run has.
         usual_batch: windows in a step of the usual recipe.
-        small_batch: in a step of all others.
-        epochs: passes over the domain that are tried.
-        replay: replayed windows for each window of the domain.
-        base_learning_rate: of the first training.
-        learning_rates: tried on every rung alike.
-        weight_decay: of all runs.
-        n_members: most members of an ensemble.
-        n_draws: draws of the domain that are reported.
+        small_batch: windows in a step of all other recipes.
+        epochs: epochs over the domain that are tried.
+        replay: replayed windows per window of the domain.
+        base_learning_rate: peak learning rate of the base model.
+        learning_rates: peak learning rates that every recipe tries.
+        weight_decay: weight decay of all runs.
+        n_members: maximum number of members of an ensemble.
+        n_draws: samples of the domain that are reported.
     """
 
     width: int = 64
@@ -44,34 +45,35 @@ class ContinuedPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class FactPlan:
-    """What the recipe `entigraph` trains.
+    """Settings of the recipe `entigraph`, which teaches the facts of random graphs.
 
     Attributes:
-        n_entities: V of each world.
-        mean_degree: expected stated edges of an entity.
-        n_base_worlds: worlds of the first training.
-        width: of the model, which has `n_layers` blocks of `mlp_width` hidden channels.
-        n_layers: blocks.
-        n_heads: attention heads; one head does not find subject and relation at once.
-        mlp_width: hidden channels of each block's SwiGLU layer.
+        n_entities: number of entities of each graph, V.
+        mean_degree: expected number of stated edges per entity.
+        n_base_worlds: number of graphs that the base model is trained on.
+        width: width of the model.
+        n_layers: number of blocks.
+        n_heads: attention heads; a single head does not attend to subject and relation at once.
+        mlp_width: hidden channels of the SwiGLU layer of each block.
         context: tokens in a window.
-        base_tokens: tokens of the first training.
-        base_batch: windows in its steps.
-        n_bases: first trainings, on worlds of their own; targets take turns at them.
-        tokens: tokens of every continued training, whatever the method.
-        batch: windows in its steps.
-        weight_decay: of both trainings.
-        base_learning_rate: of the first training.
-        learning_rates: tried for each method alike, on graphs of their own.
-        tuning_tokens: synthetic tokens of the runs that choose among them.
-        n_tuning_graphs: those graphs.
-        paraphrase_tokens: sizes of the paraphrased corpora.
-        entigraph_tokens: sizes of EntiGraph's corpora.
-        n_graphs: target worlds reported.
-        first_graph: seed of the first of them; the model was chosen by looking at graphs 0 and 1,
-            and a plan that was made after a look at some graphs reports others.
-        ensemble_tokens: corpus size at which ensembles are compared.
-        n_members: their members; with 1 there are no ensembles.
+        base_tokens: training tokens of the base model.
+        base_batch: windows in a step of the base model's training.
+        n_bases: number of base models, each trained on other graphs; target graphs use them in
+            turn.
+        tokens: training tokens of every continued training, for each method.
+        batch: windows in a step of continued training.
+        weight_decay: weight decay of all training.
+        base_learning_rate: peak learning rate of the base model.
+        learning_rates: peak learning rates tried for each method, on separate graphs.
+        tuning_tokens: synthetic tokens of the runs that select among them.
+        n_tuning_graphs: number of those separate graphs.
+        paraphrase_tokens: sizes of the paraphrased corpora, in tokens.
+        entigraph_tokens: sizes of EntiGraph's corpora, in tokens.
+        n_graphs: number of target graphs that are reported.
+        first_graph: seed of the first reported graph. The model was chosen on graphs 0 and 1; a
+            plan that was revised after inspecting some graphs reports others.
+        ensemble_tokens: size of the corpus at which ensembles are compared, in tokens.
+        n_members: members of those ensembles; 1 means no ensembles.
     """
 
     n_entities: int = 30
@@ -101,18 +103,125 @@ class FactPlan:
 
     @property
     def graphs(self) -> range:
-        """Seeds of the target worlds that are reported."""
+        """Seeds of the target graphs that are reported."""
         return range(self.first_graph, self.first_graph + self.n_graphs)
 
     @property
     def tuning_graphs(self) -> range:
-        """Seeds of those on which learning rates are chosen."""
+        """Seeds of the graphs on which learning rates are chosen."""
         return range(TUNING_SEED, TUNING_SEED + self.n_tuning_graphs)
 
     def sizes(self, method: str) -> tuple[int, ...]:
-        """Return the corpus sizes of a method; raw training has one, the source's."""
+        """Return the sizes of a method's synthetic corpora in tokens; 0 for training on sources."""
         return {
             "raw": (0,),
             "paraphrase": self.paraphrase_tokens,
             "entigraph": self.entigraph_tokens,
         }[method]
+
+
+Arm = Literal["baseline", "oracle", "sbp", "random", "unconditional", "scratch"]
+"""Training text of an arm: real documents, repeated (`baseline`); as many new real documents
+(`oracle`); or real and synthetic documents. The latter are written by a synthesizer trained on
+nearest pairs (`sbp`), on random pairs (`random`), by the baseline without a source document
+(`unconditional`), or by a synthesizer trained on nearest pairs from random weights (`scratch`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootstrapPlan:
+    """Settings that the recipes `bootstrapped` and `bootstrapped_text` share.
+
+    Attributes:
+        width: width of the model.
+        small_width: width of a smaller model, for which quality is also measured.
+        n_layers: number of blocks of every model.
+        epochs: epochs over the real documents; they set the budget of training tokens.
+        batch: windows of two documents in a training step.
+        learning_rate: peak learning rate of every model except synthesizers.
+        weight_decays: weight decays tried for each arm on separate worlds; `USUAL_DECAY` is one.
+        synthesizer_rates: peak learning rates tried for the synthesizer on those worlds.
+        synthesizer_decay: weight decay of the synthesizer.
+        n_neighbors: number of neighbours that each document is paired with.
+        synthesizer_epochs: epochs of the synthesizer over the pairs.
+        share: synthetic share of the training tokens.
+        temperature: sampling temperature.
+        arms: the arms to compare.
+        n_worlds: number of worlds that are reported.
+        first_world: seed of the first reported world. A plan that was enlarged after inspecting
+            some worlds reports others.
+        n_tuning_worlds: number of worlds on which hyperparameters are chosen.
+        n_members: models averaged in each world, for the ensembles of baseline and SBP.
+    """
+
+    width: int = 64
+    small_width: int = 32
+    n_layers: int = 2
+    epochs: int = 16
+    batch: int = 8
+    learning_rate: float = 8e-3
+    weight_decays: tuple[float, ...] = (USUAL_DECAY, 0.4, 1.6, 6.4)
+    synthesizer_rates: tuple[float, ...] = (4e-3, 8e-3)
+    synthesizer_decay: float = 0.3
+    n_neighbors: int = 3
+    synthesizer_epochs: int = 3
+    share: float = 0.5
+    temperature: float = 1.0
+    arms: tuple[Arm, ...] = ("baseline", "oracle", "sbp", "random", "unconditional")
+    n_worlds: int = 3
+    first_world: int = 0
+    n_tuning_worlds: int = 1
+    n_members: int = 2
+
+    @property
+    def reported(self) -> range:
+        """Seeds of the worlds that are reported."""
+        return range(self.first_world, self.first_world + self.n_worlds)
+
+    @property
+    def tuning(self) -> range:
+        """Seeds of the worlds on which hyperparameters are chosen."""
+        return range(TUNING_SEED, TUNING_SEED + self.n_tuning_worlds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptPlan(BootstrapPlan):
+    """Settings of the recipe `bootstrapped`.
+
+    Attributes:
+        n_concepts: number of concepts of each world.
+        per_concept: real documents about each concept.
+        held_out_per_concept: validation documents about each concept, and as many test documents.
+    """
+
+    n_concepts: int = 128
+    per_concept: int = 4
+    held_out_per_concept: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExcerptPlan(BootstrapPlan):
+    """Settings of the recipe `bootstrapped_text`; here, a world is a sample of excerpts.
+
+    Attributes:
+        n_documents: number of real documents of a world.
+        n_held_out: number of validation documents, and of test documents.
+        length: tokens of a document, including its end-of-text token.
+    """
+
+    n_documents: int = 512
+    n_held_out: int = 512
+    length: int = 64
+
+
+LEARNED_CONCEPTS = ConceptPlan(
+    n_concepts=64,
+    per_concept=2,
+    epochs=64,
+    batch=4,
+    learning_rate=4e-3,
+    n_neighbors=1,
+    synthesizer_epochs=12,
+    share=0.25,
+)
+"""Chosen on tuning worlds: models learn to use what they know long before the token budget is
+spent, and two documents leave much of a concept unstated."""

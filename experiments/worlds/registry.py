@@ -16,10 +16,10 @@ WORLDS: dict[str, World] = {world.name: world for world in (TINY, QUICK, SMALL, 
 
 
 def find_world(name: str) -> World:
-    """Return a world by its name, or the one that a TOML file describes.
+    """Return a built-in world by its name, or the one that a TOML file describes.
 
     Raises:
-        ValueError: the name is unknown; the file is not a world, see `read_world`; or its world has
+        ValueError: the name is unknown, the file is not valid (see `read_world`), or its world has
             the name of a built-in one.
     """
     if not name.endswith(SUFFIX):
@@ -36,27 +36,32 @@ def find_world(name: str) -> World:
 
 
 def world_argument(world: World) -> str:
-    """Return what `--world` takes for a world: its name, or the file that has the name."""
+    """Return the argument of `--world` for a world: its name, or the name of its file."""
     return world.name if world.name in WORLDS else f"{world.name}{SUFFIX}"
 
 
-def get_world(name: str, *, corpus: str | None = None, widths: tuple[int, ...] = ()) -> World:
-    """Return a world, on its own corpus and model sizes or on others.
+def get_world(
+    name: str, *, corpus: str | None = None, widths: tuple[int, ...] = (), search: bool = False
+) -> World:
+    """Return a world, optionally with another corpus and other model sizes.
 
     Args:
-        name: as `find_world` takes it.
-        corpus: text to train on instead of the world's.
-        widths: model sizes instead of the world's.
+        name: name or file, see `find_world`.
+        corpus: text that replaces the world's.
+        widths: model sizes that replace the world's.
+        search: whether to search for tuned settings even if the world comes with them.
 
     Raises:
-        ValueError: no such world, a width that no model can have, or a world that needs more memory
-            than this machine has free.
+        ValueError: there is no such world, a width is invalid, or the world needs more memory than
+            this machine has free.
     """
     import psutil
 
     world = find_world(name)
     if corpus is not None:
         world = dataclasses.replace(world, corpus=corpus)
+    if search:
+        world = dataclasses.replace(world, settings=None)
     if widths:
         world = dataclasses.replace(world, widths=tuple(sorted(set(widths))))
     needed, free = world.memory_bytes(), psutil.virtual_memory().available

@@ -1,13 +1,9 @@
-"""The smallest world: every recipe in a few minutes, to try and to test."""
+"""The smallest world: every recipe in a few minutes, for a first try and for tests."""
 
 from __future__ import annotations
 
-from experiments.worlds.bootstrapping_plan import (
-    ConceptPlan,
-    ExcerptPlan,
-)
 from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
-from experiments.worlds.plans_part2 import ContinuedPlan, FactPlan
+from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
 from experiments.worlds.world import TALK_RECIPES, World
 
 TINY = World(

@@ -1,4 +1,4 @@
-"""Worlds: a corpus, a ladder of model sizes and the grids to search, small enough to run."""
+"""The class `World`: a corpus, model sizes, hyperparameter grids and a plan per recipe."""
 
 from __future__ import annotations
 
@@ -8,59 +8,70 @@ from typing import TypeVar
 
 from experiments.tuning.grid import Grid
 from experiments.tuning.search import Effort
-from experiments.worlds.bootstrapping_plan import ConceptPlan, ExcerptPlan
-from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
-from experiments.worlds.plans_part2 import ContinuedPlan, FactPlan
+from experiments.worlds.plans import (
+    USUAL_DECAY,
+    CalibrationPlan,
+    DataScalingPlan,
+    DistillationPlan,
+)
+from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
 from models.config import ModelConfig
-from models.training.memory import RUNTIME_BYTES, training_bytes
+from models.training.devices import RUNTIME_BYTES, training_bytes
 
 Plan = TypeVar("Plan")
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Everything a recipe needs to know to plan its runs.
+    """The settings of all recipes at one scale.
 
     Attributes:
-        name: what `--world` calls it.
-        recipes: what it runs, see `experiments.recipes.registry`.
-        corpus: text, see `models.text.corpora.load_corpus`.
+        name: name of the world, for `--world`.
+        recipes: recipes to run, see `experiments.recipes`.
+        corpus: text to train on, see `models.text.corpora.load_corpus`.
         vocab_size: entries of the byte-pair vocabulary.
         context: tokens in a window.
-        widths: the size dial of each model on the ladder.
-        n_layers: blocks of every model.
-        n_unique_tokens: D, the stock of text.
-        draw_seed: which D tokens of the corpus.
-        n_eval_tokens: tokens scored of the validation part (which selects) and of the test part
-            (which is reported).
-        batch_size: windows in a step.
-        standard_decay: the usual weight decay.
-        standard_epochs: epochs tried by the standard recipe.
-        learning_rates: axis of every search; a single value is held fixed. The defaults of the
-            three axes are the grid of Kim et al. 2025 (arXiv 2509.14786).
-        weight_decays: axis of the tuned recipes.
-        epochs: axis of the tuned recipes.
-        widest: the least and the greatest value to which a search may widen an axis, see `Grid`.
-        last: axes that a search tries only where none of the others is better, see `Effort`.
-        start: (weight decay, epochs) where tuning starts, its learning rate being the rule's.
-        warm_start: tune small sizes first and start each larger one where the last one ended;
-            otherwise all start at once from `start`, which keeps every core at work and is no
-            longer a way where a pilot has chosen `start` well.
-        n_seeds: seeds of each cell of the standard recipe, and of the cells near a tuned optimum.
-        n_tuning_members: members that estimate the limit by which members are tuned, near the
-            optimum; at least 3, so that the estimate has an error.
-        n_members: members trained in a tuned ensemble; at least 4, so that the law of K can be
-            fitted without any one of them.
-        data_scaling: how the recipe of that name is run; None where it is not.
-        distillation: the same of that recipe, like the following.
-        calibration: of the recipe of that name.
-        continued: of the recipe of that name.
-        facts: of the recipe `entigraph`.
-        concepts: of the recipe `bootstrapped`.
-        excerpts: of the recipe `bootstrapped_text`.
+        widths: width of the residual stream of each model size.
+        n_layers: number of blocks of every model.
+        n_unique_tokens: number of unique training tokens, D.
+        draw_seed: seed for drawing D tokens from the corpus.
+        n_eval_tokens: tokens scored of the validation part, for selection, and of the test part,
+            for reported losses.
+        chunk_tokens: minimum tokens of each chunk if D tokens are drawn as chunks of many
+            documents, and the scored tokens are spread over all held-out documents; 0 reads whole
+            documents and scores the beginning of each part, see `experiments.runs.spec.DataConfig`.
+        batch_size: windows in a training step.
+        standard_decay: weight decay of the standard recipe.
+        standard_epochs: epochs that the standard recipe tries.
+        learning_rates: peak learning rates to search; a single value is held fixed. The defaults
+            of this and the next two axes are the grid of Kim et al. 2025 (arXiv 2509.14786).
+        weight_decays: weight decays that the tuned recipes search.
+        epochs: epochs that the tuned recipes search.
+        widest: smallest and largest value to which a search may extend an axis, see `Grid`.
+        last: axes that a search tries only if no neighbour along the others is better, see
+            `Effort`.
+        settings: name of tuned settings to train the final models with instead of searching, see
+            `experiments.worlds.settings`; None searches.
+        start: weight decay and epochs at which tuning starts; the learning rate follows a rule,
+            see `World.learning_rate`.
+        warm_start: whether to tune sizes in ascending order, each starting from the optimum of the
+            previous one. Otherwise all sizes start from `start` at the same time, which keeps all
+            cores busy and takes no more steps if `start` was chosen well by a pilot run.
+        n_seeds: seeds of each setting of the standard recipe and of the settings near an optimum.
+        n_tuning_members: members near an optimum from which the limit of many members is estimated
+            for tuning; at least 3, so that the estimate has a standard error.
+        n_members: members of a tuned ensemble; at least 4, so that the law of K can be fitted with
+            any one of them left out.
+        data_scaling: plan of the recipe `data_scaling`; None if the world does not run it.
+        distillation: plan of the recipe `distillation`, or None.
+        calibration: plan of the recipe `calibration`, or None.
+        continued: plan of the recipe `continued`, or None.
+        facts: plan of the recipe `entigraph`, or None.
+        concepts: plan of the recipe `bootstrapped`, or None.
+        excerpts: plan of the recipe `bootstrapped_text`, or None.
 
     Raises:
-        ValueError: fewer than 3 tuning members.
+        ValueError: `n_tuning_members` is less than 3.
     """
 
     name: str
@@ -73,8 +84,9 @@ class World:
     n_unique_tokens: int
     draw_seed: int = 0
     n_eval_tokens: int
+    chunk_tokens: int = 0
     batch_size: int = 8
-    standard_decay: float = 0.1
+    standard_decay: float = USUAL_DECAY
     standard_epochs: tuple[int, ...]
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
     weight_decays: tuple[float, ...] = (0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
@@ -82,6 +94,7 @@ class World:
     widest: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     last: tuple[str, ...] = ("learning_rate",)
     warm_start: bool = True
+    settings: str | None = None
     start: tuple[float, int]
     n_seeds: int
     n_tuning_members: int
@@ -102,32 +115,33 @@ class World:
         """Return the plan of a recipe.
 
         Args:
-            plan: the field that holds it.
-            recipe: its name, for the message.
+            plan: value of the field that holds it.
+            recipe: name of the recipe, for the message.
 
         Raises:
-            ValueError: the world has none.
+            ValueError: the world has no such plan.
         """
         if plan is None:
             raise ValueError(f"world {self.name} has no plan for {recipe}")
         return plan
 
     def model(self, width: int) -> ModelConfig:
-        """Return the architecture of one rung of the ladder."""
+        """Return the architecture of a model of a given width."""
         return ModelConfig.from_width(
             width, vocab_size=self.vocab_size, context=self.context, n_layers=self.n_layers
         )
 
     def learning_rate(self, width: int) -> float:
-        """Return the peak learning rate: the value on the axis nearest to min(0.01, 0.32 / width).
+        """Return the peak learning rate at which searches start.
 
-        The rule is the best of three rates tried at width 64; searches start from it.
+        It is the value of `learning_rates` nearest to min(0.01, 0.32 / width); at width 64, this
+        rule gives the best of three rates that were tried.
         """
         rule = min(1e-2, 0.32 / width)
         return Grid(axes={"learning_rate": self.learning_rates}).nearest((rule,))[0]
 
     def tuned_grid(self) -> Grid:
-        """Return what the tuned recipes search."""
+        """Return the grid that the tuned recipes search."""
         return Grid(
             axes={
                 "learning_rate": self.learning_rates,
@@ -139,7 +153,7 @@ class World:
         )
 
     def standard_grid(self) -> Grid:
-        """Return what the standard recipe searches: the same at the usual weight decay."""
+        """Return the grid that the standard recipe searches, at its one weight decay."""
         return Grid(
             axes={
                 "learning_rate": self.learning_rates,
@@ -149,18 +163,14 @@ class World:
         )
 
     def effort(self, *, n_look: int = 1, n_seeds: int | None = None) -> Effort:
-        """Return how searches spend their runs: the first seed, then all."""
-        return Effort(
-            n_look=n_look,
-            n_seeds=n_seeds or self.n_seeds,
-            last=self.last,
-        )
+        """Return the seeds that searches use: `n_look` for a look, then all."""
+        return Effort(n_look=n_look, n_seeds=n_seeds or self.n_seeds, last=self.last)
 
     def memory_bytes(self) -> int:
-        """Estimate the most memory a run of this world takes, from its largest arrays.
+        """Return an estimate of the peak memory of this world, from its largest arrays.
 
-        One model trains on each core: weights, gradients and two moments, and the activations of
-        one batch; scoring an ensemble holds every member's predictions for a batch of windows.
+        One model trains on each core, with weights, gradients, two moments and the activations of
+        one batch. Scoring an ensemble holds the predictions of every member for a batch of windows.
         """
         from models.training.devices import available_cores
         from models.training.evaluate import BATCH_WINDOWS
@@ -181,7 +191,6 @@ TALK_RECIPES = (
     *PART_2_RECIPES,
     "bootstrapped_text",
 )
-ALL_RECIPES = (*TALK_RECIPES, "calibration")
 PLANS = {
     "data_scaling": "data_scaling",
     "distillation": "distillation",
@@ -191,4 +200,4 @@ PLANS = {
     "bootstrapped": "concepts",
     "bootstrapped_text": "excerpts",
 }
-"""Recipes that need a plan, and the field of `World` that holds it."""
+"""Recipes that need a plan -> the field of `World` that holds it."""

@@ -16,7 +16,6 @@ from overflow at any order, and memory is linear in the number of distinct n-gra
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +23,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from models.text.data_home import replacing
 
 LARGEST_ORDER = 8
 """Most tokens in an n-gram; beyond five little is gained (Chen and Goodman 1998, figure 5)."""
@@ -138,29 +139,6 @@ class NgramModel:
             context[..., 0] = -1
         return np.log(probs[..., 1:])
 
-    def running_log_probs(self, tokens: ArrayLike, *, context: int) -> np.ndarray:
-        """Return scores of held-out tokens with their running context, in evaluation windows.
-
-        The targets are those of `batches.evaluation_windows(tokens, context=context)`, so the
-        result aligns with `evaluate.gold_log_probs`, but the first tokens of a window are predicted
-        from the end of the previous one.
-
-        Args:
-            tokens: token ids [n_tokens].
-            context: targets in a window.
-
-        Returns:
-            float64 [n_windows, context] in nats.
-
-        Raises:
-            ValueError: ids outside the vocabulary, or too few tokens for one window.
-        """
-        rows = np.asarray(tokens)
-        n_windows = (len(rows) - 1) // context
-        if n_windows < 1:
-            raise ValueError(f"evaluation needs {context + 1} tokens; there are only {len(rows)}")
-        return self.log_probs(rows[: n_windows * context + 1]).reshape(n_windows, context)
-
     def next_log_probs(self, context: ArrayLike) -> np.ndarray:
         """Return the whole distribution of the token after `context`.
 
@@ -202,10 +180,8 @@ class NgramModel:
             for order, level in enumerate(self.levels, 1)
             for name, values in vars(level).items()
         }
-        beside = path.with_suffix(f".{os.getpid()}.tmp")
-        with beside.open("wb") as file:
+        with replacing(path) as beside, beside.open("wb") as file:
             np.savez(file, format=_FORMAT, vocab_size=self.vocab_size, order=self.order, **arrays)
-        os.replace(beside, path)
 
     @classmethod
     def load(cls, path: Path) -> NgramModel:

@@ -30,7 +30,7 @@ from models.ensembles.member_stream import (
     checked_members,
     gold_rows,
 )
-from models.ensembles.mixture import fit_mixture_weights, mixture_loss
+from models.ensembles.mixture import mixture_loss
 
 Average = Literal["logit", "probability"]
 AVERAGES: tuple[Average, ...] = get_args(Average)
@@ -211,34 +211,6 @@ def gold_table(
     for row, scores in zip(table, gold_rows(pool, windows, memory=memory), strict=True):
         row[:] = scores
     return table
-
-
-def learned_subset_losses(
-    fitted_on: np.ndarray, scored_on: np.ndarray, subsets: np.ndarray
-) -> np.ndarray:
-    """Return the loss of every subset as a mixture whose weights are fitted to other text.
-
-    Args:
-        fitted_on: table [M, tokens] of the text that the weights are fitted to, see `gold_table`.
-        scored_on: table [M, other tokens] of the text that is scored.
-        subsets: bool [S, M].
-
-    Returns:
-        Loss of each subset on the second table [S], in nats per token.
-
-    Raises:
-        ValueError: tables or subsets with different numbers of models, or tables that do not hold
-            log-probabilities.
-    """
-    if len(fitted_on) != len(scored_on):
-        raise ValueError(
-            f"both tables must score the same models; they have {len(fitted_on)} and "
-            f"{len(scored_on)} rows"
-        )
-    chosen = _checked_subsets(subsets, len(fitted_on))
-    return np.array(
-        [fit_mixture_weights(fitted_on[rows]).loss_on(scored_on[rows]) for rows in chosen]
-    )
 
 
 def ensemble_log_probs(

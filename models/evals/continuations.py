@@ -1,18 +1,23 @@
-"""Log-likelihoods of continuations of any length, each token scored once.
+"""Log-likelihoods of continuations of any length, and predictions of the token after a prompt.
 
-Every text is read as a separate document: it follows an end-of-text token, as in training, so that
-its first token is scored too.
+Every continuation is read as a separate document: it follows an end-of-text token, as in training,
+so that its first token is scored too.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from models.config import ModelConfig
 from models.language.language_model import Predictor
+from models.training.train import Params, token_log_probs
 
 SHORTEST_BUCKET = 8
 """Windows are padded to a power of two of positions, at least this, to compile few shapes."""
@@ -157,3 +162,43 @@ def _laid_out(
     for row, window in zip(rows, windows, strict=True):
         row[: window.end - window.start] = requests[window.request].ids[window.start : window.end]
     return rows
+
+
+BATCH_PROMPTS = 256
+"""Prompts per batch; smaller batches are padded, so that one shape is compiled per length."""
+
+
+@partial(jax.jit, static_argnums=0)
+def _next_log_probs(
+    model: ModelConfig, params: Params, ids_BT: jax.Array, last_B: jax.Array
+) -> jax.Array:
+    return token_log_probs(model, params, ids_BT)[jnp.arange(len(ids_BT)), last_B]
+
+
+def next_log_probs(
+    model: ModelConfig, params: Params, prompts: Sequence[Sequence[int] | np.ndarray]
+) -> np.ndarray:
+    """Return log p(next token | prompt) in nats, float32 [n_prompts, vocab_size].
+
+    Args:
+        model: architecture.
+        params: its weights.
+        prompts: token ids of each prompt, 1 to context of them.
+
+    Raises:
+        ValueError: no prompts, an empty one, or one longer than the model's context.
+    """
+    lengths = np.array([len(prompt) for prompt in prompts])
+    if not len(lengths) or lengths.min() < 1 or lengths.max() > model.context:
+        raise ValueError(f"prompts must have 1 to {model.context} tokens, and there must be one")
+    longest = max(SHORTEST_BUCKET, int(lengths.max()))
+    width = min(1 << (longest - 1).bit_length(), model.context)
+    found = []
+    for first in range(0, len(prompts), BATCH_PROMPTS):
+        ids_BT = np.zeros((BATCH_PROMPTS, width), np.int32)
+        last_B = np.zeros(BATCH_PROMPTS, np.int32)
+        batch = prompts[first : first + BATCH_PROMPTS]
+        for row, prompt in enumerate(batch):
+            ids_BT[row, : len(prompt)], last_B[row] = prompt, len(prompt) - 1
+        found.append(np.asarray(_next_log_probs(model, params, ids_BT, last_B))[: len(batch)])
+    return np.concatenate(found)

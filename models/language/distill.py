@@ -1,7 +1,7 @@
 """Distillation: a student learns from a teacher's samples or from its predictions.
 
 Sequence-level (Kim and Rush 2016; Kim et al. 2025, arXiv 2509.14786): `sample_teacher` samples text
-without a prompt, and a `models.training.jobs.Job` with that `synthetic` text and a
+from it, and a `models.training.jobs.Job` with that `synthetic` text and a
 `synthetic_share` trains the student on it and the real text by plain cross-entropy. Soft targets
 (Hinton et al. 2015, arXiv 1503.02531): `distill_soft` trains towards the teacher's distribution
 after every token. A teacher is one model or an ensemble; a teacher of the student's own shape makes
@@ -62,6 +62,7 @@ def sample_teacher(
     top_k: int | None = None,
     top_p: float | None = None,
     how: Average = "logit",
+    stock: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return synthetic text sampled from a teacher.
 
@@ -75,6 +76,8 @@ def sample_teacher(
         top_k: tokens kept.
         top_p: probability kept.
         how: how the members' predictions are averaged, unless pooled.
+        stock: training tokens of the teacher, with which windows begin, see
+            `generate.sample_windows`.
 
     Returns:
         Windows int32 [n_windows, context + 1], see `generate.sample_windows`.
@@ -99,6 +102,7 @@ def sample_teacher(
                 top_k=top_k,
                 top_p=top_p,
                 how=how,
+                stock=stock,
             )
             for i, (writer, share) in enumerate(zip(writers, shares, strict=True))
             if share
@@ -109,13 +113,13 @@ def sample_teacher(
 def soft_cross_entropy(
     logits: jax.Array, teacher_log_probs: jax.Array, temperature: Scalar | float = 1.0
 ) -> jax.Array:
-    """Return the mean cross-entropy of a student to its teacher, both softened, in nats per token.
+    """Return the mean cross-entropy, a scalar in nats per token, of a student to its teacher.
 
     Args:
         logits: logits of the student [..., vocab_size].
         teacher_log_probs: log-probabilities of the teacher [..., vocab_size].
-        temperature: divides both; the result is multiplied by its square, so that the gradient
-            keeps its scale.
+        temperature: divides both logits; the result is multiplied by its square, so that the
+            gradient keeps its scale.
 
     Source:
         Hinton et al. 2015, arXiv 1503.02531, section 2.

@@ -184,13 +184,17 @@ def sample_windows(
     top_k: int | None = None,
     top_p: float | None = None,
     how: Average = "logit",
+    stock: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return `n_tokens` tokens of text sampled without a prompt, as training text for a student.
+    """Return `n_tokens` tokens of sampled text, as training text for a student.
 
-    A long text consists of windows: each begins with the end-of-text token and holds as many
+    A long text consists of windows: each begins with one token that is given and holds as many
     sampled tokens as the context; several documents may follow one another in it, and the last one
-    is cut. A student that reads the windows unchanged is trained on exactly the teacher's
-    predictions, and nothing is learned across window boundaries.
+    is cut. With the teacher's training tokens, a window begins as its training windows do, which
+    may begin at any token; without them, with the end-of-text token, which a teacher of a single
+    document has never read: what it predicts there was not learned. A student that reads the
+    windows unchanged is trained on exactly the teacher's predictions, and nothing is learned across
+    window boundaries.
 
     Args:
         members: one model or an ensemble, as for `generate`.
@@ -200,25 +204,39 @@ def sample_windows(
         top_k: tokens kept.
         top_p: probability kept.
         how: how the predictions of an ensemble are averaged.
+        stock: training tokens of the members [D], of which windows begin with one drawn at random.
 
     Returns:
         int32 [n_windows, context + 1] with n_windows = ceil(n_tokens / context).
 
     Raises:
-        ValueError: as `generate`.
+        ValueError: as `generate`; a stock without tokens.
     """
     model = checked_members(members)[0].model
+    first = _first_tokens(model, stock, max(0, -(-n_tokens // model.context)), seed)
     drawn = generate(
         members,
         n_tokens=model.context,
-        n_samples=-(-n_tokens // model.context),
+        prompts=list(first),
         seed=seed,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
         how=how,
     )
-    return np.pad(drawn.ids, ((0, 0), (1, 0)), constant_values=model.end_of_text_id)
+    return np.concatenate([first, drawn.ids], axis=1)
+
+
+def _first_tokens(
+    model: ModelConfig, stock: np.ndarray | None, n_windows: int, seed: int
+) -> np.ndarray:
+    """Return the first token of each window, int32 [n_windows, 1]."""
+    if stock is None:
+        return np.full((n_windows, 1), model.end_of_text_id, np.int32)
+    if not len(stock):
+        raise ValueError("a stock to begin windows with must hold one token or more")
+    places = np.random.default_rng(seed).integers(len(stock), size=(n_windows, 1))
+    return np.asarray(stock)[places].astype(np.int32)
 
 
 def _checked_prompts(

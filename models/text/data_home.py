@@ -1,10 +1,12 @@
-"""Folders for data and caches on this machine, and reading of files and archives."""
+"""Folders for data and caches on this machine, reading of archives and atomic writing of files."""
 
+import contextlib
 import gzip
 import io
 import lzma
 import os
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -50,6 +52,33 @@ def data_home() -> Path:
 
 
 # --- files and archives
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, renamed into place when the block succeeds.
+
+    Args:
+        path: the file to write.
+        durable: flush the content to the disk before the rename, so that a power cut cannot leave
+            an empty file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    except OSError as error:  # name the file asked for, not the temporary one
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        beside.chmod(0o644)
+        if durable:
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def files_under(path: Path) -> list[Path]:

@@ -24,7 +24,7 @@ def mixed_ring(tokens: np.ndarray, synthetic: np.ndarray, *, context: int) -> np
         context: tokens in a window.
 
     Returns:
-        [D + context + 1 + n_windows * (context + 1)] tokens.
+        Tokens [n], n = D + (n_windows + 1) * (context + 1).
 
     Raises:
         ValueError: synthetic windows of another length.

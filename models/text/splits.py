@@ -44,13 +44,13 @@ def split_documents(
     """
     _check_fractions(validation_fraction=validation_fraction, test_fraction=test_fraction)
     documents = corpus.documents
-    if len(documents) < _FEWEST_TEXTS:
+    if len(documents) < FEWEST_TEXTS:
         documents = tuple(piece for document in documents for piece in _cut(document))
     ranks = [_hash_rank(document.text, seed=seed) for document in documents]
     sizes = dict.fromkeys(sorted(ranks), 0)
     for rank, document in zip(ranks, documents, strict=True):
         sizes[rank] += document.n_bytes
-    if len(sizes) < _FEWEST_TEXTS:
+    if len(sizes) < FEWEST_TEXTS:
         raise CorpusError(
             f"the corpus {corpus.name!r} is too small to split: it holds {len(sizes)} different "
             f"text(s); train, validation and test need one each"
@@ -70,7 +70,8 @@ def split_documents(
     )
 
 
-_FEWEST_TEXTS = 3
+FEWEST_TEXTS = 3
+"""Documents below which a corpus is cut into pieces that count as documents."""
 _MOST_PIECES = 100
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 _LINE_END = re.compile(r"\n+")
@@ -91,7 +92,7 @@ def _cut(document: Document) -> list[Document]:
     on is easier to predict than a new one.
     """
     pieces = _pieces(document.text, _BLANK_LINES)
-    if len(pieces) < _FEWEST_TEXTS:
+    if len(pieces) < FEWEST_TEXTS:
         pieces = _pieces(document.text, _LINE_END)
     return [Document(id=f"{document.id}#{i}", text=piece) for i, piece in enumerate(pieces)]
 

@@ -26,7 +26,7 @@ SMALLEST_VOCAB = 257  # every byte, and the end of text
 PARTS = ("train", "validation", "test")
 
 # Part of every cache key: increased when reading, splitting or the cached layout changes.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class TokenizedCorpus:
     Attributes:
         corpus_name: name of the corpus.
         corpus_sha256: hash of its documents.
+        n_documents: documents of the corpus; one or two are cut into more, see `split_documents`.
         vocab_size: number of token ids.
         tokenizer_path: file of the tokenizer.
         train: token ids [n_train] (uint16, or uint32 above 65,536 ids); validation and test alike.
@@ -50,6 +51,7 @@ class TokenizedCorpus:
 
     corpus_name: str
     corpus_sha256: str
+    n_documents: int
     vocab_size: int
     tokenizer_path: Path
     train: np.ndarray
@@ -133,11 +135,12 @@ def load_tokenizer(path: Path) -> "tokenizers.Tokenizer":
 
 
 def draw_unique_tokens(tokens: TokenizedCorpus, n_unique: int, *, draw_seed: int = 0) -> np.ndarray:
-    """Return the training tokens of one draw of the corpus, token ids [n_unique].
+    """Return training tokens of one draw of the corpus in whole documents, ids [n_unique].
 
     Documents of the training part in an order shuffled by `draw_seed`, concatenated (each with its
     end-of-text id) and cut at `n_unique`; a smaller draw of the same seed is a prefix of a larger
-    one.
+    one. Where documents are long, few tokens are the opening of a single one: `stock.draw_chunks`
+    mixes many.
 
     Args:
         tokens: the tokenized corpus.
@@ -147,6 +150,17 @@ def draw_unique_tokens(tokens: TokenizedCorpus, n_unique: int, *, draw_seed: int
     Raises:
         ValueError: the training part has fewer tokens, or `n_unique` is below 1.
     """
+    check_n_unique(tokens, n_unique)
+    starts = tokens.document_starts["train"]
+    ends = np.append(starts[1:], len(tokens.train))
+    order = np.random.default_rng(draw_seed).permutation(len(starts))
+    n_documents = int(np.searchsorted(np.cumsum((ends - starts)[order]), n_unique)) + 1
+    chosen = [tokens.train[starts[i] : ends[i]] for i in order[:n_documents]]
+    return np.concatenate(chosen)[:n_unique]
+
+
+def check_n_unique(tokens: TokenizedCorpus, n_unique: int) -> None:
+    """Raise ValueError unless the training part holds `n_unique` tokens, 1 or more."""
     available = len(tokens.train)
     if not 1 <= n_unique <= available:
         raise ValueError(
@@ -154,12 +168,6 @@ def draw_unique_tokens(tokens: TokenizedCorpus, n_unique: int, *, draw_seed: int
             f"{tokens.corpus_name!r} holds at a vocabulary of {tokens.vocab_size:,}; "
             f"not {n_unique:,}"
         )
-    starts = tokens.document_starts["train"]
-    ends = np.append(starts[1:], available)
-    order = np.random.default_rng(draw_seed).permutation(len(starts))
-    n_documents = int(np.searchsorted(np.cumsum((ends - starts)[order]), n_unique)) + 1
-    chosen = [tokens.train[starts[i] : ends[i]] for i in order[:n_documents]]
-    return np.concatenate(chosen)[:n_unique]
 
 
 _Number = TypeVar("_Number", float, np.ndarray)
@@ -260,7 +268,11 @@ def _build(folder: Path, corpus: Corpus, *, vocab_size: int, split_seed: int) ->
             np.save(beside / f"{part}.npy", ids)
             np.save(beside / f"{part}.starts.npy", starts)
             n_bytes[part] = sum(document.n_bytes for document in documents)
-        meta = {"n_bytes": n_bytes, "sha256": _content_sha256(beside, n_bytes)}
+        meta = {
+            "n_documents": corpus.n_documents,
+            "n_bytes": n_bytes,
+            "sha256": _content_sha256(beside, n_bytes),
+        }
         (beside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         _place(beside, folder, aside=Path(scratch) / "old")
 
@@ -291,6 +303,7 @@ def _open(folder: Path, name: str, corpus_sha256: str, vocab_size: int) -> Token
     return TokenizedCorpus(
         corpus_name=name,
         corpus_sha256=corpus_sha256,
+        n_documents=meta["n_documents"],
         vocab_size=vocab_size,
         tokenizer_path=folder / "tokenizer.json",
         **{part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS},

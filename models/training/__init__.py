@@ -1,1 +1,1 @@
-"""Training: optimizers, training steps, job lists, devices and checkpoints."""
+"""Training: optimisers, training steps, job lists, devices and checkpoints."""

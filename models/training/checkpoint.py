@@ -1,15 +1,10 @@
-"""Weights and training states on disk.
-
-Finished weights are one safetensors file, which any framework reads. The state of an unfinished
-run is an orbax checkpoint, written under a temporary name and renamed into place.
-"""
+"""Weights and training states on disk, as safetensors files, which any framework reads."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from models.config import ModelConfig
+from models.text.data_home import replacing
 from models.training.train import Params, Program, TrainState, init_params, init_state
 
 
@@ -32,6 +28,13 @@ def _names(params: Params) -> list[str]:
     return [".".join(str(getattr(key, "key", key)) for key in path) for path, _ in paths]
 
 
+def _write(path: Path, arrays: Mapping[str, Any], metadata: dict[str, str] | None = None) -> None:
+    """Write arrays to a safetensors file, on the disk before it is renamed into place."""
+    content = save({name: np.asarray(array) for name, array in arrays.items()}, metadata)
+    with replacing(path, durable=True) as beside:
+        beside.write_bytes(content)
+
+
 def save_params(path: Path, model: ModelConfig, params: Params) -> None:
     """Write weights to a safetensors file, renamed into place when complete.
 
@@ -40,11 +43,9 @@ def save_params(path: Path, model: ModelConfig, params: Params) -> None:
         model: architecture, stored in the metadata of the file.
         params: its weights.
     """
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.to_pure_dict(params))]
+    leaves = jax.tree.leaves(nnx.to_pure_dict(params))
     metadata = {"model": json.dumps(dataclasses.asdict(model), sort_keys=True)}
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    beside.write_bytes(save(dict(zip(_names(params), leaves, strict=True)), metadata))
-    os.replace(beside, path)
+    _write(path, dict(zip(_names(params), leaves, strict=True)), metadata)
 
 
 def load_params(path: Path, model: ModelConfig) -> Params:
@@ -87,33 +88,22 @@ def _tensor(file: Any, name: str, stored: set[str], model: ModelConfig) -> np.nd
     return np.stack([file.get_tensor(f"blocks.{i}.{inner}") for i in range(model.n_layers)])
 
 
-def save_state(folder: Path, state: TrainState) -> None:
-    """Write the state of an unfinished run to an orbax checkpoint, replacing the previous one."""
-    from orbax.checkpoint import PyTreeCheckpointer
-
-    beside = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-    PyTreeCheckpointer().save(beside.absolute(), leaves, force=True)
-    # At every moment one of the two names holds a complete checkpoint.
-    before = folder.with_name(f"{folder.name}.before")
-    shutil.rmtree(before, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, before)
-    os.replace(beside, folder)
-    shutil.rmtree(before, ignore_errors=True)
+def save_state(path: Path, state: TrainState) -> None:
+    """Write the state of an unfinished run to a safetensors file, replacing the previous one."""
+    _write(path, dict(_flat(state)[0]))
 
 
-def load_state(folder: Path, program: Program) -> TrainState | None:
+def load_state(path: Path, program: Program) -> TrainState | None:
     """Return the state of an unfinished run, or None if there is no readable one."""
-    from orbax.checkpoint import PyTreeCheckpointer
-
-    before = folder.with_name(f"{folder.name}.before")
-    if not folder.is_dir() and not before.is_dir():
-        return None
-    folder = folder if folder.is_dir() else before
-    treedef = jax.tree.structure(jax.eval_shape(lambda: init_state(program, 0)))
+    named, treedef = _flat(jax.eval_shape(lambda: init_state(program, 0)))
     try:
-        leaves = PyTreeCheckpointer().restore(folder.absolute())
-        return jax.tree.unflatten(treedef, [np.asarray(leaf) for leaf in leaves])
-    except (OSError, ValueError, KeyError, TypeError):
+        with safe_open(str(path), framework="numpy") as file:
+            return jax.tree.unflatten(treedef, [file.get_tensor(name) for name, _ in named])
+    except (OSError, SafetensorError):
         return None
+
+
+def _flat(state: TrainState) -> tuple[list[tuple[str, Any]], Any]:
+    """Return the arrays of a state with their names, and its structure."""
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(state)
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves], treedef

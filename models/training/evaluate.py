@@ -67,3 +67,24 @@ def held_out_loss(model: ModelConfig, params: Params, windows: np.ndarray) -> fl
         return -float(gold_log_probs(model, params, windows).mean(dtype=np.float64))
     log_probs = gold_log_probs(model, params, np.where(windows < 0, ~windows, windows))
     return -float(log_probs.mean(dtype=np.float64, where=windows[:, 1:] >= 0))
+
+
+def document_losses(
+    model: ModelConfig, params: Params, windows: np.ndarray, documents: np.ndarray
+) -> np.ndarray:
+    """Return the cross-entropy on each document of held-out windows, in nats per scored token.
+
+    Args:
+        model: architecture.
+        params: its weights.
+        windows: held-out windows [n_windows, context + 1], all tokens of which are scored.
+        documents: document of each scored token [n_windows, context], see `held_out.HeldOut`.
+
+    Returns:
+        float64 array of shape (n_documents,): the documents with scored tokens, by ascending
+        number.
+    """
+    losses = -gold_log_probs(model, params, windows).astype(np.float64)
+    _, document = np.unique(documents, return_inverse=True)
+    document = document.ravel()
+    return np.bincount(document, weights=losses.ravel()) / np.bincount(document)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import numpy as np
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import as_ring, has_unscored
 from models.text.mixing import mixed_ring, mixed_starts, mixed_steps_per_epoch, synthetic_per_batch
-from models.training.evaluate import held_out_loss
+from models.training.evaluate import document_losses, held_out_loss
 from models.training.train import (
     SEGMENT_STEPS,
     Execution,
@@ -45,6 +45,8 @@ class Job:
         tokens: unique training tokens [D]; tokens marked as `batches.unscored`, here and in the
             windows, contribute no loss.
         held_out: windows [n_windows, context + 1] to score the trained model on, by name.
+        documents: document of each scored token [n_windows, context] of those windows, by name,
+            for losses by document.
         first_params: initial weights of this architecture; by default drawn from the seed.
         synthetic: windows [n_windows, context + 1] of sampled text to train on as well, see
             `generate.sample_windows`; an epoch remains one pass over `tokens`.
@@ -61,6 +63,7 @@ class Job:
     seed: int
     tokens: np.ndarray
     held_out: Mapping[str, np.ndarray]
+    documents: Mapping[str, np.ndarray] = field(default_factory=dict)
     first_params: Params | None = None
     synthetic: np.ndarray | None = None
     synthetic_share: float = 0.0
@@ -181,6 +184,7 @@ class Finished:
         job: the job.
         params: its trained weights, on the host.
         scores: loss on each set of held-out windows in nats per token; empty if it diverged.
+        document_losses: the same of each document, where documents are known.
         diverged: whether a loss was not finite.
         seconds: time from this call of `train_jobs` taking the job to its scores.
         device: kind of the device it was scored on.
@@ -192,6 +196,7 @@ class Finished:
     diverged: bool
     seconds: float
     device: str
+    document_losses: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -247,6 +252,11 @@ def score(
         for name, windows in job.held_out.items()
         if not diverged
     }
+    by_document = {
+        name: document_losses(job.model, params, job.held_out[name], documents)
+        for name, documents in job.documents.items()
+        if not diverged
+    }
     return Finished(
         job=job,
         params=jax.device_get(params),
@@ -254,4 +264,5 @@ def score(
         diverged=diverged or not np.isfinite(list(scores.values())).all(),
         seconds=seconds,
         device=device.device_kind,
+        document_losses=by_document,
     )

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from models.training.devices import free_bytes, members_that_fit, training_bytes
 from models.training.jobs import Callbacks, Failed, Job, Segment, score
-from models.training.memory import free_bytes, members_that_fit, training_bytes
 from models.training.sharding import (
     Mesh,
     member_sharding,

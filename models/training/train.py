@@ -267,7 +267,7 @@ def _loss_and_gradient(
 def train_step(
     program: Program, state: TrainState, windows: jax.Array, hyper: Hyperparameters
 ) -> tuple[TrainState, jax.Array]:
-    """Return the state after one step, and the loss of the step in nats per token.
+    """Return the state after one step, and the loss of the step, a scalar in nats per token.
 
     Args:
         program: program of the run.

@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.fitting.basis_model import BasisModel, JetModel
 from scaling.laws.laws import Law
 
 Array = NDArray[np.float64]
@@ -28,6 +29,9 @@ class Model(Protocol):
     """A law on given rows: values, derivatives, and the map to the printed parameters."""
 
     n_rows: int
+    n_linear: int
+    curved: bool
+    """Whether to solve the linear coefficients after each Newton step."""
     costly_curvature: bool
     """Whether second derivatives cost many times the first, so that only last steps use them."""
 
@@ -48,8 +52,15 @@ class Model(Protocol):
     def value(self, coordinates: Array, rows: slice) -> Array:
         """The law at coordinates (n_parameters, n_fits): shape (n_fits, n_rows)."""
 
-    def derivatives(self, coordinates: Array, rows: slice) -> tuple[Array, list[Array], Curvature]:
+    def derivatives(
+        self, coordinates: Array, rows: slice, *, second: bool = True
+    ) -> tuple[Array, list[Array], Curvature]:
         """Value and derivatives of the law at coordinates (n_parameters, n_fits).
+
+        Args:
+            coordinates: internal coordinates (n_parameters, n_fits).
+            rows: rows of the table.
+            second: whether the function for the second derivatives will be called.
 
         Returns:
             The value, shape (n_fits, n_rows); its first derivatives, n_parameters arrays of that
@@ -64,18 +75,11 @@ class Model(Protocol):
         """Internal coordinates of printed parameters, both of shape (n_parameters, n_fits)."""
 
 
-def _sum_rows(weights: Array, factor: Array | float) -> Array:
-    if isinstance(factor, float):
-        return factor * weights.sum(axis=1)
-    if factor.ndim == 1:
-        return weights @ factor
-    return np.einsum("bn,bn->b", weights, factor)
-
-
 class TermModel:
     """A law of power terms; `uncentred` lists the coefficients kept in their printed units."""
 
     costly_curvature = False
+    curved = False
 
     def __init__(self, law: Law, columns: Columns, uncentred: Collection[str] = ()) -> None:
         self.law = law
@@ -150,7 +154,9 @@ class TermModel:
             total += coordinates[j][:, None] * terms[j]
         return total
 
-    def derivatives(self, coordinates: Array, rows: slice) -> tuple[Array, list[Array], Curvature]:
+    def derivatives(
+        self, coordinates: Array, rows: slice, *, second: bool = True
+    ) -> tuple[Array, list[Array], Curvature]:
         """See `Model`."""
         m, q = self.n_linear, self.n_nonlinear
         terms = self.basis(coordinates[m:], rows)
@@ -194,174 +200,6 @@ class TermModel:
         return out
 
 
-FIRST_STEP = 6e-6
-SECOND_STEP = 1e-4
-
-
-class BasisModel:
-    """A law given by a basis function; derivatives in the nonlinear parameters by differences.
-
-    Internally each basis function is divided by its value at the geometric mean of the columns,
-    which corresponds to the centring of power terms; `uncentred` lists the coefficients without it.
-    Derivatives in the parameters listed in `pinned` are not needed and are zero.
-    """
-
-    def __init__(
-        self,
-        law: Law,
-        columns: Columns,
-        uncentred: Collection[str] = (),
-        pinned: Collection[str] = (),
-    ) -> None:
-        assert law.basis is not None
-        self.function = law.basis
-        self.names = [parameter.name for parameter in law.nonlinear]
-        self.log = np.array([parameter.log for parameter in law.nonlinear], dtype=bool)
-        self.n_linear, self.n_nonlinear = len(law.linear), len(law.nonlinear)
-        self.moving = [k for k, name in enumerate(self.names) if name not in pinned]
-        self.costly_curvature = len(self.moving) > 2
-        self.offset = law.offset
-        self.centred = [j for j, c in enumerate(law.linear) if c.name not in uncentred]
-        self.middle = {
-            name: np.array([values.mean() if name in law.flags else np.exp(np.log(values).mean())])
-            for name, values in columns.items()
-        }
-        self.columns = columns
-        self.n_rows = len(next(iter(columns.values())))
-
-    def subset(self, rows: NDArray[np.int64]) -> BasisModel:
-        """See `Model`."""
-        return self.at({name: values[rows] for name, values in self.columns.items()})
-
-    def at(self, columns: Columns) -> BasisModel:
-        """See `Model`."""
-        out = copy.copy(self)
-        out.columns, out.n_rows = columns, len(next(iter(columns.values())))
-        return out
-
-    def _natural(self, theta: Array) -> Array:
-        return np.where(self.log[:, None], np.exp(np.where(self.log[:, None], theta, 0.0)), theta)
-
-    def basis(self, theta: Array, rows: slice) -> list[Array]:
-        """See `Model`."""
-        columns = {name: values[rows] for name, values in self.columns.items()}
-        found = self._raw(theta, columns)
-        if self.moving:
-            sizes = self._sizes(theta)
-            for j in self.centred:
-                found[j] = found[j] / sizes[j][:, None]
-        return found
-
-    def _raw(self, theta: Array, columns: Columns) -> list[Array]:
-        natural = self._natural(theta)
-        shape = (theta.shape[1], len(next(iter(columns.values()))))
-        parameters = {name: natural[k][:, None] for k, name in enumerate(self.names)}
-        found = self.function(columns, parameters)
-        return [np.broadcast_to(np.asarray(part, dtype=float), shape) for part in found]
-
-    def _sizes(self, theta: Array) -> Array:
-        """Absolute value of each basis function at the middle of the table: shape (m, fits)."""
-        middle = self._raw(theta, self.middle)[: self.n_linear]
-        sizes = np.stack([np.abs(part[:, 0]) for part in middle])
-        return np.where(np.isfinite(sizes) & (sizes > 1e-200), sizes, 1.0)
-
-    def _linear(self, coordinates: Array) -> Array:
-        """Coefficients of all basis functions: the linear ones, and one for an offset."""
-        linear = coordinates[: self.n_linear]
-        return np.concatenate([linear, np.ones_like(coordinates[:1])]) if self.offset else linear
-
-    def _combine(self, coordinates: Array, terms: list[Array]) -> Array:
-        total = coordinates[0][:, None] * terms[0]
-        if self.offset:
-            total = total + terms[self.n_linear]
-        for j in range(1, self.n_linear):
-            total = total + coordinates[j][:, None] * terms[j]
-        return total
-
-    def value(self, coordinates: Array, rows: slice) -> Array:
-        """See `Model`."""
-        return self._combine(coordinates, self.basis(coordinates[self.n_linear :], rows))
-
-    def _moved(self, coordinates: Array, steps: dict[int, float], rows: slice) -> list[Array]:
-        theta = coordinates[self.n_linear :].copy()
-        for k, step in steps.items():
-            theta[k] += step * self._unit(theta[k], k)
-        return self.basis(theta, rows)
-
-    def _unit(self, theta: Array, k: int) -> Array:
-        return np.ones_like(theta) if self.log[k] else np.maximum(np.abs(theta), 1e-3)
-
-    def derivatives(self, coordinates: Array, rows: slice) -> tuple[Array, list[Array], Curvature]:
-        """See `Model`."""
-        m, q = self.n_linear, self.n_nonlinear
-        terms = self.basis(coordinates[m:], rows)
-        first: list[Array] = list(terms[:m])
-        still = np.zeros_like(terms[0])
-        for k in range(q):
-            if k not in self.moving:
-                first.append(still)
-                continue
-            ahead = self._combine(coordinates, self._moved(coordinates, {k: FIRST_STEP}, rows))
-            behind = self._combine(coordinates, self._moved(coordinates, {k: -FIRST_STEP}, rows))
-            unit = self._unit(coordinates[m + k], k)[:, None]
-            first.append((ahead - behind) / (2 * FIRST_STEP * unit))
-
-        def curvature(weights: Array) -> Array:
-            return self._curvature(coordinates, terms, weights, rows)
-
-        return self._combine(coordinates, terms), first, curvature
-
-    def _curvature(
-        self, coordinates: Array, terms: list[Array], weights: Array, rows: slice
-    ) -> Array:
-        """Second differences, contracted with `weights` over rows: shape (p, p, fits)."""
-        m, q, h = self.n_linear, self.n_nonlinear, SECOND_STEP
-
-        def contract(moved: list[Array]) -> Array:
-            return np.stack([_sum_rows(weights, part) for part in moved])
-
-        here = contract(terms)
-        moving = self.moving
-        ahead = {k: contract(self._moved(coordinates, {k: h}, rows)) for k in moving}
-        behind = {k: contract(self._moved(coordinates, {k: -h}, rows)) for k in moving}
-        units = [self._unit(coordinates[m + k], k) for k in range(q)]
-        linear = self._linear(coordinates)
-        out = np.zeros((m + q, m + q, weights.shape[0]))
-        for k in moving:
-            mixed = (ahead[k] - behind[k]) / (2 * h * units[k])
-            out[:m, m + k] = out[m + k, :m] = mixed[:m]
-            second = (ahead[k] - 2 * here + behind[k]) / (h * units[k]) ** 2
-            out[m + k, m + k] = (linear * second).sum(axis=0)
-            for other in moving[: moving.index(k)]:
-                both = contract(self._moved(coordinates, {k: h, other: h}, rows))
-                cross = both - ahead[k] - ahead[other] + here
-                cross = (linear * cross).sum(axis=0) / (h * h * units[k] * units[other])
-                out[m + k, m + other] = out[m + other, m + k] = cross
-        return out
-
-    def printed(self, coordinates: Array) -> Array:
-        """See `Model`."""
-        out = coordinates.copy()
-        out[self.n_linear :] = self._natural(coordinates[self.n_linear :])
-        if self.moving:
-            with np.errstate(all="ignore"):
-                sizes = self._sizes(coordinates[self.n_linear :])
-            out[self.centred] /= sizes[self.centred]
-        return out
-
-    def internal(self, parameters: Array) -> Array:
-        """See `Model`."""
-        out = parameters.copy()
-        theta = parameters[self.n_linear :]
-        logged = np.log(np.where(self.log[:, None], theta, 1.0))
-        out[self.n_linear :] = np.where(self.log[:, None], logged, theta)
-        if self.moving:
-            with np.errstate(all="ignore"):
-                sizes = self._sizes(out[self.n_linear :])
-            out[self.centred] *= sizes[self.centred]
-        return out
-
-
 def build_model(
     law: Law, columns: Columns, uncentred: Collection[str] = (), pinned: Collection[str] = ()
 ) -> Model:
@@ -375,4 +213,5 @@ def build_model(
     """
     if law.terms:
         return TermModel(law, columns, uncentred)
-    return BasisModel(law, columns, uncentred, pinned)
+    exact = JetModel(law, columns, uncentred, pinned)
+    return exact if exact.differentiable() else BasisModel(law, columns, uncentred, pinned)

@@ -6,6 +6,7 @@ coordinate whose two bounds coincide is held there; this is how profiles and pin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,13 @@ Array = NDArray[np.float64]
 SMALLEST_PIVOT = 1e-10
 LARGEST_DAMPING = 1e10
 ACCEPT = 1e-4
+FREE_STEPS = 5
+"""Steps of each fit before it may be given up for a better one."""
+HOPE = 30.0
 NEGLIGIBLE = 1e-26
 """Objective per unit of weight below which a table counts as fitted exactly."""
+
+Improve = Callable[[Objective, Array], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +68,8 @@ def minimise(
     *,
     tolerance: float = 1e-12,
     max_steps: int = 80,
+    rival: Callable[[Array], Array] | None = None,
+    improve: Improve | None = None,
 ) -> Minimum:
     """Local minimum of each fit, starting at `start`.
 
@@ -75,6 +83,10 @@ def minimise(
         high: upper bounds, shape (n_parameters, n_fits).
         tolerance: relative gain below which a fit has converged.
         max_steps: largest number of steps.
+        rival: maps the objectives so far (n_fits,) to values to beat (n_fits,). A fit stops if it
+            would not get below its value even by thirty times the predicted gain of its next step.
+        improve: maps the objective and the end of a step (n_parameters, n_fits) to a better place,
+            in which the step ends instead.
     """
     place = np.clip(start, low, high)
     value, gradient, hessian = objective.derivatives(place)
@@ -86,7 +98,7 @@ def minimise(
     )
     state.keep(np.isfinite(value))
     scale = NEGLIGIBLE * _total_weight(objective, n_fits)
-    for _ in range(max_steps):
+    for taken in range(max_steps):
         if state.index.size == 0:
             break
         lower, upper = low[:, state.index], high[:, state.index]
@@ -100,12 +112,15 @@ def minimise(
         )
         state.damping = np.where(finished, state.damping * 0.01, state.damping)
         moving = ~done & ~stuck
+        if rival is not None and taken >= FREE_STEPS:
+            reachable = state.value - HOPE * possible
+            moving &= reachable < rival(best_value)[state.index]
         if not moving.all():
             state.keep(moving)
             step, lower, upper = step[:, moving], lower[:, moving], upper[:, moving]
             if state.index.size == 0:
                 break
-        accepted = _advance(objective.take(state.index), state, step, lower, upper)
+        accepted = _advance(objective.take(state.index), state, step, lower, upper, improve)
         best[:, state.index[accepted]] = state.place[:, accepted]
         best_value[state.index[accepted]] = state.value[accepted]
     return Minimum(coordinates=best, value=best_value, converged=converged)
@@ -138,7 +153,12 @@ def _proposal(state: _State, low: Array, high: Array) -> tuple[Array, Array]:
 
 
 def _advance(
-    objective: Objective, state: _State, step: Array, low: Array, high: Array
+    objective: Objective,
+    state: _State,
+    step: Array,
+    low: Array,
+    high: Array,
+    improve: Improve | None,
 ) -> NDArray[np.bool_]:
     """Take the step in place where it lowers the objective; return which fits took it (n_fits,).
 
@@ -146,6 +166,8 @@ def _advance(
     """
     trial = np.clip(state.place + step, low, high)
     moved = trial - state.place
+    if improve is not None:
+        trial = improve(objective, trial)
     value, gradient, hessian = objective.derivatives(trial)
     bent = np.einsum("klf,lf->kf", state.hessian, moved)
     predicted = -(state.gradient * moved).sum(axis=0) - 0.5 * (moved * bent).sum(axis=0)

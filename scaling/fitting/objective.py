@@ -98,7 +98,7 @@ class Objective:
     def _block_derivatives(
         self, coordinates: Array, fits: slice, rows: slice
     ) -> tuple[Array, Array, Array]:
-        predicted, first, curvature = self.model.derivatives(coordinates, rows)
+        predicted, first, curvature = self.model.derivatives(coordinates, rows, second=self.exact)
         residual, legal = self._residual(predicted, fits, rows)
         cost, score, bend = self.loss.rows(residual, _rows_of(self.delta, rows))
         weights = _part(self.weights, fits, rows)
@@ -136,7 +136,7 @@ class Objective:
         gradients, scores, bends = [], [], []
         with np.errstate(all="ignore"):
             for _, rows in self._blocks(1):
-                predicted, first, _ = self.model.derivatives(single, rows)
+                predicted, first, _ = self.model.derivatives(single, rows, second=False)
                 residual, _ = self._residual(predicted, slice(0, 1), rows)
                 _, score, bend = self.loss.rows(residual, _rows_of(self.delta, rows))
                 scale = predicted[0] if self.loss.log else 1.0

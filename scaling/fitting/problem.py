@@ -170,6 +170,7 @@ class Problem:
         target: Array | None = None,
         bounds: tuple[Array, Array] | None = None,
         sharpening: tuple[float, ...] = (8.0, 2.5, 1.0),
+        beat: Array | None = None,
     ) -> Minimum:
         """Local optimum of each fit, from one start each.
 
@@ -179,6 +180,8 @@ class Problem:
             target: observations, (n_rows,) or (n_fits, n_rows), instead of those of the table.
             bounds: lower and upper bounds, each (n_parameters, n_fits), instead of the problem's.
             sharpening: factors on delta, from a nearly quadratic loss to the loss itself.
+            beat: objectives (n_fits,); a fit that will not get below its value is given up.
         """
         low, high = self.box(start.shape[1]) if bounds is None else bounds
-        return polish(self.objective(weights, target), start, low, high, sharpening=sharpening)
+        objective = self.objective(weights, target)
+        return polish(objective, start, low, high, sharpening=sharpening, beat=beat)

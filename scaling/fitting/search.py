@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.fitting.newton import Minimum, minimise
+from scaling.fitting.newton import Improve, Minimum, minimise
 from scaling.fitting.objective import Objective
 
 Array = NDArray[np.float64]
@@ -26,6 +26,8 @@ SCATTERED = 3000
 MOST_STARTS = 48
 SEARCH_ROWS = 4000
 """Largest number of rows in the grid search (a random sample); the refinement uses all rows."""
+MET = 1e-7
+"""Two starts have met if their objectives agree to this share."""
 CELLS_AT_ONCE = 400_000
 MOST_SUBSETS = 4
 
@@ -39,6 +41,8 @@ def polish(
     sharpening: tuple[float, ...] = SHARPENING,
     tolerance: float = 1e-12,
     max_steps: int = 100,
+    beat: Array | None = None,
+    one_problem: bool = False,
 ) -> Minimum:
     """Local minimum of each fit by Newton's method, while delta shrinks to its value.
 
@@ -50,17 +54,76 @@ def polish(
         sharpening: factors on delta, one minimisation each; ignored by losses without delta.
         tolerance: relative gain below which the last minimisation has converged.
         max_steps: largest number of steps of the last minimisation.
+        beat: values (n_fits,); a fit that will not get below its value is given up.
+        one_problem: whether the fits are starts of one problem, of which only the best is wanted:
+            starts that have met are merged, and those that cannot catch up are given up.
     """
-    place = start
+    place, improve = start, _projection(objective, low, high)
+    stages = []
     if objective.model.costly_curvature:
-        cheap = objective.gauss_newton()
-        place = minimise(cheap, place, low, high, tolerance=1e-9, max_steps=40).coordinates
+        stages.append((objective.gauss_newton(), 1e-9, 10))
     if objective.loss.uses_delta:
-        for factor in sharpening:
-            if factor != 1.0:
-                softer = objective.with_delta(objective.delta * factor)
-                place = minimise(softer, place, low, high, tolerance=1e-3, max_steps=8).coordinates
-    return minimise(objective, place, low, high, tolerance=tolerance, max_steps=max_steps)
+        softer = [objective.with_delta(objective.delta * f) for f in sharpening if f != 1.0]
+        stages += [(part, 1e-3, 8) for part in softer]
+    for part, rough, steps in stages:
+        found = minimise(part, place, low, high, tolerance=rough, max_steps=steps, improve=improve)
+        place = found.coordinates
+        if one_problem:
+            kept = _distinct(found)
+            place, low, high = place[:, kept], low[:, kept], high[:, kept]
+    return minimise(
+        objective,
+        place,
+        low,
+        high,
+        tolerance=tolerance,
+        max_steps=max_steps,
+        rival=_best_of_all if one_problem else None if beat is None else lambda _: beat,
+        improve=improve,
+    )
+
+
+def _projection(objective: Objective, low: Array, high: Array) -> Improve | None:
+    """A map to the best linear coefficients, or None where it does not pay.
+
+    A Newton step in all coordinates creeps along the curved valleys of these laws, in which the
+    coefficients follow the nonlinear parameters; with the coefficients solved after each step, it
+    is a step of variable projection (Golub and Pereyra 1973, SIAM Journal on Numerical Analysis
+    10).
+    """
+    m = objective.model.n_linear
+    same = (low == low[:, :1]).all() and (high == high[:, :1]).all()
+    if not objective.model.curved or m > MOST_SUBSETS or not same:
+        return None
+    floor, ceiling = low[:m, 0], high[:m, 0]
+
+    def improve(part: Objective, place: Array) -> Array:
+        basis = np.stack(part.model.basis(place[m:], slice(None)))
+        linear = _reweighted(part, basis, floor, ceiling, start=place[:m], passes=1)
+        moved = np.concatenate([linear, place[m:]])
+        better = part.value(moved) < part.value(place)
+        return np.where(better, moved, place)
+
+    return improve
+
+
+def _distinct(found: Minimum) -> NDArray[np.int64]:
+    """Indices of the starts of one problem that have not met, by ascending objective.
+
+    Coordinates are not compared: along a flat direction, starts that give one curve differ in them.
+    """
+    order = np.argsort(found.value)
+    value = found.value[order]
+    kept = [0]
+    for i in range(1, len(order)):
+        if not value[i] <= value[kept[-1]] * (1.0 + MET):
+            kept.append(i)
+    return order[kept]
+
+
+def _best_of_all(values: Array) -> Array:
+    """The best value, with what rounding adds to it, for each of the starts of one problem."""
+    return np.full_like(values, values.min() * (1.0 + 1e-9))
 
 
 def grid(low: Array, high: Array) -> Array:
@@ -112,7 +175,7 @@ def global_minimum(
         chosen = _shortlist(objective, chosen, low, high, rows)
         n_starts = chosen.shape[1]
     wide_low, wide_high = _wide(low, n_starts), _wide(high, n_starts)
-    found = polish(objective, chosen, wide_low, wide_high)
+    found = polish(objective, chosen, wide_low, wide_high, one_problem=True)
     best = int(np.argmin(np.where(np.isfinite(found.value), found.value, np.inf)))
     return Minimum(
         coordinates=found.coordinates[:, best : best + 1],
@@ -182,17 +245,37 @@ def _project(
     return np.concatenate(coordinates, axis=1), np.concatenate(values)
 
 
-def _reweighted(objective: Objective, basis: Array, low: Array, high: Array) -> Array:
-    """Linear coefficients (m, cells) by iteratively reweighted bounded least squares."""
+def _reweighted(
+    objective: Objective,
+    basis: Array,
+    low: Array,
+    high: Array,
+    start: Array | None = None,
+    passes: int = REWEIGHTINGS,
+) -> Array:
+    """Linear coefficients by iteratively reweighted bounded least squares, shape (m, n_cells).
+
+    Args:
+        objective: the function to minimise.
+        basis: basis functions, and the offset if there is one, (m or m + 1, n_cells, n_rows).
+        low: lower bounds (m,).
+        high: upper bounds (m,).
+        start: coefficients (m, n_cells) from which the first weights are computed, instead of those
+            of unweighted least squares.
+        passes: number of reweightings.
+    """
     target, weights = objective.target, objective.weights
     base = weights / target**2 if objective.loss.log else weights
-    working = np.broadcast_to(base, basis.shape[1:])
     offset = basis[len(low)] if len(basis) > len(low) else np.zeros(basis.shape[1:])
     basis, wanted = basis[: len(low)], target - offset
-    linear = bounded_least_squares(basis, wanted, working, low, high)
-    if not objective.loss.log and not objective.loss.uses_delta:
+    quadratic = not objective.loss.log and not objective.loss.uses_delta
+    linear = start
+    if linear is None or quadratic:
+        working = np.broadcast_to(base, basis.shape[1:])
+        linear = bounded_least_squares(basis, wanted, working, low, high)
+    if quadratic:
         return linear
-    for _ in range(REWEIGHTINGS):
+    for _ in range(passes):
         predicted = np.einsum("mc,mcn->cn", linear, basis) + offset
         predicted = np.maximum(predicted, 1e-3 * np.abs(target))
         residual = np.log(predicted / target) if objective.loss.log else predicted - target

@@ -98,7 +98,7 @@ def read_table(
     frame = _frame(data)
     y_name = y if isinstance(y, str) else "loss"
     given = _take(frame, y, y_name, "y")
-    without = _without_loss(given) if leave_out else None
+    without = without_loss(given) if leave_out else None
     names, columns = law_columns(frame, law, x, ignored=without)
     observed = numbers(given, y_name, positive=log, ignored=without)
     if len(observed) == 0:
@@ -117,7 +117,7 @@ def read_table(
         bad = labels < 0 if without is None else (labels < 0) & ~without
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            raise ValueError(f"column {label!r}, row {row}: the group is missing")
+            raise ValueError(f"column {label!r}, {row_name(frame, row)}: the group is missing")
     table = Table(
         columns=columns,
         y=observed,
@@ -132,11 +132,23 @@ def read_table(
     return replace(table, warnings=warnings)
 
 
-def _without_loss(given: Any) -> NDArray[np.bool_]:
-    """Whether each row lacks a loss: missing or infinite, but not text (an error later)."""
+def without_loss(given: Any) -> NDArray[np.bool_]:
+    """Return whether each row lacks a loss, shape (n_rows,): missing or infinite.
+
+    Other text is not left out, but an error later.
+    """
     series = pd.Series(np.asarray(given).ravel() if not isinstance(given, pd.Series) else given)
     missing = series.isna().to_numpy(dtype=bool)
-    return missing | np.isinf(pd.to_numeric(series, errors="coerce").to_numpy(float, na_value=0.0))
+    words = series.map(lambda value: isinstance(value, str) and value.strip().lower() in NO_NUMBER)
+    numeric = pd.to_numeric(series, errors="coerce").to_numpy(float, na_value=0.0)
+    return missing | words.to_numpy(dtype=bool) | np.isinf(numeric)
+
+
+NO_NUMBER = frozenset(
+    {"", "na", "n/a", "nan", "none", "null", "inf", "+inf", "-inf"}
+    | {"infinity", "+infinity", "-infinity"}
+)
+"""Losses of diverged runs as exports write them in text, in lower case."""
 
 
 def _left_out(table: Table, without: NDArray[np.bool_], frame: pd.DataFrame | None) -> Table:
@@ -201,7 +213,8 @@ def law_columns(
         names[role], columns[role] = label, values
         if role in law.flags and not np.isin(values, (0.0, 1.0)).all():
             row = int(np.flatnonzero(~np.isin(values, (0.0, 1.0)))[0])
-            raise ValueError(f"column {label!r}, row {row}: must be 0 or 1, not {values[row]:g}")
+            where = row_name(taken, row)
+            raise ValueError(f"column {label!r}, {where}: must be 0 or 1, not {values[row]:g}")
     return names, columns
 
 
@@ -269,7 +282,7 @@ def numbers(
         ValueError: a value is text, missing, infinite, or not positive if it has to be; the
             message names the column and the first such row.
     """
-    series = pd.Series(np.asarray(values).ravel() if not isinstance(values, pd.Series) else values)
+    series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values).ravel())
     if series.dtype == bool:
         series = series.astype(float)
     if pd.api.types.is_complex_dtype(series.dtype):
@@ -288,14 +301,59 @@ def numbers(
         allowed = "a finite number above 0" if positive else "a finite number"
         more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
         raise ValueError(
-            f"column {label!r}, row {row}: {_shown(series.iloc[row])} is not {allowed} "
-            f"(between {SMALLEST_SIZE if positive else -LARGEST_SIZE:g} and {LARGEST_SIZE:g}){more}"
+            f"column {label!r}, {row_name(values, row)}: {_shown(series.iloc[row])} is not "
+            f"{allowed} (between {SMALLEST_SIZE if positive else -LARGEST_SIZE:g} and "
+            f"{LARGEST_SIZE:g}){more}"
         )
     return np.ascontiguousarray(array)
 
 
 SMALLEST_SIZE = 1e-30
 LARGEST_SIZE = 1e40
+
+
+def row_name(data: Any, position: int) -> str:
+    """A row as error messages name it: the line of the file it was read from, or its position.
+
+    `read_runs` notes in the attributes of its table on which line each row stands. Rows keep their
+    labels where others are left out, so that the line remains known; a table with new labels has
+    positions only.
+
+    Args:
+        data: the table or column, with or without such attributes.
+        position: position of the row, from 0.
+    """
+    noted = getattr(data, "attrs", {}).get(LINES)
+    label = None if noted is None else data.index[position]
+    if noted is None or not isinstance(label, int | np.integer):
+        return f"row {position}"
+    n_rows = noted["n_rows"]
+    renumbered = len(data) < n_rows and data.index.equals(pd.RangeIndex(len(data)))
+    if renumbered or not 0 <= label < n_rows:
+        return f"row {position}"
+    row, line = [start for start in noted["starts"] if start[0] <= label][-1]
+    return f"line {line + int(label) - row}"
+
+
+LINES = "lines"
+"""Attribute of a table read from a file: `n_rows`, and `starts`, pairs of a row and its line from
+which on there is a line a row."""
+
+
+def note_lines(frame: pd.DataFrame, lines: Sequence[int]) -> pd.DataFrame:
+    """The table with the line of each row (n_rows,) in its attributes, for `row_name`.
+
+    Args:
+        frame: the table as read from a file, its rows numbered from 0.
+        lines: line of the file on which each row stands, from 1.
+    """
+    shift = np.asarray(lines) - np.arange(len(lines))
+    first = np.flatnonzero(np.diff(shift, prepend=shift[:1] - 1))
+    frame.attrs[LINES] = {
+        "n_rows": len(frame),
+        "starts": [[int(row), lines[int(row)]] for row in first],
+    }
+    return frame
 
 
 def _shown(value: Any) -> str:
@@ -318,7 +376,8 @@ def _weights(
         raise ValueError(f"{label!r} has {len(array)} rows but the table has {n_rows}")
     if (array < 0).any():
         row = int(np.flatnonzero(array < 0)[0])
-        raise ValueError(f"column {label!r}, row {row}: weight {array[row]:g} is negative")
+        where = row_name(taken, row)
+        raise ValueError(f"column {label!r}, {where}: weight {array[row]:g} is negative")
     if not array[slice(None) if ignored is None else ~ignored].sum() > 0:
         raise ValueError(f"column {label!r}: at least one weight must be above 0")
     return array

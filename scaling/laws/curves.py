@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.laws.jets import Jet, composed
 from scaling.laws.laws import Law, Linear, Nonlinear, coefficients
 
 Array = NDArray[np.float64]
@@ -201,21 +203,49 @@ SATURATING_POWER = Law(
 )
 
 
-def bounded_share(log_ratio: Array, alpha: Array) -> Array:
+def bounded_share(log_ratio: Any, alpha: Any) -> Any:
     """Solution u in (0, 1) of u / (1 - u)^alpha = exp(log_ratio), shape (n_fits, n_rows).
 
-    Newton's method on the logit of u, in which the equation is convex or concave, so that the
-    method cannot diverge.
+    Derivatives follow from the implicit function theorem: with r = log_ratio, the equation
+    ln u - alpha ln(1 - u) = r gives du/dr = u (1 - u) / (1 - u + alpha u).
+
+    Args:
+        log_ratio: array or `Jet`.
+        alpha: array or `Jet`.
+    """
+    if not isinstance(log_ratio, Jet) or not isinstance(alpha, Jet):
+        return _share(log_ratio, alpha)[0]
+    power = alpha.value
+    u, rest = _share(log_ratio.value, power)
+    scale = 1.0 / (rest + power * u)
+    slope = u * rest * scale
+    slope_u = (rest - u) * scale - slope * (power - 1.0) * scale
+    log_rest = np.log(rest)
+    by_power = log_rest * slope
+    cross = slope_u * by_power - slope * u * scale
+    bend = log_rest * cross - slope * by_power / rest
+    return composed(u, [log_ratio, alpha], [slope, by_power], [[slope_u * slope], [cross, bend]])
+
+
+def _share(log_ratio: Array, alpha: Array) -> tuple[Array, Array]:
+    """u and 1 - u of `bounded_share` by Newton's method on the logit of u.
+
+    The equation is convex or concave in the logit, so the method cannot diverge.
     """
     logit = np.where(log_ratio < 0, log_ratio, log_ratio / alpha)
     for _ in range(30):
-        u = 1.0 / (1.0 + np.exp(-logit))
-        value = np.logaddexp(0.0, logit) * alpha - np.logaddexp(0.0, -logit) - log_ratio
-        step = value / (1.0 - u + alpha * u)
+        small = np.exp(-np.abs(logit))
+        tail, scale = np.log1p(small), 1.0 / (1.0 + small)
+        u = np.where(logit > 0, scale, small * scale)
+        value = alpha * (tail + np.maximum(logit, 0.0)) - tail + np.minimum(logit, 0.0) - log_ratio
+        step = value / (1.0 + (alpha - 1.0) * u)
         logit = logit - step
-        if np.max(np.abs(step), initial=0.0) < 1e-12 * (1.0 + np.max(np.abs(logit), initial=0.0)):
+        # the error after a step is about the square of the step
+        if np.max(np.abs(step), initial=0.0) < 1e-8:
             break
-    return 1.0 / (1.0 + np.exp(-logit))
+    small = np.exp(-np.abs(logit))
+    near, far = 1.0 / (1.0 + small), small / (1.0 + small)
+    return np.where(logit > 0, near, far), np.where(logit > 0, far, near)
 
 
 def _bounded(x: Columns, p: Values) -> list[Array]:

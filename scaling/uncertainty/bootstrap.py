@@ -135,7 +135,8 @@ def _retry(
 ) -> None:
     """Refit every draw from each of `starts` (p, k) as well; keep the best, in place."""
     for start in starts.T:
-        again = problem.refine(np.repeat(start[:, None], len(value), axis=1), weights, target)
+        starts_here = np.repeat(start[:, None], len(value), axis=1)
+        again = problem.refine(starts_here, weights, target, beat=value * (1.0 - AUDIT_GAIN))
         better = again.value < value * (1.0 - AUDIT_GAIN)
         place[:, better] = again.coordinates[:, better]
         value[better], converged[better] = again.value[better], again.converged[better]

@@ -1,30 +1,46 @@
-"""Intervals for ensembles that share members, whose errors are correlated.
+"""Ensembles that share members, whose errors are correlated.
 
-If the ensemble of K members contains the members of the ensemble of K - 1, as in Kim et al. 2025,
-K times its error is a random walk over members: the covariance of the errors at K and K' is
-sigma^2 / max(K, K'). Treating such rows as independent halves the coverage of a 95 % interval.
+Three kinds of table occur. Their errors differ by the members that the rows of a size share:
+
+- *independent*: each row has members of its own;
+- *nested*: the ensemble of K contains the members of the smaller ones, as in Kim et al. 2025. K
+  times its error is a random walk over members: the covariance of the errors at K and K' is
+  sigma^2 / max(K, K');
+- *subsets*: each row is the mean over all subsets of a pool. Each member has the same part in every
+  row, so all rows of a size have nearly the same error, and nothing but other sizes shows it.
+
+Treating nested rows as independent halves the coverage of a 95 % interval, and that of means over
+subsets even more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import fdtrc
 
 from scaling.fitting.problem import Problem
 from scaling.fitting.table import Table
 from scaling.uncertainty.profiles import student
 
 Array = NDArray[np.float64]
+Sharing = Literal["independent", "nested", "subsets"]
 
 MEMBER_DRAWS = 1000
-SHARED_GAIN = -4.0
-"""Log-likelihood gain above which members are taken to be shared, unless the caller decides.
-
-It is negative because a missed case costs coverage and a false alarm only width. Of simulated
-4 x 5 tables, 88 % of those with shared members were detected, and 1 % of those without.
-"""
+NESTED_PRIOR = 4.0
+"""Log-likelihood by which nested rows may be less likely than independent ones and yet be taken to
+be nested: a table with one row a number of members comes from one pool as a rule, and a missed case
+costs coverage, a false alarm only width."""
+ALIKE = (1e-2, 1e-4, 1e-6)
+"""Shares of independent noise tried beside the common error of means over subsets."""
+EXPONENTS = np.geomspace(0.05, 4.0, 25)
+"""Exponents of K tried against 1."""
+REJECTED = 0.005
+"""Level of the test of the exponent of K."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +59,12 @@ class Walk:
     members: Array
     steps: Array
 
-    def whiten(self, residual: Array) -> Array:
-        """Independent residuals of single members from those of the rows, both (n_rows,)."""
-        total = self.members * residual[self.order]
-        before = np.where(self.first, 0.0, np.roll(total, 1))
-        return (total - before) / np.sqrt(self.steps)
+    def whiten(self, errors: Array) -> Array:
+        """Return independent errors of members from those of rows, both of shape (n_rows, ...)."""
+        rest = (-1, *(1,) * (errors.ndim - 1))
+        total = self.members.reshape(rest) * errors[self.order]
+        before = np.where(self.first.reshape(rest), 0.0, np.roll(total, 1, axis=0))
+        return (total - before) / np.sqrt(self.steps).reshape(rest)
 
     def noise(self, single: Array) -> Array:
         """Errors of the rows from independent errors of members, both (n_draws, n_rows)."""
@@ -58,6 +75,11 @@ class Walk:
         offset = np.where(starts > 0, walk[:, np.maximum(starts - 1, 0)], 0.0)
         out[:, self.order] = (walk - np.repeat(offset, lengths, axis=1)) / self.members
         return out
+
+    @property
+    def log_determinant(self) -> float:
+        """Logarithm of the determinant of the covariance of the rows, for unit members."""
+        return -2.0 * float(np.sum(np.log(self.members / np.sqrt(self.steps))))
 
 
 def find_walks(table: Table) -> Walk | None:
@@ -79,25 +101,119 @@ def find_walks(table: Table) -> Walk | None:
     return Walk(order=order, first=first, members=ranked, steps=steps)
 
 
-def looks_shared(walk: Walk, residual: Array) -> bool:
-    """Whether residuals (n_rows,) fit shared members better than independent rows."""
-    single = walk.whiten(residual)
-    if np.ptp(walk.members) == 0 or not (residual**2).sum() > 0:
-        return False
-    count = len(residual)
-    apart = -0.5 * count * np.log(np.mean(residual**2))
-    shared = -0.5 * count * np.log(np.mean(single**2))
-    shared += float(np.sum(np.log(walk.members / np.sqrt(walk.steps))))
-    return shared - apart > SHARED_GAIN
+def recognise_sharing(problem: Problem, best: Array, walk: Walk | None) -> Sharing:
+    """Kind of table that the residuals of a fit are most likely from.
+
+    The restricted likelihoods of the three covariances are compared, the law being linear in its
+    parameters near the optimum.
+
+    Args:
+        problem: the fitted problem, of law "ensemble", with the exponent of K free.
+        best: its optimum, internal coordinates (n_parameters,).
+        walk: the rows as random walks over members, if they can be that.
+
+    Source:
+        Patterson and Thompson 1971, Biometrika 58.
+    """
+    gradient, _, _ = problem.objective().scores(best)
+    design = gradient[:, problem.free]
+    residual = problem.objective().residuals(best)
+    n_rows = len(residual)
+    if walk is None or n_rows <= design.shape[1] or not (residual**2).sum() > 0:
+        return "independent"
+    if len(np.unique(walk.members)) == 1:
+        return "independent"
+    found: dict[Sharing, float] = {
+        "independent": _restricted(residual, design, 0.0),
+        "nested": NESTED_PRIOR
+        + _restricted(walk.whiten(residual), walk.whiten(design), walk.log_determinant),
+        "subsets": max(_subsets_likelihood(problem.table, residual, design, e) for e in ALIKE),
+    }
+    return max(found, key=lambda kind: found[kind])
+
+
+def _restricted(residual: Array, design: Array, log_determinant: float) -> float:
+    """Restricted log-likelihood of white residuals (n_rows,) after a design (n_rows, p)."""
+    scale = np.maximum(np.linalg.norm(design, axis=0), 1e-300)
+    basis, values, _ = np.linalg.svd(design / scale, full_matrices=False)
+    kept = values > 1e-10 * values[0]
+    rest = residual - basis[:, kept] @ (basis[:, kept].T @ residual)
+    degrees = len(residual) - int(kept.sum())
+    spread = degrees * np.log(max(float(rest @ rest), 1e-300))
+    log_information = 2.0 * np.sum(np.log(values[kept])) + 2.0 * np.sum(np.log(scale))
+    return -0.5 * float(spread + log_determinant + log_information)
+
+
+def _subsets_likelihood(table: Table, residual: Array, design: Array, share: float) -> float:
+    """Restricted log-likelihood of errors a + b / K at each size and a share of white noise."""
+    sizes = np.unique(table.columns["n_params"], return_inverse=True)[1]
+    together = sizes[:, None] == sizes[None, :]
+    inverse = 1.0 / table.columns["n_members"]
+    spread = together * (1.0 + np.outer(inverse, inverse)) + share * np.eye(len(residual))
+    root = np.linalg.cholesky(spread)
+    white = np.linalg.solve(root, np.column_stack([residual, design]))
+    return _restricted(white[:, 0], white[:, 1:], 2.0 * float(np.log(np.diag(root)).sum()))
+
+
+def exponent_p_value(table: Table, walk: Walk | None) -> float:
+    """p-value of the exponent of K being 1, by an F-test within sizes; 1 if no test is possible.
+
+    At each size (and group) the loss is a + b / K^gamma, with one gamma for all. Only differences
+    within a size are used, which errors common to a size do not touch.
+
+    Args:
+        table: the rows, with columns n_params and n_members.
+        walk: the rows as random walks over members if they are nested, else None.
+
+    Source:
+        Seber and Wild 1989, Nonlinear Regression, section 5.3.
+    """
+    sizes, members = table.columns["n_params"], table.columns["n_members"]
+    label = np.zeros(len(sizes)) if table.groups is None else table.groups.astype(float)
+    part = np.unique(np.stack([sizes, label]), axis=1, return_inverse=True)[1].ravel()
+    several = [
+        np.flatnonzero(part == k)
+        for k in range(part.max() + 1)
+        if len(np.unique(members[part == k])) > 2
+    ]
+    degrees = sum(len(rows) - 2 for rows in several) - 1
+    if degrees <= 0:
+        return 1.0
+
+    def squares(gamma: float) -> float:
+        total = 0.0
+        for rows in several:
+            columns = np.stack([np.ones(len(rows)), members[rows] ** -gamma, table.y[rows]], axis=1)
+            columns = np.sqrt(table.weights[rows])[:, None] * columns / table.y[rows, None]
+            if walk is not None:
+                whole = np.zeros((len(sizes), 3))
+                whole[rows] = columns
+                columns = walk.whiten(whole)[np.isin(walk.order, rows)]
+            fitted = np.linalg.lstsq(columns[:, :2], columns[:, 2], rcond=None)[0]
+            total += float(np.sum((columns[:, 2] - columns[:, :2] @ fitted) ** 2))
+        return total
+
+    nearest = int(np.argmin([squares(gamma) for gamma in EXPONENTS]))
+    around = EXPONENTS[max(nearest - 1, 0)], EXPONENTS[min(nearest + 1, len(EXPONENTS) - 1)]
+    pinned, free = squares(1.0), float(minimize_scalar(squares, bounds=around).fun)
+    if pinned < NOTHING * len(sizes) or pinned <= free:
+        return 1.0
+    return float(fdtrc(1, degrees, (pinned - free) * degrees / max(free, 1e-300)))
+
+
+NOTHING = 1e-14
+"""Mean squared relative residual below which 1/K holds as exactly as numbers are written."""
 
 
 def limit_interval(
     problem: Problem, best: Array, walk: Walk, *, level: float, seed: int
 ) -> tuple[float, float]:
-    """Interval of E from refits to simulated ensembles that share members.
+    """Interval of E from refits to simulated ensembles that are nested.
 
-    Member errors are Gaussian with the variance of the whitened residuals; the quantiles are
-    widened to Student quantiles for the residual degrees of freedom.
+    Member errors are Gaussian with the variance of the whitened residuals. The quantiles are
+    widened to Student quantiles for the residual degrees of freedom. As the law is curved in its
+    parameters, the interval holds both the quantiles and their mirror images about the estimate:
+    either alone covers too little.
 
     Args:
         problem: the fitted problem, of law "ensemble".
@@ -107,7 +223,9 @@ def limit_interval(
         seed: random seed of the simulation.
     """
     rng = np.random.default_rng(seed)
-    degrees = max(problem.table.n_rows - problem.n_free, 1)
+    degrees = problem.table.n_rows - problem.n_free
+    if degrees <= 0:
+        return 0.0, np.inf
     residual = problem.objective().residuals(best)
     scale = np.sqrt(np.sum(walk.whiten(residual) ** 2) / degrees)
     noise = walk.noise(scale * rng.standard_normal((MEMBER_DRAWS, problem.table.n_rows)))
@@ -119,5 +237,61 @@ def limit_interval(
     estimate = float(problem.model.printed(best[:, None])[index, 0])
     low, high = np.quantile(drawn, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
     widen = student(level, degrees) / student(level, 10**9)
-    low, high = estimate + widen * (low - estimate), estimate + widen * (high - estimate)
-    return max(float(low), 0.0), float(high)
+    reach = widen * max(estimate - low, high - estimate)
+    return max(estimate - float(reach), 0.0), estimate + float(reach)
+
+
+def nested_reach(
+    problem: Problem, best: Array, members: Array, level: float
+) -> tuple[Array, Array]:
+    """Predictions (n_new,) and half-widths of their intervals (n_new,) for larger nested ensembles.
+
+    Half-widths are of the logarithm where the loss of the fit is logarithmic, and infinite where no
+    row is left for the noise.
+
+    Args:
+        problem: the fitted problem, of a law of the number of members alone.
+        best: its optimum, internal coordinates (n_parameters,).
+        members: numbers of members (n_new,), above those of the table.
+        level: confidence level.
+    """
+    (role,) = problem.law.columns
+    known, free = problem.table.columns[role], problem.free
+    predicted, first, _ = problem.model.at({role: members}).derivatives(best[:, None], slice(None))
+    scale = predicted[0] if problem.loss.log else np.ones(len(members))
+    slope = np.stack([np.broadcast_to(part, (1, len(members)))[0] for part in first], axis=1)
+    degrees = len(known) - problem.n_free
+    if degrees <= 0:
+        return predicted[0], np.full(len(members), np.inf)
+    design = problem.objective().scores(best)[0][:, free]
+    change = (slope / scale[:, None])[:, free] @ np.linalg.pinv(design)
+    order = np.argsort(known)
+    total = np.diff((known * problem.objective().residuals(best))[order], prepend=0.0)
+    steps = np.diff(known[order], prepend=0.0)
+    variance = float(np.sum(total**2 / steps)) / degrees
+    every = np.concatenate([known, members])
+    spread = variance / np.maximum(every[:, None], every)
+    error = np.concatenate([change, -np.eye(len(members))], axis=1)
+    deviation = np.sqrt(np.einsum("nk,kl,nl->n", error, spread, error))
+    return predicted[0], student(level, degrees) * deviation
+
+
+def size_limits(table: Table, gamma: float) -> tuple[Array, Array]:
+    """Sizes (n_sizes,) and the limit of each (n_sizes,), by a straight line in 1 / K^gamma.
+
+    Args:
+        table: the rows, with columns n_params and n_members.
+        gamma: exponent of K.
+    """
+    sizes, limits = [], []
+    for size in np.unique(table.columns["n_params"]):
+        rows = table.columns["n_params"] == size
+        inverse = table.columns["n_members"][rows] ** -gamma
+        if len(np.unique(inverse)) > 1:
+            line = np.stack([np.ones(int(rows.sum())), inverse], axis=1)
+            root = np.sqrt(table.weights[rows])
+            sizes.append(size)
+            limits.append(
+                np.linalg.lstsq(root[:, None] * line, root * table.y[rows], rcond=None)[0][0]
+            )
+    return np.array(sizes), np.array(limits)

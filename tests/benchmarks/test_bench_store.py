@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from experiments.runs.provenance import provenance
+from experiments.runs.rows import provenance
 from experiments.runs.spec import DataConfig, RunSpec
 from experiments.runs.store import RunStore
 from models.config import ModelConfig, OptimizerConfig, TrainConfig

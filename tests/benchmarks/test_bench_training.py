@@ -20,7 +20,7 @@ from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.training.devices import available_cores
 from models.training.job_list import Job, train_jobs
 
-torch = pytest.importorskip("torch", reason="the peer is in the extra `bench`")
+torch = pytest.importorskip("torch", reason="the peer is in the extra `benchmark`")
 
 pytestmark = pytest.mark.benchmark
 

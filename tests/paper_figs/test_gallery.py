@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+from experiments.lab.recipe import NotRun
 from experiments.report.report import KEY_MARK, is_current
-from experiments.story.story import NotTold
 from paper_figs import gallery
 
 STORY = SimpleNamespace(world=SimpleNamespace(name="tiny"), key="0123456789abcdef")
@@ -21,7 +21,7 @@ def draw(story):
 
 
 def draw_what_was_not_run(story):
-    raise NotTold("world tiny does not run it")
+    raise NotRun("world tiny does not run it")
 
 
 def draw_published():

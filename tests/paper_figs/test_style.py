@@ -1,4 +1,6 @@
-from paper_figs.style import COLORS, LOOKS, MARKERS, OTHER_NAMES, look, shades
+import numpy as np
+
+from paper_figs.style import COLORS, LOOKS, MARKERS, OTHER_NAMES, error_bars, look, shades
 
 
 def test_every_other_name_of_a_recipe_has_its_look():
@@ -15,6 +17,11 @@ def test_recipes_differ_in_name_and_in_colour_or_marker():
         shown = {(LOOKS[name].color, LOOKS[name].marker) for name in part if name != "sbp"}
         assert len(shown) == len(set(part) - {"sbp"})  # sbp is never drawn beside EntiGraph
     assert {one.marker for one in LOOKS.values()} <= set(MARKERS)
+
+
+def test_error_bars_reach_both_ends_and_infinite_ends_have_none():
+    assert error_bars(2.0, 1.5, np.inf).tolist() == [[0.5], [0.0]]
+    assert error_bars([1, 2], [0, -np.inf], [3, 2.5]).tolist() == [[1, 0], [2, 0.5]]
 
 
 def test_shades_are_distinct_from_dark_to_light():

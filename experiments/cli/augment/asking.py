@@ -1,4 +1,4 @@
-"""`datawall augment rephrase` and `entigraph`: methods that ask a writer for texts."""
+"""`datawall augment rephrase` and `entigraph`: methods that prompt a language model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from experiments.cli.augment.output import say_quality
 from experiments.cli.options import readable
+from experiments.cli.output import print_quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,64 +21,65 @@ if TYPE_CHECKING:
     from models.augment.writing import entigraph, rephrase
     from models.augment.writing.asking import Ask, Tally
     from models.augment.writing.documents import Chunk
-    from models.augment.writing.outcomes import Outcome
     from models.augment.writing.output import OutputFolder
-    from models.augment.writing.protocol import Backend
+    from models.augment.writing.requests import Backend, Outcome
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
 class _Asking(ABC):
-    """Settings of the methods that ask a writer for texts."""
+    """Settings of the methods that prompt a language model."""
 
     input: Annotated[Path, tyro.conf.Positional]
-    """A file or folder of texts: plain (packed or not), JSON lines or parquet with a "text"."""
+    """A file or folder of texts: plain text, JSON lines or parquet with a column "text"; may be
+    compressed."""
     out: Path
-    """Folder for texts.jsonl; the same command goes on there where it stopped."""
+    """Folder for texts.jsonl; after an interruption, the same command resumes there."""
     backend: Literal["template", "openai", "hf", "ours"] = "template"
-    """Who writes: templates filled with the source's sentences, an OpenAI-compatible server, a
-    model of transformers, or a model trained here."""
+    """What generates texts: templates filled with sentences of the source, an OpenAI-compatible
+    server, a Hugging Face transformers model, or a model trained here."""
     model: str = ""
-    """The server's name of the model; name or folder of a transformers model; a run's folder."""
+    """Name of the model on the server, name or folder of a transformers model, or folder of a
+    run."""
     base_url: str | None = None
-    """Address of the server's API, as in http://localhost:8000/v1 (default: OpenAI's)."""
+    """URL of the server's API, such as http://localhost:8000/v1 (default: that of OpenAI)."""
     api_key_variable: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key of the server."""
+    """Environment variable with the API key."""
     concurrency: int = 8
-    """Requests to the server under way at a time."""
+    """Maximum number of concurrent requests to the server."""
     requests_per_minute: float | None = None
-    """Most requests to the server in a minute."""
+    """Maximum number of requests to the server per minute."""
     timeout: float = 120.0
-    """Seconds to wait for an answer of the server."""
+    """Timeout of a request in seconds."""
     context: int = 16_384
-    """Tokens that the server's model takes; longer documents are cut into chunks."""
+    """Context length of the server's model in tokens; longer documents are split into chunks."""
     chunk_tokens: int | None = None
-    """Most tokens of a chunk (default: as many as the context allows)."""
+    """Maximum number of tokens of a chunk (default: as many as the context allows)."""
     tokens: int = 1024
-    """Most tokens of a written text."""
+    """Maximum number of tokens of a generated text."""
     temperature: float = 1.0
     """Sampling temperature of the model."""
     seed: int = 0
     """Random seed for sampling pairs, triples and texts."""
     dry_run: bool = False
-    """Only say how many calls and tokens it would take."""
+    """Only print the estimated number of calls and tokens."""
     price_prompt: float | None = None
-    """Price of a million tokens read, for the estimate."""
+    """Price per million prompt tokens, for the estimate."""
     price_reply: float | None = None
-    """Price of a million tokens written, for the estimate."""
+    """Price per million generated tokens, for the estimate."""
     parquet: bool = False
-    """Write the texts as a parquet table too."""
+    """Also write the texts as a parquet table."""
     quality: bool = True
-    """Measure repetition, duplicates, copying, relevance and novelty at the end."""
+    """Measure repetition, duplicates, copying, relevance and novelty of the texts."""
 
     def run(self) -> int:
-        """Estimate; unless that is all, write the texts and say what they are like."""
+        """Print the estimate; unless `dry_run`, generate the texts and print their quality."""
         from models.augment.writing.output import OutputFolder
 
         folder = OutputFolder.beside(self.input, self.out)
         backend = self._backend()
         estimate = self._estimated(backend, folder)
-        self._say_estimate(estimate, backend)
+        self._print_estimate(estimate, backend)
         if self.dry_run:
             return 0
         self._write(backend, folder, n_calls=estimate.n_asked)
@@ -86,11 +87,11 @@ class _Asking(ABC):
 
     @abstractmethod
     def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
-        """Apply the method."""
+        """Yield the results of the method."""
 
     @abstractmethod
     def _tasks(self) -> tuple[str, ...]:
-        """Return the tasks whose prompts are used."""
+        """Return the tasks whose prompts the method uses."""
 
     def _backend(self) -> Backend:
         if self.backend != "template" and not self.model:
@@ -127,11 +128,11 @@ class _Asking(ABC):
 
         def on_empty(place: str) -> None:
             if notices:
-                notices.say("blank, left out", place)
+                notices.say("blank text left out", place)
 
         def on_cut(record: Record, n_parts: int) -> None:
             if notices:
-                notices.say("cut into chunks that fit", f"{record.id}, {n_parts} chunks")
+                notices.say("text split to fit the context", f"{record.id}, {n_parts} chunks")
 
         return chunks_for(
             read_records(self.input, on_empty=on_empty),
@@ -155,11 +156,11 @@ class _Asking(ABC):
                 pass
         return estimator.tally
 
-    def _say_estimate(self, tally: Tally, backend: Backend) -> None:
-        known = f"; {tally.n_known:,} answers are there already" if tally.n_known else ""
+    def _print_estimate(self, tally: Tally, backend: Backend) -> None:
+        known = f"; {tally.n_known:,} answers are already stored" if tally.n_known else ""
         print(
-            f"{backend.name}: about {tally.n_asked:,} calls, {tally.n_prompt_tokens:,} tokens to "
-            f"read and at most {tally.n_reply_tokens:,} to write{known}",
+            f"{backend.name}: about {tally.n_asked:,} calls, {tally.n_prompt_tokens:,} prompt "
+            f"tokens and at most {tally.n_reply_tokens:,} generated tokens{known}",
             file=sys.stdout if self.dry_run else sys.stderr,
         )
         if self.price_prompt is not None or self.price_reply is not None:
@@ -168,7 +169,7 @@ class _Asking(ABC):
                 + tally.n_reply_tokens * (self.price_reply or 0)
             ) / 1e6
             out = sys.stdout if self.dry_run else sys.stderr
-            print(f"at most {cost:,.2f} at the prices given", file=out)
+            print(f"cost: at most {cost:,.2f}", file=out)
 
     def _write(self, backend: Backend, folder: OutputFolder, *, n_calls: int) -> None:
         from experiments.display.progress import WorkProgress
@@ -183,7 +184,7 @@ class _Asking(ABC):
 
             def on_answer(tally: Tally) -> None:
                 progress.jobs_done = tally.n_asked + tally.n_failed
-                progress.note = f"{tally.n_reply_tokens:,} tokens written"
+                progress.note = f"{tally.n_reply_tokens:,} tokens generated"
                 progress.advance(1)
 
             asker = Asker(backend=backend, ledger=ledger, on_answer=on_answer)
@@ -191,12 +192,12 @@ class _Asking(ABC):
             written = write_outcomes(self._outcomes(documents, asker, backend.name), folder)
             if self.parquet:
                 print(write_table(folder))
-        before = f", beside {written.n_before:,} from before" if written.n_before else ""
+        before = f" and {written.n_before:,} earlier ones" if written.n_before else ""
         print(f"{written.n_new:,} new texts{before}: {folder.texts}")
         if written.n_failed:
-            print(f"{written.n_failed:,} requests led to no text: {folder.failures}")
+            print(f"{written.n_failed:,} requests without a text: {folder.failures}")
         if self.quality and written.n_new + written.n_before:
-            say_quality(self.input, folder)
+            print_quality(self.input, folder)
 
 
 @readable
@@ -205,9 +206,9 @@ class Rephrase(_Asking):
     """Rephrase every document in several styles."""
 
     styles: tuple[Literal["easy", "medium", "hard", "qa"], ...] = ("easy", "medium", "hard", "qa")
-    """Styles."""
+    """Styles to use."""
     samples: int = 1
-    """Texts in each style."""
+    """Number of texts in each style."""
 
     def _settings(self) -> rephrase.Rephrase:
         from models.augment.writing.rephrase import Rephrase as Settings
@@ -232,14 +233,14 @@ class Rephrase(_Asking):
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Entigraph(_Asking):
-    """Discuss every document from the angle of each pair of its entities."""
+    """Write about each pair of entities of every document (EntiGraph)."""
 
     max_entities: int = 30
-    """Entities of a document used."""
+    """Maximum number of entities per document."""
     max_pairs: int | None = None
-    """Pairs of a document, drawn where there are more (default: all)."""
+    """Maximum number of pairs per document; more are sampled down (default: all)."""
     triples: int = 0
-    """Triples of a document, drawn."""
+    """Number of triples to sample per document."""
 
     def _settings(self) -> entigraph.EntiGraph:
         from models.augment.writing.entigraph import EntiGraph

@@ -1,4 +1,4 @@
-"""`datawall augment`: new texts from old ones, by rephrasing, EntiGraph or a synthesizer."""
+"""`datawall augment`: new texts by rephrasing, EntiGraph or a synthesizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from experiments.cli.options import readable
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """Make new texts from a folder of texts."""
+    """Generate new texts from a folder of texts."""
 
     method: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Entigraph, tyro.conf.subcommand("entigraph")]

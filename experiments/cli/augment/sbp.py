@@ -1,4 +1,4 @@
-"""`datawall augment sbp`: learn how documents relate, and sample related ones."""
+"""`datawall augment sbp`: train on pairs of related documents and sample related ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from experiments.cli.options import readable
+from experiments.cli.output import print_quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,18 +29,18 @@ if TYPE_CHECKING:
     from models.training.jobs import Job
 
 FEWEST_PAIRS = 8
-"""Held-out pairs below which nothing can be judged."""
+"""Minimum number of held-out pairs to evaluate a synthesizer."""
 
 BASE_SETTINGS = (
     "base", "width", "layers", "context", "vocab", "base_epochs", "learning_rate", "weight_decay",
     "batch", "seed",
 )  # fmt: skip
-"""What changes the base model."""
+"""Settings that change the base model."""
 
 MODEL_SETTINGS = (
     *BASE_SETTINGS, "epochs", "embedder", "embedder_model", "alpha", "neighbors"
 )  # fmt: skip
-"""What changes the synthesizer."""
+"""Settings that change the synthesizer."""
 
 
 @readable
@@ -48,55 +49,55 @@ class Sbp:
     """Train a synthesizer on pairs of related documents, and sample new ones from it."""
 
     input: Annotated[Path, tyro.conf.Positional]
-    """A file or folder of texts: plain (packed or not), JSON lines or parquet with a "text"."""
+    """A file or folder of texts: plain text, JSON lines or parquet with a column "text"; may be
+    compressed."""
     out: Path
-    """Folder for texts.jsonl; the same command goes on there where it stopped."""
+    """Folder for texts.jsonl; after an interruption, the same command resumes there."""
     base: Path | None = None
-    """Folder of a trained model with its tokenizer to begin with (default: one is trained on the
-    input first)."""
+    """Folder of a trained base model with its tokenizer (default: one is trained on the input)."""
     width: int = 64
-    """Width of the base model that is trained."""
+    """Width of the base model, if it is trained."""
     layers: int = 2
-    """Its layers."""
+    """Layers of the base model."""
     context: int = 256
-    """Its context, which holds a pair of documents."""
+    """Context length of the base model, which must hold a pair of documents."""
     vocab: int = 512
-    """Its vocabulary."""
+    """Vocabulary size of the base model."""
     base_epochs: int = 16
-    """Epochs of its training."""
+    """Training epochs of the base model."""
     learning_rate: float = 4e-3
-    """Peak learning rate, of the base model; half of it for the synthesizer."""
+    """Peak learning rate of the base model; the synthesizer uses half of it."""
     weight_decay: float = 0.3
-    """Weight decay of both."""
+    """Weight decay of base model and synthesizer."""
     batch: int = 8
-    """Sequences, or pairs, in a step."""
+    """Sequences of the base model, or pairs of the synthesizer, in a training step."""
     epochs: int = 4
-    """Epochs over the pairs."""
+    """Epochs of the synthesizer over the pairs."""
     embedder: Literal["lsa", "hidden", "sentence-transformers"] = "lsa"
-    """What tells related documents: latent semantic analysis, hidden states of the base model, or
-    a model of the sentence-transformers library."""
+    """Embeddings for finding related documents: latent semantic analysis, hidden states of the base
+    model, or a model of the sentence-transformers library."""
     embedder_model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """Name or folder of the sentence-transformers model."""
     alpha: float = 0.3
-    """Related documents have a cosine similarity above this."""
+    """Minimum cosine similarity of related documents."""
     neighbors: int = 3
-    """Most related documents of a document."""
+    """Maximum number of related documents per document."""
     samples: int | None = None
-    """Texts to sample (default: as many as there are documents)."""
+    """Number of texts to sample (default: the number of documents)."""
     temperature: float = 1.0
     """Sampling temperature of the model."""
     seed: int = 0
-    """Draws weights, orders and texts."""
+    """Random seed for initial weights, the order of data and sampled texts."""
     anyway: bool = False
-    """Sample even where documents tell nothing of their related ones."""
+    """Sample even if documents carry no information about their related documents."""
     dry_run: bool = False
-    """Only say how many pairs there are and what training and sampling would take; hidden states
-    are then those of an untrained model, unless there is one."""
+    """Only print the number of pairs and the cost of training and sampling. Unless a base model
+    exists, hidden states are those of an untrained model."""
     quality: bool = True
-    """Measure repetition, duplicates, copying, relevance and novelty at the end."""
+    """Measure repetition, duplicates, copying, relevance and novelty of the texts."""
 
     def run(self) -> int:
-        """Train what is not trained yet, judge it, sample, and say what the texts are like."""
+        """Train and evaluate the models, sample texts and print their quality."""
         from experiments.cli.trained import trained_and_kept
         from models.augment.writing.output import OutputFolder
 
@@ -110,7 +111,7 @@ class Sbp:
         if self.dry_run:
             print(_cost(job))
             n_tokens = n_samples * base.model.context // 2
-            print(f"sampling {n_samples:,} texts: about {n_tokens:,} tokens at most")
+            print(f"sampling {n_samples:,} texts: at most about {n_tokens:,} tokens")
             return 0
         name = f"synthesizer-{self._fingerprint(MODEL_SETTINGS)}"
         synthesizer = trained_and_kept(job, base.tokenizer, state / name)
@@ -118,13 +119,11 @@ class Sbp:
             return 1
         self._sample(documents, synthesizer, folder, n_samples)
         if self.quality:
-            from experiments.cli.augment.output import say_quality
-
-            say_quality(self.input, folder)
+            print_quality(self.input, folder)
         return 0
 
     def _fingerprint(self, names: Sequence[str]) -> str:
-        """Hash the text and the settings of these names."""
+        """Return a hash of the text and of given settings."""
         from models.text.corpora import corpus_fingerprint
 
         settings = {name: getattr(self, name) for name in names}
@@ -132,7 +131,7 @@ class Sbp:
         return hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()[:16]
 
     def _base_job(self) -> tuple[Job, tokenizers.Tokenizer]:
-        """Return what trains a base model on the records that are not held out."""
+        """Return the training job and tokenizer of a base model for records not held out."""
         import numpy as np
 
         from experiments.cli.trained import is_held_out
@@ -158,7 +157,7 @@ class Sbp:
         return job, tokenizer
 
     def _base(self, path: Path) -> LanguageModel:
-        """Return the base model: the one given, one trained before, or a new one."""
+        """Return the base model: the given one, one trained earlier, or a new one."""
         from experiments.cli.trained import load_trained, trained_and_kept
         from models.language.language_model import LanguageModel
 
@@ -186,12 +185,12 @@ class Sbp:
         from models.augment.texts.records import read_records
 
         with Notices() as notices:
-            on_empty = partial(notices.say, "blank, left out")
+            on_empty = partial(notices.say, "blank text left out")
             documents = tokenized_chunks(read_records(self.input, on_empty=on_empty), base)
         if documents.n_cut:
             print(
-                f"{documents.n_cut:,} documents are longer than a pair may be in a context of "
-                f"{base.model.context} tokens and are cut: {len(documents.ids):,} chunks",
+                f"{documents.n_cut:,} documents are too long for pairs in a context of "
+                f"{base.model.context} tokens and were split: {len(documents.ids):,} chunks",
                 file=sys.stderr,
             )
         return documents
@@ -209,7 +208,7 @@ class Sbp:
             is_held_out=is_held_out,
         )
         print(
-            f"{len(pairs.train):,} pairs to train on, {len(pairs.held_out):,} held out, of "
+            f"{len(pairs.train):,} pairs to train on and {len(pairs.held_out):,} held-out pairs of "
             f"{len(documents.ids):,} documents",
             file=sys.stderr,
         )
@@ -247,25 +246,25 @@ class Sbp:
         base: LanguageModel,
         synthesizer: LanguageModel,
     ) -> bool:
-        """Say what d1 tells of d2 on held-out pairs; False where it tells nothing."""
+        """Print how much d1 lowers the loss of d2 on held-out pairs; return whether to sample."""
         from models.augment.sbp.synthesizer import pair_losses
 
         if len(pairs.held_out) < FEWEST_PAIRS:
-            print("there are too few held-out pairs to judge the synthesizer by", file=sys.stderr)
+            print("there are too few held-out pairs to evaluate the synthesizer", file=sys.stderr)
             return True
         found = pair_losses(base, synthesizer, documents.ids, pairs.held_out, seed=self.seed)
         n = found.n_tokens.sum()
         print(
-            f"held-out pairs, nats per token: L(d2) {found.alone.sum() / n:.3f} of the base model; "
-            f"L(d2|d1) {found.given.sum() / n:.3f} of the synthesizer, "
+            f"held-out pairs, nats per token: base model L(d2) = {found.alone.sum() / n:.3f}, "
+            f"synthesizer L(d2|d1) = {found.given.sum() / n:.3f}, "
             f"{found.given_other.sum() / n:.3f} given another document\n"
-            f"d1 is worth {found.specific_gain:.3f} +- {found.specific_gain_stderr:.3f}"
+            f"gain from d1: {found.specific_gain:.3f} +- {found.specific_gain_stderr:.3f}"
         )
         is_go = found.specific_gain > 2 * found.specific_gain_stderr
         if not is_go and not self.anyway:
             print(
-                "no-go: documents tell nothing of their related ones that this model can use, so "
-                "sampled texts would be noise; --anyway samples regardless"
+                "not sampled: documents carry no information about their related documents that "
+                "this model can use, so texts would be noise; --anyway samples regardless"
             )
         return is_go or self.anyway
 
@@ -300,7 +299,7 @@ class Sbp:
                     yield record
 
             written = write_outcomes(counted(), folder)
-        before = f", beside {written.n_before:,} from before" if written.n_before else ""
+        before = f" and {written.n_before:,} earlier ones" if written.n_before else ""
         print(f"{written.n_new:,} new texts{before}: {folder.texts}")
 
 

@@ -142,7 +142,7 @@ class ConceptWorld:
         return [id for word in form.split() for id in (filled.get(word) or [self.ids[word]])]
 
     def concept_of(self, documents: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Find the concept that each document names first, -1 where it names none."""
+        """Return the concept that each document names first, int [n]; -1 where it names none."""
         second = self.ids["Q0"]
         found = np.full(len(documents), -1)
         known = {tuple(name): concept for concept, name in enumerate(self.names.tolist())}
@@ -155,7 +155,7 @@ class ConceptWorld:
         return found
 
     def is_value(self, ids: np.ndarray) -> np.ndarray:
-        """Tell which ids are values of slots."""
+        """Return which ids are values of slots, bool, in the shape of `ids`."""
         return (ids >= self.first_value) & (ids < self.ids["P0"])
 
     def first_mentions(self, documents: np.ndarray) -> np.ndarray:
@@ -170,7 +170,7 @@ class ConceptWorld:
         return marked
 
     def agreement(self, documents: Sequence[np.ndarray] | np.ndarray) -> float:
-        """Share of the values given in documents that are those of their concept.
+        """Return the share of the values given in documents that are those of their concept.
 
         Documents that name no concept count as wrong in every value they give.
         """
@@ -184,5 +184,5 @@ class ConceptWorld:
         return right / n_values if n_values else 0.0
 
     def text(self, ids: np.ndarray) -> str:
-        """Spell ids out for a reader, without the end of text."""
+        """Return a document as text, without the end of text."""
         return " ".join(self.words[i] for i in ids if i)

@@ -7,25 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from experiments.recipes.bootstrapped.bench import SYNTHETIC, Bench, bare
+from experiments.recipes.bootstrapped.runs import SYNTHETIC, BootstrapRuns, bare
 from experiments.recipes.bootstrapped.sources import Concepts
 from experiments.runs.archive import QUOTATIONS, NotShipped
 from experiments.runs.spec import RunSpec
-from experiments.worlds.bootstrapping_plan import Arm
-
-MEASURES_VERSION = 1
-"""Raise it when a measurement changes, so that kept ones are not used again."""
+from experiments.worlds.plans_part2 import Arm
 
 N_EXAMPLES = 3
 
 
-def first_mention_loss(bench: Bench, spec: RunSpec, world: int) -> float:
+def first_mention_loss(planned: BootstrapRuns, spec: RunSpec, world: int) -> float:
     """Return the loss on values of concepts where a test document gives them first, in nats.
 
     These must be known; what follows in a document can be copied from before. NaN where documents
     are not about concepts.
+
+    Args:
+        planned: the runs and documents.
+        spec: a finished run.
+        world: seed of the documents, like `world` everywhere here.
     """
-    source = bench.source
+    source = planned.source
     if not isinstance(source, Concepts):
         return float("nan")
 
@@ -34,34 +36,34 @@ def first_mention_loss(bench: Bench, spec: RunSpec, world: int) -> float:
 
         documents = source.texts(world).test
         ids = np.pad(documents, ((0, 0), (1, 0)))  # each follows an end-of-text token
-        log_probs = gold_log_probs(spec.model, bench.lab.store.params(spec), ids)
+        log_probs = gold_log_probs(spec.model, planned.lab.store.params(spec), ids)
         return -float(log_probs[source.world(world).first_mentions(documents)].mean())
 
-    return bench.lab.remember("first_mentions", [MEASURES_VERSION, spec.run_id, "test"], measure)
+    return planned.lab.remember("first_mentions", [spec.run_id, "test"], measure)
 
 
-def gate(bench: Bench, world: int) -> dict[str, Any]:
-    """Measure what a first document tells of the second, before anything is sampled.
+def gate(planned: BootstrapRuns, world: int) -> dict[str, Any]:
+    """Return how much a first document helps to predict the second, before anything is sampled.
 
     Returns:
         `world`; `alone`, `given` and `given_other`, the loss in nats per token of held-out second
         documents by the baseline, by the synthesiser after its first document, and after another
         pair's; see `models.augment.sbp.synthesizer.pair_losses`.
     """
-    base, synthesizer = bench.writer_spec("baseline", world), bench.writer_spec("pairs", world)
+    base, synthesizer = planned.writer_spec("baseline", world), planned.writer_spec("pairs", world)
 
     def measure() -> dict[str, float]:
         from models.augment.sbp.synthesizer import pair_losses
         from models.language.language_model import LanguageModel
 
-        texts = bench.source.texts(world)
+        texts = planned.source.texts(world)
         models = [
-            LanguageModel(model=spec.model, params=bench.lab.store.params(spec))
+            LanguageModel(model=spec.model, params=planned.lab.store.params(spec))
             for spec in (base, synthesizer)
         ]
         found = pair_losses(
             models[0], models[1], [*bare(texts.real), *bare(texts.validation)],
-            bench.held_out_pairs(world, "validation"), seed=world,
+            planned.held_out_pairs(world, "validation"), seed=world,
         )  # fmt: skip
         n_tokens = found.n_tokens.sum()
         return {
@@ -69,27 +71,32 @@ def gate(bench: Bench, world: int) -> dict[str, Any]:
             for name in ("alone", "given", "given_other")
         }
 
-    identity = [MEASURES_VERSION, base.run_id, synthesizer.run_id]
-    return {"world": world, **bench.lab.remember("gates", identity, measure)}
+    identity = [base.run_id, synthesizer.run_id]
+    return {"world": world, **planned.lab.remember("gates", identity, measure)}
 
 
-def quality(bench: Bench, world: int, width: int | None = None) -> list[dict[str, Any]]:
-    """Measure what a synthesiser of one width writes, and the real documents beside it.
+def quality(planned: BootstrapRuns, world: int, width: int | None = None) -> list[dict[str, Any]]:
+    """Return the quality of what a synthesiser writes, and of the real documents beside it.
+
+    Args:
+        planned: the runs and documents.
+        world: seed of the documents.
+        width: of the synthesiser; by default the larger one.
 
     Returns:
         A row each for "real" and "synthetic" text: `world`, `width`, the shares of
         `models.augment.quality.quality.Quality`, and for concepts `disagreement`, the share of
         values that are not those of the concept that the document names.
     """
-    spec = bench.writer_spec("pairs", world, width)
-    source = bench.source
+    spec = planned.writer_spec("pairs", world, width)
+    source = planned.source
 
     def measure() -> list[dict[str, Any]]:
         from models.augment.quality.quality import measure_quality
         from models.augment.sbp.embeddings import LSA
         from models.augment.texts.minhash import HashedTexts
 
-        sources, written = bench.written("pairs", world, width)
+        sources, written = planned.written("pairs", world, width)
         real = source.texts(world).real
         real_texts, texts = ([source.spell(world, ids) for ids in part] for part in (real, written))
         lsa = LSA.fit(real_texts)
@@ -107,53 +114,58 @@ def quality(bench: Bench, world: int, width: int | None = None) -> list[dict[str
                 row["disagreement"] = 1 - agreement
         return rows
 
-    rows = bench.lab.remember("quality", [MEASURES_VERSION, spec.run_id], measure)
+    rows = planned.lab.remember("quality", [spec.run_id], measure)
     return [{"world": world, "width": spec.model.width, **row} for row in rows]
 
 
-def flops_of(bench: Bench, arm: Arm, world: int) -> float:
-    """Count the FLOPs of an arm end to end: training, and all that its documents cost.
+def flops_of(planned: BootstrapRuns, arm: Arm, world: int) -> float:
+    """Return the FLOPs of an arm end to end: training, and all that its documents cost.
 
     Sampling reads each token once forward, a third of the FLOPs of training on it; choosing
     hyperparameters is left out, it is the same for every arm.
+
+    Args:
+        planned: the runs and documents.
+        arm: of which.
+        world: seed of the documents.
     """
-    spec = bench.spec(arm, world)
+    spec = planned.spec(arm, world)
     total = spec.train_flops
     if arm in SYNTHETIC:
-        writer = bench.writer_spec(SYNTHETIC[arm], world)
+        writer = planned.writer_spec(SYNTHETIC[arm], world)
         total += writer.train_flops
         if writer.init_from is not None:
-            total += bench.spec("baseline", world).train_flops
-        n_read = 2 * round(bench.plan.share * bench.n_tokens)  # prompts are read as well
+            total += planned.spec("baseline", world).train_flops
+        n_read = 2 * round(planned.plan.share * planned.n_tokens)  # prompts are read as well
         total += n_read * writer.model.train_flops_per_token / 3
     return total
 
 
-def examples(bench: Bench, world: int) -> list[tuple[str, ...]]:
-    """Spell out real documents, each with two that the synthesiser wrote from it.
+def examples(planned: BootstrapRuns, world: int) -> list[tuple[str, ...]]:
+    """Return real documents as text, each with two that the synthesiser wrote from it.
 
-    None of a text that is quoted, where results are shipped: quotations are not.
+    Shipped results have no quotations: of a text that is quoted the list is empty there.
     """
-    spec = bench.writer_spec("pairs", world)
+    spec = planned.writer_spec("pairs", world)
 
     def spell() -> list[list[str]]:
-        sources, written = bench.written("pairs", world)
-        real = bench.source.texts(world).real
+        sources, written = planned.written("pairs", world)
+        real = planned.source.texts(world).real
         found = []
         for source in np.unique(sources):
             places = np.flatnonzero(sources == source)[:2]
             if len(places) == 2:
                 texts = [real[source], *(written[place] for place in places)]
-                found.append([bench.source.spell(world, text) for text in texts])
+                found.append([planned.source.spell(world, text) for text in texts])
             if len(found) == N_EXAMPLES:
                 break
         return found
 
-    kind = QUOTATIONS if bench.source.quotes else "examples"
+    kind = QUOTATIONS if planned.source.quotes else "examples"
     try:
-        rows = bench.lab.remember(kind, [MEASURES_VERSION, spec.run_id], spell)
+        rows = planned.lab.remember(kind, [spec.run_id], spell)
     except NotShipped:
-        if not bench.source.quotes:
+        if not planned.source.quotes:
             raise
         rows = []
     return [tuple(texts) for texts in rows]

@@ -8,7 +8,13 @@ import numpy as np
 
 
 def random_pairs(n_documents: int, *, n_neighbors: int, seed: int) -> np.ndarray:
-    """Pair every document with others drawn at random, int [n_documents * n_neighbors, 2]."""
+    """Return every document paired with others drawn at random, int [n_documents * n_neighbors, 2].
+
+    Args:
+        n_documents: number of documents.
+        n_neighbors: pairs of each.
+        seed: random seed.
+    """
     rng = np.random.default_rng(seed)
     first = np.repeat(np.arange(n_documents), n_neighbors)
     step = rng.integers(1, n_documents, size=len(first))

@@ -1,4 +1,5 @@
-"""The bootstrapping recipe: a model learns to write one document from another, then teaches anew.
+"""The bootstrapping recipe: a model learns to write one document from
+another, and a new model learns from what it wrote.
 
 Baseline (real text repeated), synthetic bootstrapped pre-training (SBP, arXiv 2509.15248), its
 controls and an oracle that reads new documents throughout, all at the same number of training
@@ -15,11 +16,13 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe
 from experiments.recipes.bootstrapped import measures
-from experiments.recipes.bootstrapped.bench import SYNTHETIC, Bench, Writer
-from experiments.recipes.bootstrapped.sources import Concepts, Excerpts
+from experiments.recipes.bootstrapped.runs import SYNTHETIC, BootstrapRuns, Writer
+from experiments.recipes.bootstrapped.sources import Concepts
 from experiments.runs.spec import RunSpec
-from experiments.worlds.bootstrapping_plan import USUAL_DECAY, Arm, BootstrapPlan
+from experiments.worlds.plans import USUAL_DECAY
+from experiments.worlds.plans_part2 import Arm, BootstrapPlan
 
 IN_ENSEMBLES: tuple[Arm, ...] = ("baseline", "sbp")
 
@@ -71,72 +74,62 @@ class Bootstrapped:
         return (baseline - self.of(arm, column)) / (baseline - oracle)
 
 
-def run(lab: Lab) -> Bootstrapped:
+@recipe(part=2)
+def bootstrapped(lab: Lab) -> Bootstrapped:
     """Train and score every arm on documents about concepts."""
     plan = lab.world.plan_of(lab.world.concepts, "bootstrapped")
-    return bootstrap(Bench(lab, "bootstrapped", plan, Concepts(plan)))
+    return bootstrap(BootstrapRuns(lab, "bootstrapped", plan, Concepts(plan)))
 
 
-def run_on_excerpts(lab: Lab) -> Bootstrapped:
-    """Train and score every arm on excerpts of the world's own text.
-
-    Nothing is known here of what an excerpt should say; what makes two of them related is what
-    real text has: a subject, a style, a book.
-
-    Raises:
-        ValueError: the world has no plan for it, or its text fewer excerpts than are wanted.
-    """
-    plan = lab.world.plan_of(lab.world.excerpts, "bootstrapped_text")
-    return bootstrap(Bench(lab, "bootstrapped_text", plan, Excerpts(lab, plan)))
-
-
-def bootstrap(bench: Bench) -> Bootstrapped:
-    """Choose decays and the synthesiser's rate, then train and score every arm in every world."""
-    lab, plan = bench.lab, bench.plan
+def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
+    """Return what every arm reaches, after choosing decays and the synthesiser's rate."""
+    lab, plan = planned.lab, planned.plan
     tuning_worlds, reported = plan.tuning, plan.reported
     written = [arm for arm in plan.arms if arm in SYNTHETIC]
 
-    tuning = [_try_decays(bench, ("baseline", "oracle"), tuning_worlds)]
-    bench.decays |= _best(tuning[0])
+    tuning = [_try_decays(planned, ("baseline", "oracle"), tuning_worlds)]
+    planned.decays |= _best(tuning[0])
     worlds = [*tuning_worlds, *reported]
-    first = [bench.spec("baseline", world) for world in worlds]
-    first += [bench.spec("oracle", world) for world in reported]
-    first += [bench.spec("baseline", world, USUAL_DECAY) for world in reported]
-    first += [bench.spec("baseline", world, width=plan.small_width) for world in reported]
-    lab.train(first, title=f"{bench.name}, baseline and oracle")
-    bench.choose_synthesizer_rate(tuning_worlds)
+    first = [planned.spec("baseline", world) for world in worlds]
+    first += [planned.spec("oracle", world) for world in reported]
+    first += [planned.spec("baseline", world, USUAL_DECAY) for world in reported]
+    first += [planned.spec("baseline", world, width=plan.small_width) for world in reported]
+    lab.train(first, title=f"{planned.name}, baseline and oracle")
+    planned.choose_synthesizer_rate(tuning_worlds)
     writers: list[Writer] = list(dict.fromkeys(SYNTHETIC[arm] for arm in written))
     synthesizers = [
-        bench.synthesizer(writer, world)
+        planned.synthesizer(writer, world)
         for writer, world in product(writers, worlds)
         if writer != "baseline"
     ]
-    synthesizers += [bench.synthesizer("pairs", world, plan.small_width) for world in reported]
-    lab.train(synthesizers, title=f"{bench.name}, synthesisers")
+    synthesizers += [planned.synthesizer("pairs", world, plan.small_width) for world in reported]
+    lab.train(synthesizers, title=f"{planned.name}, synthesisers")
 
-    tuning.append(_try_decays(bench, written, tuning_worlds))
-    bench.decays |= _best(tuning[1])
+    tuning.append(_try_decays(planned, written, tuning_worlds))
+    planned.decays |= _best(tuning[1])
     tried: dict[tuple[Arm, float, int], RunSpec] = {
-        (arm, decay, world): bench.spec(arm, world, decay)
+        (arm, decay, world): planned.spec(arm, world, decay)
         for arm, world in product(plan.arms, reported)
         for decay in (
-            {bench.decays[arm], USUAL_DECAY} if arm in ("baseline", "sbp") else {bench.decays[arm]}
+            {planned.decays[arm], USUAL_DECAY}
+            if arm in ("baseline", "sbp")
+            else {planned.decays[arm]}
         )
     }
     groups = {
-        (arm, world): [bench.spec(arm, world, member=i) for i in range(plan.n_members)]
+        (arm, world): [planned.spec(arm, world, member=i) for i in range(plan.n_members)]
         for arm, world in product(IN_ENSEMBLES, reported)
     }
     members = [spec for group in groups.values() for spec in group]
-    lab.train([*tried.values(), *members], title=bench.name)
+    lab.train([*tried.values(), *members], title=planned.name)
     frame = lab.store.frame(tried.values()).set_index("run_id")
     mentions = lab.on_devices(
-        lambda cell: measures.first_mention_loss(bench, tried[cell], cell[2]), list(tried)
+        lambda cell: measures.first_mention_loss(planned, tried[cell], cell[2]), list(tried)
     )
     rows = [
         {
             "arm": arm, "weight_decay": decay, "world": world,
-            "is_tuned": decay == bench.decays[arm],
+            "is_tuned": decay == planned.decays[arm],
             **frame.loc[spec.run_id, ["validation_loss", "test_loss", "train_flops"]],
             "first_mention_loss": loss,
         }
@@ -144,31 +137,31 @@ def bootstrap(bench: Bench) -> Bootstrapped:
     ]  # fmt: skip
     return Bootstrapped(
         plan=plan,
-        decays=dict(bench.decays),
+        decays=dict(planned.decays),
         tuning=pd.concat(tuning, ignore_index=True),
         runs=pd.DataFrame(rows),
-        ensembles=_ensembles(bench, groups),
-        gates=pd.DataFrame(lab.on_devices(lambda world: measures.gate(bench, world), reported)),
+        ensembles=_ensembles(planned, groups),
+        gates=pd.DataFrame(lab.on_devices(lambda world: measures.gate(planned, world), reported)),
         quality=pd.DataFrame(
             [
                 row
                 for world, width in product(reported, (plan.small_width, plan.width))
-                for row in measures.quality(bench, world, width)
+                for row in measures.quality(planned, world, width)
             ]
         ),
-        flops={arm: measures.flops_of(bench, arm, reported[0]) for arm in plan.arms},
-        examples=measures.examples(bench, reported[0]),
+        flops={arm: measures.flops_of(planned, arm, reported[0]) for arm in plan.arms},
+        examples=measures.examples(planned, reported[0]),
     )
 
 
-def _try_decays(bench: Bench, arms: Iterable[Arm], worlds: Iterable[int]) -> pd.DataFrame:
+def _try_decays(planned: BootstrapRuns, arms: Iterable[Arm], worlds: Iterable[int]) -> pd.DataFrame:
     """Train arms with every decay on the tuning worlds."""
     tried = {
-        (arm, decay, world): bench.spec(arm, world, decay)
-        for arm, decay, world in product(arms, bench.plan.weight_decays, worlds)
+        (arm, decay, world): planned.spec(arm, world, decay)
+        for arm, decay, world in product(arms, planned.plan.weight_decays, worlds)
     }
-    bench.lab.train(tried.values(), title=f"{bench.name}, tuning")
-    losses = bench.lab.store.frame(tried.values()).set_index("run_id")["validation_loss"]
+    planned.lab.train(tried.values(), title=f"{planned.name}, tuning")
+    losses = planned.lab.store.frame(tried.values()).set_index("run_id")["validation_loss"]
     return pd.DataFrame(
         [
             {"arm": arm, "weight_decay": decay, "world": world,
@@ -185,9 +178,13 @@ def _best(tuning: pd.DataFrame) -> dict[str, float]:
     return {arm: float(by_cell[arm].idxmin()) for arm in tuning["arm"].unique()}
 
 
-def _ensembles(bench: Bench, groups: Mapping[tuple[Arm, int], list[RunSpec]]) -> pd.DataFrame:
+def _ensembles(
+    planned: BootstrapRuns, groups: Mapping[tuple[Arm, int], list[RunSpec]]
+) -> pd.DataFrame:
     rows = []
-    for (arm, world), table in zip(groups, bench.lab.ensembles(list(groups.values())), strict=True):
+    for (arm, world), table in zip(
+        groups, planned.lab.ensembles(list(groups.values())), strict=True
+    ):
         logit = table[table["average"] == "logit"].groupby("n_members")["test_loss"].mean()
         rows += [
             {"arm": arm, "world": world, "n_members": int(n), "test_loss": float(loss)}

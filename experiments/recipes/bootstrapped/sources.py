@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.lab.lab import Lab
 from experiments.recipes.bootstrapped.concepts import ConceptSettings, ConceptWorld
-from experiments.worlds.bootstrapping_plan import ConceptPlan, ExcerptPlan
+from experiments.worlds.plans_part2 import ConceptPlan, ExcerptPlan
 from models.text.tokens import END_OF_TEXT_ID
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Source(Protocol):
         """Return other documents, so many times as many as the real ones."""
 
     def spell(self, world: int, ids: np.ndarray) -> str:
-        """Spell a document out for a reader, without the end of text."""
+        """Return a document as text, without the end of text."""
 
 
 class Concepts:
@@ -113,7 +113,7 @@ class Concepts:
         return self.world(world).documents(times * self.plan.per_concept, part=self.NEW)
 
     def spell(self, world: int, ids: np.ndarray) -> str:
-        """Spell a document out for a reader, without the end of text."""
+        """Return a document as text, without the end of text."""
         return self.world(world).text(ids)
 
 
@@ -175,7 +175,7 @@ class Excerpts:
         return Texts(*np.split(drawn, [n_real, n_real + n_held_out]))
 
     def new(self, world: int, times: int) -> np.ndarray:
-        """Draw other documents.
+        """Return other documents.
 
         Raises:
             ValueError: the text has fewer.
@@ -184,7 +184,7 @@ class Excerpts:
         return self._drawn(world, n_before + times * self.plan.n_documents)[n_before:]
 
     def spell(self, world: int, ids: np.ndarray) -> str:
-        """Spell a document out for a reader, without the end of text."""
+        """Return a document as text, without the end of text."""
         return self._tokenizer.decode([int(i) for i in ids if i != END_OF_TEXT_ID])
 
     @cached_property

@@ -11,13 +11,10 @@ from experiments.analysis.intervals import Estimate
 from experiments.lab.lab import Lab
 from experiments.lab.streams import plan_stream
 from experiments.runs.spec import DataConfig
-from experiments.runs.streams import Stream
+from experiments.runs.texts import Stream
 from experiments.worlds.plans import KINDS, CalibrationPlan, Kind
 from models.analytic.hidden_markov import HiddenMarkovSource
 from models.analytic.known_entropy import DirichletPrior, MarkovSource
-
-VERSION = 1
-"""Raise it when what is written or measured changes, so that what was kept is not read again."""
 
 SOURCE, TRAIN, VALIDATION, TEST, ENTROPY = range(5)
 """What a seed is for, of the same language."""
@@ -54,7 +51,7 @@ class Languages:
 
     @lru_cache(maxsize=256)  # noqa: B019 - lives as long as its recipe
     def source(self, kind: Kind, number: int) -> MarkovSource | HiddenMarkovSource:
-        """Draw a language."""
+        """Return a language, drawn by its number."""
         plan, seed = self.plan, _seed(kind, number, SOURCE)
         if kind == "markov":
             return self.prior.draw(seed=seed)
@@ -64,19 +61,31 @@ class Languages:
 
     @lru_cache(maxsize=8)  # noqa: B019
     def tokens(self, kind: Kind, number: int) -> np.ndarray:
-        """Write all that a language ever gives to train on; less of it is a beginning."""
+        """Return the longest training text of a language, int [n], of which others are prefixes."""
         longest = max(self.plan.brute_size, self.plan.n_unique_tokens)
         return self.source(kind, number).sample(longest, seed=_seed(kind, number, TRAIN))
 
     @lru_cache(maxsize=32)  # noqa: B019
     def windows(self, kind: Kind, number: int, part: int) -> np.ndarray:
-        """Write the windows [n_windows, context + 1] of a part, one after the other."""
+        """Return the windows [n_windows, context + 1] of a part, one after the other.
+
+        Args:
+            kind: of the language.
+            number: of the language.
+            part: `VALIDATION` or `TEST`.
+        """
         n_windows, length = self.plan.n_eval_windows, self.plan.context + 1
         text = self.source(kind, number).sample(n_windows * length, seed=_seed(kind, number, part))
         return text.reshape(n_windows, length)
 
     def data(self, kind: Kind, number: int, n_unique_tokens: int) -> DataConfig:
-        """Return the identity of D tokens and the windows, writing them where they are not."""
+        """Return the identity of D tokens and the windows, writing them where they are missing.
+
+        Args:
+            kind: of the language.
+            number: of the language.
+            n_unique_tokens: D.
+        """
         return plan_stream(
             self.lab,
             f"calibration, {kind} {number}, {n_unique_tokens} tokens",
@@ -135,7 +144,7 @@ class Languages:
             else [plan.n_states, plan.state_concentration]
         )
         longest = max(plan.brute_size, plan.n_unique_tokens)
-        return [VERSION, kind, number, plan.vocab_size, plan.context, *settings, longest]
+        return [kind, number, plan.vocab_size, plan.context, *settings, longest]
 
 
 def corrected(loss: float, truth: Truth) -> float:

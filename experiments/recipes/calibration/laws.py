@@ -1,4 +1,4 @@
-"""What the laws say of the languages of the recipe `calibration`, held against the truth.
+"""The laws fitted to the languages of the recipe `calibration`, compared with the truth.
 
 Every law is fitted to each language by itself; a language, not a seed, is what means and rates of
 coverage are over. The laws of sizes and members are fitted by the same code as the talk's
@@ -30,8 +30,6 @@ from scaling.fit import best_parameters
 if TYPE_CHECKING:
     from experiments.recipes.calibration.losses import CalibrationLosses
 
-LAWS_VERSION = 2
-"""Raise it when the fits here or in `scaling` change, so that kept ones are not used again."""
 D = "n_unique_tokens"
 RECIPES = ("single", "ensemble")
 """Of the data law, whose intervals the claim is about."""
@@ -47,7 +45,7 @@ size, of both."""
 
 
 def data_rows(found: CalibrationLosses) -> pd.DataFrame:
-    """Lay out the losses that data laws are fitted to and checked by.
+    """Return the losses that data laws are fitted to and checked by.
 
     Returns:
         A row a recipe, language, D and seed (the ensemble of all fitted members and the floor have
@@ -68,14 +66,14 @@ def data_rows(found: CalibrationLosses) -> pd.DataFrame:
 
 
 def data_laws(found: CalibrationLosses) -> pd.DataFrame:
-    """Fit the data law E + A / D^alpha of every recipe to every language.
+    """Return the data law E + A / D^alpha of every recipe, fitted to every language.
 
     Returns:
         A row a recipe, language and method of the interval: `recipe`, `kind`, `source`, `method`,
         `E`, `A`, `alpha`, `low`, `high` (of E), `identified`, `truth` (the window entropy),
         `truth_error`, `error` (E less the truth), `covered`, `lowest` (mean loss at the largest
         fitted D), and at the D far beyond: `predicted`, `predicted_low`, `predicted_high`,
-        `measured`, `foretold` (the two agree within their intervals).
+        `measured`, `agrees` (the two do within their intervals).
     """
     truths = found.sources.set_index(["kind", "source"])
     rows = []
@@ -107,13 +105,13 @@ def data_laws(found: CalibrationLosses) -> pd.DataFrame:
 
 
 def limits(found: CalibrationLosses) -> pd.DataFrame:
-    """Fit the limits of sizes and members at a fixed D on every Markov chain.
+    """Return the fitted limits of sizes and members at a fixed D on every Markov chain.
 
     Returns:
         A row a chain and limit of `LIMITS`: `source`, `limit`, `value`, `low`, `high`,
         `identified`, `floor` (loss of the Bayes-optimal predictor), `entropy`, `brute` (loss far
         beyond the fitted range: of larger single models, of many members, of both), `above_floor`
-        and `below_brute` (nats between), and what the fit foretold of the brute force, as in
+        and `below_brute` (nats between), and what the fit predicts of the brute force, as in
         `data_laws`.
     """
     plan, rows = found.plan, []
@@ -141,8 +139,8 @@ def limits(found: CalibrationLosses) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ladder(found: CalibrationLosses) -> pd.DataFrame:
-    """Lay out the losses at the fixed D in excess of the Bayes floor, means over Markov chains.
+def excess_losses(found: CalibrationLosses) -> pd.DataFrame:
+    """Return the losses at the fixed D in excess of the Bayes floor, means over Markov chains.
 
     Returns:
         A row a width, number of members and average ("single" for models tuned singly, with one
@@ -252,5 +250,5 @@ def _checked(predicted: Estimate, measured: Estimate) -> dict[str, object]:
     return {
         "predicted": predicted.value, "predicted_low": predicted.low,
         "predicted_high": predicted.high, "measured": measured.value,
-        "foretold": not (apart.is_positive or apart.is_negative),
+        "agrees": not (apart.is_positive or apart.is_negative),
     }  # fmt: skip

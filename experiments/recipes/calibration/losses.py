@@ -1,4 +1,4 @@
-"""What the recipe `calibration` trains and scores, before laws are fitted."""
+"""The losses of the recipe `calibration`, to which laws are fitted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from models.config import OptimizerConfig, TrainConfig
 
 Objective = Literal["single", "ensemble"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
-SCORES_VERSION = 1
-"""Raise it when the scoring of many members changes, so that kept scores are not used again."""
 
 
 class Cell(NamedTuple):
@@ -70,10 +68,10 @@ class CalibrationLosses:
 
 
 def losses_of(lab: Lab, plan: CalibrationPlan) -> CalibrationLosses:
-    """Choose settings in every cell, then train and score all reported languages."""
-    bench = _Bench(lab, plan)
+    """Return the losses on all reported languages, after choosing settings in every cell."""
+    planned = _CalibrationRuns(lab, plan)
     numbers = range(plan.n_sources)
-    tuning = bench.tune()
+    tuning = planned.tune()
     chosen = {
         (Cell(row.kind, row.n_unique_tokens, row.width), row.objective): Setting(
             row.weight_decay, row.n_epochs
@@ -82,8 +80,8 @@ def losses_of(lab: Lab, plan: CalibrationPlan) -> CalibrationLosses:
     }
     groups: dict[tuple[Cell, Objective, int], list[RunSpec]] = {
         (cell, objective, number): [
-            bench.spec(cell, number, setting, seed=seed)
-            for seed in range(plan.n_seeds if objective == "single" else bench.n_members(cell))
+            planned.spec(cell, number, setting, seed=seed)
+            for seed in range(plan.n_seeds if objective == "single" else planned.n_members(cell))
         ]
         for (cell, objective), setting in chosen.items()
         for number in numbers
@@ -97,7 +95,7 @@ def losses_of(lab: Lab, plan: CalibrationPlan) -> CalibrationLosses:
         tuning=tuning,
         sources=pd.DataFrame(
             [
-                {"kind": kind, "source": at, **bench.languages.truth(kind, at)._asdict()}
+                {"kind": kind, "source": at, **planned.languages.truth(kind, at)._asdict()}
                 for kind, at in product(KINDS, numbers)
             ]
         ),
@@ -105,27 +103,27 @@ def losses_of(lab: Lab, plan: CalibrationPlan) -> CalibrationLosses:
             [
                 {"source": at, "n_unique_tokens": size, "test_loss": loss}
                 for at in numbers
-                for size, loss in bench.languages.bayes_losses(at).items()
+                for size, loss in planned.languages.bayes_losses(at).items()
             ]
         ),
         singles=pd.DataFrame(
             [
                 {
-                    **bench.place(cell, at), "seed": spec.seed,
-                    "test_loss": bench.loss(cell, at, frame["test_loss"][spec.run_id]),
+                    **planned.place(cell, at), "seed": spec.seed,
+                    "test_loss": planned.loss(cell, at, frame["test_loss"][spec.run_id]),
                 }
                 for (cell, how, at), specs in groups.items()
                 if how == "single"
                 for spec in specs
             ]
         ),
-        curves=bench.curves(members),
-        brute=bench.brute(members),
+        curves=planned.curves(members),
+        brute=planned.brute(members),
     )  # fmt: skip
 
 
-class _Bench:
-    """What is trained in every cell of a plan, in one lab."""
+class _CalibrationRuns:
+    """The runs of every cell of a plan, in one lab."""
 
     def __init__(self, lab: Lab, plan: CalibrationPlan) -> None:
         self.lab, self.plan, self.languages = lab, plan, Languages(lab, plan)
@@ -149,7 +147,7 @@ class _Bench:
         return self.plan.brute_members if self.has_many(cell) else self.plan.n_members
 
     def has_many(self, cell: Cell) -> bool:
-        """Tell whether members go far beyond the fitted number: at the two largest sizes."""
+        """Return whether members go far beyond the fitted number: at the two largest sizes."""
         plan = self.plan
         many = (plan.widths[-1], plan.brute_width)
         return cell[:2] == ("markov", plan.n_unique_tokens) and cell.width in many
@@ -239,7 +237,7 @@ class _Bench:
         """Return the mean test loss of blocks of members, by average and number of members."""
 
         def measure() -> dict[str, dict[str, float]]:
-            from experiments.runs.streams import text_of
+            from experiments.runs.texts import text_of
             from models.ensembles.ensemble import block_subsets, subset_losses
 
             pool = [(spec.model, self.lab.store.params(spec)) for spec in specs]
@@ -251,8 +249,7 @@ class _Bench:
                 for how, losses in subset_losses(pool, windows, subsets).items()
             }
 
-        identity = [SCORES_VERSION, *(spec.run_id for spec in specs)]
-        return self.lab.remember("many_members", identity, measure)
+        return self.lab.remember("many_members", [spec.run_id for spec in specs], measure)
 
 
 def chosen_settings(tried: pd.DataFrame) -> pd.DataFrame:

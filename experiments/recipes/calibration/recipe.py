@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from experiments.lab.lab import Lab
-from experiments.recipes.calibration.laws import LAWS_VERSION, data_laws, limits
+from experiments.lab.recipe import recipe
+from experiments.recipes.calibration.laws import data_laws, limits
 from experiments.recipes.calibration.losses import CalibrationLosses, losses_of
 
 
@@ -36,7 +37,8 @@ class Calibration(CalibrationLosses):
     limits: pd.DataFrame
 
 
-def run(lab: Lab) -> Calibration:
+@recipe()
+def calibration(lab: Lab) -> Calibration:
     """Choose settings in every cell, train and score all languages, and fit the laws.
 
     The fits are kept as records: they take longer than reading all the rest.
@@ -46,7 +48,7 @@ def run(lab: Lab) -> Calibration:
     """
     losses = losses_of(lab, lab.world.plan_of(lab.world.calibration, "calibration"))
     read_by_laws = (losses.sources, losses.floors, losses.singles, losses.curves, losses.brute)
-    identity = [LAWS_VERSION, asdict(losses.plan), [part.to_dict("list") for part in read_by_laws]]
+    identity = [asdict(losses.plan), [part.to_dict("list") for part in read_by_laws]]
 
     def kept(fit: Callable[[CalibrationLosses], pd.DataFrame]) -> pd.DataFrame:
         table = lab.remember(

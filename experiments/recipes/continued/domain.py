@@ -38,9 +38,14 @@ class DomainText:
 
 
 def read_domain(corpus: str, tokenizer: tokenizers.Tokenizer, *, seed: int = 0) -> DomainText:
-    """Read the domain from the standard library's docstrings, the rest from a corpus.
+    """Return the domain, from the standard library's docstrings, and the rest of a corpus.
 
-    Each docstring of the domain is a document of its own, in an order shuffled by `seed`.
+    Each docstring of the domain is a document of its own.
+
+    Args:
+        corpus: name of the corpus.
+        tokenizer: of the world.
+        seed: of the order of the documents.
     """
     general = [d.text for d in load_corpus(corpus).documents if not _of_domain(d.id)]
     pieces = sorted(
@@ -74,7 +79,12 @@ def _of_domain(id: str) -> bool:
 
 
 def draw(tokens: np.ndarray, n_tokens: int, *, seed: int) -> np.ndarray:
-    """Draw n_tokens tokens in one piece, read as a ring.
+    """Return n_tokens tokens in one piece, read as a ring, int [n_tokens].
+
+    Args:
+        tokens: token ids [D].
+        n_tokens: how many.
+        seed: draws where the piece begins.
 
     Raises:
         ValueError: there are fewer.
@@ -93,7 +103,7 @@ def replayed_rows(
     context: int,
     seed: int,
 ) -> np.ndarray:
-    """Cut the domain into windows and add windows of the general text to be replayed.
+    """Return windows of the domain and windows of the general text to be replayed.
 
     The first token of a row is marked as unscored, so that no row is asked what the next one begins
     with; a run reads rows in an order of its own each epoch.

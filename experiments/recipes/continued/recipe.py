@@ -1,6 +1,6 @@
 """The recipe of continued training: a base model goes on in a small domain, with replay.
 
-The ladder of the talk: the usual recipe on few tokens, a smaller batch, more epochs, ensembles; and
+The steps of the talk: the usual recipe on few tokens, a smaller batch, more epochs, ensembles; and
 the usual recipe on many times the tokens. Learning rates and epochs are chosen on validation text
 with a draw of the domain that is not reported.
 """
@@ -17,22 +17,21 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe
 from experiments.lab.streams import plan_stream
 from experiments.recipes.continued.domain import DomainText, draw, read_domain, replayed_rows
 from experiments.runs.spec import RunSpec
-from experiments.runs.streams import Stream
+from experiments.runs.texts import Stream
 from experiments.worlds.plans_part2 import ContinuedPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
 
-STREAMS_VERSION = 1
-"""Raise it when what is written changes, so that streams of before are not read again."""
 TUNING_DRAW = 1_000
 """Draw of the domain on which rates and epochs are chosen; reported draws have smaller numbers."""
 
 
-class Rung(NamedTuple):
-    """A rung of the ladder: how many tokens of the domain, how often, in what batches."""
+class Setting(NamedTuple):
+    """How many tokens of the domain are read, how often, in what batches."""
 
     n_tokens: int
     n_epochs: int
@@ -41,63 +40,64 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Continued:
-    """What each rung reaches on the domain.
+    """The losses on the domain.
 
     Attributes:
         plan: the sizes.
-        chosen: rung and learning rate of each name.
+        chosen: what was chosen for each name: setting and learning rate.
         losses: a row a name and draw: `name` ("base", "usual", "small batch", "epochs",
             "ensemble", "many tokens"), `n_members`, `draw`, `n_tokens`, `n_epochs`, `batch`,
             `learning_rate`, `test_loss` in nats per token of the domain.
     """
 
     plan: ContinuedPlan
-    chosen: Mapping[str, tuple[Rung, float]]
+    chosen: Mapping[str, tuple[Setting, float]]
     losses: pd.DataFrame
 
     def of(self, name: str, n_members: int = 1) -> np.ndarray:
-        """Return the test loss of a rung, a value a draw."""
+        """Return the test losses of a name [n_draws]."""
         rows = self.losses[(self.losses["name"] == name) & (self.losses["n_members"] == n_members)]
         return rows.sort_values("draw")["test_loss"].to_numpy(float)
 
 
-def run(lab: Lab) -> Continued:
-    """Train the base, choose rates and epochs, then train every rung on every draw."""
-    ladder = _Ladder(lab, lab.world.plan_of(lab.world.continued, "continued"))
-    plan = ladder.plan
-    base = ladder.base()
+@recipe(part=2)
+def continued(lab: Lab) -> Continued:
+    """Train the base, choose rates and epochs, then train the chosen settings on every draw."""
+    planned = _ContinuedRuns(lab, lab.world.plan_of(lab.world.continued, "continued"))
+    plan = planned.plan
+    base = planned.base()
     lab.train([base], title="continued, first training")
-    rungs = {
-        "usual": [Rung(plan.n_tokens, 1, plan.usual_batch)],
-        "small batch": [Rung(plan.n_tokens, 1, plan.small_batch)],
-        "epochs": [Rung(plan.n_tokens, n, plan.small_batch) for n in plan.epochs],
-        "many tokens": [Rung(plan.many_times * plan.n_tokens, 1, plan.usual_batch)],
+    settings = {
+        "usual": [Setting(plan.n_tokens, 1, plan.usual_batch)],
+        "small batch": [Setting(plan.n_tokens, 1, plan.small_batch)],
+        "epochs": [Setting(plan.n_tokens, n, plan.small_batch) for n in plan.epochs],
+        "many tokens": [Setting(plan.many_times * plan.n_tokens, 1, plan.usual_batch)],
     }
-    chosen = ladder.choose(rungs)
+    chosen = planned.choose(settings)
     specs = {
-        (name, at, member): ladder.spec(rung, rate, at, member=member)
-        for name, (rung, rate) in chosen.items()
+        (name, at, member): planned.spec(setting, rate, at, member=member)
+        for name, (setting, rate) in chosen.items()
         for at in range(plan.n_draws)
         for member in range(plan.n_members if name == "epochs" else 1)
     }
     lab.train(specs.values(), title="continued")
     losses = lab.store.frame(specs.values()).set_index("run_id")["test_loss"]
     rows = [
-        ladder.row(name, at, float(losses[specs[name, at, 0].run_id]), chosen[name])
+        planned.row(name, at, float(losses[specs[name, at, 0].run_id]), chosen[name])
         for name, at in product(chosen, range(plan.n_draws))
     ]
     before = float(lab.store.frame([base])["test_loss"].iloc[0])
-    rows += [ladder.row("base", at, before, None) for at in range(plan.n_draws)]
+    rows += [planned.row("base", at, before, None) for at in range(plan.n_draws)]
     for at in range(plan.n_draws):
         members = [specs["epochs", at, member] for member in range(plan.n_members)]
-        for n, loss in ladder.ensemble_losses(members).items():
-            row = ladder.row("ensemble", at, loss, chosen["epochs"])
+        for n, loss in planned.ensemble_losses(members).items():
+            row = planned.row("ensemble", at, loss, chosen["epochs"])
             rows.append(row | {"n_members": n})
     return Continued(plan=plan, chosen=chosen, losses=pd.DataFrame(rows))
 
 
-class _Ladder:
-    """Plans the runs of one lab."""
+class _ContinuedRuns:
+    """The runs of a plan in one lab."""
 
     def __init__(self, lab: Lab, plan: ContinuedPlan) -> None:
         self.lab, self.plan = lab, plan
@@ -120,18 +120,18 @@ class _Ladder:
             learning_rate=self.plan.base_learning_rate, batch=self.plan.usual_batch, seed=0,
         )  # fmt: skip
 
-    def spec(self, rung: Rung, learning_rate: float, at: int, *, member: int = 0) -> RunSpec:
-        """Return the training of a rung on a draw of the domain."""
+    def spec(self, setting: Setting, learning_rate: float, at: int, *, member: int = 0) -> RunSpec:
+        """Return the training of a setting on a draw of the domain."""
         plan = self.plan
         return self._spec(
-            ["domain", rung.n_tokens, plan.replay, at],
-            f"{rung.n_tokens} tokens of the domain",
+            ["domain", setting.n_tokens, plan.replay, at],
+            f"{setting.n_tokens} tokens of the domain",
             lambda: replayed_rows(
-                draw(self.text.train, rung.n_tokens, seed=at), self.text.general,
+                draw(self.text.train, setting.n_tokens, seed=at), self.text.general,
                 replay=plan.replay, context=self.model.context, seed=at,
             ),
-            learning_rate=learning_rate, n_epochs=rung.n_epochs, batch=rung.batch, seed=member,
-            init_from=self.base().run_id,
+            learning_rate=learning_rate, n_epochs=setting.n_epochs, batch=setting.batch,
+            seed=member, init_from=self.base().run_id,
         )  # fmt: skip
 
     def _spec(
@@ -157,9 +157,7 @@ class _Ladder:
         text = self.lab.text.facts.sha256
         return RunSpec(
             model=self.model,
-            data=plan_stream(
-                self.lab, f"continued, {label}", [STREAMS_VERSION, text, *identity], stream
-            ),
+            data=plan_stream(self.lab, f"continued, {label}", [text, *identity], stream),
             optimizer=OptimizerConfig(
                 learning_rate=learning_rate, weight_decay=self.plan.weight_decay
             ),
@@ -168,21 +166,21 @@ class _Ladder:
             init_from=init_from,
         )
 
-    def choose(self, rungs: Mapping[str, list[Rung]]) -> dict[str, tuple[Rung, float]]:
-        """Try every rung with every learning rate on the tuning draw; keep the best of a name."""
+    def choose(self, settings: Mapping[str, list[Setting]]) -> dict[str, tuple[Setting, float]]:
+        """Return the best setting and learning rate of each name, by the tuning draw."""
         tried = {
-            (name, rung, rate): self.spec(rung, rate, TUNING_DRAW)
-            for name, of_name in rungs.items()
-            for rung, rate in product(of_name, self.plan.learning_rates)
+            (name, setting, rate): self.spec(setting, rate, TUNING_DRAW)
+            for name, of_name in settings.items()
+            for setting, rate in product(of_name, self.plan.learning_rates)
         }
         frame = self.lab.train(tried.values(), title="continued, tuning")
         by_id = frame.fillna({"validation_loss": np.inf}).set_index("run_id")["validation_loss"]
         losses = {cell: float(by_id[spec.run_id]) for cell, spec in tried.items()}
         best = {
             name: min((cell for cell in losses if cell[0] == name), key=losses.__getitem__)
-            for name in rungs
+            for name in settings
         }
-        return {name: (rung, rate) for name, (_, rung, rate) in best.items()}
+        return {name: (setting, rate) for name, (_, setting, rate) in best.items()}
 
     def ensemble_losses(self, members: list[RunSpec]) -> dict[int, float]:
         """Return the mean test loss of blocks of 1, 2, 4, ... members, their logits averaged."""
@@ -197,16 +195,15 @@ class _Ladder:
             sizes = subsets.sum(axis=1)
             return {str(n): float(losses[sizes == n].mean()) for n in np.unique(sizes)}
 
-        identity = [STREAMS_VERSION, *(spec.run_id for spec in members)]
-        found = self.lab.remember("ladders", identity, measure)
+        found = self.lab.remember("continued", [spec.run_id for spec in members], measure)
         return {int(n): loss for n, loss in found.items()}
 
     def row(
-        self, name: str, at: int, loss: float, how: tuple[Rung, float] | None
+        self, name: str, at: int, loss: float, how: tuple[Setting, float] | None
     ) -> dict[str, object]:
-        """Describe the loss of a rung on a draw."""
-        rung, rate = how or (Rung(0, 0, 0), np.nan)
+        """Return the row of a setting and draw."""
+        setting, rate = how or (Setting(0, 0, 0), np.nan)
         return {
-            "name": name, "n_members": 1, "draw": at, **rung._asdict(), "learning_rate": rate,
+            "name": name, "n_members": 1, "draw": at, **setting._asdict(), "learning_rate": rate,
             "test_loss": loss,
         }  # fmt: skip

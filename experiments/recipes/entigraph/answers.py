@@ -18,11 +18,8 @@ from experiments.recipes.entigraph.questions import (
 from experiments.recipes.entigraph.streams import SyntheticCorpus
 from graphsim import expected_accuracy
 from models.config import ModelConfig
-from models.evals.next_token import next_log_probs
+from models.evals.continuations import next_log_probs
 from models.training.train import Params
-
-ANSWERS_VERSION = 1
-"""Raise it when questions or scoring change, so that kept answers are not used again."""
 
 SHEETS: dict[str, tuple[Kind, bool]] = {
     "explicit": ("explicit", False),
@@ -34,12 +31,12 @@ SHEETS: dict[str, tuple[Kind, bool]] = {
 
 
 def question_sheets(author: Author) -> dict[str, Questions]:
-    """Ask everything about one world; the seed of the questions is fixed."""
+    """Return all questions about one world by sheet; their seed is fixed."""
     return {name: ask(author, kind, reverse=reverse) for name, (kind, reverse) in SHEETS.items()}
 
 
 def prompts_with_source(author: Author, questions: Questions) -> list[Tokens]:
-    """Put the source's document about the subject before each question."""
+    """Return the questions' prompts, each after the source's document about its subject."""
     by_subject = {document[0]: document for document in author.source()}
     return [
         [*by_subject.get(author.entity(int(pairs[0, 0])), []), *prompt]
@@ -52,7 +49,7 @@ def right_by_members(
     questions: Questions,
     prompts: Sequence[Tokens] | None = None,
 ) -> np.ndarray:
-    """Mark each question 1 where members, their log-probabilities averaged, answer right [Q].
+    """Return 1 for each question that members, their log-probabilities averaged, answer right [Q].
 
     Args:
         members: models with their weights.
@@ -65,7 +62,7 @@ def right_by_members(
 
 
 def accuracies(author: Author, members: Sequence[tuple[ModelConfig, Params]]) -> dict[str, float]:
-    """Share of right answers on every sheet; of forward ones also after the source ("open_...").
+    """Return the share of right answers by sheet; "open_..." are asked after the source.
 
     Where a source's document and a question do not fit the context, there are no open ones.
     """
@@ -79,18 +76,24 @@ def accuracies(author: Author, members: Sequence[tuple[ModelConfig, Params]]) ->
 
 
 def balanced(found: Mapping[str, float]) -> float:
-    """Weigh explicit facts by 1/3 and implicit ones by 2/3, by which learning rates are chosen."""
+    """Return the accuracy that selects learning rates: 1/3 explicit and 2/3 implicit facts."""
     return found["explicit"] / 3 + found["implicit"] * 2 / 3
 
 
 def coverage(author: Author, corpus: SyntheticCorpus, *, times: int = 1) -> float:
-    """Share of the implicit pairs that a corpus states at least so many times."""
+    """Return the share of the implicit pairs that a corpus states.
+
+    Args:
+        author: of the world.
+        corpus: of synthetic text.
+        times: how often at least a pair must be stated.
+    """
     stated = count_pairs(author, corpus.documents)
     return float((stated >= times)[author.graph.implicit].mean())
 
 
 def expected_coverage(author: Author, n_steps: int) -> float:
-    """Share of the implicit pairs that `n_steps` of EntiGraph state, exactly, on this graph.
+    """Return the expected share of the implicit pairs that `n_steps` of EntiGraph state, exactly.
 
     From the expectation of `graphsim` over all ordered pairs, in which stated edges are known from
     the beginning and pairs without a path never.

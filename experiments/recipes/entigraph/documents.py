@@ -110,7 +110,7 @@ class Author:
 
 
 def take_tokens(documents: Iterator[Tokens], n_tokens: int) -> list[Tokens]:
-    """Take documents, empty ones too, until they have `n_tokens` tokens or more together."""
+    """Return the first documents, empty ones too, that have `n_tokens` tokens or more together."""
     taken, n_taken = [], 0
     while n_taken < n_tokens:
         document = next(documents)

@@ -35,14 +35,20 @@ class FactGraph:
 
     @classmethod
     def random(cls, n_entities: int, mean_degree: float, seed: int) -> FactGraph:
-        """Draw the graph of `EntityGraph.random` and a uniform relation for every edge."""
+        """Return the graph of `EntityGraph.random` with a uniform relation for every edge.
+
+        Args:
+            n_entities: V.
+            mean_degree: expected stated edges of an entity.
+            seed: random seed.
+        """
         edges = EntityGraph.random(n_entities, mean_degree, seed=seed)
         rng = np.random.default_rng((seed, 1))
         return cls.of(edges, rng.integers(N_RELATIONS, size=edges.n_edges))
 
     @classmethod
     def of(cls, edges: EntityGraph, edge_relations: np.ndarray) -> FactGraph:
-        """Add up the relations [E] of edges, in row order, along all paths.
+        """Return the graph of these edges, their relations [E], in row order, added up along paths.
 
         Raises:
             ValueError: another number of relations than edges.

@@ -42,11 +42,17 @@ class Questions:
 
 
 def ask(author: Author, kind: Kind, *, reverse: bool = False, seed: int = 0) -> Questions:
-    """Ask for every pair of a kind that has three distractors of the same kind.
+    """Return a question for every pair of a kind that has three distractors of the same kind.
 
     A distractor is an entity in another relation to the same subject (in a reverse question: that
     stands in another relation to the same object). Each question is asked with both words for the
     relation, which count as two.
+
+    Args:
+        author: of the world.
+        kind: pairs that an edge states, or that only a longer path implies.
+        reverse: ask for the subject rather than the object.
+        seed: draws the distractors.
 
     Raises:
         ValueError: no pair has enough distractors.
@@ -88,7 +94,7 @@ def _prompt(author: Author, known: int, relation: int, synonym: int, *, reverse:
 
 
 def right_answers(scores: np.ndarray) -> np.ndarray:
-    """Mark each question 1 where the right choice, the first of [Q, 4], has the highest score.
+    """Return 1 where the right choice, the first of [Q, 4], has the highest score, else 0 [Q].
 
     Where several are highest, they share the 1.
     """
@@ -97,7 +103,7 @@ def right_answers(scores: np.ndarray) -> np.ndarray:
 
 
 def association_scores(questions: Questions, stated: np.ndarray) -> np.ndarray:
-    """Score choices by how often a text relates them to the subject, in whatever relation.
+    """Return how often a text relates each choice to the subject, in whatever relation.
 
     What a reader would answer who remembers which entities belong together and nothing else.
 
@@ -112,7 +118,7 @@ def association_scores(questions: Questions, stated: np.ndarray) -> np.ndarray:
 
 
 def count_pairs(author: Author, documents: Iterable[Tokens]) -> np.ndarray:
-    """Count how often documents name y in a statement about x, int [V, V].
+    """Return how often documents name y in a statement about x, int [V, V].
 
     A document of this world is about the first of its entities.
     """
@@ -134,5 +140,5 @@ def _subject(entities: np.ndarray) -> int:
 
 
 def answer_scores(logits: np.ndarray, questions: Questions) -> np.ndarray:
-    """Pick the scores of the choices [Q, 4] from predictions of the answer [Q, V]."""
+    """Return the scores of the choices [Q, 4], from predictions of the answer [Q, V]."""
     return np.take_along_axis(logits, questions.choices, axis=1)

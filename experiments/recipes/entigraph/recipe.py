@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe
 from experiments.lab.streams import plan_stream
 from experiments.recipes.entigraph.answers import (
-    ANSWERS_VERSION,
     accuracies,
     balanced,
     coverage,
@@ -25,7 +25,6 @@ from experiments.recipes.entigraph.answers import (
 )
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.streams import (
-    STREAMS_VERSION,
     FactSettings,
     Method,
     base_stream,
@@ -33,7 +32,7 @@ from experiments.recipes.entigraph.streams import (
     synthesize,
 )
 from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.streams import Stream
+from experiments.runs.texts import Stream
 from experiments.worlds.plans_part2 import FactPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
@@ -104,19 +103,26 @@ class FactResults:
     ensembles: pd.DataFrame
 
     def of(self, method: str, n_synthetic: int, column: str) -> np.ndarray:
-        """Return a column of one method's runs on a corpus of that size, a value a graph."""
+        """Return a column of one method's runs on a corpus of that size [n_graphs].
+
+        Args:
+            method: "base", "raw", "paraphrase" or "entigraph".
+            n_synthetic: tokens asked for.
+            column: of `answers`.
+        """
         rows = self.answers[
             (self.answers["method"] == method) & (self.answers["n_synthetic"] == n_synthetic)
         ]
         return rows.sort_values("graph")[column].to_numpy(float)
 
 
-def run(lab: Lab) -> FactResults:
+@recipe(part=2)
+def entigraph(lab: Lab) -> FactResults:
     """Train the bases, choose learning rates, then train and question every cell."""
-    bench = _Bench(lab, FactWorlds(**vars(lab.world.plan_of(lab.world.facts, "entigraph"))))
-    plan = bench.plan
-    lab.train(bench.bases(), title="entigraph, first training")
-    tuning = _tune(bench)
+    planned = _FactRuns(lab, FactWorlds(**vars(lab.world.plan_of(lab.world.facts, "entigraph"))))
+    plan = planned.plan
+    lab.train(planned.bases(), title="entigraph, first training")
+    tuning = _tune(planned)
     means = tuning.groupby(["method", "learning_rate"])["balanced"].mean()
     rates = {method: float(means[method].idxmax()) for method in METHODS}
     cells = [
@@ -132,17 +138,17 @@ def run(lab: Lab) -> FactResults:
         for method, graph in product(IN_ENSEMBLES, plan.graphs)
     }
     every = dict.fromkeys([*cells, *(cell for group in groups.values() for cell in group)])
-    specs = {cell: bench.spec(cell, rates[cell.method]) for cell in every}
+    specs = {cell: planned.spec(cell, rates[cell.method]) for cell in every}
     lab.train(specs.values(), title="entigraph")
-    rows = lab.on_devices(bench.before, plan.graphs)
-    rows += lab.on_devices(lambda cell: bench.row(cell, specs[cell]), cells)
+    rows = lab.on_devices(planned.before, plan.graphs)
+    rows += lab.on_devices(lambda cell: planned.row(cell, specs[cell]), cells)
     pools = [
         (method, graph, group[:n])
         for (method, graph), group in groups.items()
         for n in sorted({1, plan.n_members})
     ]
     answers = lab.on_devices(
-        lambda pool: bench.answers(pool[1], [specs[cell] for cell in pool[2]]), pools
+        lambda pool: planned.answers(pool[1], [specs[cell] for cell in pool[2]]), pools
     )
     ensembles = [
         {"method": method, "graph": graph, "n_members": len(pool)} | found
@@ -157,11 +163,11 @@ def run(lab: Lab) -> FactResults:
     )
 
 
-def _tune(bench: _Bench) -> pd.DataFrame:
+def _tune(planned: _FactRuns) -> pd.DataFrame:
     """Try the same learning rates for every method, on graphs of their own."""
-    plan = bench.plan
+    plan = planned.plan
     tried = {
-        (method, rate, graph): bench.spec(
+        (method, rate, graph): planned.spec(
             Cell(method, plan.tuning_tokens if method != "raw" else 0, graph), rate
         )
         for method, rate, graph in product(
@@ -170,8 +176,10 @@ def _tune(bench: _Bench) -> pd.DataFrame:
             plan.tuning_graphs,
         )
     }
-    bench.lab.train(tried.values(), title="entigraph, tuning")
-    found = bench.lab.on_devices(lambda cell: bench.answers(cell[2], [tried[cell]]), list(tried))
+    planned.lab.train(tried.values(), title="entigraph, tuning")
+    found = planned.lab.on_devices(
+        lambda cell: planned.answers(cell[2], [tried[cell]]), list(tried)
+    )
     return pd.DataFrame(
         [
             {"method": method, "learning_rate": rate, "graph": graph} | answers
@@ -180,8 +188,8 @@ def _tune(bench: _Bench) -> pd.DataFrame:
     )
 
 
-class _Bench:
-    """Plans runs and questions models of one lab."""
+class _FactRuns:
+    """The runs of a plan in one lab, and their answers."""
 
     def __init__(self, lab: Lab, plan: FactWorlds) -> None:
         self.lab, self.plan, self.model = lab, plan, plan.model()
@@ -260,7 +268,7 @@ class _Bench:
             members = [(spec.model, self.lab.store.params(spec)) for spec in specs]
             return accuracies(settings.target(), members)
 
-        identity = [ANSWERS_VERSION, asdict(settings), *(spec.run_id for spec in specs)]
+        identity = [asdict(settings), *(spec.run_id for spec in specs)]
         found = self.lab.remember("answers", identity, measure)
         return {**found, "balanced": balanced(found)}
 
@@ -291,11 +299,11 @@ class _Bench:
                 },
             )
 
-        return plan_stream(self.lab, label, [STREAMS_VERSION, asdict(settings), *identity], stream)
+        return plan_stream(self.lab, label, [asdict(settings), *identity], stream)
 
 
 def law_of(stated: np.ndarray, ceiling: float = 1.0) -> np.ndarray:
-    """Return the accuracy of who knows a share of the facts and guesses the rest.
+    """Return the accuracy of a reader that knows a share of the facts and guesses the rest.
 
     Args:
         stated: share of the pairs that are stated.
@@ -305,7 +313,7 @@ def law_of(stated: np.ndarray, ceiling: float = 1.0) -> np.ndarray:
 
 
 def ceiling_fit(rows: pd.DataFrame, column: str) -> tuple[float, float]:
-    """Fit the share of the stated facts that is learned, by least squares on implied facts.
+    """Return the share of the stated facts that is learned, by least squares on implied facts.
 
     Args:
         rows: answers after EntiGraph's corpora on one graph.

@@ -12,9 +12,6 @@ from experiments.recipes.entigraph.documents import Author, Tokens, take_tokens
 from experiments.recipes.entigraph.graph import FactGraph
 from experiments.recipes.entigraph.words import Words
 
-STREAMS_VERSION = 1
-"""Raise it when what is written changes, so that streams of before are not read again."""
-
 Method = Literal["raw", "paraphrase", "entigraph"]
 
 SOURCE_SHARE, REPLAY_SHARE = 0.05, 0.10
@@ -54,11 +51,11 @@ class FactSettings:
         return Words(n_worlds=self.n_base_worlds + 1, n_entities=self.n_entities)
 
     def target(self) -> Author:
-        """Return who writes about the target world."""
+        """Return the author of the target world."""
         return self._author(self.n_base_worlds, (self.seed, 1))
 
     def base(self) -> list[Author]:
-        """Return who writes about each of the other worlds."""
+        """Return the author of each of the other worlds."""
         return [self._author(i, (self.base_seed, 0, i)) for i in range(self.n_base_worlds)]
 
     def _author(self, world: int, seed: tuple[int, ...]) -> Author:
@@ -68,9 +65,14 @@ class FactSettings:
 
 
 def base_stream(settings: FactSettings, n_tokens: int, *, seed: int = 0) -> np.ndarray:
-    """Write the text of the first training: everything about the other worlds, shuffled.
+    """Return the text of the first training: everything about the other worlds, shuffled.
 
     It teaches words, synonyms, and what questions look like in both directions.
+
+    Args:
+        settings: the worlds.
+        n_tokens: length of the text.
+        seed: of the documents and their order.
 
     Returns:
         int32 [n_tokens].
@@ -110,9 +112,15 @@ class SyntheticCorpus:
 
 
 def synthesize(author: Author, method: Method, n_tokens: int, *, seed: int) -> SyntheticCorpus:
-    """Write synthetic text of at least `n_tokens` tokens; of raw training, the source itself.
+    """Return synthetic text of at least `n_tokens` tokens; of raw training, the source itself.
 
     A smaller corpus of one seed is the beginning of a larger one.
+
+    Args:
+        author: of the world.
+        method: "raw", "paraphrase" or "entigraph".
+        n_tokens: how many at least.
+        seed: draws what is written.
 
     Raises:
         ValueError: an unknown method.
@@ -133,10 +141,17 @@ def synthesize(author: Author, method: Method, n_tokens: int, *, seed: int) -> S
 def continued_stream(
     settings: FactSettings, method: Method, n_unique: int, n_tokens: int, *, seed: int
 ) -> np.ndarray:
-    """Write the text of continued training by one method.
+    """Return the text of continued training by one method.
 
     The synthetic corpus of `n_unique` tokens is repeated, in a new order each time, until it fills
     its share; source and replayed text have the same shares whatever the method.
+
+    Args:
+        settings: the worlds.
+        method: "raw", "paraphrase" or "entigraph".
+        n_unique: tokens of the synthetic corpus.
+        n_tokens: length of the text.
+        seed: draws what is written.
 
     Returns:
         int32 [n_tokens].

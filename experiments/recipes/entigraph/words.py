@@ -81,10 +81,17 @@ class Words:
         return {form: [ids[word] for word in form.split()] for form in _FORMS}
 
     def fill(self, form: str, *, x: int = 0, relation: int = 0, y: int = 0) -> list[int]:
-        """Write a sentence form with the ids of subject, relation and object in it."""
+        """Return a sentence form with subject, relation and object in it.
+
+        Args:
+            form: such as one of `TEMPLATES`.
+            x: id of the subject.
+            relation: id of the word for the relation.
+            y: id of the object.
+        """
         filled = (0, x, relation, y)
         return [id if id >= 0 else filled[-id] for id in self._forms[form]]
 
     def text(self, ids: np.ndarray | list[int]) -> str:
-        """Spell ids out for a reader."""
+        """Return ids as text."""
         return " ".join(self.all[i] for i in ids)

@@ -24,7 +24,7 @@ ExecutorName = Literal["threads", "local", "dask"]
 
 
 class Executor(Protocol):
-    """Something that trains runs; what it starts lives until its `with` block ends.
+    """Trains runs; the processes it starts live until its `with` block ends.
 
     Attributes:
         keep_every: seconds between saved states of a run.
@@ -35,7 +35,13 @@ class Executor(Protocol):
     def train(
         self, specs: Sequence[RunSpec], store: RunStore, report: Report
     ) -> dict[str, Outcome]:
-        """Train runs once, see `experiments.sweeps.worker.train_runs`, and say how each ended."""
+        """Return how each run ended after training it once, see `worker.train_runs`.
+
+        Args:
+            specs: the runs.
+            store: where they are recorded.
+            report: called with the events of the runs.
+        """
 
     def __enter__(self) -> Executor: ...
 
@@ -54,18 +60,18 @@ def open_executor(
 
     Args:
         name: one of `ExecutorName`.
-        workers: how many runs train at once (default: as many as cores, GPUs and memory allow).
-        scheduler: address of a running Dask scheduler; without one, a cluster on this machine.
+        workers: number of runs trained at once (default: as many as cores, GPUs and memory allow).
+        scheduler: address of a running Dask scheduler (default: a cluster on this machine).
 
     Raises:
-        ValueError: an unknown name, an address without a port, or options that do not go with it.
-        RuntimeError: the executor needs a package that is not installed, or a scheduler that
-            does not answer.
+        ValueError: an unknown name, an address without a port, or options of another executor.
+        RuntimeError: a package that the executor needs is not installed, or the scheduler does not
+            answer.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1; not {workers}")
     if scheduler is not None and name != "dask":
-        raise ValueError(f"a scheduler goes with the executor dask; not with {name}")
+        raise ValueError(f"scheduler is an option of the executor dask; not of {name}")
     if scheduler is not None and not re.search(r"^inproc://|:\d+$", scheduler):
         raise ValueError(
             "scheduler must be an address with a port, such as tcp://10.0.0.1:8786; not "

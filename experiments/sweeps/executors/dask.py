@@ -1,9 +1,9 @@
-"""Train in Dask workers: on this machine, or wherever a scheduler has some.
+"""Training in Dask workers: on this machine, or those of a running scheduler.
 
-Workers may come and go: one that appears gets runs, the runs of one that disappears go to another.
-A worker that is told to leave, as by a batch system at the end of its time, keeps the states of its
-runs first. Scheduler and workers need this package installed, and the workers see the folder of the
-store under the path it has here.
+Workers may join and leave: one that joins gets runs, the runs of one that leaves are queued again.
+A worker that is shut down, as by a batch system at the end of its time, saves the states of its
+runs first. This package must be installed for scheduler and workers, and the workers must see the
+folder of the store under the same path.
 """
 
 from __future__ import annotations
@@ -26,8 +26,15 @@ from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin
 
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
-from experiments.sweeps.executors.pool import Ended, Lost, Message, Worker, train_on
-from experiments.sweeps.executors.slots import Slots
+from experiments.sweeps.executors.pool import (
+    Ended,
+    Lost,
+    Message,
+    Slots,
+    Worker,
+    platform_and_devices,
+    train_on,
+)
 from experiments.sweeps.worker import (
     KEEP_SECONDS,
     Outcome,
@@ -41,21 +48,21 @@ from models.training.devices import configure_host_devices
 
 SECONDS_TO_ANSWER = 20.0
 SECONDS_TO_STOP = 120.0
-SECONDS_BETWEEN_LOOKS = 0.5
-"""How often the scheduler is asked which workers there are."""
+SECONDS_BETWEEN_UPDATES = 0.5
+"""How often the scheduler is asked for its workers."""
 
 
 class SchedulerLost(RuntimeError):
-    """The connection to the scheduler broke; workers keep what they were training, and leave."""
+    """The connection to the scheduler broke; its workers save the states of their runs and end."""
 
 
 class DaskExecutor:
     """Trains in the workers of a Dask cluster.
 
     Args:
-        scheduler: its address, such as tcp://10.0.0.1:8786; without one, a cluster is started on
+        scheduler: its address, such as tcp://10.0.0.1:8786; by default a cluster is started on
             this machine and lives as long as this object.
-        n_workers: workers of the cluster on this machine, see `Slots`.
+        n_workers: number of workers of a cluster on this machine, see `Slots`.
         keep_every: seconds between saved states of a run.
 
     Raises:
@@ -78,11 +85,7 @@ class DaskExecutor:
     def train(
         self, specs: Sequence[RunSpec], store: RunStore, report: Report
     ) -> dict[str, Outcome]:
-        """Train runs once and say how each ended.
-
-        Raises:
-            SchedulerLost: the scheduler has gone; what was finished is in the store.
-        """
+        """See `Executor.train`."""
         if self._slots is not None:
             self._scale(self._slots.useful_for(specs))
         assert self._client is not None
@@ -133,15 +136,15 @@ class _Workers:
         self._messages: queue.SimpleQueue[RunEvent | Future] = queue.SimpleQueue()
         self._workers: dict[str, Worker | None] = {}
         self._tasks: dict[str, Future] = {}
-        self._last_look = -SECONDS_BETWEEN_LOOKS
-        self._is_lonely = False
-        client.subscribe_topic(self._topic, self._hear)
+        self._last_update = -SECONDS_BETWEEN_UPDATES
+        self._has_none = False
+        client.subscribe_topic(self._topic, self._on_event)
 
-    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+    def _on_event(self, event: tuple[float, dict[str, Any]]) -> None:
         self._messages.put(RunEvent(**event[1]["event"]))
 
     def idle(self) -> Sequence[Worker]:
-        """Return the workers that could begin now."""
+        """Return the workers without runs."""
         return [
             worker
             for worker in self._workers.values()
@@ -149,11 +152,11 @@ class _Workers:
         ]
 
     def send(self, worker: Worker, specs: Sequence[RunSpec]) -> None:
-        """Have a worker train runs."""
+        """Start runs on a worker."""
         self._submit(worker.name, _train, list(specs), self._root, self._topic, self._keep_every)
 
     def _submit(self, address: str, function: Any, *arguments: Any) -> None:
-        # Only there: a run that is lost goes back to the others, and not to a worker that is busy.
+        # Tied to this worker: Dask must not move a lost run to a worker that is busy.
         task = self._client.submit(
             function, *arguments, key=f"datawall-{uuid.uuid4().hex}", workers=[address], retries=0
         )
@@ -161,20 +164,21 @@ class _Workers:
         task.add_done_callback(self._messages.put)
 
     def wait(self) -> Sequence[Message]:
-        """Return what happened, after a second at the latest."""
-        messages = self._look()
+        """Return new messages, after a second at the latest."""
+        messages = self._update_workers()
         with contextlib.suppress(queue.Empty):
-            message = self._messages.get(timeout=0 if messages else SECONDS_BETWEEN_LOOKS)
+            message = self._messages.get(timeout=0 if messages else SECONDS_BETWEEN_UPDATES)
             while True:
-                messages += [message] if isinstance(message, RunEvent) else self._through(message)
+                is_event = isinstance(message, RunEvent)
+                messages += [message] if is_event else self._messages_of(message)
                 message = self._messages.get_nowait()
         return messages
 
-    def _look(self) -> list[Message]:
-        """See which workers have come and gone."""
-        if time.monotonic() - self._last_look < SECONDS_BETWEEN_LOOKS:
+    def _update_workers(self) -> list[Message]:
+        """Return messages about workers that have joined or left."""
+        if time.monotonic() - self._last_update < SECONDS_BETWEEN_UPDATES:
             return []
-        self._last_look = time.monotonic()
+        self._last_update = time.monotonic()
         there = set(self._ask(self._client.nthreads))
         gone = [address for address in self._workers if address not in there]
         for address in gone:
@@ -184,9 +188,9 @@ class _Workers:
         new = [address for address in there if address not in self._workers]
         if new:
             self._prepare(new)
-        lonely, self._is_lonely = self._is_lonely, not there
+        had_none, self._has_none = self._has_none, not there
         said = "waiting for workers to join the scheduler"
-        asked = [RunEvent(kind="said", text=said)] if self._is_lonely and not lonely else []
+        asked = [RunEvent(kind="said", text=said)] if self._has_none and not had_none else []
         return [*(Lost(worker=address, why="it left the cluster") for address in gone), *asked]
 
     def _ask(self, question: Any) -> Any:
@@ -201,7 +205,7 @@ class _Workers:
         address = self._client.scheduler.address if self._client.scheduler else "unknown"
         return SchedulerLost(
             f"the Dask scheduler at {address} was lost; finished runs are kept, and the same "
-            "command with another scheduler or executor goes on with the rest"
+            "command with another scheduler or executor trains the rest"
         )
 
     def _prepare(self, addresses: list[str]) -> None:
@@ -218,12 +222,12 @@ class _Workers:
         for address, answer in answers.items():
             if isinstance(answer, (ImportError, AttributeError)):
                 raise RuntimeError(f"the Dask worker {address} cannot train: {answer}")
-            if not isinstance(answer, Exception):  # else it has left meanwhile
+            if not isinstance(answer, Exception):  # otherwise it has left meanwhile
                 self._workers[address] = None
-                self._submit(address, _describe)
+                self._submit(address, platform_and_devices)
 
-    def _through(self, task: Future) -> list[Message]:
-        """Take the result of a task; of one that was lost, look for what it left in the store."""
+    def _messages_of(self, task: Future) -> list[Message]:
+        """Return the messages that the end of a task gives rise to."""
         address = next((at for at, found in self._tasks.items() if found is task), None)
         if address is None:
             return []
@@ -241,11 +245,11 @@ class _Workers:
         return []
 
     def stop(self) -> None:
-        """Have all workers keep the states of their runs, and wait for it."""
+        """Interrupt all workers, and wait until they have saved the states of their runs."""
         deadline = time.monotonic() + SECONDS_TO_STOP
         with contextlib.suppress(SchedulerLost):
             while time.monotonic() < deadline and (busy := self._busy()):
-                # Again and again: a worker that was told before it began has heard nothing.
+                # Repeatedly: a worker may have been interrupted before it began.
                 self._ask(
                     partial(self._client.run, _stop, self._topic, workers=busy, on_error="ignore")
                 )
@@ -269,7 +273,7 @@ _training = threading.Lock()
 
 
 class _KeepStates(WorkerPlugin):
-    """Has a worker that leaves keep the states of its runs first."""
+    """Delays the end of a worker until the states of its runs are saved."""
 
     name = "datawall-keep-states"
 
@@ -280,22 +284,16 @@ class _KeepStates(WorkerPlugin):
 
 
 async def _prepare(dask_worker: Any, *, is_ours: bool, n_accelerators: int) -> None:
-    """Make a worker ready before it starts JAX; called in its event loop."""
+    """Prepare a worker before it starts JAX; called in its event loop."""
     configure_host_devices(dask_worker.state.nthreads)
     if n_accelerators:
         device = str(int(dask_worker.name) % n_accelerators)
         os.environ["JAX_CUDA_VISIBLE_DEVICES"] = os.environ["JAX_ROCM_VISIBLE_DEVICES"] = device
     if is_ours and threading.current_thread() is threading.main_thread():
-        # Ctrl-C on a terminal reaches every process; this one waits for its parent's word.
+        # Ctrl-C on a terminal reaches every process; this one is stopped by its parent.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     if _KeepStates.name not in dask_worker.plugins:
         await dask_worker.plugin_add(_KeepStates(), name=_KeepStates.name)
-
-
-def _describe() -> tuple[str, int]:
-    import jax
-
-    return jax.default_backend(), jax.local_device_count()
 
 
 def _train(specs: list[RunSpec], root: str, topic: str, keep_every: float) -> dict[str, Outcome]:

@@ -1,8 +1,8 @@
-"""Train in processes on this machine: one a core, or one a GPU.
+"""Training in processes on this machine: one a core, or one a GPU.
 
-A worker is a fresh interpreter with one device. It learns what to do through a pipe, and the pipe
-also tells each side that the other has died: a worker whose sweep was killed keeps the states of
-its runs and ends; the runs of a worker that was killed go to the next one.
+A worker is a new interpreter with one device, which receives its runs through a pipe. The pipe
+closes when either side dies: a worker whose sweep was killed saves the states of its runs and ends;
+the runs of a worker that was killed are queued again.
 """
 
 from __future__ import annotations
@@ -21,8 +21,15 @@ from typing import Any
 
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
-from experiments.sweeps.executors.pool import Ended, Lost, Message, Worker, train_on
-from experiments.sweeps.executors.slots import Slots
+from experiments.sweeps.executors.pool import (
+    Ended,
+    Lost,
+    Message,
+    Slots,
+    Worker,
+    platform_and_devices,
+    train_on,
+)
 from experiments.sweeps.worker import (
     KEEP_SECONDS,
     Outcome,
@@ -35,7 +42,7 @@ from experiments.sweeps.worker import (
 from models.training.devices import configure_host_devices
 
 SECONDS_TO_STOP = 120.0
-"""A worker that has not kept its states by then is killed; a compilation may be under way."""
+"""Time a worker has to save its states before it is killed; a compilation may be running."""
 SECONDS_TO_DIE = 10.0
 MOST_FAILED_STARTS = 3
 STOP = "stop"
@@ -43,7 +50,7 @@ STOP = "stop"
 
 @dataclass(kw_only=True, eq=False)
 class _Member:
-    """A worker process, as its parent knows it."""
+    """A worker process, as seen by its parent."""
 
     name: str
     slot: int
@@ -55,16 +62,16 @@ class _Member:
 
 @dataclass(frozen=True, kw_only=True)
 class _Raised:
-    """A worker met an error that is not the failure of a run."""
+    """An error in a worker that is not the failure of a run."""
 
     error: Exception
 
 
 class LocalExecutor:
-    """Trains in worker processes that are kept between sweeps.
+    """Trains in worker processes that persist between sweeps.
 
     Args:
-        n_workers: how many (default: see `Slots`).
+        n_workers: number of workers (default: see `Slots`).
         keep_every: seconds between saved states of a run.
     """
 
@@ -80,13 +87,13 @@ class LocalExecutor:
     def train(
         self, specs: Sequence[RunSpec], store: RunStore, report: Report
     ) -> dict[str, Outcome]:
-        """Train runs once and say how each ended."""
+        """See `Executor.train`."""
         self._root = str(store.root.absolute())
         self._n_useful = self._slots.useful_for(specs)
         return train_on(self, specs, store, report)
 
     def idle(self) -> Sequence[Worker]:
-        """Start what workers are missing and return those with nothing to do."""
+        """Return the workers without runs, after starting those that are missing."""
         taken = {member.slot for member in self._members}
         for slot in range(self._n_useful):
             if slot not in taken:
@@ -113,47 +120,47 @@ class LocalExecutor:
         self._members.append(member)
 
     def send(self, worker: Worker, specs: Sequence[RunSpec]) -> None:
-        """Have a worker train runs."""
+        """Start runs on a worker."""
         member = next(member for member in self._members if member.worker is worker)
         member.is_busy = True
-        # A worker that has just died is noticed by `wait`.
+        # `wait` notices a worker that has just died.
         with contextlib.suppress(OSError):
             member.pipe.send((list(specs), self._root, self.keep_every))
 
     def wait(self) -> Sequence[Message]:
-        """Return what happened, after a second at the latest."""
+        """Return new messages, after a second at the latest."""
         messages: list[Message] = []
         for member in self._ready():
             try:
-                said = member.pipe.recv()
+                received = member.pipe.recv()
             except (EOFError, OSError):
-                messages.append(self._bury(member))
+                messages.append(self._remove(member))
             else:
-                messages += self._understand(member, said)
+                messages += self._messages_of(member, received)
         return messages
 
     def _ready(self) -> list[_Member]:
-        """Return the workers that have said something, or died, within a second."""
+        """Return the workers that send a message or die within a second."""
         ready = wait([member.pipe for member in self._members], timeout=1.0)
         return [member for member in self._members if member.pipe in ready]
 
-    def _understand(self, member: _Member, said: Any) -> list[Message]:
-        if isinstance(said, RunEvent):
-            return [said]
+    def _messages_of(self, member: _Member, received: Any) -> list[Message]:
+        if isinstance(received, RunEvent):
+            return [received]
         member.is_busy = False
-        if isinstance(said, _Raised):
-            raise said.error
-        if isinstance(said, dict):
-            return [Ended(worker=member.name, outcomes=said)]
-        platform, n_devices = said
+        if isinstance(received, _Raised):
+            raise received.error
+        if isinstance(received, dict):
+            return [Ended(worker=member.name, outcomes=received)]
+        platform, n_devices = received
         self._n_failed_starts = 0
         member.worker = Worker(name=member.name, platform=platform, n_devices=n_devices)
         return []
 
-    def _bury(self, member: _Member) -> Lost:
+    def _remove(self, member: _Member) -> Lost:
         self._members.remove(member)
         member.pipe.close()
-        # The pipe closes a moment before the process is gone, and with it its locks.
+        # The pipe closes a moment before the process ends, and with it its locks.
         member.process.join(SECONDS_TO_DIE)
         member.process.kill()
         member.process.join()
@@ -165,14 +172,14 @@ class LocalExecutor:
         return Lost(worker=member.name, why=why)
 
     def stop(self) -> None:
-        """Have all workers keep the states of their runs, and wait for it."""
+        """Interrupt all workers, and wait until they have saved the states of their runs."""
         for member in self._members:
             if member.is_busy:
                 with contextlib.suppress(OSError):
                     member.pipe.send(STOP)
         deadline = time.monotonic() + SECONDS_TO_STOP
         while any(member.is_busy for member in self._members) and time.monotonic() < deadline:
-            with contextlib.suppress(Exception):  # one has been raised already
+            with contextlib.suppress(Exception):  # the first error was raised before
                 self.wait()
 
     def __enter__(self) -> LocalExecutor:
@@ -191,8 +198,8 @@ class LocalExecutor:
 
 def _serve(pipe: Connection, variables: dict[str, str]) -> None:
     """Be a worker until the other end of the pipe is closed."""
-    # Ctrl-C on a terminal reaches every process; this one waits for its parent's word. Outside the
-    # main thread nobody listens for it.
+    # Ctrl-C on a terminal reaches every process; this one is stopped by its parent. In a thread,
+    # training does not install its own handler.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(variables)
     configure_host_devices(1)
@@ -202,18 +209,18 @@ def _serve(pipe: Connection, variables: dict[str, str]) -> None:
 
 
 def _work(pipe: Connection) -> None:
-    """Train what comes through the pipe."""
+    """Train the runs that come through the pipe."""
     sending = threading.Lock()
 
     def report(message: object) -> None:
-        # When nobody is there any more, reading from the pipe says so.
+        # If the parent has died, reading from the pipe raises.
         with sending, contextlib.suppress(OSError):
             pipe.send(message)
 
     with logging_to(report):
-        report(_describe())
+        report(platform_and_devices())
         while (order := _next_order(pipe)) is not None:
-            if order == STOP:  # what has ended meanwhile
+            if order == STOP:  # its runs have ended meanwhile
                 continue
             specs, root, keep_every = order
             try:
@@ -233,9 +240,3 @@ def _next_order(pipe: Connection) -> Any | None:
         return pipe.recv()
     except (EOFError, OSError):
         return None
-
-
-def _describe() -> tuple[str, int]:
-    import jax
-
-    return jax.default_backend(), jax.local_device_count()

@@ -1,25 +1,29 @@
-"""Hand runs out to workers in other processes, and again when a worker dies.
+"""Scheduling of runs on workers in other processes, and again when a worker dies.
 
-Runs of one shape go to the same worker as long as there are some, so that it compiles once; the
-most expensive go first. A worker on host devices gets one run a device at a time, one on
-accelerators its share of the shape at once, so that it can train them as one batch.
+A worker keeps getting runs of one shape while there are any, so that it compiles once; the most
+expensive runs start first. A worker with host devices gets one run a device at a time, one with
+accelerators its share of all runs of a shape at once, to train them as one batch.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import psutil
+
 from experiments.runs.locks import RunLocked
 from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
 from experiments.sweeps.worker import Outcome, Report, RunEvent
+from models.training.devices import RUNTIME_BYTES, accelerators, available_cores, training_bytes
 
 MOST_DEATHS = 3
-"""A run whose worker has died so often has failed: it may be what kills it."""
+"""A run fails after so many workers have died while training it: it may be the cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +31,9 @@ class Worker:
     """A process that trains runs.
 
     Attributes:
-        name: tells it from all others, also from those that died.
-        platform: what JAX calls its devices.
-        n_devices: how many it has.
+        name: unique, also among workers that died.
+        platform: JAX's name of the platform of its devices.
+        n_devices: number of its devices.
     """
 
     name: str
@@ -37,9 +41,16 @@ class Worker:
     n_devices: int
 
 
+def platform_and_devices() -> tuple[str, int]:
+    """Return JAX's platform and number of devices of this process."""
+    import jax
+
+    return jax.default_backend(), jax.local_device_count()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A worker is through with its runs; those without an outcome it did not finish."""
+    """A worker has stopped training its runs; those without an outcome are not finished."""
 
     worker: str
     outcomes: dict[str, Outcome]
@@ -56,40 +67,82 @@ class Lost:
 Message = RunEvent | Ended | Lost
 
 
+class Slots:
+    """Number of workers for this machine: one a GPU, else one a core, as far as memory allows.
+
+    Args:
+        n_wanted: number chosen by the user, used even if it does not fit.
+
+    Attributes:
+        n_accelerators: GPUs, each seen by some of the workers only; 0 if every worker sees all
+            devices.
+    """
+
+    def __init__(self, n_wanted: int | None = None) -> None:
+        self._n_wanted = n_wanted
+        self._platform, n_found = accelerators()
+        # The cores of a TPU belong to one process.
+        self.n_accelerators = n_found if self._platform == "gpu" else 0
+        self._n_most = available_cores() if self._platform == "cpu" else max(1, self.n_accelerators)
+        self._n_given = 0
+        if n_found:
+            # Several processes share a device's memory: none may allocate all of it at its start.
+            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+    def useful_for(self, specs: Sequence[RunSpec]) -> int:
+        """Return the number of workers for these runs, including those that are running."""
+        n_slots = self._n_wanted or self._n_fitting(specs)
+        self._n_given = max(self._n_given, min(n_slots, len(specs)))
+        return min(n_slots, len(specs))
+
+    def _n_fitting(self, specs: Sequence[RunSpec]) -> int:
+        if self._platform != "cpu":
+            return self._n_most
+        largest = max(training_bytes(s.model, batch_size=s.train.batch_size) for s in specs)
+        n_more = psutil.virtual_memory().available // (RUNTIME_BYTES + largest)
+        return max(1, min(self._n_most, self._n_given + n_more))
+
+
 class Pool(Protocol):
-    """The workers of an executor, seen from the process that hands out the runs."""
+    """The workers of an executor, as seen by the process that schedules the runs."""
 
     def idle(self) -> Sequence[Worker]:
-        """Return the workers that could begin now."""
+        """Return the workers without runs."""
 
     def send(self, worker: Worker, specs: Sequence[RunSpec]) -> None:
-        """Have a worker train runs."""
+        """Start runs on a worker."""
 
     def wait(self) -> Sequence[Message]:
-        """Return what happened, after a second at the latest.
+        """Return new messages, after a second at the latest.
 
         Raises:
-            Exception: what a worker raised, other than the failure of a run.
+            Exception: an error in a worker other than the failure of a run.
         """
 
     def stop(self) -> None:
-        """Have all workers keep the states of their runs, and wait for it."""
+        """Interrupt all workers, and wait until they have saved the states of their runs."""
 
 
 def train_on(
     pool: Pool, specs: Sequence[RunSpec], store: RunStore, report: Report
 ) -> dict[str, Outcome]:
-    """Train runs on the workers of a pool, see `experiments.sweeps.worker.train_runs`."""
-    hand_out = _HandOut(pool, specs, store, report)
+    """Return how each run ended after training it on the workers of a pool.
+
+    Args:
+        pool: the workers.
+        specs: the runs.
+        store: where they are recorded.
+        report: called with the events of the runs.
+    """
     try:
-        return hand_out.run()
+        return _Schedule(pool, specs, store, report).run()
     except BaseException:
         pool.stop()
         raise
 
 
-class _HandOut:
-    """Who has which runs, and which wait."""
+class _Schedule:
+    """Which worker trains which runs, and which runs wait."""
 
     def __init__(
         self, pool: Pool, specs: Sequence[RunSpec], store: RunStore, report: Report
@@ -124,7 +177,7 @@ class _HandOut:
                 self._settle(spec, None, why=message.why)
 
     def _settle(self, spec: RunSpec, outcome: Outcome | None, why: str = "") -> None:
-        """Note how a run ended; one that did not goes back to the others."""
+        """Record how a run ended; one that did not end is queued again."""
         if outcome is None and self._store.is_done(spec):
             outcome = "trained"
         if outcome is None and self._deaths[spec.run_id] >= MOST_DEATHS:
@@ -133,7 +186,7 @@ class _HandOut:
             self._waiting.put(spec)
         else:
             self._outcomes[spec.run_id] = outcome
-        # The worker's own word may have been lost with it, or be late.
+        # The worker's own event may have been lost with it, or be late.
         self._report(RunEvent(kind=outcome or "lost", run_id=spec.run_id))
 
     def _give_up(self, spec: RunSpec, why: str) -> Outcome:
@@ -145,7 +198,7 @@ class _HandOut:
 
 
 class RunQueue:
-    """Runs that wait, by shape, the most expensive first."""
+    """Waiting runs, by shape, the most expensive first."""
 
     def __init__(self, specs: Sequence[RunSpec]) -> None:
         self._by_shape: dict[Hashable, list[RunSpec]] = defaultdict(list)
@@ -163,7 +216,7 @@ class RunQueue:
         runs.sort(key=lambda spec: spec.train_flops)
 
     def take(self, worker: Worker, *, n_workers: int) -> list[RunSpec]:
-        """Remove and return the runs that a worker gets next; none when there are none."""
+        """Remove and return the next runs of a worker, an empty list if no runs wait."""
         shapes = [shape for shape, runs in self._by_shape.items() if runs]
         if not shapes:
             return []
@@ -179,7 +232,7 @@ class RunQueue:
 
 
 def _shape(spec: RunSpec) -> Hashable:
-    """Return what decides which programs a run needs compiled."""
+    """Return the settings that determine which programs a run compiles."""
     data = spec.data
     n_synthetic = spec.synthetic.n_tokens if spec.synthetic else 0
     return spec.model, spec.train.batch_size, data.n_unique_tokens, n_synthetic, data.n_eval_tokens

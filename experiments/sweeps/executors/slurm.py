@@ -1,7 +1,7 @@
-"""Train on a SLURM cluster: Dask workers as batch jobs, one device each.
+"""Training on a SLURM cluster: Dask workers as batch jobs, one device each.
 
 On a node from which jobs can be submitted (`pip install dask-jobqueue` first), start the scheduler
-and its workers, and leave it running (in tmux, say); it prints the scheduler's address:
+and its workers, and keep it running (in tmux, say); it prints the scheduler's address:
 
     python -m experiments.sweeps.executors.slurm --jobs 8 --queue gpu --gres gpu:1
 
@@ -9,8 +9,8 @@ Beside it, with the store and the environment on a file system that the jobs see
 
     datawall run ensembles --executor dask --scheduler tcp://10.0.0.1:40001 --runs /shared/runs
 
-Runs start as soon as the first job does. A job at the end of its time keeps the states of its runs,
-and another takes its place; a sweep or a scheduler that ends is started again and goes on.
+Runs start with the first job. A job at the end of its time saves the states of its runs and is
+replaced by another; a sweep or a scheduler that has ended can be started again and resumes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from dataclasses import dataclass
 
 import tyro
 
-SECONDS_BETWEEN_LOOKS = 60.0
+SECONDS_BETWEEN_CHECKS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slurm:
-    """What a worker's job asks of SLURM; see the documentation of dask_jobqueue.SLURMCluster."""
+    """SLURM options of a worker's job, see the documentation of dask_jobqueue.SLURMCluster."""
 
     jobs: int
-    """Jobs to keep in the queue, each with one worker."""
+    """Number of jobs to keep in the queue, each with one worker."""
     queue: str | None = None
     """Partition."""
     account: str | None = None
@@ -39,7 +39,7 @@ class Slurm:
     memory: str = "16GB"
     """Memory of a job."""
     gres: str | None = None
-    """Device of a job, such as gpu:1; without one it trains on one core."""
+    """Device of a job, such as gpu:1 (default: one core)."""
     interface: str | None = None
     """Network interface that the jobs can reach, such as ib0."""
 
@@ -64,10 +64,10 @@ def main() -> None:
     ):
         print(cluster.scheduler_address, flush=True)
         while True:
-            # Once is not enough: a job that has ended is not replaced of itself. (Adaptive scaling
-            # would see nothing to do: a sweep hands out no more runs than there are workers.)
+            # Repeatedly: a job that has ended is not replaced automatically. (Adaptive scaling
+            # would see no pending work: a sweep submits no more tasks than there are workers.)
             cluster.scale(jobs=options.jobs)
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_CHECKS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train in this process, one thread a device."""
+"""Training in this process, one thread a device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ThreadExecutor:
     """Trains in this process on every device that JAX finds.
 
     Args:
-        workers: host devices (default: one a core); without effect once JAX has started.
+        workers: number of host devices (default: one a core); no effect once JAX has started.
         keep_every: seconds between saved states of a run.
     """
 
@@ -25,11 +25,11 @@ class ThreadExecutor:
     def train(
         self, specs: Sequence[RunSpec], store: RunStore, report: Report
     ) -> dict[str, Outcome]:
-        """Train runs once and say how each ended."""
+        """See `Executor.train`."""
         return train_runs(specs, store, report, keep_every=self.keep_every)
 
     def __enter__(self) -> ThreadExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing behind: there is nothing."""
+        """No resources to release."""

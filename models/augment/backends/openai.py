@@ -15,8 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
 
-from models.augment.writing.protocol import BackendError
-from models.augment.writing.requests import Answer, Failure, Finish, GenerationRequest, Reply
+from models.augment.writing.requests import (
+    Answer,
+    BackendError,
+    Failure,
+    Finish,
+    GenerationRequest,
+    Reply,
+)
 
 MOST_FAILURES_IN_A_ROW = 8
 """Consecutive failed requests after which no more are sent."""

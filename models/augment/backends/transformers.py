@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from models.augment.writing.protocol import BackendError
-from models.augment.writing.requests import Answer, Failure, GenerationRequest, Reply
+from models.augment.writing.requests import Answer, BackendError, Failure, GenerationRequest, Reply
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,14 +31,14 @@ class HiddenStates:
 
     @classmethod
     def fit(cls, model: LanguageModel, texts: Iterable[str]) -> HiddenStates:
-        """Return an embedder centered on the mean state of these texts.
+        """Return an embedder centred on the mean state of these texts.
 
         Raises:
             ValueError: the model has no tokenizer, or there are no texts.
         """
         states = _mean_states(model, texts)
         if not len(states):
-            raise ValueError("hidden states need at least one text to be centered on")
+            raise ValueError("hidden states need at least one text to be centred on")
         return cls(model, states.mean(axis=0))
 
     def embed(self, texts: Iterable[str]) -> np.ndarray:

@@ -17,9 +17,9 @@ import numpy as np
 from models.augment.sbp.embeddings import Embedder
 from models.augment.sbp.neighbors import find_pairs
 from models.augment.sbp.synthesizer import longest_document, sample_related
-from models.augment.texts.chunks import chunks
 from models.augment.texts.minhash import HashedTexts, signatures
 from models.augment.texts.records import Provenance, Record
+from models.augment.writing.documents import chunks
 from models.language.language_model import LanguageModel
 
 

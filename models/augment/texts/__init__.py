@@ -1,1 +1,1 @@
-"""Input texts: records, chunks, line files and near-duplicate detection."""
+"""Input texts: records and near-duplicate detection."""

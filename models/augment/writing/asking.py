@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from models.augment.writing.ledger import Ledger
-from models.augment.writing.protocol import Backend
-from models.augment.writing.requests import Answer, Failure, GenerationRequest, Reply
+from models.augment.writing.requests import Answer, Backend, Failure, GenerationRequest, Reply
 from models.training.interrupts import interrupt_sets
 
 Ask = Callable[[Iterable[GenerationRequest]], Iterator[Answer]]

@@ -17,9 +17,16 @@ import numpy as np
 
 from models.augment.writing.asking import Ask
 from models.augment.writing.documents import Chunk
-from models.augment.writing.outcomes import FailedRequest, Outcome, outcome_of, record_of
 from models.augment.writing.prompts import PROMPT_VERSION, prompt_of
-from models.augment.writing.requests import Answer, GenerationRequest, Reply
+from models.augment.writing.requests import (
+    Answer,
+    FailedRequest,
+    GenerationRequest,
+    Outcome,
+    Reply,
+    outcome_of,
+    record_of,
+)
 
 DOCUMENTS_TOGETHER = 64
 """Documents whose entities are asked for before any of their pairs."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.augment.texts.lines import lock, whole_lines
 from models.augment.texts.records import Record, write_parquet
-from models.augment.writing.outcomes import FailedRequest, Outcome
+from models.augment.writing.ledger import lock, whole_lines
+from models.augment.writing.requests import FailedRequest, Outcome
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from models.augment.writing.asking import Ask
 from models.augment.writing.documents import Chunk
-from models.augment.writing.outcomes import Outcome, outcome_of
 from models.augment.writing.prompts import PROMPT_VERSION, STYLES, prompt_of
-from models.augment.writing.requests import GenerationRequest
+from models.augment.writing.requests import GenerationRequest, Outcome, outcome_of
 
 SEEDS_APART = 1_000_000
 """Offset between the seeds of two runs, so that a larger n_samples only adds samples."""

@@ -1,11 +1,14 @@
-"""Requests for texts, and the replies of a backend."""
+"""Requests for texts, the backends that answer them, and what becomes of an answer."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
+
+from models.augment.texts.records import Provenance, Record, without_surrogates
 
 Finish = Literal["stop", "length", "refusal"]
 
@@ -84,3 +87,94 @@ class Answer:
 
     request: GenerationRequest
     result: Reply | Failure
+
+
+class BackendError(RuntimeError):
+    """A backend that cannot answer any request: no key, no such model, no server."""
+
+
+class Backend(Protocol):
+    """A text generation backend."""
+
+    @property
+    def name(self) -> str:
+        """Backend and model, for the provenance of texts."""
+        ...
+
+    @property
+    def context(self) -> int | None:
+        """Most tokens of a prompt and its answer together; None if unlimited."""
+        ...
+
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
+        """Yield the answers to all requests in any order, as they become available.
+
+        An error that concerns one request is the `Failure` of its answer; other requests continue.
+
+        Raises:
+            BackendError: no request can be answered.
+        """
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text, or an upper bound."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedRequest:
+    """A request that led to no text.
+
+    Attributes:
+        request: the request.
+        reason: the reason, in a sentence.
+        is_final: whether a retry would give the same result; otherwise a later run retries it.
+    """
+
+    request: GenerationRequest
+    reason: str
+    is_final: bool
+
+
+Outcome = Record | FailedRequest
+
+
+def outcome_of(answer: Answer, writer: str) -> Outcome:
+    """Return an answer as a record whose id holds the hash of its request, or as a failure."""
+    request, result = answer.request, answer.result
+    if isinstance(result, Failure):
+        return FailedRequest(request=request, reason=result.reason, is_final=False)
+    if result.finish == "refusal":
+        return FailedRequest(request=request, reason=f"refused: {result.text}", is_final=True)
+    if not result.text.strip():
+        return FailedRequest(request=request, reason="the answer is empty", is_final=True)
+    return record_of(request, result.text, writer, task=request.task, finish=result.finish)
+
+
+def record_of(
+    request: GenerationRequest, text: str, writer: str, *, task: str, finish: str
+) -> Record:
+    """Return a generated text as a record with its provenance.
+
+    Args:
+        request: the request that it answers.
+        text: the text.
+        writer: name of the backend and model.
+        task: kind of text, part of the id.
+        finish: "stop", or "length" if it was cut at the token limit.
+    """
+    return Record(
+        id=f"{request.method}-{task}-{request.key(writer)}",
+        text=without_surrogates(text).strip(),
+        metadata=Provenance(
+            method=request.method,
+            task=task,
+            source_ids=(request.source_id,),
+            part=request.part,
+            entities=request.entities,
+            model=writer,
+            prompt_version=request.prompt_version,
+            seed=request.seed,
+            finish=finish,
+        ).as_metadata(),
+    )

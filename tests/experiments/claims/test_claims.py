@@ -129,7 +129,7 @@ def test_a_joint_limit_not_told_from_the_ensembles_is_inconclusive():
     single = estimate(4.1)
     near = limits_story(single=single, joint=estimate(3.84))
     assert claims_part1._p11(near).verdict == "inconclusive"
-    assert "do not tell" in claims_part1._p11(near).detail
+    assert "cannot distinguish" in claims_part1._p11(near).detail
     unknown = limits_story(single=single, joint=UNIDENTIFIED)
     assert claims_part1._p11(unknown).verdict == "inconclusive"
 

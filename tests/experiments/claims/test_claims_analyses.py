@@ -10,14 +10,16 @@ import pytest
 from experiments.analysis.intervals import Estimate
 from experiments.claims import guides as claims_guides
 from experiments.claims import members as claims_members
+from experiments.lab.recipe import Results
+from experiments.recipes import find_recipe
 from experiments.recipes.ablations import Ablations
 from experiments.recipes.classical import Classical
 from experiments.recipes.downstream import Downstream
 from experiments.recipes.learned_weights import ALL_SIZES, LearnedWeights
 
 
-def story_of(**results):
-    return SimpleNamespace(result=results.__getitem__)
+def story_of(**found):
+    return Results("test", {find_recipe(name): result for name, result in found.items()})
 
 
 def estimate(value, half=0.02, n=5):

@@ -8,15 +8,16 @@ import pandas as pd
 import pytest
 
 from experiments.claims.claim import judge_claims
+from experiments.lab.recipe import Evidence, Results
+from experiments.recipes import find_recipe
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
-from experiments.recipes.continued.recipe import Continued, Rung
+from experiments.recipes.continued.recipe import Continued, Setting
 from experiments.recipes.entigraph.recipe import FactResults, FactWorlds, ceiling_fit, law_of
-from experiments.recipes.registry import RECIPES
-from experiments.story.story import NotTold
-from experiments.worlds.bootstrapping_plan import ConceptPlan
-from experiments.worlds.plans_part2 import ContinuedPlan
+from experiments.story.story import Story
+from experiments.worlds import recipe_names
+from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan
 from experiments.worlds.registry import WORLDS
-from experiments.worlds.world import ALL_RECIPES, PLANS
+from experiments.worlds.world import PLANS
 from paper_figs import figure_modules
 
 FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24")
@@ -101,7 +102,7 @@ def bootstrapped(**losses):
 
 
 def continued(many=2.5):
-    """Losses of the ladder on three draws of the domain."""
+    """Losses of every step on three draws of the domain."""
     plan = ContinuedPlan()
     losses = {
         ("base", 1): 3.0, ("usual", 1): 2.9, ("small batch", 1): 2.8, ("epochs", 1): 2.6,
@@ -110,7 +111,7 @@ def continued(many=2.5):
     }  # fmt: skip
     rows = [
         {
-            "name": name, "n_members": n, "draw": at, **Rung(4_096, 1, 2)._asdict(),
+            "name": name, "n_members": n, "draw": at, **Setting(4_096, 1, 2)._asdict(),
             "learning_rate": 1e-3, "test_loss": loss + 0.01 * at,
         }
         for (name, n), loss in losses.items()
@@ -119,29 +120,21 @@ def continued(many=2.5):
     return Continued(plan=plan, chosen={}, losses=pd.DataFrame(rows))
 
 
-class Story(SimpleNamespace):
-    """Of a story, only what recipes have found."""
-
-    def result(self, recipe):
-        if recipe not in self.results:
-            raise NotTold(recipe)
-        return self.results[recipe]
-
-    @property
-    def standard(self):
-        return self.result("standard")
-
-    standard_best = standard_certificates = regularized = ensembles = laws = standard
-    standard_epochs = standard
+def story_of(evidence=None, **found):
+    results = {find_recipe(name): result for name, result in found.items()}
+    return Story(
+        world=SimpleNamespace(name="test", n_seeds=3, corpus="a text"), corpus_sha256="",
+        bytes_per_token=1.0, results=Results("test", results, evidence), runs=pd.DataFrame(),
+        records={}, n_trained=0,
+    )  # fmt: skip
 
 
 def story(**changed):
-    results = {
+    found = {
         "entigraph": facts(), "bootstrapped": bootstrapped(), "bootstrapped_text": bootstrapped(),
         "continued": continued(),
     }  # fmt: skip
-    world = SimpleNamespace(name="test", n_seeds=3, corpus="a text")
-    return Story(results=results | changed, world=world)
+    return story_of(**found | changed)
 
 
 def verdicts(**changed):
@@ -189,10 +182,24 @@ def test_a_law_is_not_supported_where_nothing_was_learned():
 
 
 def test_claims_of_recipes_that_were_not_run_are_left_out():
-    only = Story(results={"continued": continued()}, world=SimpleNamespace(name="test"))
-    found = {claim.id for claim in judge_claims(only)}
+    found = {claim.id for claim in judge_claims(story_of(continued=continued()))}
     assert "P18" in found
     assert not found & {"S1", "S8", "N3", "P2"}
+
+
+def test_a_verdict_carries_the_runs_and_records_of_the_recipes_that_it_read():
+    evidence = {
+        find_recipe(name): Evidence(runs=runs, records=(f"kind/{name}",))
+        for name, runs in (("entigraph", ("a", "b")), ("bootstrapped", ("b", "c")))
+    }
+    results = {"entigraph": facts(), "bootstrapped": bootstrapped(), "continued": continued()}
+    found = {claim.id: claim for claim in judge_claims(story_of(evidence, **results))}
+    assert found["S1"].runs == ("a", "b")
+    assert found["S1"].records == ("kind/entigraph",)
+    assert {*found["N3"].recipes} == {"bootstrapped", "entigraph"}
+    assert found["N3"].runs == ("a", "b", "c")
+    assert found["P18"].recipes == ("continued",)
+    assert found["S7"].recipes == found["S7"].runs == found["S7"].records == ()
 
 
 def test_random_pairs_do_not_recover_what_true_ones_do():
@@ -220,10 +227,8 @@ def test_figures_draw_what_was_found(name):
 
 
 def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
-    assert [name for name, recipe in RECIPES.items() if recipe.part == 2] == [
-        "continued", "entigraph", "bootstrapped", "bootstrapped_text",
-    ]  # fmt: skip
-    assert {*ALL_RECIPES} == {*RECIPES}
+    of_part_2 = {name for name in recipe_names() if find_recipe(name).part == 2}
+    assert of_part_2 == {"continued", "entigraph", "bootstrapped", "bootstrapped_text"}
     for world in WORLDS.values():
         for name in world.recipes:
             if name in PLANS:

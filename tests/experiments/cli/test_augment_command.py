@@ -53,10 +53,10 @@ def test_what_is_left_out_or_cut_is_said(texts, tmp_path, capsys):
     command = ["augment", "rephrase", str(texts), "--out", str(tmp_path / "out"), "--dry-run"]
     assert main([*command, "--chunk-tokens", "100"]) == 0
     error = capsys.readouterr().err
-    assert f"blank, left out: {texts / 'blank0.txt'}\n" in error
-    assert error.count("blank, left out") == 6
-    assert "blank, left out: 3 more" in error
-    assert "cut into chunks that fit: long.txt, 4 chunks" in error
+    assert f"blank text left out: {texts / 'blank0.txt'}\n" in error
+    assert error.count("blank text left out") == 6
+    assert "blank text left out: 3 more" in error
+    assert "text split to fit the context: long.txt, 4 chunks" in error
 
 
 @pytest.mark.parametrize("method", ["entigraph", "rephrase"])

@@ -42,9 +42,9 @@ def test_texts_are_sampled_judged_and_gone_on_with(texts, tmp_path, capsys, monk
     # At this learning rate nothing is learned; texts come only if they are wanted anyway.
     status = main(command)
     said = capsys.readouterr()
-    assert "documents are longer than a pair may be" in said.err
+    assert "documents are too long for pairs" in said.err
     assert "L(d2|d1)" in said.out
-    assert (status, "no-go" in said.out) == (1, True)
+    assert (status, "not sampled" in said.out) == (1, True)
     assert main([*command, "--anyway"]) == 0
     said = capsys.readouterr()
     assert "6 new texts" in said.out

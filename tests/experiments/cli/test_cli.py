@@ -43,7 +43,7 @@ def test_a_line_of_help_breaks_only_where_the_terminal_ends(capsys, monkeypatch)
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit):
         main(["run", "--help"])
-    assert "in local processes, or in Dask workers." in capsys.readouterr().out
+    assert "in local processes or in Dask workers." in capsys.readouterr().out
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
@@ -111,7 +111,7 @@ def test_what_the_system_refuses_is_said_of_the_file_that_was_asked_for(capsys, 
 def test_a_file_in_place_of_a_folder_is_told_of_before_the_work(capsys, tmp_path):
     (tmp_path / "file").touch()
     assert main(["graphsim", "--entities", "50", "--out", str(tmp_path / "file")]) == 1
-    assert "file: a file is where a folder should be" in only_sentence(capsys)
+    assert "file: expected a folder, found a file" in only_sentence(capsys)
 
 
 def test_a_bad_size_of_graph_leaves_no_folder(capsys, tmp_path):
@@ -126,16 +126,16 @@ def test_a_folder_is_no_table(capsys, tmp_path):
 
 
 def test_a_fit_that_could_not_be_saved_is_not_begun(capsys, tmp_path, runs_csv, monkeypatch):
-    monkeypatch.setattr("experiments.cli.fit.os.access", lambda path, mode: False)
+    monkeypatch.setattr("experiments.cli.output.os.access", lambda path, mode: False)
     assert main(["fit", str(runs_csv), "--out", str(tmp_path / "fit.json")]) == 2
-    assert "fit.json cannot be written" in only_sentence(capsys)
+    assert "fit.json is not writable" in only_sentence(capsys)
 
 
 def test_a_temporary_file_is_never_named(monkeypatch, tmp_path):
     def refuse(**where):
         raise PermissionError(13, "Permission denied", str(tmp_path / ".abc123"))
 
-    monkeypatch.setattr("experiments.runs.files.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("models.text.data_home.tempfile.mkstemp", refuse)
     with pytest.raises(PermissionError) as refused:
         write_text(tmp_path / "table.csv", "a")
     assert refused.value.filename == str(tmp_path / "table.csv")

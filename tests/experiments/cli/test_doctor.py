@@ -56,7 +56,7 @@ def test_it_prints_within_eighty_columns_what_may_wrap(capsys, monkeypatch, quic
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
     assert "0.10 on cpu: 2 cpu" in said
-    assert "Nothing that is needed is broken." in said
+    assert "All required parts work." in said
     assert max(len(line) for line in said.splitlines() if "pip install" not in line) <= 80
 
 
@@ -70,8 +70,8 @@ def test_jax_that_does_not_start_is_a_problem(capsys, quick_jax):
     ("variable", "said"),
     [
         ("DATAWALL_DATA", "is not a folder"),
-        ("DATAWALL_CACHE", "name another folder in DATAWALL_CACHE"),
-        ("JAX_COMPILATION_CACHE_DIR", "name another folder in JAX_COMPILATION_CACHE_DIR"),
+        ("DATAWALL_CACHE", "set DATAWALL_CACHE to another folder"),
+        ("JAX_COMPILATION_CACHE_DIR", "set JAX_COMPILATION_CACHE_DIR to another folder"),
     ],
 )
 def test_folders_that_cannot_be_used_are_problems(tmp_path, monkeypatch, quick_jax, variable, said):
@@ -88,7 +88,7 @@ def test_an_old_package_is_a_problem_and_a_missing_part_is_not(monkeypatch, quic
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: wants)
     health = doctor.examine()
     (problem,) = health.problems
-    assert f"numpy>=999 is needed and version {metadata.version('numpy')} is installed" in problem
+    assert f"but version {metadata.version('numpy')} is installed" in problem
     (part,) = health.parts
     assert (part.name, part.installed) == ("hf", False)
 
@@ -101,7 +101,7 @@ def test_too_little_memory_or_disk_is_a_problem(monkeypatch, quick_jax):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda place: usage)
     problems = doctor.examine().problems
     assert ["smallest world" in problem for problem in problems] == [True, False, False]
-    assert all("free some space" in problem for problem in problems[1:])
+    assert all("delete some files" in problem for problem in problems[1:])
 
 
 def test_parts_are_the_extras_of_the_distribution(quick_jax):

@@ -29,7 +29,7 @@ def test_below_the_threshold_there_is_a_process_but_no_law(tmp_path, capsys):
 def test_near_critical_degree_is_one_sentence_on_stderr(tmp_path, capsys):
     Graphsim(entities=400, mean_degree=1.2, points=10, runs=0, out=tmp_path).run()
     said = capsys.readouterr().err
-    assert "careful: mean_degree 1.2 is near critical" in said
+    assert "warning: mean_degree 1.2 is near critical" in said
     assert ".py" not in said
 
 

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from experiments.cli.app import main
+from experiments.lab.scoring import score_subsets
+from experiments.lab.source import source_of
 from experiments.planner.from_store import store_plan
 from experiments.planner.published import published_plan
 from experiments.planner.published_laws import (
@@ -39,10 +41,10 @@ def plan():
     ("recipe", "value"),
     # arXiv 2509.14786: 2.29x, 3.03x (read off figure 1; 2.98 by the printed law), 5.17x, 2.09x.
     [
-        ("regularised", 2.29),
+        ("regularized", 2.29),
         ("ensembles of 300M", 2.98),
         ("joint", 5.17),
-        ("regularised of 1.4B", 2.09),
+        ("regularized of 1.4B", 2.09),
     ],
 )
 def test_multipliers_of_the_paper(plan, recipe, value):
@@ -91,7 +93,7 @@ def test_a_budget_buys_what_it_pays_for(plan):
             assert bought.loss >= option.loss.low
     joint = by_recipe(plan)["joint"]
     assert joint.purchase.n_members > 1
-    assert joint.purchase.loss < by_recipe(plan)["regularised"].purchase.loss
+    assert joint.purchase.loss < by_recipe(plan)["regularized"].purchase.loss
     more = by_recipe(published_plan(PUBLISHED_TOKENS, compute=1e23))["joint"]
     assert joint.loss.value < more.purchase.loss < joint.purchase.loss
 
@@ -162,10 +164,10 @@ def test_own_runs_give_their_own_multiplier(store, tokens):
     plan = store_plan(store.root, tokens)
     options = by_recipe(plan)
     assert options["standard"].loss.value == pytest.approx(true_loss(tokens), rel=1e-3)
-    worth = options["regularised"].multiplier
+    worth = options["regularized"].multiplier
     assert worth.low <= TRUE_MULTIPLIER <= worth.high
     assert worth.value == pytest.approx(TRUE_MULTIPLIER, rel=0.02)
-    assert plan.years["regularised"].value > plan.years["standard"].value
+    assert plan.years["regularized"].value > plan.years["standard"].value
 
 
 def test_one_stock_gives_losses_but_no_multiplier(tmp_path, sample):
@@ -173,11 +175,13 @@ def test_one_stock_gives_losses_but_no_multiplier(tmp_path, sample):
     for seed in (0, 1):
         finish(store, sample, with_settings(sample.spec(seed=seed), 1024, 0.1), 3.0)
         finish(store, sample, with_settings(sample.spec(seed=seed), 1024, 1.6), 2.9)
-    option = by_recipe(store_plan(tmp_path, 1000))["regularised"]
+    option = by_recipe(store_plan(tmp_path, 1000))["regularized"]
     assert option.loss.value == pytest.approx(2.9)
     assert option.multiplier is None
-    assert "at least 3 stocks" in option.note
-    with pytest.raises(ValueError, match=r"has runs on 1\.02k unique tokens; 1M needs a data law"):
+    assert "3 or more numbers of tokens" in option.note
+    with pytest.raises(
+        ValueError, match=r"has runs on 1\.02k unique tokens; a plan for 1M needs a data law"
+    ):
         store_plan(tmp_path, 1e6)
 
 
@@ -192,10 +196,11 @@ def test_the_largest_scored_ensemble_is_a_recipe(tmp_path, sample):
         for members, n, loss in (("0", 1, 3.0), ("1", 1, 3.2), ("0,1", 2, 2.8))
         for how in ("logit", "probability")
     ]  # fmt: skip
-    keep_record(store.root, "ensembles", ensemble_identity(specs[:2]), scores)
+    identity, source = ensemble_identity(specs[:2]), source_of(score_subsets)
+    keep_record(store.root, "ensembles", identity, scores, source=source)
     option = by_recipe(store_plan(tmp_path, 1024))["ensembles"]
     assert option.loss.value == pytest.approx(2.8)
-    assert "2 of N" in option.note
+    assert "2 members of N" in option.note
 
 
 def test_the_command_prints_draws_and_writes_json(tmp_path, capsys, monkeypatch):
@@ -204,7 +209,12 @@ def test_the_command_prints_draws_and_writes_json(tmp_path, capsys, monkeypatch)
     arguments = ["plan", "--unique-tokens", "200M", "--params", "1B", "--compute", "1e21"]
     assert main([*arguments, "--plot", str(plot)]) == 0
     said = capsys.readouterr().out
-    for part in ("200M unique tokens", "5.18x", "arXiv 2509.14786", "what 1e+21 FLOPs buy"):
+    for part in (
+        "200M unique tokens",
+        "5.18x",
+        "arXiv 2509.14786",
+        "best use of 1e+21 training FLOPs",
+    ):
         assert part in said
     assert max(map(len, said.splitlines())) <= 80
     assert plot.stat().st_size > 5000
@@ -222,7 +232,7 @@ def test_the_command_prints_draws_and_writes_json(tmp_path, capsys, monkeypatch)
         (["--unique-tokens", "lots"], "--unique-tokens must be a number above 0"),
         (["--unique-tokens", "1M", "--plot", "x.gif"], "must end in .png"),
         (["--unique-tokens", "1M", "--from", "/nowhere/at/all"], "holds no finished runs"),
-        (["--unique-tokens", "1M", "--from", "runs", "--params", "1B"], "go with the published"),
+        (["--unique-tokens", "1M", "--from", "runs", "--params", "1B"], "apply to the published"),
     ],
 )
 def test_mistakes_are_one_sentence(capsys, arguments, said):

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from experiments.claims import calibration as claims_calibration
-from experiments.recipes.calibration import recipe
+from experiments.lab.recipe import Results, run_recipes
 from experiments.recipes.calibration.languages import TEST, Languages
-from experiments.recipes.calibration.laws import BAYES, coverage, data_laws, ladder, limits
+from experiments.recipes.calibration.laws import BAYES, coverage, data_laws, excess_losses, limits
 from experiments.recipes.calibration.losses import CalibrationLosses, chosen_settings
-from experiments.recipes.registry import run_recipes
+from experiments.recipes.calibration.recipe import calibration
 from experiments.story.story import open_lab
 from experiments.worlds.plans import KINDS, CalibrationPlan
 from experiments.worlds.registry import WORLDS
@@ -107,7 +107,7 @@ def made_up(luck=1e-4):
 
 
 def story_of(found):
-    return SimpleNamespace(result={"calibration": found}.__getitem__)
+    return Results("test", {calibration: found})
 
 
 @pytest.fixture(scope="module")
@@ -121,14 +121,14 @@ def known_laws(known):
 
 
 @pytest.mark.long
-def test_a_true_law_is_found_again_and_foretells_what_is_far_beyond(known_laws):
+def test_a_true_law_is_found_again_and_predicts_what_is_far_beyond(known_laws):
     laws = known_laws[(known_laws["method"] == "profile") & (known_laws["recipe"] != BAYES)]
     assert len(laws) == 2 * 2
     assert laws["E"].to_numpy() == pytest.approx(ENTROPY, abs=5e-3)
     assert laws["error"].to_numpy() == pytest.approx(laws["E"].to_numpy() - ENTROPY)
     assert laws["alpha"].to_numpy() == pytest.approx(ALPHA, abs=0.02)
     assert laws["covered"].sum() >= 3
-    assert laws["foretold"].sum() >= 3
+    assert laws["agrees"].sum() >= 3
     assert (laws["low"] <= laws["E"]).all()
     assert (laws["E"] <= laws["high"]).all()
 
@@ -157,7 +157,7 @@ def test_limits_lie_where_the_joint_law_has_them(known):
 
 
 def test_the_ladder_is_the_excess_over_the_floor(known):
-    steps = ladder(known)
+    steps = excess_losses(known)
     row = steps[(steps["width"] == 64) & (steps["n_members"] == 16)].iloc[0]
     far = PLAN.model(64).n_params_non_embedding
     assert row["excess"] == pytest.approx(joint_loss(far, 16) - FLOOR, abs=1e-3)
@@ -273,7 +273,7 @@ def test_plans_that_cannot_be_checked_are_refused(changed, said):
 def test_worlds_without_a_plan_are_named():
     lab = SimpleNamespace(world=WORLDS["h200"])
     with pytest.raises(ValueError, match="world h200 has no plan for calibration"):
-        recipe.run(lab)
+        calibration.run(lab)
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +302,7 @@ def test_languages_are_the_same_each_time_and_say_the_truth(lab):
 
 @pytest.fixture(scope="module")
 def trained(lab):
-    return run_recipes(lab, ["calibration"])["calibration"]
+    return run_recipes(lab, [calibration])[calibration]
 
 
 @pytest.mark.long
@@ -310,7 +310,7 @@ def test_models_lie_above_what_is_known_and_ensembles_nearer(trained):
     entropy = trained.sources.set_index(["kind", "source"])["window_entropy"]
     of = pd.MultiIndex.from_frame(trained.singles[["kind", "source"]])
     assert (trained.singles["test_loss"].to_numpy() > entropy[of].to_numpy()).all()
-    steps = ladder(trained)
+    steps = excess_losses(trained)
     assert (steps["excess"] > 0).all()
     many = steps[(steps["average"] == "logit") & (steps["width"] == trained.plan.brute_width)]
     assert many.sort_values("n_members")["excess"].is_monotonic_decreasing
@@ -319,7 +319,7 @@ def test_models_lie_above_what_is_known_and_ensembles_nearer(trained):
 @pytest.mark.long
 def test_a_second_run_trains_nothing_and_says_the_same(trained, lab):
     again = open_lab("tiny", corpus=None, runs=lab.store.root.parent)
-    found = run_recipes(again, ["calibration"])["calibration"]
+    found = run_recipes(again, [calibration])[calibration]
     assert again.account.n_trained == 0
     for name in ("tuning", "sources", "floors", "singles", "curves", "brute", "laws", "limits"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(trained, name))
@@ -328,7 +328,7 @@ def test_a_second_run_trains_nothing_and_says_the_same(trained, lab):
 @pytest.mark.long
 def test_the_figure_draws_a_real_run_and_the_claim_judges_it(trained):
     figure, frame = figN1_calibration.draw(story_of(trained))
-    assert set(frame["what"]) == {"loss", "data law", "ladder", "limit"}
+    assert set(frame["what"]) == {"loss", "data law", "excess", "limit"}
     assert len(figure.axes) == 4
     plt.close(figure)
     claim = claims_calibration._n1(story_of(trained))

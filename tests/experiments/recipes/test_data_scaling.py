@@ -1,13 +1,12 @@
 """Data laws, multipliers and regimes on losses made up to follow known laws."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.claims import data as claims_data
-from experiments.recipes.data_scaling import DataScaling
+from experiments.lab.recipe import Results
+from experiments.recipes.data_scaling import DataScaling, data_scaling
 from experiments.story.regimes import gains, slope
 from scaling import data_multiplier
 
@@ -88,7 +87,7 @@ def test_draws_that_recipes_share_do_not_widen_the_gain():
         "ensemble": {32: lambda size: standard_loss(size) - 0.05},
         "ensemble limit": {32: lambda size: standard_loss(size) - 0.06},
     }
-    story = SimpleNamespace(result=lambda name: scaling_of(recipes, luck=0.3))
+    story = Results("test", {data_scaling: scaling_of(recipes, luck=0.3)})
     table = gains(story)
     assert len(table) == len(SIZES)
     assert table["regularization"].to_numpy() == pytest.approx(0.03)
@@ -114,7 +113,7 @@ def test_gains_persist(single, many, expected):
         },
         luck=0.01,
     )
-    claim = claims_data._p13(SimpleNamespace(result=lambda name: found))
+    claim = claims_data._p13(Results("test", {data_scaling: found}))
     assert claim.verdict == expected
     assert claim.value == pytest.approx(3, rel=0.05)
 
@@ -133,7 +132,7 @@ def test_gains_by_parameters_a_token():
             "ensemble limit": {width: less(width, 0.4) for width in (16, 64)},
         }
     )
-    story = SimpleNamespace(result=lambda name: found)
+    story = Results("test", {data_scaling: found})
     table = gains(story)
     assert slope(table, "regularization").value == pytest.approx(0.2)
     assert slope(table, "ensembles").value == pytest.approx(0.1)

@@ -1,14 +1,13 @@
 """What students keep, and the verdicts on it, on losses made up."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.analysis.intervals import share_of
 from experiments.claims import distillation as claims_distillation
-from experiments.recipes.distillation import ARMS, Distillation
+from experiments.lab.recipe import Results
+from experiments.recipes.distillation import ARMS, Distillation, distillation
 
 JITTER = np.array([-0.005, 0.0, 0.005])
 
@@ -29,7 +28,7 @@ def distilled(means, *, single=4.2, teacher=4.0, later=None):
         width=32, students=pd.DataFrame(rows), single=single + JITTER, teacher=teacher,
         n_members=5, n_candidates=5,
     )  # fmt: skip
-    return SimpleNamespace(result=lambda name: found)
+    return Results("test", {distillation: found})
 
 
 def test_the_share_kept_is_the_way_to_the_teacher():
@@ -89,5 +88,5 @@ def test_synthetic_text_alone_collapses(first, both, alone, expected):
 
 def test_an_arm_whose_decay_is_an_end_of_the_candidates_is_named():
     story = distilled({})
-    story.result("distillation").students.loc[0, "is_edge"] = True
+    story[distillation].students.loc[0, "is_edge"] = True
     assert "at an end of the candidates: ensemble." in claims_distillation._p15(story).detail

@@ -6,7 +6,7 @@ import pytest
 from experiments.lab.lab import Lab
 from experiments.recipes.bootstrapped.sources import Excerpts
 from experiments.runs.store import RunStore
-from experiments.worlds.bootstrapping_plan import ExcerptPlan
+from experiments.worlds.plans_part2 import ExcerptPlan
 from experiments.worlds.registry import get_world
 
 PLAN = ExcerptPlan(n_documents=20, n_held_out=10, length=24)

@@ -171,7 +171,7 @@ def test_a_published_export_of_wandb_gives_the_published_fit(store):
         ("name,params,loss\na,1,3\n", "has no column 'val/loss'; it has loss, name, params"),
         ("name,name\na,1\n", "line 1: column 'name' appears more than once"),
         ("name,params,val/loss\n", "has no rows"),
-        ("", "has no rows"),
+        ("", "bad.csv is empty"),
         ("summary,name\n\"{'a': f()}\",a\n", "line 2: this is not a dictionary"),
     ],
 )
@@ -191,7 +191,7 @@ def test_bad_rows_are_named_by_line_and_nothing_is_imported(store, tmp_path, tex
         ("bad.json", b'{"a": 1}', "must hold a list of objects"),
         ("bad.json", b"{", "is not JSON"),
         ("bad.csv", b"a,\xff\xfe\n", "is not UTF-8 text"),
-        ("bad.xlsx", b"", r"suffix must be one of .csv, .tsv, .* not '.xlsx'"),
+        ("bad.xlsx", b"PK", r"suffix must be one of .csv, .tsv, .* not '.xlsx'"),
     ],
 )
 def test_files_that_are_something_else_are_named(store, tmp_path, name, content, said):
@@ -203,11 +203,11 @@ def test_files_that_are_something_else_are_named(store, tmp_path, name, content,
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"columns": {"run_id": "name"}}, "column run_id says where a run comes from"),
-        ({"columns": {}}, "say which columns to read"),
-        ({"columns": COLUMNS, "name": "datawall"}, "an import must be named in letters"),
-        ({"columns": COLUMNS, "name": "../x"}, "an import must be named in letters"),
-        ({"columns": COLUMNS, "constants": {"source": "x"}}, "column source says where"),
+        ({"columns": {"run_id": "name"}}, "column run_id gives the origin of a run"),
+        ({"columns": {}}, "name the columns to read"),
+        ({"columns": COLUMNS, "name": "datawall"}, "the name of an import may have letters"),
+        ({"columns": COLUMNS, "name": "../x"}, "the name of an import may have letters"),
+        ({"columns": COLUMNS, "constants": {"source": "x"}}, "column source gives the origin"),
         ({"columns": COLUMNS, "label": "id"}, "has no column 'id'"),
     ],
 )
@@ -243,7 +243,7 @@ def test_the_commands_import_and_show(tmp_path, capsys, sample):
     assert main([*command, *(f"{a}={b}" for a, b in COLUMNS.items()), "--set", "width=9"]) == 0
     said = capsys.readouterr().out
     assert "2 runs imported as a" in said
-    assert "1 doubtful; the first: a/y, validation_loss is missing" in said
+    assert "1 doubtful runs; first: a/y, validation_loss is missing" in said
     assert main(["show", str(store.root)]) == 0
     assert "1 diverged, 2 imported" in capsys.readouterr().out
     assert main(["show", str(store.root), "--json"]) == 0

@@ -139,7 +139,7 @@ def test_a_lock_without_content_is_free_after_patience(tmp_path, clock):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "lock").touch()
     locks = Locks(tmp_path)
-    with pytest.raises(RunLocked, match="left no name"):
+    with pytest.raises(RunLocked, match="an unknown process"):
         locks.acquire(tmp_path / "run")
     clock.run_out_of_patience()
     with locks.acquire(tmp_path / "run") as lock:

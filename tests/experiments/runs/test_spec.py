@@ -6,8 +6,9 @@ import json
 import pytest
 
 from experiments.runs import spec as spec_module
-from experiments.runs.rows import SETTINGS
-from experiments.runs.spec import SCHEMA_VERSION, RunSpec
+from experiments.runs.archive import SHIPPED
+from experiments.runs.rows import SETTINGS, read_compact
+from experiments.runs.spec import SCHEMA_VERSION, RunSpec, SyntheticConfig
 from models.config import OptimizerConfig
 
 GOLDEN_ID = "2c35c3f70e426f7d"
@@ -47,6 +48,7 @@ SCHEMA_1 = {
     "seed": 0,
 }
 """As the version before schema 2 wrote it."""
+SAMPLED = SyntheticConfig(teachers=("0123456789abcdef",), n_tokens=10, share=0.5)
 
 
 def test_a_spec_of_schema_1_still_reads_and_keeps_its_name(sample):
@@ -55,12 +57,25 @@ def test_a_spec_of_schema_1_still_reads_and_keeps_its_name(sample):
     assert spec.run_id == sample.spec().run_id == GOLDEN_ID
 
 
+def test_shipped_runs_keep_their_names_and_read_what_they_read():
+    """Whole documents, and sampled text that begins with the end of text."""
+    runs = read_compact(SHIPPED / "small.parquet")
+    specs = [RunSpec.from_dict(json.loads(spec)) for spec in runs["spec"]]
+    assert [spec.run_id for spec in specs] == runs["run_id"].tolist()
+    assert {spec.data.chunk_tokens for spec in specs} == {0}
+    prompts = {spec.synthetic.prompt for spec in specs if spec.synthetic}
+    assert prompts == {"end_of_text"}
+
+
 def test_run_id_changes_with_every_setting_that_changes_the_result(sample):
     base = sample.spec()
     changed = [
         sample.spec(seed=1),
         sample.spec(model=dataclasses.replace(base.model, tied_embeddings=True)),
         sample.spec(data=dataclasses.replace(base.data, draw_seed=1)),
+        sample.spec(data=dataclasses.replace(base.data, chunk_tokens=256)),
+        sample.spec(synthetic=SAMPLED),
+        sample.spec(synthetic=dataclasses.replace(SAMPLED, prompt="stock")),
         sample.spec(data=dataclasses.replace(base.data, sha256="cd" * 32)),
         sample.spec(optimizer=dataclasses.replace(base.optimizer, weight_decay=0.4)),
         sample.spec(train=dataclasses.replace(base.train, window_jitter=False)),
@@ -143,14 +158,15 @@ def test_spec_round_trips(sample):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 99}, "schema 99; readable are 1 to 3"),
-        ({"schema": None}, "schema None; readable are 1 to 3"),
+        ({"schema": 99}, "schema 99; readable are 1 to 4"),
+        ({"schema": None}, "schema None; readable are 1 to 4"),
         ({"colour": "red"}, "a spec has no colour; it has data, init_from, model, optimizer"),
         (
             {"model": {**SCHEMA_1["model"], "depth": 3}},
             "ModelConfig has no depth; it has .*context",
         ),
         ({"train": {}}, "TrainConfig: .*n_epochs"),
+        ({"data": {**SCHEMA_1["data"], "chunk_tokens": -1}}, "chunk_tokens must be .*; not -1"),
         ({"data": 3}, "DataConfig must be an object of settings; not 3"),
         ({"model": {**SCHEMA_1["model"], "width": -1}}, "width must be a whole number >= 1"),
     ],

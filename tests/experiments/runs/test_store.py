@@ -1,9 +1,9 @@
 """What a run leaves in its folder, and how it is read back."""
 
+import dataclasses
 import json
 import logging
 import pickle
-import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from experiments.runs import locks
 from experiments.runs.locks import LockLost, RunLocked
 from experiments.runs.metrics import Line, append_line, losses_by_step, read_lines
 from experiments.runs.spec import SCHEMA_VERSION
-from experiments.runs.store import RunStore
+from experiments.runs.store import CHECKPOINT, RunStore
 from models.config import OptimizerConfig
 from models.training.train import Program, init_state
 
@@ -48,7 +48,7 @@ def test_a_run_is_done_only_with_its_whole_result(tmp_path, sample):
     result.write_text(whole.replace(spec.run_id, "0" * 16))
     assert not store.is_done(spec)
     result.write_text(json.dumps({**values, "schema": 99}))
-    with pytest.raises(ValueError, match="schema 99; readable are 1 to 3"):
+    with pytest.raises(ValueError, match="schema 99; readable are 1 to 4"):
         store.is_done(spec)
     result.write_text(whole)
     assert len(store.frame()) == 1
@@ -291,9 +291,9 @@ def test_what_a_killed_process_left_with_a_finished_run_is_tidied_away(tmp_path,
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: shutil.rmtree(folder), "had trained 3 steps, but it has no checkpoint"),
+        (lambda path: path.unlink(), "had trained 3 steps, but it has no checkpoint"),
         (
-            lambda folder: [p.write_bytes(b"\0") for p in folder.rglob("*") if p.is_file()],
+            lambda path: path.write_bytes(b"\0"),
             "had trained 3 steps, but its checkpoint cannot be read",
         ),
     ],
@@ -309,6 +309,26 @@ def test_a_lost_checkpoint_starts_the_run_afresh_and_says_so(
         store.keep_state(spec, init_state(Program(model=spec.model), 0))
         assert store.kept_state(spec) is not None
         assert not caplog.messages
-        damage(store.folder(spec) / "checkpoint")
+        damage(store.folder(spec) / CHECKPOINT)
         assert store.kept_state(spec) is None
-    assert caplog.messages == [f"run {spec.run_id} starts afresh: it {said}"]
+    assert caplog.messages == [f"run {spec.run_id} starts again: it {said}"]
+
+
+def test_a_run_reports_how_its_loss_differs_between_documents(tmp_path, sample):
+    """Two documents or more have a spread, one has none; earlier results have no such losses."""
+    store, spec = RunStore(tmp_path), sample.spec()
+    losses = {"validation": np.array([3.0]), "test": np.array([3.0, 3.5, 4.0])}
+    event = dataclasses.replace(sample.finished(spec), document_losses=losses)
+    store.begin(spec)
+    store.append(spec, sample.segment(spec, np.ones(64)))
+    store.finish(spec, event)
+    assert store.result(spec)["document_losses"] == {k: v.tolist() for k, v in losses.items()}
+    (row,) = store.frame([spec]).to_dict("records")
+    assert row["test_document_sd"] == 0.5
+    assert "validation_document_sd" not in row
+    result = store.folder(spec) / "result.json"
+    values = json.loads(result.read_text())
+    del values["document_losses"]
+    result.write_text(json.dumps(values))
+    assert store.is_done(spec)
+    assert "test_document_sd" not in store.frame([spec])

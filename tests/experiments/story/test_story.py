@@ -12,12 +12,23 @@ from markupsafe import escape
 from experiments.claims.claim import judge_claims
 from experiments.lab.lab import Lab
 from experiments.lab.shipping import write_archive
-from experiments.recipes.registry import RECIPES
+from experiments.recipes import find_recipe
+from experiments.recipes.ablations import ablations
+from experiments.recipes.bootstrapped.recipe import bootstrapped
+from experiments.recipes.bootstrapped_text import bootstrapped_text
+from experiments.recipes.classical import classical
+from experiments.recipes.data_scaling import data_scaling
+from experiments.recipes.distillation import distillation
+from experiments.recipes.diversity import diversity
+from experiments.recipes.downstream import downstream
+from experiments.recipes.learned_weights import learned_weights
+from experiments.recipes.learning_curves import learning_curves
+from experiments.recipes.member_counts import member_counts
 from experiments.report.report import is_current, render_page, tuned_points, write_report
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.archive import Archive, NotShipped
 from experiments.runs.store import RunStore
-from experiments.story.story import open_lab, tell, tell_of
+from experiments.story.story import open_lab, story_of
 from experiments.worlds.world import MAIN_RECIPES
 from paper_figs.gallery import Gallery
 
@@ -37,7 +48,7 @@ def lab(runs_folder, optimized):
 
 @pytest.fixture(scope="module")
 def story(lab):
-    return tell_of(lab)
+    return story_of(lab)
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +99,15 @@ def test_selection_never_sees_the_test_part(runs_folder, story, monkeypatch):
         return runs.assign(test_loss=runs["test_loss"].to_numpy()[order])
 
     monkeypatch.setattr(RunStore, "frame", shuffled)
-    other = tell("tiny", corpus=None, runs=runs_folder)
+    other = story_of(open_lab("tiny", corpus=None, runs=runs_folder))
     assert other.n_trained == 0
     assert other.standard_best["run_id"].tolist() == story.standard_best["run_id"].tolist()
     assert other.regularized.tuned == story.regularized.tuned
     assert other.ensembles.tuned == story.ensembles.tuned
 
 
-def test_telling_again_trains_nothing_and_says_the_same(story, runs_folder):
-    again = tell("tiny", corpus=None, runs=runs_folder)
+def test_reading_again_trains_nothing_and_says_the_same(story, runs_folder):
+    again = story_of(open_lab("tiny", corpus=None, runs=runs_folder))
     assert again.n_trained == 0
     assert again.key == story.key
     pd.testing.assert_frame_equal(again.ensembles.curves, story.ensembles.curves, check_exact=True)
@@ -246,39 +257,38 @@ def test_a_run_is_explained_by_its_folder(story, runs_folder):
     assert result["tokens_per_second"] > 0
 
 
-def test_every_recipe_has_told_its_part_and_labelled_its_runs(story):
-    assert list(story.results) == [*story.world.recipes]
-    assert set(story.world.recipes) <= set(RECIPES)
+def test_every_recipe_has_run_and_labelled_its_runs(story):
+    assert [one.name for one in story.results] == [*story.world.recipes]
     labels = {label for labels in story.runs["recipes"] for label in labels.split(",")}
     assert labels <= set(story.world.recipes)
     assert labels >= set(MAIN_RECIPES)  # some others score what these have trained
 
 
-def test_shipped_results_tell_the_same_story(lab, story, report, tmp_path, monkeypatch):
+def test_shipped_results_say_the_same(lab, story, report, tmp_path, monkeypatch):
     """Without text, weights or training: same figures' numbers, same claims."""
-    write_archive(lab, tmp_path, recipes=story.results)
+    write_archive(lab, tmp_path, recipes=story.world.recipes)
     archive = Archive(tmp_path, "tiny")
     assert archive.recipes == story.world.recipes
     monkeypatch.setattr("experiments.lab.text.tokenize_corpus", None)
     other_lab = Lab(story.world, archive, facts=archive.facts)
-    other = tell_of(other_lab)
+    other = story_of(other_lab)
     assert other.n_trained == 0
     assert other.key == story.key
-    unmeasured = ["P17"] if story.result("downstream").missing else []  # says where it was missing
-    told, before = (
+    unmeasured = ["P17"] if story[downstream].missing else []  # says where it was missing
+    said, before = (
         [repr(claim) for claim in claims if claim.id not in unmeasured]  # where NaN is NaN
         for claims in (judge_claims(other), report[1])
     )
-    assert told == before
+    assert said == before
     columns = ["run_id", "test_loss", "recipes", "git_revision", "packages"]
     pd.testing.assert_frame_equal(other.runs[columns], story.runs[columns])
-    quoted = [text for texts in story.result("bootstrapped_text").examples for text in texts]
+    quoted = [text for texts in story[bootstrapped_text].examples for text in texts]
     assert quoted
     records = pd.read_parquet(tmp_path / "tiny.records.parquet")["values_json"]
     for text in quoted:  # of a text that may not be given away
         assert not records.str.contains(json.dumps(text)[1:-1], regex=False).any()
-    assert not other.result("bootstrapped_text").examples
-    assert other.result("bootstrapped").examples == story.result("bootstrapped").examples
+    assert not other[bootstrapped_text].examples
+    assert other[bootstrapped].examples == story[bootstrapped].examples
     stranger = other_lab.spec(width=8, weight_decay=0.123, n_epochs=2, seed=0)
     with pytest.raises(NotShipped, match="lack run"):
         other_lab.train([stranger], title="not shipped")
@@ -291,22 +301,22 @@ def test_shipped_results_tell_the_same_story(lab, story, report, tmp_path, monke
 
 
 def test_a_part_is_shipped_alone(lab, story, tmp_path, monkeypatch):
-    part = [name for name in story.world.recipes if RECIPES[name].part == 1]
+    part = [name for name in story.world.recipes if find_recipe(name).part == 1]
     write_archive(lab, tmp_path, recipes=part)
     monkeypatch.setattr("experiments.story.story.SHIPPED", tmp_path)
-    shipped = tell("tiny", corpus=None, runs=tmp_path / "none", shipped=True)
-    assert list(shipped.results) == part
+    shipped = story_of(open_lab("tiny", corpus=None, runs=tmp_path / "none", shipped=True))
+    assert [one.name for one in shipped.results] == part
     assert shipped.n_trained == 0
 
 
 @pytest.mark.parametrize("part", [1, 2])
 def test_a_part_has_a_page(lab, part):
-    page = render_page(tell_of(lab, part=part), [], [])
+    page = render_page(story_of(lab, part=part), [], [])
     assert ("Tuned hyperparameters" in page) == (part == 1)
 
 
 def test_data_laws_and_students_come_from_the_runs(story):
-    scaling, distilled = story.result("data_scaling"), story.result("distillation")
+    scaling, distilled = story[data_scaling], story[distillation]
     assert scaling.sizes == list(story.world.data_scaling.sizes)
     for size in scaling.sizes:
         assert scaling.loss("ensemble", size).value < scaling.loss("regularized", size).value
@@ -319,7 +329,7 @@ def test_data_laws_and_students_come_from_the_runs(story):
 
 
 def test_learned_weights_are_best_where_they_were_learned(story):
-    table = story.result("learned_weights").table
+    table = story[learned_weights].table
     losses = table.pivot_table(
         index=["pool", "average"], columns="weighting", values="validation_loss"
     )
@@ -333,7 +343,7 @@ def test_learned_weights_are_best_where_they_were_learned(story):
 
 def test_more_members_never_want_a_worse_point(story):
     """One cell pool for every K: its best is no worse than where either search ended."""
-    counts = story.result("member_counts")
+    counts = story[member_counts]
     for width, by_count in counts.tuned.items():
         assert list(by_count) == [1, 2, 3, np.inf]
         losses = [found.loss for found in by_count.values()]
@@ -342,7 +352,7 @@ def test_more_members_never_want_a_worse_point(story):
 
 
 def test_members_that_differ_in_one_thing_share_the_first(story):
-    found = story.result("diversity")
+    found = story[diversity]
     alone = {
         source: scores.query("members == '0' and average == 'logit'")["test_loss"].iloc[0]
         for source, scores in found.scores.items()
@@ -356,7 +366,7 @@ def test_members_that_differ_in_one_thing_share_the_first(story):
 
 
 def test_the_ablations_leave_the_tuned_runs_as_they_are(story):
-    found = story.result("ablations")
+    found = story[ablations]
     ours = found.runs.query("reading == 'as here' and setting == 'tuned'")
     best = story.regularized.best
     of_width = best[(best["width"] == found.width) & best["seed"].isin(ours["seed"])]
@@ -364,7 +374,7 @@ def test_the_ablations_leave_the_tuned_runs_as_they_are(story):
 
 
 def test_learning_curves_meet_as_the_training_set_grows(story):
-    curves = story.result("learning_curves")
+    curves = story[learning_curves]
     means = curves.table.pivot_table(index="n_examples", columns="is_train", values="loss")
     assert means[1.0].is_monotonic_increasing
     gap = means[0.0] - means[1.0]
@@ -374,14 +384,14 @@ def test_learning_curves_meet_as_the_training_set_grows(story):
 
 
 def test_a_mixture_of_all_beats_every_single_model(story):
-    found = story.result("classical")
+    found = story[classical]
     assert found.models["weight"].sum() == pytest.approx(1)
     assert found.models["kind"].iloc[0] == "classical"
     assert found.windows["mixture"].mean() < found.models["test_loss"].min()
 
 
 def test_downstream_scores_every_curve_or_says_why_not(story):
-    found = story.result("downstream")
+    found = story[downstream]
     if found.missing:
         assert "DATAWALL_DATA" in found.missing
         return

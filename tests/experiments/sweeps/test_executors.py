@@ -1,4 +1,4 @@
-"""The same sweep leaves the same store wherever it is trained; runs are handed out well."""
+"""The same sweep leaves the same store on every executor; the order in which runs start."""
 
 import dataclasses
 
@@ -10,8 +10,15 @@ from experiments.runs.spec import RunSpec
 from experiments.runs.store import RunStore
 from experiments.sweeps import sweep
 from experiments.sweeps.executors import open_executor
-from experiments.sweeps.executors.pool import MOST_DEATHS, Ended, Lost, RunQueue, Worker, train_on
-from experiments.sweeps.executors.slots import Slots
+from experiments.sweeps.executors.pool import (
+    MOST_DEATHS,
+    Ended,
+    Lost,
+    RunQueue,
+    Slots,
+    Worker,
+    train_on,
+)
 from experiments.sweeps.sweep import SweepError, run_sweep
 from experiments.worlds.registry import get_world
 from models.config import TrainConfig
@@ -74,10 +81,10 @@ def test_what_a_worker_cannot_write_stops_the_sweep(executor, lab, tmp_path):
 
 
 @pytest.mark.long
-def test_workers_go_on_after_an_interrupt_of_the_one_who_hands_out(
+def test_workers_resume_after_an_interrupt_of_the_scheduling_process(
     executor, hold, lab, tmp_path, monkeypatch
 ):
-    """An error that breaks in anywhere has the workers keep their states."""
+    """An error anywhere in that process makes the workers save their states."""
     store = RunStore(tmp_path)
     specs = [spec_of(lab, n_epochs=80, seed=seed) for seed in range(2)]
 
@@ -91,13 +98,13 @@ def test_workers_go_on_after_an_interrupt_of_the_one_who_hands_out(
         run_sweep(specs, store, executor=executor)
     hold.unlink()
     monkeypatch.undo()
-    assert [path.parent.name for path in store.root.glob("*/checkpoint")]
+    assert [path.parent.name for path in store.root.glob("*/checkpoint.safetensors")]
     assert not list(store.root.glob("*/lock*"))
     assert run_sweep(specs, store, executor=executor) == 2
     assert max(store.result(spec)["n_sessions"] for spec in specs) == 2
 
 
-# --- handing out, without processes
+# --- scheduling, without processes
 
 
 def cpu(name="a", n_devices=1):

@@ -9,6 +9,7 @@ import pytest
 from experiments.lab.lab import Lab
 from experiments.runs.spec import RunSpec, SyntheticConfig
 from experiments.runs.store import RunStore
+from experiments.runs.texts import unique_tokens
 from experiments.sweeps.executors.local import LocalExecutor
 from experiments.sweeps.parents import synthetic_windows
 from experiments.sweeps.sweep import SweepError, run_sweep
@@ -97,6 +98,26 @@ def teachers_of(lab, family):
     return [lab.store.spec(run_id) for run_id in family["student"].synthetic.teachers]
 
 
+def test_sampled_windows_begin_with_tokens_that_the_teachers_have_read(lab, family):
+    """The stock of one long document holds no end of text, with which windows began."""
+    student = family["student"]
+    text = dataclasses.replace(student.synthetic, prompt="stock")
+    assert text.text_id != student.synthetic.text_id
+    windows = synthetic_windows(dataclasses.replace(student, synthetic=text), lab.store)
+    assert windows.shape == synthetic_windows(student, lab.store).shape
+    assert set(windows[:, 0]) <= set(unique_tokens(student.data, student.model.vocab_size))
+    assert len(set(windows[:, 0])) > 5
+
+
+def test_teachers_of_different_stocks_cannot_begin_windows_with_them(lab, family):
+    other = lab.spec(width=8, weight_decay=0.4, n_epochs=2, seed=0, draw_seed=1)
+    lab.train([other], title="another draw")
+    ids = (family["teacher"].run_id, other.run_id)
+    text = SyntheticConfig(teachers=ids, n_tokens=100, share=0.5, prompt="stock")
+    with pytest.raises(ValueError, match="trained on different tokens"):
+        synthetic_windows(dataclasses.replace(other, synthetic=text), lab.store)
+
+
 @pytest.mark.long
 def test_an_interrupted_child_is_resumed_exactly(lab, family, tmp_path, hold, monkeypatch):
     store = RunStore(tmp_path / "runs")
@@ -142,7 +163,7 @@ def test_children_of_a_run_that_fails_are_not_begun(lab, family, tmp_path, monke
             raise OSError("disk on fire")
 
     monkeypatch.setattr(store, "kept_state", broken)
-    with pytest.raises(SweepError, match=r"1 of 2 .*; 1 that build on them were not begun.*fire"):
+    with pytest.raises(SweepError, match=r"1 of 2 .*; 1 that build on them were not started.*fire"):
         run_sweep([family["heir"], teacher], store)
     assert not store.folder(family["heir"]).exists()
 
@@ -170,12 +191,13 @@ def test_what_a_run_builds_on_is_part_of_its_name(lab, family):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"teachers": ()}, "one run or more"),
-        ({"teachers": (STALE, STALE)}, "each once"),
+        ({"teachers": ()}, "one or more distinct runs"),
+        ({"teachers": (STALE, STALE)}, "distinct runs"),
         ({"n_tokens": 0}, "n_tokens must be a whole number >= 1; not 0"),
         ({"share": 0.0}, r"share must lie in \(0, 1\]; not 0.0"),
         ({"share": 1.1}, "share must lie"),
         ({"temperature": -1.0}, "temperature must be >= 0"),
+        ({"prompt": "title"}, "prompt must be one of .*; not 'title'"),
     ],
 )
 def test_settings_out_of_range_are_named(change, said):
@@ -186,5 +208,8 @@ def test_settings_out_of_range_are_named(change, said):
 
 def test_a_share_of_no_window_is_refused(sample):
     text = SyntheticConfig(teachers=(STALE,), n_tokens=10, share=0.1)
-    with pytest.raises(ValueError, match=r"a synthetic share of 0.1 is no window of a batch of 4"):
+    with pytest.raises(
+        ValueError,
+        match=r"synthetic share 0.1 rounds to 0 of the 4 windows in a batch; use more than 0.125",
+    ):
         sample.spec(synthetic=text)

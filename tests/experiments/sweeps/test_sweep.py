@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.lab.lab import Lab
-from experiments.runs.store import RunStore
+from experiments.runs.store import CHECKPOINT, RunStore
 from experiments.sweeps.sweep import SweepError, run_sweep
 from experiments.worlds.registry import WORLDS, get_world
 from models.training.train import SEGMENT_STEPS
@@ -56,7 +56,7 @@ def test_an_interrupted_sweep_resumed_equals_an_undisturbed_one(lab, tmp_path, h
     monkeypatch.setattr(disturbed, "append", interrupt_at_second)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(specs, disturbed)
-    kept = [s for s in specs if (disturbed.folder(s) / "checkpoint").is_dir()]
+    kept = [s for s in specs if (disturbed.folder(s) / CHECKPOINT).is_file()]
     assert len(kept) == 2
     assert not any(disturbed.is_done(s) for s in specs)
     monkeypatch.undo()
@@ -67,13 +67,13 @@ def test_an_interrupted_sweep_resumed_equals_an_undisturbed_one(lab, tmp_path, h
         recorded = (disturbed.folder(spec) / "metrics.jsonl").read_text().count('"first_step"')
         n_steps = len(undisturbed.losses(spec))
         assert recorded == -(-n_steps // SEGMENT_STEPS)
-        assert not (disturbed.folder(spec) / "checkpoint").exists()
+        assert not (disturbed.folder(spec) / CHECKPOINT).exists()
 
 
 def test_a_checkpoint_that_cannot_be_read_starts_the_run_afresh(lab, tmp_path):
     store, spec = RunStore(tmp_path), specs_of(lab, n=1)[0]
-    (store.folder(spec) / "checkpoint").mkdir(parents=True)
-    (store.folder(spec) / "checkpoint" / "junk").write_bytes(b"\x00")
+    store.folder(spec).mkdir(parents=True)
+    (store.folder(spec) / CHECKPOINT).write_bytes(b"\x00")
     run_sweep([spec], store)
     assert store.is_done(spec)
 

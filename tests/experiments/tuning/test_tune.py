@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from experiments.tuning.grid import Grid
-from experiments.tuning.search import Effort, Tuned, descend, estimate_noise
+from experiments.tuning.search import Effort, Tuned, descend, estimate_noise, measure
 
 GRID = Grid(axes={"decay": (0.1, 0.2, 0.4, 0.8, 1.6), "epochs": (1, 2, 4, 8, 16)})
 POINTS = list(itertools.product(*GRID.axes.values()))
@@ -166,6 +166,18 @@ def test_what_evaluate_leaves_out_is_an_error():
         descend({0: (0.4, 4)}, GRID, one_seed, Effort(last=("lr",)))
 
 
+def test_a_given_point_is_measured_alone_and_not_certified():
+    lookup = Lookup(bowl((0.4, 4)))
+    found = measure({0: (0.4, 4), 1: (1.6, 16)}, GRID, lookup, Effort(n_look=1, n_seeds=3))
+    assert lookup.asked == [(0, (0.4, 4), 3), (1, (1.6, 16), 3)]
+    assert [found[key].point for key in (0, 1)] == [(0.4, 4), (1.6, 16)]
+    assert found[0].loss == pytest.approx(3.001)
+    assert found[0].looks == {(0.4, 4): 3.0}
+    assert found[0].flaws == ("4 neighbours not run",)
+    with pytest.raises(ValueError, match=r"no objective was returned for \[\(0.4, 4\)"):
+        measure({0: (0.4, 4)}, GRID, lambda asked: {key: {} for key in asked}, EXACT)
+
+
 def test_one_seed_knows_no_noise_and_certifies_nothing():
     tuned = tune(bowl((0.4, 4)), (0.4, 4), effort=Effort(n_seeds=1))
     assert tuned.point == (0.4, 4)
@@ -194,7 +206,7 @@ def test_luck_that_seeds_have_everywhere_drops_out_of_the_margins():
     losses, luck = bowl((0.4, 4)), (0.0, 5.0, -5.0)
     cell = {(p, s): rng.normal(scale=0.01) for p in POINTS for s in range(3)}
     objective = Lookup(losses, lambda p, s: luck[s] + cell[p, s])
-    # Every neighbour has all seeds: one look cannot tell them apart before noise is known.
+    # Every neighbour has all seeds: one look cannot distinguish them before noise is known.
     tuned = descend({0: (0.8, 4)}, GRID, objective, Effort(n_seeds=3))[0]
     assert tuned.best == {"decay": 0.4, "epochs": 4}
     assert tuned.stderr > 1

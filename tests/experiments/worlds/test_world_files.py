@@ -77,7 +77,7 @@ def test_what_a_file_leaves_out_is_as_in_a_world_without_it(written):
             "distillation.n_epochs, .* must be given",
         ),
         ("n_tuning_members = 2", "n_tuning_members must be 3 or more; not 2"),
-        ("recipes = ['standart']", "recipes must be among standard, .*; not 'standart'"),
+        ("recipes = ['standart']", "recipes must be among ablations, .*; not 'standart'"),
         ("recipes = ['entigraph']", r"the recipe entigraph needs a table \[facts\]"),
         ("name = '../elsewhere'", "name must be letters, digits, .*; not '../elsewhere'"),
     ],

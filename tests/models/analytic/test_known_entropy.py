@@ -180,7 +180,7 @@ def test_a_longer_window_comes_nearer_to_the_rate():
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_the_bayes_predictions_count_what_was_read_and_the_window_so_far(order):
-    """Against a posterior that is built anew for every token, by a loop over the transitions."""
+    """Against a posterior that a loop over the transitions builds for every token."""
     prior = DirichletPrior(vocab_size=3, order=order, concentration=2.0)
     source = prior.draw(seed=0)
     read = source.sample(40, seed=1)

@@ -15,7 +15,6 @@ from models.ensembles.ensemble import (
     block_subsets,
     ensemble_log_probs,
     gold_table,
-    learned_subset_losses,
     member_subsets,
     subset_losses,
 )
@@ -157,13 +156,12 @@ def test_learned_mixtures_are_fitted_on_one_text_and_scored_on_another(three, st
     fitted_on = gold_table(three, WINDOWS[:64])
     scored_on = gold_table(three, WINDOWS[64:])
     np.testing.assert_allclose(fitted_on, gold_of(stack)[:, :64].reshape(3, -1), atol=1e-4)
-    subsets = member_subsets(3)
-    losses = learned_subset_losses(fitted_on, scored_on, subsets)
-    weights = fit_mixture_weights(fitted_on).weights
-    expected = -by_definition(stack, weights, "probability")[64:].mean()
-    assert losses[-1] == pytest.approx(expected, rel=1e-5)
+    fit = fit_mixture_weights(fitted_on)
+    expected = -by_definition(stack, fit.weights, "probability")[64:].mean()
+    assert fit.loss_on(scored_on) == pytest.approx(expected, rel=1e-5)
     # On the text of the fit more members cannot hurt, and equal weights are no better.
-    fitted = learned_subset_losses(fitted_on, fitted_on, subsets)
+    subsets = member_subsets(3)
+    fitted = np.array([fit_mixture_weights(fitted_on[rows]).loss for rows in subsets])
     equal = subset_losses(three, WINDOWS[:64], subsets)["probability"]
     assert (fitted <= equal + 1e-6).all()
     assert fitted[-1] <= fitted[:-1].min() + 1e-9
@@ -304,9 +302,7 @@ def test_bad_windows_subsets_and_budgets_are_refused(three):
     with pytest.raises(ValueError, match=r"bool \[n_subsets, 3\]"):
         subset_losses(three, WINDOWS, member_subsets(2))
     with pytest.raises(ValueError, match="with a member in each"):
-        learned_subset_losses(np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((1, 2), bool))
-    with pytest.raises(ValueError, match="the same models; they have 2 and 3"):
-        learned_subset_losses(np.zeros((2, 3)), np.zeros((3, 3)), member_subsets(2))
+        subset_losses(three, WINDOWS, np.zeros((1, 3), bool))
     with pytest.raises(ValueError, match="0 to 19; the windows hold 20"):
         gold_table(three, np.full((2, 7), 20))
     with pytest.raises(ValueError, match="7 positions, more than the members' context 6"):

@@ -2,9 +2,17 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from models.evals.continuations import Continuation, encode_continuation, score_continuations
+from models.config import ModelConfig
+from models.evals.continuations import (
+    BATCH_PROMPTS,
+    Continuation,
+    encode_continuation,
+    next_log_probs,
+    score_continuations,
+)
 from models.evals.perplexity import evaluate_texts, evaluate_tokens
 from models.language.language_model import Ensemble
+from models.training.train import init_params, token_log_probs
 
 CONTEXT = 12
 IDS = np.random.default_rng(1).integers(1, 257, size=41)
@@ -125,3 +133,18 @@ def test_an_ensemble_is_not_the_mean_of_its_members_scores(three_models):
     [scored] = score_continuations(ensemble, [Continuation(IDS[:6], 5)])
     expected = logsumexp(each, axis=0) - np.log(3)
     np.testing.assert_allclose(scored.log_probs, expected, atol=1e-4)
+
+
+@pytest.mark.long
+def test_each_prompt_is_predicted_as_if_alone():
+    model = ModelConfig.from_width(16, vocab_size=50, context=12)
+    params = init_params(model, 0)
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(50, size=rng.integers(1, 13)) for _ in range(BATCH_PROMPTS + 3)]
+    found = next_log_probs(model, params, prompts)
+    assert found.shape == (len(prompts), 50)
+    for at in (0, 5, len(prompts) - 1):
+        alone = token_log_probs(model, params, prompts[at][None])[0, -1]
+        assert np.allclose(found[at], alone, atol=1e-5)
+    with pytest.raises(ValueError, match="prompts must have 1 to 12 tokens"):
+        next_log_probs(model, params, [np.zeros(13, int)])

@@ -136,6 +136,18 @@ def test_a_long_text_is_windows_that_each_begin_anew(member):
     )
 
 
+def test_windows_begin_with_tokens_of_the_stock_as_often_as_it_holds_them(member):
+    stock = np.repeat([3, 7, 9], [60, 30, 10])
+    windows = sample_windows([member], n_tokens=12 * 200, seed=6, stock=stock)
+    counts = np.bincount(windows[:, 0], minlength=MODEL.vocab_size)
+    assert counts[[3, 7, 9]].sum() == 200
+    assert stats.chisquare(counts[[3, 7, 9]], [120, 60, 20]).pvalue > 0.001
+    continued = generate([member], prompts=windows[:, :1], n_tokens=12, seed=6)
+    np.testing.assert_array_equal(windows[:, 1:], continued.ids)
+    with pytest.raises(ValueError, match="must hold one token or more"):
+        sample_windows([member], n_tokens=12, stock=stock[:0])
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -12,8 +12,8 @@ import pytest
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
+from models.training.devices import members_that_fit, training_bytes
 from models.training.job_list import Failed, Finished, Job, Segment, train_jobs
-from models.training.memory import members_that_fit, training_bytes
 from models.training.sharding import Mesh
 from models.training.train import Execution, Program, init_state, train_segment
 

@@ -219,20 +219,23 @@ def test_a_job_that_fails_is_reported_and_the_others_go_on():
 
 def test_states_and_weights_survive_the_disk(tmp_path):
     state = init_state(PROGRAM, 3)
-    save_state(tmp_path / "checkpoint", state)
-    save_state(tmp_path / "checkpoint", state)
-    found = load_state(tmp_path / "checkpoint", PROGRAM)
+    save_state(tmp_path / "checkpoint.safetensors", state)
+    save_state(tmp_path / "checkpoint.safetensors", state)
+    found = load_state(tmp_path / "checkpoint.safetensors", PROGRAM)
     np.testing.assert_array_equal(weights(found), weights(state))
     assert jax.tree.structure(found) == jax.tree.structure(state)
     save_params(tmp_path / "params.safetensors", MODEL, state.params)
     params = load_params(tmp_path / "params.safetensors", MODEL)
     np.testing.assert_array_equal(weights(params), weights(state.params))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint", "params.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoint.safetensors",
+        "params.safetensors",
+    ]
 
 
 def test_unreadable_weights_say_what_is_wrong(tmp_path):
     path = tmp_path / "params.safetensors"
-    assert load_state(tmp_path / "checkpoint", PROGRAM) is None
+    assert load_state(tmp_path / "checkpoint.safetensors", PROGRAM) is None
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_params(path, MODEL)
     path.write_bytes(b"\x00\x01garbage")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import optimize
 
 from scaling import LAWS, LOSSES
+from scaling.fitting.basis_model import BasisModel, JetModel
 from scaling.fitting.evaluation import build_model
 from scaling.fitting.newton import minimise, solve_modified
 from scaling.fitting.objective import Objective
@@ -50,6 +53,44 @@ def test_objective_derivatives_match_differences(name, loss, truths, design, law
         numeric = (gradients[:, :p] - gradients[:, p:]) / (2 * step)
         scale = np.sqrt(np.abs(np.outer(np.diag(numeric), np.diag(numeric))))
         assert (np.abs(hessian[:, :, 0] - numeric) <= 1e-2 * scale + 1e-8 * scale.max()).all()
+
+
+@pytest.mark.parametrize("name", [name for name in FINITE if not LAWS[name].terms])
+def test_exact_derivatives_agree_with_differences_of_the_basis(name, truths, design):
+    law, columns = LAWS[name], design(name)
+    exact, rough = build_model(law, columns), BasisModel(law, columns)
+    assert isinstance(exact, JetModel)
+    # not at the truth, where a row of the design lies on the kink of `data_constrained`
+    place = exact.internal(1.07 * np.array([truths[name][p] for p in law.parameters])[:, None])
+    weights = np.random.default_rng(0).normal(size=(1, exact.n_rows))
+    found, wanted = (model.derivatives(place, slice(None)) for model in (exact, rough))
+    assert found[0] == pytest.approx(wanted[0], rel=1e-12)
+    for one, other in zip(found[1], wanted[1], strict=True):
+        assert one == pytest.approx(other, rel=1e-6, abs=1e-8 * np.abs(other).max() + 1e-9)
+    step = 1e-6 * np.eye(len(place))
+    ahead, behind = (exact.derivatives(place + sign * step, slice(None))[1] for sign in (1, -1))
+    slopes = [
+        (weights * (one - other)).sum(axis=1) for one, other in zip(ahead, behind, strict=True)
+    ]
+    numeric = np.stack(slopes) / 2e-6
+    bend = found[2](weights)[:, :, 0]
+    assert bend == pytest.approx(numeric, rel=1e-4, abs=1e-7 * np.abs(numeric).max())
+
+
+def test_a_basis_that_is_not_made_of_ufuncs_is_differenced(design):
+    law = replace(
+        LAWS["power"],
+        terms=(),
+        basis=lambda x, p: [1.0, np.where(x["n_params"] > 0, x["n_params"] ** -p["alpha"], 0.0)],
+    )
+    place = np.array([[1.9], [1.0], [0.4]])
+    model = build_model(law, design("power"))
+    assert type(model) is BasisModel
+    exact = build_model(LAWS["power"], design("power"), ["E", "A"])
+    rough = build_model(law, design("power"), ["E", "A"])
+    found, wanted = (m.derivatives(place, slice(None))[1] for m in (rough, exact))
+    for one, other in zip(found, wanted, strict=True):
+        assert one == pytest.approx(other, rel=1e-6)
 
 
 def test_blocks_do_not_change_the_objective(design, truths, law_values):

@@ -8,8 +8,7 @@ from flax import nnx
 from models.augment.backends.ours import OurBackend
 from models.augment.backends.transformers import TransformersBackend
 from models.augment.sbp.hidden_states import HiddenStates
-from models.augment.writing.protocol import BackendError
-from models.augment.writing.requests import Failure
+from models.augment.writing.requests import BackendError, Failure
 from models.config import ModelConfig
 from models.language.generate import generate
 from models.language.language_model import LanguageModel

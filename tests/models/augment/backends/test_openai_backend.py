@@ -6,8 +6,7 @@ import time
 import pytest
 
 from models.augment.backends.openai import MOST_FAILURES_IN_A_ROW, OpenAIBackend
-from models.augment.writing.protocol import BackendError
-from models.augment.writing.requests import Failure, Reply
+from models.augment.writing.requests import BackendError, Failure, Reply
 
 
 @pytest.fixture

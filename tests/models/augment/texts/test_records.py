@@ -6,13 +6,11 @@ import sys
 
 import pytest
 
-from models.augment.texts.chunks import chunks
 from models.augment.texts.records import Provenance, Record, read_records, write_parquet
-from models.augment.writing.documents import chunks_for
+from models.augment.writing.documents import chunks, chunks_for
 from models.augment.writing.ledger import Ledger, LockedError
-from models.augment.writing.outcomes import FailedRequest
 from models.augment.writing.output import OutputFolder, write_outcomes
-from models.augment.writing.requests import Reply
+from models.augment.writing.requests import FailedRequest, Reply
 from models.text.corpora import CorpusError, load_corpus
 
 

@@ -6,17 +6,16 @@ import json
 import pytest
 
 from models.augment.backends.openai import OpenAIBackend
-from models.augment.backends.template import Fact, KnownFacts, TemplateBackend, names_in
+from models.augment.backends.template import names_in
 from models.augment.texts.records import Record
 from models.augment.writing.asking import Asker, Estimator
 from models.augment.writing.documents import Chunk
 from models.augment.writing.entigraph import EntiGraph, combinations, entigraph, parsed_entities
 from models.augment.writing.ledger import Ledger
-from models.augment.writing.outcomes import FailedRequest
 from models.augment.writing.output import OutputFolder, write_outcomes
 from models.augment.writing.prompts import PROMPTS, STYLES, prompt_of
 from models.augment.writing.rephrase import Rephrase, rephrase
-from models.augment.writing.requests import Answer, Failure, Reply
+from models.augment.writing.requests import Answer, FailedRequest, Failure, Reply
 
 
 def chunk(name: str, text: str = "Ada met Charles.", part: int = 0) -> Chunk:
@@ -197,21 +196,6 @@ def test_a_dry_run_counts_what_a_run_then_asks(ask, tmp_path):
     words = sum(len(request.prompt.split()) for request in backend.asked)
     assert estimator.tally.n_prompt_tokens == words
     assert estimator.tally.n_reply_tokens == 3 * 1024 + 18 * 50
-
-
-def test_known_facts_are_stated_as_asked(make_request):
-    facts = KnownFacts((Fact("Ada", "wrote to", "Charles"), Fact("Charles", "lived in", "London")))
-    backend = TemplateBackend(facts, name="template:facts")
-
-    def told(entities, task="pair"):
-        request = make_request("Ada Charles London", task=task, entities=entities)
-        return next(backend.generate([request])).result.text
-
-    assert "lived in" in told(("Charles", "London"))
-    assert "Ada" not in told(("Charles", "London"))
-    assert told(("Ada", "London")) == ""
-    assert parsed_entities(told((), "entities")).names == ("Ada", "Charles", "London")
-    assert {"wrote", "lived"} <= set(told((), "easy").split())
 
 
 def test_names_are_found_in_plain_text():

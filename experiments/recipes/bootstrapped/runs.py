@@ -1,4 +1,4 @@
-"""Plans, samples and scores the runs of bootstrapping, whatever the documents."""
+"""The runs of every arm of bootstrapping and the documents that they read."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.lab.lab import Lab
-from experiments.lab.streams import kept_tokens, plan_stream
+from experiments.lab.streams import plan_stream
 from experiments.recipes.bootstrapped.pairs import mixed_stream, random_pairs, stream_of
 from experiments.recipes.bootstrapped.sources import Source
 from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.streams import Stream
-from experiments.worlds.bootstrapping_plan import Arm, BootstrapPlan
+from experiments.runs.texts import Stream, read_stream
+from experiments.worlds.plans_part2 import Arm, BootstrapPlan
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
 
 Writer = Literal["pairs", "random", "baseline", "scratch"]
-"""Who writes synthetic documents: a synthesiser of nearest or of random pairs, the baseline from
-nothing, or a synthesiser of nearest pairs that did not start from the baseline."""
+"""What writes synthetic documents: a synthesiser of nearest or of random pairs, the baseline
+without a prompt, or a synthesiser of nearest pairs that did not start from the baseline."""
 
 SYNTHETIC: dict[Arm, Writer] = {
     "sbp": "pairs",
@@ -27,19 +27,16 @@ SYNTHETIC: dict[Arm, Writer] = {
     "unconditional": "baseline",
     "scratch": "scratch",
 }
-"""Arms that read synthetic documents, and who writes them."""
-
-STREAMS_VERSION = 1
-"""Raise it when what is written changes, so that streams of before are not read again."""
+"""Arms that read synthetic documents, and the model that writes them."""
 
 
-class Bench:
-    """What is to be trained in each world of a plan, in one lab.
+class BootstrapRuns:
+    """The runs of a plan in one lab; `world` is everywhere the seed of a world of documents.
 
     Args:
-        lab: where.
-        name: of the recipe, before what people read of its runs.
-        plan: how much.
+        lab: where they are trained.
+        name: of the recipe; titles and labels of streams begin with it.
+        plan: its settings.
         source: the documents.
     """
 
@@ -76,9 +73,16 @@ class Bench:
         member: int = 0,
         width: int | None = None,
     ) -> RunSpec:
-        """Return a run of an arm, by default with the decay chosen for it.
+        """Return a run of an arm.
 
         The synthesiser of a synthetic arm must be finished: the documents are sampled now.
+
+        Args:
+            arm: what it reads.
+            world: seed of the documents.
+            decay: weight decay; by default the one chosen for the arm.
+            member: seed of the run.
+            width: of the model; by default the larger one.
         """
         data = self._arm_stream(arm, world, width)
         decay = self.decays[arm] if decay is None else decay
@@ -128,9 +132,7 @@ class Bench:
         )
 
     def _identity(self, world: int, identity: Sequence[Any]) -> list[Any]:
-        return [STREAMS_VERSION, *self.source.identity(world), *identity]
-
-    # --- who writes
+        return [*self.source.identity(world), *identity]
 
     def synthesizer(
         self,
@@ -143,6 +145,12 @@ class Bench:
         """Return the training of a synthesiser, from the baseline of its world.
 
         The scores of its run are L(d2 | d1) of held-out pairs.
+
+        Args:
+            writer: which synthesiser.
+            world: seed of the documents.
+            width: of the model; by default the larger one.
+            learning_rate: by default the one chosen.
         """
         from models.augment.sbp.synthesizer import pair_rows, pair_windows
 
@@ -183,7 +191,7 @@ class Bench:
         )
 
     def choose_synthesizer_rate(self, worlds: Iterable[int]) -> None:
-        """Take the rate with the lowest L(d2 | d1) on held-out pairs of the tuning worlds."""
+        """Set the rate with the lowest L(d2 | d1) on held-out pairs of the tuning worlds."""
         worlds = list(worlds)
         tried = {
             rate: [self.synthesizer("pairs", world, learning_rate=rate) for world in worlds]
@@ -200,7 +208,13 @@ class Bench:
         return self.spec("baseline", world, width=width)
 
     def writer_spec(self, writer: Writer, world: int, width: int | None = None) -> RunSpec:
-        """Return the run whose model writes."""
+        """Return the run whose model writes.
+
+        Args:
+            writer: which model.
+            world: seed of the documents.
+            width: of the model; by default the larger one.
+        """
         if writer == "baseline":
             return self._baseline(world, width)
         return self.synthesizer(writer, world, width)
@@ -217,7 +231,7 @@ class Bench:
         return find_pairs(LSA.fit(texts).embed(texts), alpha=0.0, k=self.plan.n_neighbors)
 
     def held_out_pairs(self, world: int, part: str) -> np.ndarray:
-        """Pair each held-out document with its nearest real one, which comes first."""
+        """Return each held-out document after its nearest real one, positions [n, 2]."""
         from models.augment.sbp.embeddings import LSA
         from models.augment.sbp.neighbors import nearest_among
 
@@ -231,20 +245,34 @@ class Bench:
         return np.column_stack([nearest, len(real) + np.arange(len(held_out))])
 
     def documents(self, writer: Writer, world: int, width: int | None = None) -> list[np.ndarray]:
-        """Sample the synthetic documents of a writer, each with its end-of-text token."""
+        """Return the synthetic documents of a writer, each with its end-of-text token.
+
+        Args:
+            writer: which model.
+            world: seed of the documents.
+            width: of the model; by default the larger one.
+        """
         return [part for part in self.written(writer, world, width)[1] if len(part) > 1]
 
     def written(
         self, writer: Writer, world: int, width: int | None = None
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return which real document each synthetic one was written from, and the documents."""
+        """Return which real document each synthetic one was written from, and the documents.
+
+        Args:
+            writer: which model.
+            world: seed of the documents.
+            width: of the model; by default the larger one.
+        """
         plan, spec = self.plan, self.writer_spec(writer, world, width)
         n_samples = -(-round(plan.share * self.n_tokens) // self.source.length)
         identity = self._identity(world, ["written", spec.run_id, plan.temperature, n_samples])
         label = f"{self.name}, written by {writer}, world {world}"
-        tokens = kept_tokens(
-            self.lab, label, identity, lambda: self._sample(writer, spec, world, n_samples)
-        )
+        data = plan_stream(
+            self.lab, label, identity,
+            lambda: Stream(tokens=self._sample(writer, spec, world, n_samples), held_out={}),
+        )  # fmt: skip
+        tokens = read_stream(self.lab.store.root, data).tokens
         ends = np.flatnonzero(tokens < 0)
         sources = ~tokens[ends]
         documents = np.split(tokens, ends)[1:]

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments.lab.streams import kept_tokens, plan_stream
+from experiments.lab.source import source_of
+from experiments.lab.streams import plan_stream
 from experiments.runs.records import keep_record, read_record
 from experiments.runs.store import RunStore
-from experiments.runs.streams import FOLDER, Stream, read_stream
+from experiments.runs.texts import FOLDER, Stream, read_stream
 from models.text.batches import unscored
 from models.text.data_home import CorpusError
 
@@ -16,11 +17,12 @@ from models.text.data_home import CorpusError
 class Lab(SimpleNamespace):
     """Records as a lab keeps them, without a world."""
 
-    def remember(self, kind, identity, measure):
-        values = read_record(self.store.root, kind, identity)
+    def remember(self, kind, identity, measure, *, code):
+        source = source_of(code)
+        values = read_record(self.store.root, kind, identity, source)
         if values is None:
             values = measure()
-            keep_record(self.store.root, kind, identity, values)
+            keep_record(self.store.root, kind, identity, values, source=source)
         return values
 
 
@@ -71,13 +73,8 @@ def test_a_missing_or_changed_stream_is_said(lab):
     (path,) = (lab.store.root / FOLDER).iterdir()
     other = stream(3)
     np.savez_compressed(path, tokens=other.tokens, **other.held_out)
-    with pytest.raises(CorpusError, match="has been changed"):
+    with pytest.raises(CorpusError, match="was changed"):
         read_stream(lab.store.root, data)
     path.write_bytes(b"not a stream")
     with pytest.raises(CorpusError, match="'stream:a text' is not in the store, or damaged"):
         read_stream(lab.store.root, data)
-
-
-def test_tokens_for_people_come_back(lab):
-    ids = np.arange(5)
-    assert np.array_equal(kept_tokens(lab, "ids", ["c"], lambda: ids), ids)

@@ -1,0 +1,65 @@
+"""Output that several commands share: JSON, checks of file names, quality of texts."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.augment.writing.output import OutputFolder
+
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; NaN and infinite numbers, which JSON cannot represent, are null."""
+    print(json.dumps(_finite(value), indent=1, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def check_outputs(plot: Path | None, out: Path | None = None, table: Path | None = None) -> None:
+    """Check that outputs can be written, before the work starts.
+
+    Args:
+        plot: the figure, if one is drawn; its numbers go to a CSV file beside it.
+        out: another file to write.
+        table: the input, which must not be overwritten.
+
+    Raises:
+        ValueError: a folder is missing or not writable, the suffix of the figure is unknown, or the
+            input would be overwritten.
+    """
+    beside = None if plot is None else plot.with_suffix(".csv")
+    for path in (plot, out, beside):
+        if path is not None and table is not None and path.resolve() == table.resolve():
+            raise ValueError(f"this would overwrite {table}; give the output another name")
+    for path in (plot, out):
+        if path is None:
+            continue
+        folder = path.resolve().parent
+        if not folder.is_dir():
+            raise ValueError(f"the folder of {path} does not exist")
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file")
+        if not os.access(path if path.exists() else folder, os.W_OK):
+            raise ValueError(f"{path} is not writable; name a file in a writable folder")
+    if plot is not None and plot.suffix.lower() not in FIGURE_SUFFIXES:
+        raise ValueError(f"`--plot` must end in .png, .pdf or .svg; not {plot.suffix!r}")
+
+
+def print_quality(source: Path, folder: OutputFolder) -> None:
+    """Print the quality of synthetic texts beside that of their sources."""
+    from models.augment.quality.comparison import compare, quality_table
+    from models.augment.texts.records import read_records
+
+    print(quality_table(compare(lambda: read_records(source), folder.records)))

@@ -1,0 +1,93 @@
+"""Measurements are kept with the code that made them, and shipped as evidence whatever the code."""
+
+import dataclasses
+
+import pytest
+
+from experiments.lab.lab import Lab
+from experiments.lab.recipe import recipe, run_recipes
+from experiments.lab.shipping import write_archive
+from experiments.runs.archive import Archive, NotShipped
+from experiments.runs.store import RunStore
+from experiments.runs.texts import TextFacts
+from experiments.worlds.registry import WORLDS
+
+FACTS = TextFacts(
+    corpus="stdlib", vocab_size=512, sha256="ab" * 32, corpus_sha256="cd" * 32,
+    n_tokens=dict.fromkeys(("train", "validation", "test"), 1_000_000), bytes_per_token=2.0,
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Mean:
+    loss: float
+
+
+@pytest.fixture
+def lab(tmp_path, sample):
+    store = RunStore(tmp_path / "runs" / "tiny")
+    for seed in range(2):
+        sample.train(store, sample.spec(seed))
+    return Lab(WORLDS["tiny"], store, facts=FACTS)
+
+
+@pytest.fixture
+def measured():
+    """The calls of the function that measures."""
+    return []
+
+
+@pytest.fixture
+def mean(sample, measured):
+    @recipe()
+    def mean(lab: Lab) -> Mean:
+        specs = [sample.spec(seed) for seed in range(2)]
+        runs = lab.train(specs, title="finished before")
+
+        def measure() -> float:
+            measured.append(1)
+            return float(runs["validation_loss"].mean())
+
+        return Mean(lab.remember("means", [spec.run_id for spec in specs], measure))
+
+    return mean
+
+
+def test_a_record_is_measured_once_by_the_same_code_and_again_by_other_code(
+    lab, mean, measured, monkeypatch
+):
+    for _ in range(2):
+        assert run_recipes(lab, [mean])[mean] == Mean(3.5)
+    assert len(measured) == 1
+    monkeypatch.setattr("experiments.lab.lab.source_of", lambda function: "other code")
+    assert run_recipes(lab, [mean])[mean] == Mean(3.5)
+    assert len(measured) == 2
+
+
+def test_shipped_results_are_read_whatever_the_code_and_rest_on_the_same_evidence(
+    lab, mean, measured, sample, tmp_path, monkeypatch
+):
+    live = run_recipes(lab, [mean])
+    write_archive(lab, tmp_path / "shipped", recipes=["mean"])
+    archive = Archive(tmp_path / "shipped", "tiny")
+    monkeypatch.setattr("experiments.lab.lab.source_of", lambda function: "other code")
+    other = Lab(WORLDS["tiny"], archive, facts=archive.facts)
+    shipped = run_recipes(other, [mean])
+    assert shipped[mean] == live[mean]
+    assert len(measured) == 1
+    assert shipped.evidence(mean) == live.evidence(mean)
+    assert set(live.evidence(mean).runs) == {sample.spec(seed).run_id for seed in range(2)}
+    (record,) = live.evidence(mean).records
+    assert record.startswith("means/")
+    with pytest.raises(NotShipped, match="lack scores asked for"):
+        other.remember("scores", ["unknown"], lambda: 1)
+    assert other.remember("fits", ["unknown"], lambda: 1, from_losses=True) == 1
+
+
+def test_what_a_record_is_measured_from_is_not_evidence_beside_it(lab):
+    def outer():
+        return lab.remember("inner", ["a"], lambda: 1) + 1
+
+    with lab.labeling("nested"):
+        assert lab.remember("outer", ["a"], outer) == 2
+    assert [place.split("/")[0] for place in lab.account.read["nested"]] == ["outer"]

@@ -1,0 +1,88 @@
+"""Tuned settings that a world carries, and what is trained with them."""
+
+import dataclasses
+import json
+
+import pytest
+
+from experiments.lab.lab import Lab
+from experiments.lab.searches import carried_points
+from experiments.recipes import ensembles, regularized, standard
+from experiments.runs.store import RunStore
+from experiments.worlds import settings as settings_module
+from experiments.worlds.registry import WORLDS, get_world
+from experiments.worlds.settings import read_settings
+
+QUICK = WORLDS["quick"]
+POINT = {"learning_rate": 0.01, "weight_decay": 0.4, "n_epochs": 2}
+
+
+def test_quick_carries_settings_of_every_size_for_both_objectives():
+    carried = read_settings(QUICK.settings)
+    assert carried.n_unique_tokens == QUICK.n_unique_tokens
+    assert set(carried.points) == {"single", "ensemble"}
+    for objective, points in carried.points.items():
+        assert set(points) == set(QUICK.widths)
+        for width in QUICK.widths:
+            point = carried.point(objective, width, QUICK.tuned_grid())
+            assert QUICK.tuned_grid().named(point) == points[width]
+    assert "not certified" in carried.provenance
+
+
+def test_search_leaves_the_settings_aside():
+    assert get_world("quick").settings == "quick"
+    assert get_world("quick", search=True) == dataclasses.replace(QUICK, settings=None)
+    searched = dataclasses.replace(QUICK, settings=None)
+    assert carried_points(searched, "single", {16: (0.01, 1.6, 32)}, QUICK.tuned_grid()) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "width", "said"),
+    [
+        ({}, 48, "for widths 16, 24, 32, 64, 128; none for 48, which has to be searched"),
+        ({"settings": "slow"}, 16, "settings must be one of quick; not 'slow'"),
+        ({"n_unique_tokens": 4_096}, 16, "of 32,768 unique tokens; world quick has 4,096 and must"),
+        ({"learning_rates": (0.1,)}, 16, r"learning_rate of .* on the grid \(0.1\); not 0.01"),
+    ],
+)
+def test_what_the_settings_are_not_for_is_named(change, width, said):
+    world = dataclasses.replace(QUICK, **change)
+    with pytest.raises(ValueError, match=said):
+        carried_points(world, "single", {width: (0.01, 1.6, 32)}, world.tuned_grid())
+
+
+@pytest.fixture
+def carrying(tmp_path, monkeypatch):
+    """A world of two sizes whose settings are carried."""
+    world = dataclasses.replace(
+        get_world("tiny"), name="carrying", settings="tried", widths=(8, 12), epochs=(1, 2, 4),
+        weight_decays=(0.1, 0.4, 1.6), standard_epochs=(1, 2),
+    )  # fmt: skip
+    by_width = {str(width): POINT for width in world.widths}
+    values = {
+        "schema": 1,
+        "provenance": "made up",
+        "n_unique_tokens": world.n_unique_tokens,
+        "points": {"single": by_width, "ensemble": by_width},
+    }
+    (tmp_path / "tried.settings.json").write_text(json.dumps(values))
+    monkeypatch.setattr(settings_module.read_settings, "__defaults__", (tmp_path,))
+    return world
+
+
+@pytest.mark.long
+def test_a_world_that_carries_its_settings_trains_its_final_cells_alone(carrying, tmp_path):
+    lab = Lab(carrying, RunStore(tmp_path / "runs"))
+    usual = standard.run(lab)
+    tuned = regularized.run(lab)
+    members = ensembles.run(lab, regularized=tuned)
+    n_widths = len(carrying.widths)
+    n_sweep = n_widths * len(carrying.standard_epochs) * carrying.n_seeds
+    assert lab.account.n_trained == n_sweep + n_widths * carrying.n_members
+    assert all(certificate.tuned.best == POINT for certificate in tuned.certificates.values())
+    found = [*usual.certificates.values(), *tuned.certificates.values()]
+    assert not any(one.tuned.certified for one in [*found, *members.certificates.values()])
+    assert all("neighbours not run" in one.verdict for one in tuned.certificates.values())
+    assert not (tmp_path / "runs" / "tuning").exists()  # a search would have left certificates
+    assert members.heuristic == {}
+    assert set(members.curves["chosen_for"]) == {"ensemble"}
