@@ -93,7 +93,7 @@ class Fitted:
 
         All methods but "model" hold if the law holds. "model" is for the asymptote alone, and holds
         for every smooth decreasing law: a mixture of powers with exponents of at least `least`, or
-        a curve that steepens. It contains the interval of the law.
+        a curve that steepens. It contains the interval of the law unless the law is rejected.
 
         Args:
             name: a parameter of the law.
@@ -300,6 +300,8 @@ class Fitted:
         if name in self.problem.pinned or self.problem.degrees <= 0:
             return own
         low, high = model_interval(self.problem, self.coordinates, level, least)
+        if self.problem.scales_are_units:  # the law is rejected, so its own interval says nothing
+            return low, high
         return min(low, own[0]), max(high, own[1])
 
     def _check_name(self, name: str) -> None:

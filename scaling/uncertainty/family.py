@@ -8,7 +8,8 @@ E is profiled under the whole family by non-negative least squares.
 What is left of such a loss never falls faster, in logarithms, than it did before. A curve that
 steepens has a higher asymptote than any of them allows, so the upper end is also taken from the
 family on the largest scales alone. No decreasing law at all has an asymptote above the loss
-measured at the largest scale, which caps the upper end.
+measured at the largest scale, which caps the upper end. The lower end is the higher of those from
+all scales and from their larger half, which a law of the family leaves both below its asymptote.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ EXPONENTS = 14
 """Exponents of the mixture of a term in one column, evenly spaced in their logarithm."""
 FEW_EXPONENTS = 8
 """The same where a law has several terms, or a term several columns."""
-OUTLIER = 3.0
+OUTLIER = 4.0
 """Residuals are cut at this many robust standard deviations."""
 ENOUGH_REPEATS = 4
 """Degrees of freedom among repeats from which these alone give the noise."""
@@ -50,7 +51,8 @@ class Mixture:
         target: losses without outliers, (n_rows,).
         place: number of the scale of each row, (n_rows,), ascending in the fitted loss: 0 is the
             largest scale.
-        variance: of a row, lack of fit of the whole family included.
+        variance: of a row.
+        judged: whether the variance is that among repeats, so that lack of fit can be seen.
         degrees: degrees of freedom of the variance, clusters counted by how far they agree.
         fewest: number of scales in the smallest window at the end of the curve.
         ceiling: mean loss at the largest scale, in units of one row.
@@ -63,6 +65,7 @@ class Mixture:
     target: Array
     place: NDArray[np.int64]
     variance: float
+    judged: bool
     degrees: float
     fewest: int
     ceiling: float
@@ -96,17 +99,20 @@ def model_interval(
     rows = mixture(problem, best, least)
     if rows.degrees < 1:
         return -np.inf, np.inf
-    rise = rows.variance * student(level, rows.degrees) ** 2
-    low = _profile_end(rows.design, rows.target, rise, side=-1)
-    high = _profile_end(rows.design, rows.target, rise, side=1)
+    factor = student(level, rows.degrees) ** 2
+    rise = factor * _variance(rows, np.ones(len(rows.place), dtype=bool))
+    low, high = _profile_ends(rows.design, rows.target, rise)
     ceiling = rows.ceiling + rows.ceiling_error * float(np.sqrt(rise))
     if not rows.windows:
         return low, max(high, ceiling)
     scales = int(rows.place.max()) + 1
-    for largest in {max(rows.fewest + 1, -(-scales // 2)), rows.fewest}:
+    half = max(rows.fewest + 1, -(-scales // 2))
+    for largest in {half, rows.fewest} - {scales}:
         kept = rows.place < largest
-        if not kept.all():
-            high = max(high, _profile_end(rows.design[kept], rows.target[kept], rise, side=1))
+        own = factor * _variance(rows, kept)
+        high = max(high, _profile_ends(rows.design[kept], rows.target[kept], max(own, rise))[1])
+        if largest == half:
+            low = max(low, _profile_ends(rows.design[kept], rows.target[kept], own)[0])
     return low, min(high, ceiling)
 
 
@@ -135,7 +141,7 @@ def mixture(problem: Problem, best: Array, least: float) -> Mixture:
     if table.groups is not None:
         design, target, shared, lost = _decorrelated(design, target, table.groups[used])
         of_law *= 1.0 - shared
-    variance, degrees = _noise(target, design, place, of_law, problem.n_free)
+    variance, degrees, judged = _noise(target, design, place, of_law, problem.n_free)
     per_scale = len(target) / (int(place.max()) + 1)
     if np.any(np.bincount(place) > 1):  # else the residuals contain it
         variance += per_scale * problem.size_error**2
@@ -145,6 +151,7 @@ def mixture(problem: Problem, best: Array, least: float) -> Mixture:
         target=target,
         place=place,
         variance=variance,
+        judged=judged,
         degrees=degrees - lost,
         fewest=1 + 2 * max(len(law.terms) - 1, 1),
         ceiling=ceiling,
@@ -224,23 +231,35 @@ def _places(scales: NDArray[np.int64], fitted: Array) -> NDArray[np.int64]:
 
 def _noise(
     target: Array, design: Array, place: NDArray[np.int64], of_law: float, n_free: int
-) -> tuple[float, float]:
-    """Variance of a row and its degrees of freedom.
+) -> tuple[float, float, bool]:
+    """Variance of a row, its degrees of freedom, and whether it is that among repeats.
 
-    From repeats where there are enough, and enlarged by the lack of fit of the whole family; else
-    from the residuals of the law, `of_law` in sum of squares, which are too large if it is wrong.
+    Without enough repeats it is that of the residuals of the law, whose sum of squares is `of_law`:
+    too large if the law is wrong.
     """
-    counts = np.bincount(place)
-    repeats = len(target) - len(counts)
+    repeats = len(target) - int(place.max()) - 1
     if repeats < ENOUGH_REPEATS:
         degrees = len(target) - n_free
-        return (of_law / degrees if degrees > 0 else np.inf), degrees
-    weight = design[:, 0]
-    centre = np.bincount(place, target * weight) / np.bincount(place, weight**2)
-    pure = float(((target - centre[place] * weight) ** 2).sum())
+        return (of_law / degrees if degrees > 0 else np.inf), degrees, False
+    return _pure_error(target, design[:, 0], place) / repeats, repeats, True
+
+
+def _pure_error(target: Array, weight: Array, place: NDArray[np.int64]) -> float:
+    """Sum of squares of rows around the mean of their scale."""
+    total = np.bincount(place, weight**2)
+    mean = np.bincount(place, target * weight) / np.where(total > 0, total, 1.0)
+    return float(((target - mean[place] * weight) ** 2).sum())
+
+
+def _variance(rows: Mixture, kept: NDArray[np.bool_]) -> float:
+    """Variance of a row, enlarged where the family does not fit the kept rows."""
+    if not rows.judged:
+        return rows.variance
+    design, target, place = rows.design[kept], rows.target[kept], rows.place[kept]
     coefficients, misfit = _least_squares(design, target)
-    spent = max(int((coefficients > 0).sum()), n_free)
-    return max(pure / repeats, (misfit - pure) / max(len(counts) - spent, 1)), repeats
+    spare = int(place.max()) + 1 - max(int((coefficients > 0).sum()), rows.fewest)
+    lack = misfit - _pure_error(target, design[:, 0], place)
+    return max(rows.variance, lack / max(spare, 1))
 
 
 def _decorrelated(
@@ -270,8 +289,8 @@ def _decorrelated(
     return columns, whitened(target), share, len(target) - effective
 
 
-def _profile_end(design: Array, target: Array, rise: float, side: int) -> float:
-    """Where the best misfit with E held has risen by `rise` below (-1) or above (1) its optimum."""
+def _profile_ends(design: Array, target: Array, rise: float) -> tuple[float, float]:
+    """E below and above its optimum at which the best misfit has risen by `rise`."""
     if len(target) > design.shape[1] + 1:
         reduced = np.asarray(np.linalg.qr(np.column_stack([design, target]), mode="r"))
         design, target = reduced[:, :-1], reduced[:, -1]
@@ -283,15 +302,14 @@ def _profile_end(design: Array, target: Array, rise: float, side: int) -> float:
         # the root of the rise is nearly linear
         return float(np.sqrt(max(misfit - least, 0.0)) - np.sqrt(rise))
 
-    stride = float(np.sqrt(rise / (own @ own)))
-    if stride == 0.0:
-        return centre
-    inside, outside = centre, centre
-    while excess(outside) <= 0.0:
-        if outside <= 0.0 and side < 0:
-            return 0.0
-        inside, outside = outside, outside + side * stride
-        outside = max(outside, 0.0)
-        stride *= 3.0
-    near, far = sorted((inside, outside))
-    return float(brentq(excess, near, far, xtol=1e-3 * (far - near)))
+    def end(side: int) -> float:
+        inside, outside, stride = centre, centre, float(np.sqrt(rise / (own @ own)))
+        while stride > 0.0 and excess(outside) <= 0.0:
+            if outside <= 0.0 and side < 0:
+                return 0.0
+            inside, outside = outside, max(outside + side * stride, 0.0)
+            stride *= 3.0
+        near, far = sorted((inside, outside))
+        return float(brentq(excess, near, far, xtol=1e-3 * (far - near))) if near < far else centre
+
+    return end(-1), end(1)
