@@ -43,7 +43,13 @@ class Jet:
         )
 
     def through(self, value: Array, slope: Array, bend: Array | float) -> Jet:
-        """A function of one variable at this jet, from its value and two derivatives there."""
+        """A function of one variable, by the chain rule.
+
+        Args:
+            value: the function at this jet.
+            slope: its first derivative there.
+            bend: its second derivative there.
+        """
         first = {k: slope * part for k, part in self.first.items()}
         if self.second is None:
             return Jet(value, first)
