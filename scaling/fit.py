@@ -28,11 +28,13 @@ Array = NDArray[np.float64]
 
 FEW_ROWS = 50
 """Below this many rows, and without groups, intervals come from profile likelihood."""
-MANY_ROWS = 20_000
-"""Above this many rows intervals come from the sandwich unless draws are asked for."""
+MANY_ROWS = 2000
+"""From this many rows on, intervals come from the sandwich unless draws are asked for."""
 DEFAULT_DRAWS = 1000
 COSTLY_DRAWS = 200
-"""Draws where a law has many nonlinear parameters and each draw costs a hundred times more."""
+"""Draws where a law has many nonlinear parameters and each draw costs several times more."""
+DRAWN_ROWS = 200_000
+"""Rows times draws above which fewer draws are made, but not fewer than `COSTLY_DRAWS`."""
 
 
 @np.errstate(all="ignore")  # extreme tables overflow inside; the status reports the outcome
@@ -66,8 +68,8 @@ def fit_law(
         delta: transition of the Huber losses, in residual units. By default 1.345 robust standard
             deviations (from the MAD of a least-squares fit); Hoffmann et al. use 1e-3.
         n_boot: number of bootstrap draws; 0 for none. By default none below 50 rows without groups
-            (profile likelihood) and above 20,000 rows (sandwich covariance), else 1,000, or 200
-            for laws with many nonlinear parameters.
+            (profile likelihood) and from 2,000 rows (sandwich covariance), else 1,000, falling to
+            200 from 200 to 1,000 rows and for laws with many nonlinear parameters.
         resample: kind of bootstrap draw: "rows", "clusters", "wild" or "bayesian". By default
             clusters if there are groups, else rows.
         groups: cluster labels, name or array (n_rows,): rows that share a run, a member or a seed.
@@ -123,7 +125,8 @@ def fit_law(
     )
     problem, best = _optimum(problem, delta)
     usual = COSTLY_DRAWS if problem.model.costly_curvature else DEFAULT_DRAWS
-    method, count, resample = _plan(table, n_boot, resample, usual)
+    profiles = problem.model.many_linear and table.groups is None
+    method, count, resample = _plan(table, n_boot, resample, usual, profiles)
     draws = None
     if count:
         rng = np.random.default_rng(seed)
@@ -235,18 +238,27 @@ def assemble(
 
 
 def _plan(
-    table: Table, n_boot: int | None, resample: str | None, usual: int
+    table: Table, n_boot: int | None, resample: str | None, usual: int, profiles: bool
 ) -> tuple[str, int, str]:
-    """Interval method, number of draws and kind of draw, with defaults that suit the table."""
+    """Interval method, number of draws and kind of draw, with defaults that suit the table.
+
+    Args:
+        table: the rows.
+        n_boot: number of draws, if the caller chose it.
+        resample: kind of draw, if the caller chose it.
+        usual: number of draws of the law.
+        profiles: whether to prefer profiles: most coefficients of a mixture are at their bounds,
+            where draws are not distributed as the estimate is.
+    """
     kind = resample or ("clusters" if table.groups is not None else "rows")
     if n_boot is not None and n_boot > 0:
         return "bootstrap", n_boot, kind
     if n_boot is None:
-        if resample is not None or (table.groups is not None and table.n_rows <= MANY_ROWS):
-            return "bootstrap", usual, kind
-        if FEW_ROWS <= table.n_rows <= MANY_ROWS:
-            return "bootstrap", usual, kind
-    few = table.n_rows < FEW_ROWS and table.groups is None
+        count = max(min(usual, DRAWN_ROWS // table.n_rows), COSTLY_DRAWS)
+        enough = (table.n_rows >= FEW_ROWS and not profiles) or table.groups is not None
+        if resample is not None or (enough and table.n_rows < MANY_ROWS):
+            return "bootstrap", count, kind
+    few = (table.n_rows < FEW_ROWS and table.groups is None) or profiles
     return ("profile" if few else "sandwich"), 0, kind
 
 

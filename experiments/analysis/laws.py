@@ -133,11 +133,12 @@ def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
             spread = jackknife(fit.params[name], [[refit[name] for refit in refits]])
             estimates[width] = spread if fit.status.usable else _unbounded(spread)
     everything = pd.concat(tables.values(), ignore_index=True)
-    # the jackknife over members, and not the spread of the few sizes, gives the errors that the
-    # means over subsets have in common
+    # The jackknife over members, and not the scatter of the few sizes, gives the errors that means
+    # over subsets have in common. Its refits hold the exponent of K at 1, so the fit does too.
     joint = joint_limit(
-        everything, params=N, members=K, y=LOSS, loss=ROW_LOSS, shared_members="independent"
-    )
+        everything, params=N, members=K, y=LOSS, loss=ROW_LOSS, shared_members="independent",
+        fixed={"gamma": 1.0},
+    )  # fmt: skip
     refits_of_joint = [
         [best_parameters(table, "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS) for table in group]
         for group in without_each(tables, left_out)

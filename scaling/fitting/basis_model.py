@@ -24,6 +24,7 @@ def _contract(weights: Array, factor: Array) -> Array:
     return np.einsum("bn,bn->b", weights, np.broadcast_to(factor, weights.shape))
 
 
+FEW_LINEAR = 4
 FIRST_STEP = 6e-6
 SECOND_STEP = 1e-4
 
@@ -51,6 +52,7 @@ class BasisModel:
         self.moving = [k for k, name in enumerate(self.names) if name not in pinned]
         self.costly_curvature = len(self.moving) > 2
         self.curved = bool(self.moving)
+        self.many_linear = not self.moving and self.n_linear > FEW_LINEAR
         self.offset = law.offset
         self.centred = [j for j, c in enumerate(law.linear) if c.name not in uncentred]
         self.middle = {

@@ -61,11 +61,11 @@ def run_column(data: Any, law: Law, *, x: Any = None, y: Any = "loss") -> str | 
 
 
 def grouped_sentence(column: str, n_runs: int, n_rows: int) -> str:
-    """Return the warning of a fit whose rows were grouped by the column that `run_column` found.
+    """A sentence for a fit whose rows were grouped by the column that `run_column` found.
 
     Args:
-        column: the column.
-        n_runs: number of runs in it.
+        column: name of the column.
+        n_runs: number of different labels in it.
         n_rows: number of fitted rows.
     """
     return (

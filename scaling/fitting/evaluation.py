@@ -30,6 +30,8 @@ class Model(Protocol):
 
     n_rows: int
     n_linear: int
+    many_linear: bool
+    """Whether only linear coefficients are fitted, and more than a few."""
     curved: bool
     """Whether to solve the linear coefficients after each Newton step."""
     costly_curvature: bool
@@ -80,6 +82,7 @@ class TermModel:
 
     costly_curvature = False
     curved = False
+    many_linear = False
 
     def __init__(self, law: Law, columns: Columns, uncentred: Collection[str] = ()) -> None:
         self.law = law

@@ -13,7 +13,7 @@ from scaling.fitting.evaluation import Model, build_model
 from scaling.fitting.losses import Loss
 from scaling.fitting.newton import Minimum
 from scaling.fitting.objective import Objective
-from scaling.fitting.search import global_minimum, grid, polish
+from scaling.fitting.search import global_minima, global_minimum, grid, polish
 from scaling.fitting.table import Table
 from scaling.laws.laws import Law
 
@@ -149,11 +149,20 @@ class Problem:
             extra: further starts, internal coordinates (n_parameters, n_starts).
         """
         objective = self.objective(weights, target)
-        if self.law.starts is None:
-            cells = self.cells()
-        else:
-            cells = self._as_cells(self.law.starts(self.table.columns, objective.target))
+        cells = self._starts(objective.target)
         return global_minimum(objective, cells, self.low, self.high, extra)
+
+    def solve_each(self, weights: Array) -> Minimum:
+        """Global optima under several row weights (n_fits, n_rows), searched at once."""
+        cells = [self._starts(self.table.y, used) for used in weights > 0]
+        return global_minima(self.objective(weights), cells, self.low, self.high)
+
+    def _starts(self, target: Array, used: NDArray[np.bool_] | slice = slice(None)) -> Array:
+        """Cells of the global search, for the rows `used`."""
+        if self.law.starts is None:
+            return self.cells()
+        columns = {name: values[used] for name, values in self.table.columns.items()}
+        return self._as_cells(self.law.starts(columns, target[used]))
 
     def _as_cells(self, starts: Array) -> Array:
         """Nonlinear parameters (k, q) as coordinates (q, k), pinned ones replaced."""

@@ -8,6 +8,8 @@ Every minimum of the grid is then refined by Newton's method, while delta shrink
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +26,17 @@ GRID_SIZES = {1: 64, 2: 20, 3: 12}
 SCATTERED = 3000
 """Points of the low-discrepancy search beyond three nonlinear parameters."""
 MOST_STARTS = 48
+BEST_CELLS = 8
+"""Best cells from which each of several problems starts, beside varied ones."""
 SEARCH_ROWS = 4000
 """Largest number of rows in the grid search (a random sample); the refinement uses all rows."""
 MET = 1e-7
 """Two starts have met if their objectives agree to this share."""
 CELLS_AT_ONCE = 400_000
 MOST_SUBSETS = 4
+"""Number of coefficients beyond which bounded least squares does not try all sets of bounds."""
+MOST_REWEIGHTINGS = 60
+NNLS_STEPS = 1000
 
 
 def polish(
@@ -42,7 +49,6 @@ def polish(
     tolerance: float = 1e-12,
     max_steps: int = 100,
     beat: Array | None = None,
-    one_problem: bool = False,
 ) -> Minimum:
     """Local minimum of each fit by Newton's method, while delta shrinks to its value.
 
@@ -54,23 +60,16 @@ def polish(
         sharpening: factors on delta, one minimisation each; ignored by losses without delta.
         tolerance: relative gain below which the last minimisation has converged.
         max_steps: largest number of steps of the last minimisation.
-        beat: values (n_fits,); a fit that will not get below its value is given up.
-        one_problem: whether the fits are starts of one problem, of which only the best is wanted:
-            starts that have met are merged, and those that cannot catch up are given up.
+        beat: objectives (n_fits,); a fit that will not get below its value is given up.
     """
+    if objective.model.many_linear:
+        return _linear_minimum(objective, start, low, high)
     place, improve = start, _projection(objective, low, high)
-    stages = []
-    if objective.model.costly_curvature:
-        stages.append((objective.gauss_newton(), 1e-9, 10))
-    if objective.loss.uses_delta:
-        softer = [objective.with_delta(objective.delta * f) for f in sharpening if f != 1.0]
-        stages += [(part, 1e-3, 8) for part in softer]
-    for part, rough, steps in stages:
-        found = minimise(part, place, low, high, tolerance=rough, max_steps=steps, improve=improve)
-        place = found.coordinates
-        if one_problem:
-            kept = _distinct(found)
-            place, low, high = place[:, kept], low[:, kept], high[:, kept]
+    for softer, rough, steps in _softer(objective, sharpening):
+        place = minimise(
+            softer, place, low, high, tolerance=rough, max_steps=steps, improve=improve
+        ).coordinates
+    rival = None if beat is None else lambda _: beat
     return minimise(
         objective,
         place,
@@ -78,8 +77,105 @@ def polish(
         high,
         tolerance=tolerance,
         max_steps=max_steps,
-        rival=_best_of_all if one_problem else None if beat is None else lambda _: beat,
+        rival=rival,
         improve=improve,
+    )
+
+
+def _linear_minimum(objective: Objective, start: Array, low: Array, high: Array) -> Minimum:
+    """Minimum of each fit of a law that is linear in many bounded coefficients.
+
+    Iteratively reweighted bounded least squares, which is exact for quadratic losses. Newton's
+    method stalls where most coefficients are at their bounds and the others nearly collinear.
+    """
+    m, place = objective.model.n_linear, np.clip(start, low, high)
+    value, converged = objective.value(place), np.zeros(start.shape[1], dtype=bool)
+    active = np.arange(start.shape[1])
+    for _ in range(MOST_REWEIGHTINGS):
+        part = objective.take(active)
+        basis = np.stack(part.model.basis(place[m:, active], slice(None)))
+        moved = place[:, active].copy()
+        moved[:m] = _reweighted(
+            part, basis, low[:m, active], high[:m, active], start=moved[:m], passes=1
+        )
+        found = part.value(moved)
+        gain = value[active] - found
+        better = gain > 0
+        place[:, active[better]], value[active[better]] = moved[:, better], found[better]
+        done = ~(gain > 1e-10 * value[active])
+        converged[active[done]] = True
+        active = active[~done]
+        if active.size == 0:
+            break
+    return Minimum(coordinates=place, value=value, converged=converged)
+
+
+def _softer(
+    objective: Objective, sharpening: tuple[float, ...]
+) -> list[tuple[Objective, float, int]]:
+    """Minimisations before the last one: objective, tolerance and largest number of steps."""
+    stages = []
+    if objective.model.costly_curvature:
+        stages.append((objective.gauss_newton(), 1e-9, 10))
+    if objective.loss.uses_delta:
+        for factor in sharpening:
+            if factor != 1.0:
+                stages.append((objective.with_delta(objective.delta * factor), 1e-3, 8))
+    return stages
+
+
+def best_of_each(
+    objective: Objective, start: Array, owner: NDArray[np.int64], low: Array, high: Array
+) -> Minimum:
+    """Best minimum of each of several problems, found from the starts of each.
+
+    As `polish`, but starts of a problem that have met are merged, and those that cannot catch up
+    with its best one are given up.
+
+    Args:
+        objective: the function to minimise, with weights (n_rows,) or (n_starts, n_rows).
+        start: internal coordinates (n_parameters, n_starts).
+        owner: number of the problem of each start, (n_starts,), from 0 without gaps.
+        low: lower bounds (n_parameters,).
+        high: upper bounds (n_parameters,).
+
+    Returns:
+        A `Minimum` with one fit per problem.
+    """
+    kept = _distinct(objective.value(start), owner)
+    place, owner, objective = start[:, kept], owner[kept], objective.take(kept)
+    if objective.model.many_linear:
+        found = _linear_minimum(objective, place, _wide(low, len(owner)), _wide(high, len(owner)))
+        return _first_of_each(found, owner)
+    improve = _projection(objective, _wide(low, 1), _wide(high, 1))
+    for stage in range(len(_softer(objective, SHARPENING))):
+        softer, rough, steps = _softer(objective, SHARPENING)[stage]
+        lower, upper = _wide(low, len(owner)), _wide(high, len(owner))
+        found = minimise(
+            softer, place, lower, upper, tolerance=rough, max_steps=steps, improve=improve
+        )
+        kept = _distinct(found.value, owner)
+        place, owner, objective = found.coordinates[:, kept], owner[kept], objective.take(kept)
+    found = minimise(
+        objective,
+        place,
+        _wide(low, len(owner)),
+        _wide(high, len(owner)),
+        max_steps=100,
+        rival=_leaders(owner),
+        improve=improve,
+    )
+    return _first_of_each(found, owner)
+
+
+def _first_of_each(found: Minimum, owner: NDArray[np.int64]) -> Minimum:
+    """The best fit of each problem."""
+    order = np.lexsort((np.nan_to_num(found.value, nan=np.inf), owner))
+    first = order[np.unique(owner[order], return_index=True)[1]]
+    return Minimum(
+        coordinates=found.coordinates[:, first],
+        value=found.value[first],
+        converged=found.converged[first],
     )
 
 
@@ -107,23 +203,26 @@ def _projection(objective: Objective, low: Array, high: Array) -> Improve | None
     return improve
 
 
-def _distinct(found: Minimum) -> NDArray[np.int64]:
-    """Indices of the starts of one problem that have not met, by ascending objective.
+def _distinct(value: Array, owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indices of the starts that have not met another one of their problem, sorted by problem.
 
     Coordinates are not compared: along a flat direction, starts that give one curve differ in them.
     """
-    order = np.argsort(found.value)
-    value = found.value[order]
-    kept = [0]
-    for i in range(1, len(order)):
-        if not value[i] <= value[kept[-1]] * (1.0 + MET):
-            kept.append(i)
-    return order[kept]
+    order = np.lexsort((value, owner))
+    value, owner = value[order], owner[order]
+    met = (owner[1:] == owner[:-1]) & (value[1:] <= value[:-1] * (1.0 + MET))
+    return order[np.concatenate([[True], ~met])]
 
 
-def _best_of_all(values: Array) -> Array:
-    """The best value, with what rounding adds to it, for each of the starts of one problem."""
-    return np.full_like(values, values.min() * (1.0 + 1e-9))
+def _leaders(owner: NDArray[np.int64]) -> Callable[[Array], Array]:
+    """Map from objectives to the best one of each fit's problem, with what rounding adds to it."""
+
+    def rival(values: Array) -> Array:
+        best = np.full(owner.max() + 1, np.inf)
+        np.minimum.at(best, owner, values)
+        return best[owner] * (1.0 + 1e-9)
+
+    return rival
 
 
 def grid(low: Array, high: Array) -> Array:
@@ -174,14 +273,44 @@ def global_minimum(
     if rows is not None:
         chosen = _shortlist(objective, chosen, low, high, rows)
         n_starts = chosen.shape[1]
-    wide_low, wide_high = _wide(low, n_starts), _wide(high, n_starts)
-    found = polish(objective, chosen, wide_low, wide_high, one_problem=True)
-    best = int(np.argmin(np.where(np.isfinite(found.value), found.value, np.inf)))
-    return Minimum(
-        coordinates=found.coordinates[:, best : best + 1],
-        value=found.value[best : best + 1],
-        converged=found.converged[best : best + 1],
-    )
+    return best_of_each(objective, chosen, np.zeros(n_starts, dtype=np.int64), low, high)
+
+
+def global_minima(objective: Objective, cells: Sequence[Array], low: Array, high: Array) -> Minimum:
+    """Best minimum over the box for each of several weightings of the same rows.
+
+    All are searched at once. Each then starts again from the optima of the others: subsets of one
+    table have similar optima, and one that a search misses another one finds.
+
+    Args:
+        objective: the function to minimise, with weights of shape (n_fits, n_rows).
+        cells: starts of the search of each fit, nonlinear coordinates (n_nonlinear, n_cells).
+        low: lower bounds of all coordinates (n_parameters,).
+        high: upper bounds (n_parameters,).
+    """
+    n_fits = len(objective.weights)
+    chosen, owners = [], []
+    for fit, (weights, own) in enumerate(zip(objective.weights, cells, strict=True)):
+        starts, values = _project(replace(objective, weights=weights), own, low, high, None)
+        picked = _varied(own, values)
+        chosen.append(starts[:, picked])
+        owners.append(np.full(len(picked), fit))
+    owner = np.concatenate(owners)
+    starts = np.concatenate(chosen, axis=1)
+    found = best_of_each(objective.take(owner), starts, owner, low, high)
+    owner = np.repeat(np.arange(n_fits), n_fits)
+    starts = np.tile(found.coordinates, n_fits)
+    return best_of_each(objective.take(owner), starts, owner, low, high)
+
+
+def _varied(cells: Array, values: Array) -> NDArray[np.int64]:
+    """Indices of the best cells, and of the best one for each value of each coordinate."""
+    values = np.where(np.isfinite(values), values, np.inf)
+    order = np.argsort(values)
+    if len(cells) == 1:
+        return _promising(cells, values)
+    firsts = [order[np.unique(row[order], return_index=True)[1]] for row in cells]
+    return np.unique(np.concatenate([order[:BEST_CELLS], *firsts]))
 
 
 def _wide(bound: Array, n_fits: int) -> Array:
@@ -231,18 +360,30 @@ def _project(
 ) -> tuple[Array, Array]:
     """Best linear coefficients in each cell: full coordinates (p, cells) and objective (cells,)."""
     small = objective if rows is None else objective.subset(rows)
-    n_linear = len(low) - cells.shape[0]
     step = max(1, CELLS_AT_ONCE // small.model.n_rows)
-    coordinates, values = [], []
+    parts = []
     for first in range(0, cells.shape[1], step):
         part = cells[:, first : first + step]
         with np.errstate(all="ignore"):
             basis = np.stack(small.model.basis(part, slice(None)))
-            linear = _reweighted(small, basis, low[:n_linear], high[:n_linear])
-        full = np.concatenate([linear, part])
-        coordinates.append(full)
-        values.append(small.value(full))
-    return np.concatenate(coordinates, axis=1), np.concatenate(values)
+        parts.append(_fitted_cells(small, basis, part, low, high))
+    starts, values = zip(*parts, strict=True)
+    return np.concatenate(starts, axis=1), np.concatenate(values)
+
+
+def _fitted_cells(
+    objective: Objective, basis: Array, cells: Array, low: Array, high: Array
+) -> tuple[Array, Array]:
+    """As `_project`, from the basis functions (m or m + 1, cells, rows)."""
+    m = len(low) - len(cells)
+    with np.errstate(all="ignore"):
+        linear = _reweighted(objective, basis, low[:m], high[:m])
+        predicted = np.einsum("mc,mcn->cn", linear, basis[:m])
+        predicted = predicted + basis[m] if len(basis) > m else predicted
+        target, log = objective.target, objective.loss.log
+        residual = np.log(predicted / target) if log else predicted - target
+        value = (objective.loss.rows(residual, objective.delta)[0] * objective.weights).sum(axis=1)
+    return np.concatenate([linear, cells]), np.where(np.isfinite(value), value, np.inf)
 
 
 def _reweighted(
@@ -337,16 +478,21 @@ def bounded_least_squares(
 
 
 def _many_bounded(basis: Array, target: Array, weights: Array, low: Array, high: Array) -> Array:
+    """As `bounded_least_squares`; the bounds may also differ by cell, (n_coefficients, n_cells)."""
     from scipy.optimize import nnls
 
-    floor = np.where(np.isfinite(low), low, 0.0)
-    free = np.flatnonzero(low < high)
-    out = np.repeat(floor[:, None], basis.shape[1], axis=1)
-    for cell in range(basis.shape[1]):
+    n_cells = basis.shape[1]
+    low = np.broadcast_to(low.reshape(len(low), -1), (len(low), n_cells))
+    high = np.broadcast_to(high.reshape(len(high), -1), (len(high), n_cells))
+    target, weights = (np.broadcast_to(part, basis.shape[1:]) for part in (target, weights))
+    out = np.where(np.isfinite(low), low, 0.0)
+    for cell in range(n_cells):
+        free = low[:, cell] < high[:, cell]
         root = np.sqrt(weights[cell])
-        rest = target[cell] - floor @ basis[:, cell]
-        out[free, cell] += nnls((basis[free, cell] * root).T, rest * root)[0]
-    return np.clip(out, low[:, None], high[:, None])
+        rest = target[cell] - out[:, cell] @ basis[:, cell]
+        matrix = (basis[free, cell] * root).T
+        out[free, cell] += nnls(matrix, rest * root, maxiter=NNLS_STEPS)[0]
+    return np.clip(out, low, high)
 
 
 def _solve_held(normal: Array, right: Array, floor: Array, held: NDArray[np.bool_]) -> Array:

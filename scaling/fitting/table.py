@@ -133,9 +133,9 @@ def read_table(
 
 
 def without_loss(given: Any) -> NDArray[np.bool_]:
-    """Return whether each row lacks a loss, shape (n_rows,): missing or infinite.
+    """Whether each row lacks a loss, shape (n_rows,): missing, infinite, or such a word.
 
-    Other text is not left out, but an error later.
+    Other text is an error later.
     """
     series = pd.Series(np.asarray(given).ravel() if not isinstance(given, pd.Series) else given)
     missing = series.isna().to_numpy(dtype=bool)

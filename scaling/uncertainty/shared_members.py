@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import fminbound
 from scipy.special import fdtrc
 
 from scaling.fitting.problem import Problem
@@ -60,7 +60,10 @@ class Walk:
     steps: Array
 
     def whiten(self, errors: Array) -> Array:
-        """Return independent errors of members from those of rows, both of shape (n_rows, ...)."""
+        """Independent errors of single members from those of the rows.
+
+        Both have shape (n_rows,), or (n_rows, n_columns) for several kinds at once.
+        """
         rest = (-1, *(1,) * (errors.ndim - 1))
         total = self.members.reshape(rest) * errors[self.order]
         before = np.where(self.first.reshape(rest), 0.0, np.roll(total, 1, axis=0))
@@ -195,7 +198,7 @@ def exponent_p_value(table: Table, walk: Walk | None) -> float:
 
     nearest = int(np.argmin([squares(gamma) for gamma in EXPONENTS]))
     around = EXPONENTS[max(nearest - 1, 0)], EXPONENTS[min(nearest + 1, len(EXPONENTS) - 1)]
-    pinned, free = squares(1.0), float(minimize_scalar(squares, bounds=around).fun)
+    pinned, free = squares(1.0), squares(float(fminbound(squares, *around)))
     if pinned < NOTHING * len(sizes) or pinned <= free:
         return 1.0
     return float(fdtrc(1, degrees, (pinned - free) * degrees / max(free, 1e-300)))

@@ -61,26 +61,37 @@ def epoch_objective(rows: pd.DataFrame, weights: np.ndarray | None = None):
         terms = np.stack([a - alpha * log_n, b - beta * log_d, np.full(len(log_n), e)])
         return float(weights @ special.huber(1e-3, log_l - special.logsumexp(terms, axis=0)))
 
-    return cost
+    def gradient(p: np.ndarray) -> np.ndarray:
+        a, b, e, alpha, beta = p
+        terms = np.stack([a - alpha * log_n, b - beta * log_d, np.full(len(log_n), e)])
+        total = special.logsumexp(terms, axis=0)
+        slope = -weights * np.clip(log_l - total, -1e-3, 1e-3)
+        by_a, by_b, by_e = np.exp(terms - total) * slope
+        return np.array([by_a.sum(), by_b.sum(), by_e.sum(), -by_a @ log_n, -by_b @ log_d])
+
+    return cost, gradient
 
 
 def test_global_fit_against_the_grid_of_starts(benchmark):
     rows = table("chinchilla_epoch")
     fit = benchmark(lambda: fit_law(rows, "chinchilla", **EPOCH, n_boot=0))
     ours = min(cpu(lambda: fit.problem.solve()) for _ in range(5))
-    cost = epoch_objective(rows)
+    cost, gradient = epoch_objective(rows)
     rng = np.random.default_rng(0)
     grid = [np.linspace(0, 25, 6), np.linspace(0, 25, 6), [-1, -0.5, 0, 0.5, 1]]
     grid += [np.linspace(0, 2, 5), np.linspace(0, 2, 5)]
     starts = [np.array([rng.choice(axis) for axis in grid]) for _ in range(20)]
-    peer = cpu(lambda: [optimize.minimize(cost, s, method="L-BFGS-B") for s in starts])
-    peer *= 4500 / 20
     report("epoch objective", "<= .00101827403", f"{fit.objective:.13f}")
-    report(
-        "global fit against 4,500 starts", ">= 5,000x", f"{peer / ours:,.0f}x ({ours:.3f} CPU s)"
-    )
+    ratios = []
+    for jac in (None, gradient):
+        peer = cpu(lambda: [optimize.minimize(cost, s, method="L-BFGS-B", jac=jac) for s in starts])  # noqa: B023
+        ratios.append(peer * 4500 / 20 / ours)
+    # 4,500 starts are the published recipe, not what the problem needs
+    report("global fit against 4,500 starts", ">= 5,000x", f"{ratios[0]:,.0f}x ({ours:.3f} CPU s)")
+    report("  with the analytic gradient", ">= 1,000x", f"{ratios[1]:,.0f}x")
     assert fit.objective <= 0.00101827403
-    assert peer / ours >= 5000
+    assert ratios[0] >= 5000
+    assert ratios[1] >= 1000
 
 
 def test_four_thousand_bootstraps_against_bfgs():
@@ -92,12 +103,20 @@ def test_four_thousand_bootstraps_against_bfgs():
     start = np.array([np.log(p["A"]), np.log(p["B"]), np.log(p["E"]), p["alpha"], p["beta"]])
     rng = np.random.default_rng(0)
     draws = [rng.multinomial(240, np.full(240, 1 / 240)).astype(float) for _ in range(20)]
-    peer = cpu(
-        lambda: [optimize.minimize(epoch_objective(rows, w), start, method="BFGS") for w in draws]
-    )
-    peer *= 4000 / 20
-    report("4,000 row bootstraps", "<= 2.5 s", f"{ours:.2f} CPU s")
-    report("  against one-start BFGS", ">= 40x", f"{peer / ours:.0f}x")
+    costs = [epoch_objective(rows, w) for w in draws]
+    peers = [
+        cpu(lambda: [optimize.minimize(cost, start, method="BFGS") for cost, _ in costs]),
+        cpu(
+            lambda: [
+                optimize.minimize(cost, start, method="BFGS", jac=gradient)
+                for cost, gradient in costs
+            ]
+        ),
+    ]
+    plain, with_gradient = (peer * 4000 / 20 / ours for peer in peers)
+    report("4,000 row bootstraps", "", f"{ours:.2f} CPU s")
+    report("  against one-start BFGS", ">= 40x", f"{plain:.0f}x")
+    report("  with the analytic gradient", ">= 8x", f"{with_gradient:.0f}x")
     goals = {"A": 124.52, "B": 1293.28, "E": 0.02566, "alpha": 0.01540, "beta": 0.02060}
     # numpy's legacy generator with seed 42 gives the very draws of Besiroglu et al.; other seeds
     # move the s.e. of A and B, whose draws have heavy tails, by up to 5 % and 12 %
@@ -110,8 +129,8 @@ def test_four_thousand_bootstraps_against_bfgs():
         off = 100 * (errors[name] / goal - 1)
         report(f"  s.e. of {name}", f"{goal} within 3 %", f"{errors[name]:.5g} ({off:+.2f} %)")
         assert abs(off) < 3
-    assert ours <= 2.5
-    assert peer / ours >= 40
+    assert plain >= 40
+    assert with_gradient >= 8
 
 
 def test_published_fits():
@@ -149,8 +168,19 @@ def test_ten_thousand_bayesian_bootstraps_of_eight_points():
     x = np.geomspace(1, 128, 8)
     y = (3.2 + 0.4 * x**-0.6) * np.exp(np.random.default_rng(0).normal(0, 0.002, 8))
     used = cpu(lambda: fit_law(x=x, y=y, resample="bayesian", n_boot=10_000))
-    report("10,000 Bayesian bootstraps, 8 points", "<= 1 s", f"{used:.2f} CPU s")
-    assert used <= 1.0
+    rng = np.random.default_rng(0)
+
+    def law(x, e, a, alpha):
+        return np.log(np.maximum(e + a * x**-alpha, 1e-9))
+
+    def draw() -> None:
+        sigma = rng.standard_exponential(8) ** -0.5
+        optimize.curve_fit(law, x, np.log(y), (3.2, 0.4, 0.6), sigma, maxfev=5000)
+
+    peer = cpu(lambda: [draw() for _ in range(100)]) * 100
+    report("10,000 Bayesian bootstraps, 8 points", "", f"{used:.2f} CPU s")
+    report("  against scipy's curve_fit", ">= 3x", f"{peer / used:.1f}x")
+    assert peer / used >= 3
 
 
 COLD = """
@@ -294,14 +324,16 @@ def test_forecast_of_learning_curves_slow():
         "BNSL, one break": rival("broken_power"),
     }
     scores: dict[str, list[float]] = {name: [] for name in (*rivals, "forecast")}
-    inside = []
+    inside, whole, seconds = [], [], []
     for _, curve in curves.groupby(["domain", "task", "model"]):
         seen, later = (curve[curve.is_fit == flag].sort_values("n_examples") for flag in (1, 0))
         x, y, at = (part.to_numpy() for part in (seen.n_examples, seen.loss, later.n_examples))
+        begun = time.process_time()
         made = forecast(x=x, y=y).predict(at)
-        inside.append(
-            ((made.low <= later.loss.to_numpy()) & (later.loss.to_numpy() <= made.high)).mean()
-        )
+        seconds.append(time.process_time() - begun)
+        truth = later.loss.to_numpy()
+        inside.append(((made.low <= truth) & (truth <= made.high)).mean())
+        whole.append(((made.curve_low <= truth) & (truth <= made.curve_high)).all())
         predictions = {name: predict(x, y, at) for name, predict in rivals.items()}
         predictions["forecast"] = made["mean"].to_numpy()
         for name, values in predictions.items():
@@ -313,5 +345,7 @@ def test_forecast_of_learning_curves_slow():
     for name, values in scores.items():
         report(f"learning curves, {name}", goals.get(name, ""),
                f"{np.exp(np.mean(np.log(values))):.4f}")  # fmt: skip
-    report("  rows inside the forecast's 95 % band", "", f"{100 * np.mean(inside):.0f} %")
+    report("  rows inside the forecast's 95 % band", "93-97 %", f"{100 * np.mean(inside):.0f} %")
+    report("  curves inside the band of curves", "", f"{100 * np.mean(whole):.0f} %")
+    report("  CPU seconds a curve", "", f"{np.mean(seconds):.2f}")
     assert np.exp(np.mean(np.log(scores["forecast"]))) <= 0.0125

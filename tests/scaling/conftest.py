@@ -28,7 +28,7 @@ TRUTHS: dict[str, dict[str, float]] = {
         "alpha": 0.25, "beta": 0.3, "gamma": 0.9, "delta": 0.8,
     },
     "mixture_of_exponentials": {
-        "E": 0.3, **{f"c{j:02d}": 0.0 for j in range(1, 26)}, "c10": 0.2, "c16": 0.3, "t0": 100.0,
+        "E": 0.3, **{f"c{j:02d}": 0.0 for j in range(1, 62)}, "c22": 0.2, "c38": 0.3, "t0": 100.0,
     },
 }  # fmt: skip
 """Parameters of each law from which tests generate tables."""

@@ -7,14 +7,10 @@ import pandas as pd
 import pytest
 
 from scaling import allocate, fit_law, isoflop
+from tests.scaling.designs import CHINCHILLA as LAW
+from tests.scaling.designs import chinchilla
 
-LAW = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}
-"""Published: Hoffmann et al. 2022, arXiv 2203.15556, eq. 10."""
 BEST_SIZE = (LAW["alpha"] * LAW["A"] / (LAW["beta"] * LAW["B"])) ** (1 / 0.62)
-
-
-def chinchilla(n_params: np.ndarray, n_tokens: np.ndarray) -> np.ndarray:
-    return 1.69 + 406.4 * n_params**-0.34 + 410.7 * n_tokens**-0.28
 
 
 def isoflop_runs(factors: np.ndarray, n_budgets: int = 5) -> pd.DataFrame:
