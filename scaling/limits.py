@@ -45,7 +45,9 @@ class LimitResult:
 
     Attributes:
         limit: loss at infinitely many parameters and members, by the joint fit.
-        interval: 95 % interval of the limit.
+        interval: 95 % interval of the limit if the law holds.
+        model_interval: 95 % interval of the limit whatever smooth decreasing law holds, on which the
+            status rests; it contains `interval` unless the law is rejected.
         joint: the joint fit of law "ensemble".
         members_first: nested limit, members first, then parameters; NaN if it cannot be computed.
         params_first: nested limit, parameters first, then members; NaN if it cannot be computed.
@@ -61,6 +63,7 @@ class LimitResult:
 
     limit: float
     interval: tuple[float, float]
+    model_interval: tuple[float, float]
     joint: FitResult
     members_first: float
     params_first: float
@@ -84,7 +87,7 @@ class LimitResult:
 
     def summary(self) -> str:
         """Text with the limit, the nested limits and the joint fit."""
-        low, high = self.interval
+        low, high = self.model_interval
         shown = f"{self.limit:.4f} [{low:.4f}, {high:.4f}]"
         head = (
             f"Joint limit (N, K to infinity): {shown}"
@@ -94,6 +97,7 @@ class LimitResult:
         return "\n".join(
             [
                 head,
+                f"  if the law holds: [{self.interval[0]:.4f}, {self.interval[1]:.4f}]",
                 *(f"  {note}" for note in self.notes),
                 f"  nested, members first:    {self.members_first:.4f}",
                 f"  nested, parameters first: {self.params_first:.4f}",
@@ -106,7 +110,8 @@ class LimitResult:
 
     def _repr_html_(self) -> str:
         found = [
-            ("joint fit", report.ranged(self.limit, self.interval)),
+            ("joint fit", report.ranged(self.limit, self.model_interval)),
+            ("if the law holds", report.span(self.interval)),
             ("nested, members first", report.number(self.members_first)),
             ("nested, parameters first", report.number(self.params_first)),
         ]
@@ -123,13 +128,19 @@ class LimitResult:
         from scaling.results.storage import plain
 
         values = plain(
-            np.array([self.limit, *self.interval, self.members_first, self.params_first])
+            np.array(
+                [
+                    *(self.limit, *self.interval, self.members_first, self.params_first),
+                    *self.model_interval,
+                ]
+            )
         )
         return {
             "limit": values[0],
             "interval_95": values[1:3],
             "members_first": values[3],
             "params_first": values[4],
+            "model_interval_95": values[5:7],
             "status": self.status.name,
             "message": self.message,
             "sharing": self.sharing,
@@ -217,17 +228,21 @@ def joint_limit(
     by_size = _asymptotes(rows, "n_params", "n_members")
     by_members = _asymptotes(rows, "n_members", "n_params")
     interval = _interval(joint, sharing, walk, seed)
+    wider = joint.model_interval or interval
+    if not joint.problem.scales_are_units:
+        wider = min(wider[0], interval[0]), max(wider[1], interval[1])
     status, message = joint.status, joint.message
-    ended = NO_ASYMPTOTE * float(rows["loss"].min()) < interval[0] and np.isfinite(interval[1])
+    ended = NO_ASYMPTOTE * float(rows["loss"].min()) < wider[0] and np.isfinite(wider[1])
     if status.usable and not ended:
         status = FitStatus.NOT_IDENTIFIED
         message = (
-            f"E is not identified: its 95 % interval [{interval[0]:.4g}, {interval[1]:.4g}] "
+            f"E is not identified: its 95 % interval [{wider[0]:.4g}, {wider[1]:.4g}] "
             "reaches the end of its allowed range."
         )
     return LimitResult(
         limit=joint.asymptote,
         interval=interval,
+        model_interval=wider,
         joint=joint,
         members_first=_last_limit(by_size, "n_params", rows["loss"]),
         params_first=_last_limit(by_members, "n_members", rows["loss"]),
@@ -290,7 +305,7 @@ def _interval(
 ) -> tuple[float, float]:
     """95 % interval of E."""
     problem = joint.problem
-    if problem.table.n_rows <= problem.n_free:
+    if problem.degrees <= 0:
         return 0.0, float("inf")
     if sharing == "nested" and walk is not None:
         return limit_interval(problem, joint.coordinates, walk, level=0.95, seed=seed)

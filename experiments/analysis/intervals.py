@@ -17,12 +17,14 @@ class Estimate:
         value: the estimate.
         low, high: ends of the interval; infinite if the data do not identify the value.
         n: number of independent samples.
+        if_law_holds: ends of the narrower interval of a limit that trusts the fitted law.
     """
 
     value: float
     low: float
     high: float
     n: int
+    if_law_holds: tuple[float, float] | None = None
 
     @property
     def is_positive(self) -> bool:
@@ -42,7 +44,11 @@ class Estimate:
     def __str__(self) -> str:
         if not self.is_bounded:
             return f"not identified (best fit {self.value:.3f})"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        shown = f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        if self.if_law_holds is None:
+            return shown
+        low, high = self.if_law_holds
+        return f"{shown} (if the law holds [{low:.3f}, {high:.3f}])"
 
 
 def rounded(value: float, digits: int) -> str:

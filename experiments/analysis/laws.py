@@ -59,7 +59,7 @@ class Laws:
 
     Attributes:
         single: loss of the tuned single model against size, fitted to one row per seed.
-        single_limit: its limit.
+        single_limit: its limit, with the interval whatever smooth decreasing law holds.
         ensembles: loss against the number of members, by width, fitted to means over subsets.
         limits: limit of infinitely many members, by width, with the jackknife over members.
         exponents: exponent of 1/K, by width, with the jackknife over members.
@@ -158,9 +158,12 @@ def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
 
 
 def _limit_of(fit: FitResult, n: int) -> Estimate:
-    """Return the asymptote of a fit with the fit's own interval."""
-    low, high = fit.interval("E")
-    limit = Estimate(value=fit.asymptote, low=low, high=high, n=n)
+    """Return the asymptote of a fit, with its interval whatever smooth decreasing law holds."""
+    assert fit.limit_interval is not None
+    low, high = fit.limit_interval
+    limit = Estimate(
+        value=fit.asymptote, low=low, high=high, n=n, if_law_holds=fit.asymptote_interval
+    )
     return limit if fit.status.usable else _unbounded(limit)
 
 
@@ -187,8 +190,13 @@ def without_each(
 def _joint_limit(joint: LimitResult, refits: Sequence[Sequence[Mapping[str, float]]]) -> Estimate:
     """Return the joint limit with the wider interval: that of the fit or of the jackknife."""
     by_members = jackknife(joint.limit, [[refit["E"] for refit in group] for group in refits])
-    low, high = joint.interval
-    wider = replace(by_members, low=min(low, by_members.low), high=max(high, by_members.high))
+    (low, high), (law_low, law_high) = joint.model_interval, joint.interval
+    wider = replace(
+        by_members,
+        low=min(low, by_members.low),
+        high=max(high, by_members.high),
+        if_law_holds=(min(law_low, by_members.low), max(law_high, by_members.high)),
+    )
     return wider if joint.identified else _unbounded(wider)
 
 

@@ -136,6 +136,8 @@ def print_fit(fit: FitResult) -> None:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
     console.print(table)
     console.print(report.source_of_intervals(fit), markup=False)
+    if line := report.whatever_law(fit):
+        console.print(line, markup=False)
     style = "green" if fit.status.usable else "yellow"
     console.print(f"{fit.status.name}: {fit.message}", style=style, markup=False)
     for sentence in fit.warnings:
@@ -200,15 +202,16 @@ def print_limit(limit: LimitResult) -> None:
     """Print a limit to stdout, then the joint fit."""
     from rich.console import Console
 
-    from scaling.results.report import number
+    from scaling.results.report import number, span
 
     console = Console(soft_wrap=True, highlight=False)
-    low, high = limit.interval
+    low, high = limit.model_interval
     shown = f"{number(limit.limit)} [{number(low)}, {number(high)}]"
     if limit.identified:
         console.print(f"joint limit {shown}", style="bold", markup=False)
     else:
         console.print(f"joint limit: not identified (best fit {shown})", style="bold", markup=False)
+    console.print(f"if the law holds {span(limit.interval)}", markup=False)
     console.print(f"members first {number(limit.members_first)}", markup=False)
     console.print(f"parameters first {number(limit.params_first)}", markup=False)
     print_fit(limit.joint)

@@ -96,7 +96,7 @@ def _reached(store: RunStore, tokens: float, runs: pd.DataFrame) -> Iterator[Rea
     if curves is not None and curves[N].nunique() >= FEWEST:
         limit = joint_limit(curves, params=N, members="n_members", y="test_loss", n_boot=0)
         if limit.identified:
-            low, high = limit.interval
+            low, high = limit.model_interval
             yield Reached(
                 recipe="joint",
                 tokens=tokens,
@@ -137,8 +137,8 @@ def _single(tokens: float, sizes: pd.DataFrame) -> Reached:
             y="test_losses",
             n_boot=0,
         )
-        if fit.status.usable:
-            low, high = fit.interval("E")
+        if fit.status.usable and fit.limit_interval is not None:
+            low, high = fit.limit_interval
             return Reached(
                 recipe="regularized",
                 tokens=tokens,

@@ -337,6 +337,14 @@ class AssessedFit(Fitted):
     model_interval: tuple[float, float] | None
     seconds: float
 
+    @property
+    def limit_interval(self) -> tuple[float, float] | None:
+        """95 % interval of the asymptote to quote: whatever law holds, or the law's own without it.
+
+        None for a law without an asymptote.
+        """
+        return self.asymptote_interval if self.model_interval is None else self.model_interval
+
     def _known_interval(self, name: str, level: float, method: str) -> tuple[float, float] | None:
         if name != self.law.asymptote or level != STATUS_LEVEL:
             return None

@@ -101,7 +101,7 @@ def model_interval(
         return -np.inf, np.inf
     factor = student(level, rows.degrees) ** 2
     rise = factor * _variance(rows, np.ones(len(rows.place), dtype=bool))
-    low, high = _profile_ends(rows.design, rows.target, rise)
+    low, high = profile_ends(rows.design, rows.target, rise)
     ceiling = rows.ceiling + rows.ceiling_error * float(np.sqrt(rise))
     if not rows.windows:
         return low, max(high, ceiling)
@@ -110,9 +110,9 @@ def model_interval(
     for largest in {half, rows.fewest} - {scales}:
         kept = rows.place < largest
         own = factor * _variance(rows, kept)
-        high = max(high, _profile_ends(rows.design[kept], rows.target[kept], max(own, rise))[1])
+        high = max(high, profile_ends(rows.design[kept], rows.target[kept], max(own, rise))[1])
         if largest == half:
-            low = max(low, _profile_ends(rows.design[kept], rows.target[kept], own)[0])
+            low = max(low, profile_ends(rows.design[kept], rows.target[kept], own)[0])
     return low, min(high, ceiling)
 
 
@@ -289,8 +289,14 @@ def _decorrelated(
     return columns, whitened(target), share, len(target) - effective
 
 
-def _profile_ends(design: Array, target: Array, rise: float) -> tuple[float, float]:
-    """E below and above its optimum at which the best misfit has risen by `rise`."""
+def profile_ends(design: Array, target: Array, rise: float) -> tuple[float, float]:
+    """E below and above its optimum, (low, high), at which the best misfit has risen by `rise`.
+
+    Args:
+        design: (n_rows, 1 + n_powers); the first column belongs to E.
+        target: losses (n_rows,).
+        rise: rise of the sum of squares over its least value.
+    """
     if len(target) > design.shape[1] + 1:
         reduced = np.asarray(np.linalg.qr(np.column_stack([design, target]), mode="r"))
         design, target = reduced[:, :-1], reduced[:, -1]

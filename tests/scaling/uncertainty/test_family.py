@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from scaling import fit_law
-from scaling.uncertainty.family import family_columns, mixture, model_interval
+from scaling.uncertainty.family import family_columns, mixture, model_interval, profile_ends
 
 LIMIT = 3.43
 SIZES = np.repeat(np.geomspace(1e6, 1e9, 8), 3)
@@ -39,11 +39,13 @@ def test_it_contains_the_interval_of_the_law_and_stays_near_it():
     assert high - low < 6 * (inner_high - inner_low)
 
 
-def test_it_agrees_with_a_profile_by_another_optimiser():
-    # Its lower end: E at which the best misfit of the family has risen to the threshold.
+@pytest.mark.parametrize("side", [0, 1], ids=["low", "high"])
+def test_a_profile_agrees_with_one_by_another_optimiser(side):
     fit = fit_of(LIMIT + 0.3 * (1e6 / SIZES) ** 0.6, loss="squared")
     rows = mixture(fit.problem, fit.coordinates, 0.2)
-    low, _ = model_interval(fit.problem, fit.coordinates)
+    assert rows.degrees == 16  # 24 rows at 8 sizes
+    rise = rows.variance * 4.0
+    end = profile_ends(rows.design, rows.target, rise)[side]
 
     def misfit(asymptote):
         powers, left = rows.design[:, 1:], rows.target - rows.design[:, 0] * asymptote
@@ -55,10 +57,9 @@ def test_it_agrees_with_a_profile_by_another_optimiser():
         )  # fmt: skip
         return float(((left - powers @ found.x) ** 2).sum())
 
-    least = min(misfit(e) for e in np.linspace(low, low + 0.05, 26))
-    threshold = rows.variance * 2.1199**2  # Student's t with 16 degrees of freedom
-    assert rows.degrees == 16
-    assert misfit(low) - least == pytest.approx(threshold, rel=0.05)
+    inwards = 0.05 if side == 0 else -0.05
+    least = min(misfit(e) for e in np.linspace(end, end + inwards, 51))
+    assert misfit(end) - least == pytest.approx(rise, rel=0.05)
 
 
 def test_a_smaller_least_exponent_gives_a_wider_interval():
