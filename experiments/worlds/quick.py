@@ -1,8 +1,4 @@
-"""The world that runs in minutes, on the docstrings of Python's standard library.
-
-It comes with tuned settings, so that it trains only the final models. The recipe `data_scaling`,
-which would search on every stock, takes hours and is not run by default.
-"""
+"""The world that runs in minutes, on the docstrings of Python's standard library."""
 
 from __future__ import annotations
 
@@ -10,35 +6,33 @@ from dataclasses import replace
 
 from experiments.worlds.plans import USUAL_DECAY, CalibrationPlan, DataScalingPlan, DistillationPlan
 from experiments.worlds.plans_part2 import LEARNED_CONCEPTS, ContinuedPlan, FactPlan
-from experiments.worlds.world import PART_2_RECIPES, World
+from experiments.worlds.world import MAIN_RECIPES, PART_2_RECIPES, World
 
 QUICK = World(
     name="quick",
-    recipes=("standard", "regularized", "ensembles", "distillation", *PART_2_RECIPES),
-    widths=(16, 24, 32, 64, 128),
-    n_unique_tokens=32_768,
-    chunk_tokens=256,
-    n_eval_tokens=32_768,
-    standard_epochs=(4, 8, 16, 32, 64),
+    recipes=(*MAIN_RECIPES, *PART_2_RECIPES),
+    widths=(8, 12, 20, 32),
+    n_unique_tokens=4_096,
+    n_eval_tokens=8_192,
+    standard_epochs=(1, 2, 4, 8, 16, 32),
     learning_rates=(6.25e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
     widest={"weight_decay": (0, 25.6)},
-    settings="quick",
-    start=(1.6, 32),
+    start=(6.4, 32),
     warm_start=False,
     n_seeds=3,
     n_tuning_members=3,
     n_members=5,
     data_scaling=DataScalingPlan(
-        sizes=(20_480, 32_768, 65_536, 131_072),
-        widths=(16, 32, 64),
+        sizes=(1_024, 2_048, 4_096, 8_192),
+        widths=(12, 20),
         n_draws=3,
-        learning_rates=(2.5e-3, 5e-3, 1e-2),
-        standard_epochs=(4, 8, 16, 32, 64),
+        learning_rates=(1e-2,),
+        standard_epochs=(1, 2, 4, 8, 16, 32),
         n_seeds=2,
         n_members=4,
     ),
     distillation=DistillationPlan(
-        width=32,
+        width=20,
         n_epochs=32,
         share=0.75,
         tokens_ratio=4,
