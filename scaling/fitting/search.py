@@ -37,6 +37,8 @@ MOST_SUBSETS = 4
 """Number of coefficients beyond which bounded least squares does not try all sets of bounds."""
 QUICK_STEPS = 10
 """Largest number of Gauss-Newton steps before those of Newton."""
+MOST_STEPS = 1000
+"""Largest number of steps of a best fit that 100 steps have not brought to its minimum."""
 MOST_REWEIGHTINGS = 60
 NNLS_STEPS = 1000
 
@@ -176,13 +178,24 @@ def best_of_each(
         free_steps=free_steps,
         improve=improve,
     )
-    return _first_of_each(found, owner)
+    best = _first_of_each(found, owner)
+    if quick or best.converged.all():
+        return best
+    # Where the best coefficients are zero the valley is flat, and steps only shrink by a factor.
+    last = objective.take(_first(found, owner))
+    low, high = _wide(low, len(best.value)), _wide(high, len(best.value))
+    return minimise(last, best.coordinates, low, high, max_steps=MOST_STEPS)
+
+
+def _first(found: Minimum, owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of the best start of each problem."""
+    order = np.lexsort((np.nan_to_num(found.value, nan=np.inf), owner))
+    return order[np.unique(owner[order], return_index=True)[1]]
 
 
 def _first_of_each(found: Minimum, owner: NDArray[np.int64]) -> Minimum:
     """The best fit of each problem."""
-    order = np.lexsort((np.nan_to_num(found.value, nan=np.inf), owner))
-    first = order[np.unique(owner[order], return_index=True)[1]]
+    first = _first(found, owner)
     return Minimum(
         coordinates=found.coordinates[:, first],
         value=found.value[first],
