@@ -46,8 +46,8 @@ class LimitResult:
     Attributes:
         limit: loss at infinitely many parameters and members, by the joint fit.
         interval: 95 % interval of the limit if the law holds.
-        model_interval: 95 % interval of the limit whatever smooth decreasing law holds, on which the
-            status rests; it contains `interval` unless the law is rejected.
+        model_interval: 95 % interval of the limit under whatever smooth decreasing law holds; the
+            status depends on it, and it contains `interval` unless the law is rejected.
         joint: the joint fit of law "ensemble".
         members_first: nested limit, members first, then parameters; NaN if it cannot be computed.
         params_first: nested limit, parameters first, then members; NaN if it cannot be computed.

@@ -19,8 +19,6 @@ Array = NDArray[np.float64]
 SMALLEST_PIVOT = 1e-10
 LARGEST_DAMPING = 1e10
 ACCEPT = 1e-4
-FREE_STEPS = 5
-"""Steps of each fit before it may be given up for a better one."""
 HOPE = 30.0
 NEGLIGIBLE = 1e-26
 """Objective per unit of weight below which a table counts as fitted exactly."""
@@ -69,6 +67,7 @@ def minimise(
     tolerance: float = 1e-12,
     max_steps: int = 80,
     rival: Callable[[Array], Array] | None = None,
+    free_steps: int = 5,
     improve: Improve | None = None,
 ) -> Minimum:
     """Local minimum of each fit, starting at `start`.
@@ -85,6 +84,7 @@ def minimise(
         max_steps: largest number of steps.
         rival: maps the objectives so far (n_fits,) to values to beat (n_fits,). A fit stops if it
             would not get below its value even by thirty times the predicted gain of its next step.
+        free_steps: number of steps before a fit may be given up.
         improve: maps the objective and the end of a step (n_parameters, n_fits) to a better place,
             in which the step ends instead.
     """
@@ -112,7 +112,7 @@ def minimise(
         )
         state.damping = np.where(finished, state.damping * 0.01, state.damping)
         moving = ~done & ~stuck
-        if rival is not None and taken >= FREE_STEPS:
+        if rival is not None and taken >= free_steps:
             reachable = state.value - HOPE * possible
             moving &= reachable < rival(best_value)[state.index]
         if not moving.all():

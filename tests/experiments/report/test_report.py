@@ -26,6 +26,7 @@ def story(tmp_path, sample):
     evidence = Evidence(runs=CLAIM.runs, records=CLAIM.records)
     return Story(
         world=WORLDS["tiny"], corpus_sha256="ab" * 32, bytes_per_token=2.0,
+        text_scope="A text of the test.",
         results=Results("tiny", {continued: None}, {continued: evidence}), runs=store.frame(),
         records={}, n_trained=0,
     )  # fmt: skip

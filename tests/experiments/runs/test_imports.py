@@ -252,4 +252,4 @@ def test_the_commands_import_and_show(tmp_path, capsys, sample):
     assert [row["width"] for row in rows] == [16, 9, 9]
     assert rows[2]["validation_loss"] is None
     assert main([*command, "validation_loss"]) == 2
-    assert "`--map` takes ours=theirs; not 'validation_loss'" in capsys.readouterr().err
+    assert "`--map` must be ours=theirs; not 'validation_loss'" in capsys.readouterr().err

@@ -191,7 +191,7 @@ def test_workers_are_as_many_as_cores_runs_and_memory_allow(lab, monkeypatch):
     [
         ({"name": "cloud"}, "executor must be one of threads, local, dask; not 'cloud'"),
         ({"name": "local", "workers": 0}, "workers must be at least 1; not 0"),
-        ({"name": "local", "scheduler": "tcp://a:1"}, "goes with the executor dask"),
+        ({"name": "local", "scheduler": "tcp://a:1"}, "is an option of the executor dask"),
         ({"name": "dask", "scheduler": "tcp://a:1", "workers": 2}, "leave out workers"),
     ],
 )
