@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.fitting.dependence import dependence_sentence, grouped_sentence, run_column
 from scaling.fitting.losses import default_delta, get_loss
 from scaling.fitting.newton import Minimum
 from scaling.fitting.problem import Problem
@@ -73,9 +74,13 @@ def fit_law(
         resample: kind of bootstrap draw: "rows", "clusters", "wild" or "bayesian". By default
             clusters if there are groups, else rows.
         groups: cluster labels, name or array (n_rows,): rows that share a run, a member or a seed.
+            By default a column run, run_id or run_name, if several rows have the same run; False
+            takes all rows for independent.
         fixed: parameter -> value at which it is held, or -> None to free a parameter that the law
             holds by default.
-        weights: row weights, name or array (n_rows,); a weight of 2 counts as two rows.
+        weights: row weights, name or array (n_rows,), inverse to the variance, as in `curve_fit`:
+            a row of weight 2 is as good as the mean of two rows, but is not a second row, and a
+            factor on all weights changes no interval.
         size_error: standard error, in units of the loss, of an error that all rows of a scale
             share, such as what a search of hyperparameters leaves open; it widens both intervals.
         seed: random seed of the draws.
@@ -96,6 +101,9 @@ def fit_law(
     if not (np.isfinite(size_error) and size_error >= 0):
         raise ValueError(f"`size_error` must be a finite number, at least 0; not {size_error!r}")
     pinned = _pinned(chosen, fixed)
+    stated = groups is not None
+    found = None if stated else run_column(data, chosen, x=x, y=y)
+    groups = None if groups is False else found if groups is None else groups
     table = read_table(
         data,
         chosen,
@@ -106,6 +114,9 @@ def fit_law(
         log=row_loss.log,
         leave_out=True,
     )
+    if found is not None and table.groups is not None:
+        sentence = grouped_sentence(found, int(table.groups.max()) + 1, table.n_rows)
+        table = replace(table, warnings=(*table.warnings, sentence))
     if table.groups is not None and table.groups.max() == 0:
         raise ValueError("`groups` has one cluster only; intervals need at least two")
     if resample == "clusters" and table.groups is None:
@@ -124,6 +135,11 @@ def fit_law(
         size_error=float(size_error),
     )
     problem, best = _optimum(problem, delta)
+    if not stated:
+        residuals = problem.objective().residuals(best.coordinates[:, 0])
+        if sentence := dependence_sentence(data, table, chosen, residuals):
+            table = replace(table, warnings=(*table.warnings, sentence))
+            problem = replace(problem, table=table)
     usual = COSTLY_DRAWS if problem.model.costly_curvature else DEFAULT_DRAWS
     profiles = problem.model.many_linear and table.groups is None
     method, count, resample = _plan(table, n_boot, resample, usual, profiles)

@@ -57,7 +57,8 @@ def test_the_joint_fit_halves_the_spread_of_the_nested_one():
 
 def test_a_limit_that_is_not_identified_says_so():
     frame = world(0)
-    frame["loss"] = 2.5 * frame.n_params**-0.05 / frame.n_members**0.02
+    noise = np.exp(np.random.default_rng(0).normal(0, 1e-3, len(frame)))
+    frame["loss"] = 2.5 * frame.n_params**-0.05 / frame.n_members**0.02 * noise
     limit = joint_limit(frame)
     assert limit.status is FitStatus.NOT_IDENTIFIED
     assert not limit.identified

@@ -30,7 +30,7 @@ def test_mixed_carries_settings_of_every_size_for_both_objectives():
 
 
 def test_search_leaves_the_settings_aside():
-    assert get_world("mixed").settings == "quick"
+    assert get_world("mixed").settings == "mixed"
     assert get_world("mixed", search=True) == dataclasses.replace(MIXED, settings=None)
     searched = dataclasses.replace(MIXED, settings=None)
     assert carried_points(searched, "single", {16: (0.01, 1.6, 32)}, MIXED.tuned_grid()) == {}
