@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, nnls
+from scipy.optimize import brentq, lsq_linear, nnls
 
 from scaling.fitting.problem import Problem
 from scaling.laws.laws import Law, Term
@@ -38,6 +38,8 @@ FEW_EXPONENTS = 8
 """The same where a law has several terms, or a term several columns."""
 OUTLIER = 4.0
 """Residuals are cut at this many robust standard deviations."""
+STEPS = 30
+"""Most steps of non-negative least squares, for each column."""
 ENOUGH_REPEATS = 4
 """Degrees of freedom among repeats from which these alone give the noise."""
 
@@ -204,8 +206,16 @@ def _exponents(held: float | None, least: float, n_terms: int, n_columns: int) -
 
 
 def _least_squares(design: Array, target: Array) -> tuple[Array, float]:
-    coefficients, norm = nnls(design, target)
-    return coefficients, float(norm**2)
+    """Non-negative coefficients (n_columns,) of the least sum of squares, and that sum."""
+    # Far from the smallest scale, steep powers are tiny: columns of one length keep it solvable.
+    size = np.sqrt((design**2).sum(axis=0))
+    size = np.where(size > 0.0, size, 1.0)
+    try:
+        coefficients, norm = nnls(design / size, target, maxiter=STEPS * design.shape[1])
+    except RuntimeError:  # cycles between nearly equal columns
+        found = lsq_linear(design / size, target, (0.0, np.inf), tol=1e-12)
+        coefficients, norm = found.x, np.sqrt(2.0 * found.cost)
+    return coefficients / size, float(norm**2)
 
 
 def _without_outliers(design: Array, target: Array) -> Array:

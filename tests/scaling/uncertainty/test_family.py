@@ -157,3 +157,13 @@ def test_an_error_that_scales_share_widens_both_intervals_until_they_hold_the_li
     assert held["alone"] >= 3  # without it, such tables contradict the law
     with pytest.raises(ValueError, match="`size_error` must be a finite number, at least 0"):
         fit_of(losses, size_error=-1.0)
+
+
+def test_thousands_of_scales_give_an_interval_too():
+    rng = np.random.default_rng(0)
+    n, d = np.exp(rng.uniform(14, 23, 2000)), np.exp(rng.uniform(18, 27, 2000))
+    losses = (1.8 + 480 * n**-0.35 + 2000 * d**-0.37) * np.exp(rng.normal(0, 0.01, 2000))
+    fit = fit_law({"n_params": n, "n_tokens": d, "loss": losses}, "chinchilla", n_boot=0)
+    low, high = fit.model_interval
+    assert low <= fit.asymptote_interval[0] < 1.8 < fit.asymptote_interval[1] <= high
+    assert high - low < 1.0
