@@ -100,7 +100,7 @@ def test_rows_of_one_run_count_as_one_where_they_share_an_error():
     run = np.repeat(np.arange(8), 3)  # three rows of a size are one run
     shared = losses + rng.normal(0, 0.01, 8)[run] + rng.normal(0, 0.0005, 24)
     table = {"n_params": SIZES, "loss": shared, "run": run}
-    rows = fit_law(table, n_boot=0)
+    rows = fit_law(table, groups=False, n_boot=0)
     runs = fit_law(table, groups="run", n_boot=0)
     assert np.ptp(runs.interval("E", method="model")) > np.ptp(
         model_interval(rows.problem, rows.coordinates)
