@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from experiments.recipes.entigraph.questions import (
 from experiments.recipes.entigraph.streams import SyntheticCorpus
 from graphsim import expected_accuracy
 from models.config import ModelConfig
-from models.evals.continuations import next_log_probs
-from models.training.train import Params
+
+if TYPE_CHECKING:
+    from models.training.train import Params
 
 SHEETS: dict[str, tuple[Kind, bool]] = {
     "explicit": ("explicit", False),
@@ -56,6 +58,8 @@ def right_by_members(
         questions: what is asked.
         prompts: read instead of the questions' own prompts.
     """
+    from models.evals.continuations import next_log_probs
+
     read = questions.prompts.tolist() if prompts is None else prompts
     scores = [next_log_probs(model, params, read) for model, params in members]
     return right_answers(answer_scores(np.mean(scores, axis=0), questions))

@@ -124,8 +124,8 @@ def story_of(evidence=None, **found):
     results = {find_recipe(name): result for name, result in found.items()}
     return Story(
         world=SimpleNamespace(name="test", n_seeds=3, corpus="a text"), corpus_sha256="",
-        bytes_per_token=1.0, results=Results("test", results, evidence), runs=pd.DataFrame(),
-        records={}, n_trained=0,
+        bytes_per_token=1.0, text_scope="", results=Results("test", results, evidence),
+        runs=pd.DataFrame(), records={}, n_trained=0,
     )  # fmt: skip
 
 
