@@ -14,6 +14,7 @@ from experiments.recipes.entigraph.recipe import ceiling_fit, entigraph, law_of
 from experiments.story.story import Story
 from paper_figs.style import BLACK, COLORS, GREY, look
 from scaling import fit_law
+from scaling.laws.curves import MIXTURE_OF_EXPONENTIALS
 
 NAME = "fig20b"
 TITLE = "Accuracy on implied facts here, compared with the graph process"
@@ -22,7 +23,8 @@ CAPTION = (
     "that generated them, one point per graph and size. Solid lines: the exact expectation of the "
     "process on each graph for a model that knows a fact once it is stated and guesses otherwise; "
     "dashed: the same with a ceiling fitted to each graph. Right: a mixture of exponentials "
-    "fitted to all graphs against synthetic tokens (non-negative least squares). Dotted: chance."
+    "fitted to all graphs against synthetic tokens (non-negative least squares), if there are at "
+    "least six sizes. Dotted: chance."
 )
 
 
@@ -63,12 +65,14 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
 
 def _draw_mixture(ax: Axes, rows: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame({"time": rows["n_unique"], "loss": 1 - rows["implicit"]})
+    shown = look("entigraph")
+    ax.plot(frame["time"], 1 - frame["loss"], shown.marker, color=shown.color, label="measured")
+    if frame["time"].nunique() < (MIXTURE_OF_EXPONENTIALS.n_effective or 0):
+        return _frame("mixture", [], [], -1)
     fit = fit_law(frame, "mixture_of_exponentials", x="time", y="loss", loss="squared")
     x = np.geomspace(frame["time"].min(), frame["time"].max(), 100)
     grid = pd.DataFrame({"time": x})
     y = 1 - fit.predict(grid, method="sandwich")["mean"].to_numpy()
-    shown = look("entigraph")
-    ax.plot(frame["time"], 1 - frame["loss"], shown.marker, color=shown.color, label="measured")
     plateau = f"plateau {1 - fit.asymptote:.2f}" if fit.status.usable else "plateau not identified"
     ax.plot(x, y, color=COLORS[1], label=f"mixture, {plateau}")
     return _frame("mixture", x, y, -1)
