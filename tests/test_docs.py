@@ -8,6 +8,7 @@ import runpy
 import sys
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 
 from experiments.claims import claim
@@ -15,6 +16,7 @@ from experiments.cli import app as cli
 from experiments.worlds.registry import WORLDS
 from models.text.corpora import CORPORA
 from models.text.data_home import find_data_home
+from tests.benchmarks.coverage import page as coverage_page
 from tests.pages import (
     HOUSE,
     PAGES,
@@ -235,6 +237,11 @@ def test_the_map_of_the_code_agrees_with_the_code():
     changed = graph.copy()
     changed.remove_edge("experiments/cli", "paper_figs")
     assert drawn["draw"](changed) != drawn["draw"](graph)
+
+
+def test_the_page_on_coverage_shows_its_table():
+    table = pd.read_csv(HOUSE / "docs" / "tables" / "coverage.csv")
+    assert coverage_page(table) == (HOUSE / "docs" / "coverage.md").read_text(encoding="utf-8")
 
 
 def test_a_wrong_page_is_noticed():

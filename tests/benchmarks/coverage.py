@@ -259,7 +259,7 @@ def page(measured: pd.DataFrame) -> str:
                     cells.append("| ")
                     continue
                 row = rows.loc[method]
-                badly = f", **{row['badly_wrong']:.0%} badly**" if row["badly_wrong"] else ""
+                badly = f", **{row['badly_wrong']:.1%} badly**" if row["badly_wrong"] else ""
                 cells.append(f"| {row['coverage']:.3f} ({row['width']:.3f}{badly}) ")
             cells.append(f"| {rows.loc['law', 'usable']:.2f} | {rows.loc['model', 'cpu_ms']:.0f} |")
             lines.append("".join(cells))
@@ -278,7 +278,7 @@ were called usable and were wrong by more than three half-widths. The first two 
 intervals of one `fit_law`: *if the law holds*, and *whatever smooth decreasing law holds* (with
 exponents of at least 0.2). Peers: scipy curve_fit with the delta method, and a bootstrap of it;
 they are not run where the law has two columns. "Usable" is the share of tables whose fit may be
-quoted; CPU time is that of one fit with both intervals.
+quoted; CPU time is that of one fit with both intervals, here on slow cores beside other work.
 
 Made by `python -m tests.benchmarks.coverage`; the numbers are in
 [tables/coverage.csv](tables/coverage.csv)."""
