@@ -19,6 +19,7 @@ PACKAGES = [
     "experiments/cli",
     "experiments/display",
     "experiments/planner",
+    "experiments/report",
     "experiments/runs",
     "experiments/sweeps",
     "experiments/tuning",
@@ -28,6 +29,10 @@ PACKAGES = [
 """Packages and folders whose docstrings and words are checked."""
 TEXTS = [
     *PACKAGES,
+    "experiments/claims",
+    "experiments/lab",
+    "experiments/recipes",
+    "experiments/story",
     "docs",
     "README.md",
     "tests/experiments/analysis",

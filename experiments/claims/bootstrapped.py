@@ -53,7 +53,7 @@ def _s8(story: Story) -> Finding:
 
 @claim("S9", "Bootstrapping needs no teacher and no prompt.")
 def _s9(story: Story) -> Finding:
-    """All that the synthesiser has read are the real documents: it starts from the tuned
+    """All that the synthesizer has read are the real documents: it starts from the tuned
     baseline and learns from pairs of them. Test loss of that baseline minus that of SBP.
     Supported when the interval over worlds lies above zero, contradicted when below, else
     inconclusive."""
@@ -72,7 +72,7 @@ def _s9(story: Story) -> Finding:
 @claim("S10", "Synthetic quality failures fall with scale.")
 def _s10(story: Story) -> Finding:
     """Share of the values in synthetic documents that are not those of the concept they name
-    (the non-factual share of the talk's table, here known exactly), of the smaller synthesiser
+    (the non-factual share of the talk's table, here known exactly), of the smaller synthesizer
     minus that of the larger one, a value a world. Supported when the interval lies above zero,
     contradicted when below, else inconclusive."""
     found = _bootstrapped(story)
@@ -94,7 +94,7 @@ def _s10(story: Story) -> Finding:
     )
 
 
-@claim("N3", "Synthetic data still helps once regularisation and ensembles are in place.")
+@claim("N3", "Synthetic data still helps once regularization and ensembles are in place.")
 def _n3(story: Story) -> Finding:
     """Ensembles of SBP against ensembles of the baseline, both with the weight decay chosen for
     them and as many members: test loss of the baselines minus that of SBP, a value a world.

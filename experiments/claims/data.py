@@ -79,7 +79,7 @@ def _n2(story: Story) -> Finding:
             supported=all(found.is_positive for found in judged),
             contradicted=any(found.is_negative for found in judged),
         ),
-        quantity="gain of regularisation per tenfold N/D (nats)",
+        quantity="gain of regularization per tenfold N/D (nats)",
         estimate=slopes["regularization"],
         detail=f"N/D from {table['n_per_token'].min():.2g} to {table['n_per_token'].max():.2g}. "
         + "; ".join(texts)

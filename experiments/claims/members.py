@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from models.ensembles.ensemble import Average
 
 
-@claim("P10", "The best hyperparameters change with K: members train longer, less regularised.")
+@claim("P10", "The best hyperparameters change with K: members train longer, less regularized.")
 def _p10(story: Story) -> Finding:
     """The best cell for K members, K from 1 to infinity, among all that were given every seed.
     Supported when at more than half of the sizes the epochs for its decay never fall as K grows

@@ -12,9 +12,8 @@ from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
 from experiments.claims.claim import Finding, cell, claim, uncertified, verdict
 from experiments.story.story import Story
+from experiments.worlds.plans import USUAL_DECAY
 from scaling.published import talk
-
-USUAL_DECAY = 0.1
 
 
 def _losses(runs: pd.DataFrame, column: str = "test_loss", **where: Any) -> np.ndarray:
@@ -163,7 +162,7 @@ def _p6(story: Story) -> Finding:
     )
 
 
-@claim("P7", "Regularised scaling has a limit below the best standard loss (3.43 < 3.75).")
+@claim("P7", "Regularized scaling has a limit below the best standard loss (3.43 < 3.75).")
 def _p7(story: Story) -> Finding:
     """The limit E of the law of tuned single models against the mean loss of the standard
     recipe at the size, epochs and learning rate that validation selects; errors added in

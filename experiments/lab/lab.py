@@ -95,7 +95,7 @@ class Lab:
         init_from: str | None = None,
         synthetic: SyntheticConfig | None = None,
     ) -> RunSpec:
-        """Return one run of the world: a size, a regularisation, a seed, and what it reads.
+        """Return one run of the world: a size, a regularization, a seed, and what it reads.
 
         Args:
             width: size dial of the model.

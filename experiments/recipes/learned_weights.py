@@ -2,7 +2,7 @@
 
 Weights are learned on the validation part, which selected the hyperparameters too, and scored on
 the test part. The weights of a logit average need not sum to one: their sum is an inverse
-temperature. Members that regularisation has made too cautious want one above one, whatever their
+temperature. Members that regularization has made too cautious want one above one, whatever their
 weights, so that the gain from the sum alone ("tempered") is given separately.
 """
 

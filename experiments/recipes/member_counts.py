@@ -90,6 +90,6 @@ def _values(
 
 
 def epochs_for_decay(point: Point) -> float:
-    """Return epochs over weight decay, infinite without decay: how loosely a point regularises."""
+    """Return epochs over weight decay, infinite without decay: how loosely a point regularizes."""
     _, decay, n_epochs = point
     return n_epochs / decay if decay else math.inf

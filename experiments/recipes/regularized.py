@@ -1,4 +1,4 @@
-"""The regularised recipe: learning rate, weight decay and epochs tuned at every size."""
+"""The regularized recipe: learning rate, weight decay and epochs tuned at every size."""
 
 from __future__ import annotations
 

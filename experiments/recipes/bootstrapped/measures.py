@@ -47,7 +47,7 @@ def gate(planned: BootstrapRuns, world: int) -> dict[str, Any]:
 
     Returns:
         `world`; `alone`, `given` and `given_other`, the loss in nats per token of held-out second
-        documents by the baseline, by the synthesiser after its first document, and after another
+        documents by the baseline, by the synthesizer after its first document, and after another
         pair's; see `models.augment.sbp.synthesizer.pair_losses`.
     """
     base, synthesizer = planned.writer_spec("baseline", world), planned.writer_spec("pairs", world)
@@ -76,12 +76,12 @@ def gate(planned: BootstrapRuns, world: int) -> dict[str, Any]:
 
 
 def quality(planned: BootstrapRuns, world: int, width: int | None = None) -> list[dict[str, Any]]:
-    """Return the quality of what a synthesiser writes, and of the real documents beside it.
+    """Return the quality of what a synthesizer writes, and of the real documents beside it.
 
     Args:
         planned: the runs and documents.
         world: seed of the documents.
-        width: of the synthesiser; by default the larger one.
+        width: of the synthesizer; by default the larger one.
 
     Returns:
         A row each for "real" and "synthetic" text: `world`, `width`, the shares of
@@ -142,7 +142,7 @@ def flops_of(planned: BootstrapRuns, arm: Arm, world: int) -> float:
 
 
 def examples(planned: BootstrapRuns, world: int) -> list[tuple[str, ...]]:
-    """Return real documents as text, each with two that the synthesiser wrote from it.
+    """Return real documents as text, each with two that the synthesizer wrote from it.
 
     Shipped results have no quotations: of a text that is quoted the list is empty there.
     """

@@ -82,7 +82,7 @@ def bootstrapped(lab: Lab) -> Bootstrapped:
 
 
 def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
-    """Return what every arm reaches, after choosing decays and the synthesiser's rate."""
+    """Return what every arm reaches, after choosing decays and the synthesizer's rate."""
     lab, plan = planned.lab, planned.plan
     tuning_worlds, reported = plan.tuning, plan.reported
     written = [arm for arm in plan.arms if arm in SYNTHETIC]
@@ -103,7 +103,7 @@ def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
         if writer != "baseline"
     ]
     synthesizers += [planned.synthesizer("pairs", world, plan.small_width) for world in reported]
-    lab.train(synthesizers, title=f"{planned.name}, synthesisers")
+    lab.train(synthesizers, title=f"{planned.name}, synthesizers")
 
     tuning.append(_try_decays(planned, written, tuning_worlds))
     planned.decays |= _best(tuning[1])

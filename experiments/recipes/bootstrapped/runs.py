@@ -18,8 +18,8 @@ from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
 
 Writer = Literal["pairs", "random", "baseline", "scratch"]
-"""What writes synthetic documents: a synthesiser of nearest or of random pairs, the baseline
-without a prompt, or a synthesiser of nearest pairs that did not start from the baseline."""
+"""What writes synthetic documents: a synthesizer of nearest or of random pairs, the baseline
+without a prompt, or a synthesizer of nearest pairs that did not start from the baseline."""
 
 SYNTHETIC: dict[Arm, Writer] = {
     "sbp": "pairs",
@@ -47,7 +47,7 @@ class BootstrapRuns:
 
     @property
     def context(self) -> int:
-        """Tokens in a window: two documents, and what the synthesiser puts around them."""
+        """Tokens in a window: two documents, and what the synthesizer puts around them."""
         return 2 * self.source.length + 2
 
     @property
@@ -75,7 +75,7 @@ class BootstrapRuns:
     ) -> RunSpec:
         """Return a run of an arm.
 
-        The synthesiser of a synthetic arm must be finished: the documents are sampled now.
+        The synthesizer of a synthetic arm must be finished: the documents are sampled now.
 
         Args:
             arm: what it reads.
@@ -142,12 +142,12 @@ class BootstrapRuns:
         *,
         learning_rate: float | None = None,
     ) -> RunSpec:
-        """Return the training of a synthesiser, from the baseline of its world.
+        """Return the training of a synthesizer, from the baseline of its world.
 
         The scores of its run are L(d2 | d1) of held-out pairs.
 
         Args:
-            writer: which synthesiser.
+            writer: which synthesizer.
             world: seed of the documents.
             width: of the model; by default the larger one.
             learning_rate: by default the one chosen.
@@ -199,7 +199,7 @@ class BootstrapRuns:
         }
         frame = self.lab.train(
             [spec for specs in tried.values() for spec in specs],
-            title=f"{self.name}, tuning the synthesiser",
+            title=f"{self.name}, tuning the synthesizer",
         )
         losses = frame.fillna({"validation_loss": np.inf}).groupby("learning_rate")
         self.synthesizer_rate = float(losses["validation_loss"].mean().idxmin())
@@ -305,5 +305,5 @@ class BootstrapRuns:
 
 
 def bare(documents: np.ndarray) -> list[np.ndarray]:
-    """Return documents [n, length] without their end-of-text tokens, as synthesisers take them."""
+    """Return documents [n, length] without their end-of-text tokens, as synthesizers take them."""
     return list(documents[:, :-1])

@@ -119,7 +119,7 @@ def test_gains_persist(single, many, expected):
 
 
 def test_gains_by_parameters_a_token():
-    """Regularisation gains .2 per tenfold N/D, ensembles half of it."""
+    """Regularization gains .2 per tenfold N/D, ensembles half of it."""
 
     def less(width, per_decade):
         return lambda size: standard_loss(size) - per_decade * np.log10(24 * width**2 / size)
