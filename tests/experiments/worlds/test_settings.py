@@ -7,7 +7,9 @@ import pytest
 
 from experiments.lab.lab import Lab
 from experiments.lab.searches import carried_points
-from experiments.recipes import ensembles, regularized, standard
+from experiments.recipes.ensembles import ensembles
+from experiments.recipes.regularized import regularized
+from experiments.recipes.standard import standard
 from experiments.runs.store import RunStore
 from experiments.worlds import settings as settings_module
 from experiments.worlds.registry import WORLDS, get_world
@@ -75,7 +77,7 @@ def test_a_world_that_carries_its_settings_trains_its_final_cells_alone(carrying
     lab = Lab(carrying, RunStore(tmp_path / "runs"))
     usual = standard.run(lab)
     tuned = regularized.run(lab)
-    members = ensembles.run(lab, regularized=tuned)
+    members = ensembles.run(lab, tuned)
     n_widths = len(carrying.widths)
     n_sweep = n_widths * len(carrying.standard_epochs) * carrying.n_seeds
     assert lab.account.n_trained == n_sweep + n_widths * carrying.n_members
