@@ -214,7 +214,8 @@ def assemble(
     place = best.coordinates[:, 0]
     rejected = lack_of_fit(problem, place)
     factor = max(shared_inflation(problem, place), rejected.inflation if rejected else 1.0)
-    problem = problem.with_inflation(factor, scales_are_units=rejected is not None)
+    if rejected is not None or factor > 1.0:
+        problem = problem.with_inflation(factor, scales_are_units=rejected is not None)
     printed = problem.model.printed(best.coordinates)[:, 0]
     names = problem.law.parameters
     if draws is not None and problem.degrees > 0:

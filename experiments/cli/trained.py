@@ -29,7 +29,7 @@ def is_held_out(source_id: str) -> bool:
 def trained_and_kept(
     job: Job, tokenizer: tokenizers.Tokenizer | None, folder: Path
 ) -> LanguageModel:
-    """Return the model in a folder; if there is none, train it with a progress bar and save it.
+    """Return the model in a folder, or train it with a progress bar and save it.
 
     Args:
         job: training job of the model.

@@ -35,7 +35,7 @@ class Runs(Protocol):
         """Return the weights of a finished run."""
 
     def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
-        """Return a record, see `experiments.runs.records`; None if there is none.
+        """Return a record, see `experiments.runs.records`; or None if it is missing.
 
         Args:
             kind: what is measured.

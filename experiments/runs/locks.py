@@ -182,7 +182,7 @@ class Locks:
         return found[-1] if found and self._pid == os.getpid() else None
 
     def holder(self, folder: Path) -> Owner | None:
-        """Return the owner of the lock of a run's folder, None if there is none known to live."""
+        """Return the live owner of the lock of a run's folder, or None."""
         chain = _chain(folder)
         return None if not chain or self._is_dead(chain[-1]) else chain[-1].owner
 

@@ -110,7 +110,7 @@ class RunStore:
         return self._locks.acquire(self.folder(spec))
 
     def owner(self, spec: RunSpec) -> Owner | None:
-        """Return the process that is training a run, None if there is none known to live."""
+        """Return the live process that is training a run, or None."""
         return self._locks.holder(self.folder(spec))
 
     def set_free(self, spec: RunSpec) -> bool:
@@ -126,7 +126,7 @@ class RunStore:
         return True
 
     def spec(self, run_id: str) -> RunSpec | None:
-        """Return the settings of a run; None if there are none that this version can read."""
+        """Return the settings of a run, or None if they are missing or unreadable here."""
         spec = _kept_spec(self.root / run_id / "spec.json")
         return spec if spec is not None and spec.run_id == run_id else None
 
@@ -359,7 +359,7 @@ def can_train(runs: Runs) -> TypeGuard[RunStore]:
 
 
 def _kept_spec(path: Path) -> RunSpec | None:
-    """Return the spec in a run's folder; None if there is none that this version can read."""
+    """Return the spec in a run's folder, or None if it is missing or unreadable here."""
     values = read_json(path)
     try:
         return RunSpec.from_dict(values) if isinstance(values, dict) else None

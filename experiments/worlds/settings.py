@@ -38,7 +38,7 @@ class Settings:
             grid: on which it lies.
 
         Raises:
-            ValueError: there is none for this size, or it is not on the grid.
+            ValueError: the settings lack this size, or the point is not on the grid.
         """
         known = self.points[objective]
         if width not in known:
@@ -60,7 +60,7 @@ def read_settings(name: str, folder: Path = SHIPPED) -> Settings:
     """Return the settings of that name.
 
     Raises:
-        ValueError: there are none, or they are of another schema.
+        ValueError: the file is missing or has another schema.
     """
     path = folder / f"{name}{SUFFIX}"
     if not path.is_file():

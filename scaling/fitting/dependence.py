@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import fdtrc
 
 from scaling.fitting.table import Table, without_loss
 from scaling.laws.laws import Law
@@ -24,7 +25,6 @@ RUN_COLUMNS = ("run", "run_id", "run_name")
 SEED_COLUMNS = ("seed",)
 PROGRESS = ("token", "step", "time", "epoch", "flop", "example", "sample", "iter")
 """Parts of the names of columns that grow while a run trains, and so differ between checkpoints."""
-PERMUTATIONS = 1999
 ALIKE = 0.002
 """Level of the test for residuals that rows of a series have in common."""
 
@@ -111,9 +111,11 @@ def _repeated_seeds(data: Any, table: Table, law: Law) -> str:
 def _alike(table: Table, law: Law, residuals: Array) -> str:
     """A sentence if the residuals of rows that differ only in tokens or steps are correlated.
 
-    The sum of the products of residuals within the series is compared with those of permuted
-    residuals. Fitting makes residuals of independent rows slightly unlike, so that false alarms are
-    rarer than the level.
+    One-way analysis of variance of the ranks of the residuals, which outliers do not distort. A fit
+    makes residuals of independent rows slightly unlike, so false alarms are rarer than the level.
+
+    Source:
+        Conover and Iman 1981, The American Statistician 35.
     """
     growing = [role for role in law.columns if _grows(table.names[role])]
     others = [role for role in law.columns if role not in growing]
@@ -124,16 +126,18 @@ def _alike(table: Table, law: Law, residuals: Array) -> str:
     counts = np.bincount(series)
     if len(counts) < 3 or counts.max() < 3:
         return ""
-    centred = residuals - residuals.mean()
-    generator = np.random.default_rng(0)
-    drawn = np.stack([centred, *(generator.permutation(centred) for _ in range(PERMUTATIONS))])
-    member = (series[:, None] == np.arange(len(counts))).astype(float)
-    products = ((drawn @ member) ** 2).sum(axis=1)
-    if (products[1:] >= products[0]).sum() + 1 > ALIKE * (PERMUTATIONS + 1):
+    n_rows, n_series = len(residuals), len(counts)
+    ranks = np.argsort(np.argsort(residuals)).astype(float)
+    ranks -= ranks.mean()
+    total = float((ranks**2).sum())
+    between = float((np.bincount(series, ranks) ** 2 / counts).sum())
+    spare = n_rows - n_series
+    ratio = between / (n_series - 1) / ((total - between) / spare) if total > between else np.inf
+    if spare <= 0 or fdtrc(n_series - 1, spare, ratio) >= ALIKE:
         return ""
     pairs = float((counts * (counts - 1)).sum())
-    square = float(np.mean(centred**2))
-    correlation = (products[0] - float((centred**2).sum())) / (pairs * square)
+    shared = float((np.bincount(series, ranks) ** 2).sum())
+    correlation = (shared - total) / (pairs * total / n_rows)
     shown = ", ".join(table.names[role] for role in others)
     return (
         f"Residuals of rows with the same {shown} are alike (correlation {correlation:.2f}). If "

@@ -25,9 +25,9 @@ from scaling.uncertainty.family import (
     model_interval,
 )
 from scaling.uncertainty.intervals import METHODS, from_draws, from_spread
+from scaling.uncertainty.predictions import prediction_intervals
 from scaling.uncertainty.profiles import (
     Profile,
-    prediction_intervals,
     profile_parameter,
     student,
 )

@@ -5,11 +5,11 @@ Each power term of a law is replaced by a non-negative mixture of powers,
 Sums of powers, breaks to a flatter power and gently bending curves are of this form, or nearly so.
 E is profiled under the whole family by non-negative least squares.
 
-What is left of such a loss never falls faster, in logarithms, than it did before. A curve that
-steepens has a higher asymptote than any of them allows, so the upper end is also taken from the
-family on the largest scales alone. No decreasing law at all has an asymptote above the loss
-measured at the largest scale, which caps the upper end. The lower end is the higher of those from
-all scales and from their larger half, which a law of the family leaves both below its asymptote.
+On logarithmic axes, L - E of such a law never becomes steeper with scale. A curve that does become
+steeper has a higher asymptote than the family allows, so the upper end is also computed from the
+largest scales alone: half of them, and a quarter. The asymptote of any decreasing law is below the
+loss at the largest scale, which limits the upper end. The lower end is the higher one of those from
+all scales and from the larger half of them; for a law of the family both are valid.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from scaling.uncertainty.profiles import student
 Array = NDArray[np.float64]
 
 LEAST_EXPONENT = 0.2
-"""Smallest exponent of the family. A slow enough power hides below any loss what no run will ever
-reach, so some least exponent must be assumed; it is printed with the interval."""
+"""Smallest exponent of the family. A slower power could still lower the loss at scales that no run
+reaches, so a least exponent has to be assumed; it is printed with the interval."""
 STEEPEST_EXPONENT = 4.0
 EXPONENTS = 14
 """Exponents of the mixture of a term in one column, evenly spaced in their logarithm."""
@@ -109,7 +109,7 @@ def model_interval(
         return low, max(high, ceiling)
     scales = int(rows.place.max()) + 1
     half = max(rows.fewest + 1, -(-scales // 2))
-    for largest in {half, rows.fewest} - {scales}:
+    for largest in {half, max(rows.fewest, -(-scales // 4))} - {scales}:
         kept = rows.place < largest
         own = factor * _variance(rows, kept)
         high = max(high, profile_ends(rows.design[kept], rows.target[kept], max(own, rise))[1])

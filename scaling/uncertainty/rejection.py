@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import f as f_distribution
-from scipy.stats import norm
-from scipy.stats import t as t_distribution
+from scipy.special import fdtrc, ndtr, stdtr  # scipy.stats takes a second to import
 
 from scaling.fitting.problem import Problem
 
@@ -85,9 +83,10 @@ def shared_inflation(problem: Problem, best: Array) -> float:
 
 
 def _variances(problem: Problem, best: Array) -> tuple[float, float]:
-    """Variance that the error of scales adds to a row, and that among repeats (0 without any).
+    """Variance of a row due to the error of its scale, and variance among repeats (0 without any).
 
-    The former is multiplied by the repeats of a scale, whose mean it does not leave.
+    The former is multiplied by the mean number of repeats, because averaging over the repeats of a
+    scale does not reduce it.
     """
     table, scales = problem.table, problem.table.scales
     residual = problem.objective().residuals(best)
@@ -111,7 +110,7 @@ def _against_repeats(problem: Problem, best: Array, repeats: int) -> LackOfFit |
         return None
     shared, pure = _variances(problem, best)
     ratio = between / scatter / (1.0 + shared / pure)
-    p = float(f_distribution.sf(ratio, spare, repeats))
+    p = float(fdtrc(spare, repeats, ratio))
     if p >= LEVEL:
         return None
     farthest = int(np.argmax(weight * mean**2))
@@ -147,7 +146,7 @@ def _largest(problem: Problem, best: Array) -> tuple[float, str] | None:
     leverage = float(direction @ np.linalg.pinv((rows / size).T @ (rows / size)) @ direction)
     error = float(np.sqrt(variance * (leverage + 1.0 / held.sum())))
     miss = float(residual[held].mean())
-    p = float(2 * t_distribution.sf(abs(miss) / error, degrees))
+    p = float(2 * stdtr(degrees, -abs(miss) / error))
     predicted = float(problem.model.value(found, slice(None))[0][held].mean())
     return p, (
         f"without {_where(problem, held)} it predicts {predicted:.4g} there, and "
@@ -166,7 +165,7 @@ def _signs(problem: Problem, best: Array) -> tuple[float, str] | None:
     runs = 1 + int((signs[1:] != signs[:-1]).sum())
     mean = 1 + 2 * above * below / count
     variance = (mean - 1) * (mean - 2) / (count - 1)
-    p = float(norm.cdf((runs + 0.5 - mean) / np.sqrt(variance)))
+    p = float(ndtr((runs + 0.5 - mean) / np.sqrt(variance)))
     return p, (
         f"in order of the loss its {count} residuals change sign only {runs - 1} times, where "
         f"{mean - 1:.0f} are expected."

@@ -11,9 +11,9 @@ from scipy import optimize
 from scaling import LAWS, LOSSES
 from scaling.fitting.basis_model import BasisModel, JetModel
 from scaling.fitting.evaluation import build_model
+from scaling.fitting.linear import bounded_least_squares
 from scaling.fitting.newton import minimise, solve_modified
 from scaling.fitting.objective import Objective
-from scaling.fitting.search import bounded_least_squares
 
 FINITE = [name for name in LAWS if LAWS[name].n_effective is None]
 
