@@ -20,8 +20,10 @@ test: .venv/installed  # types are checked on one core meanwhile
 # Most of the tests' time goes into compiling, which a process does on one core.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Marks of the tests to run, such as MARKED="not benchmark" for the long ones too.
+MARKED ?=
 pytest: .venv/installed
-	$(BIN)/pytest $(PARALLEL)
+	$(BIN)/pytest $(PARALLEL) $(if $(MARKED),-m "$(MARKED)")
 
 test-long: .venv/installed  # whole worlds, killed sweeps, clusters, notebooks
 	$(BIN)/pytest $(PARALLEL) -m long

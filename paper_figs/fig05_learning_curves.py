@@ -50,8 +50,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         1, 2, figsize=(9.2, 4.2), gridspec_kw={"width_ratios": [1.6, 1]}
     )
     known, largest = curves.known["n_examples"], float(curves.largest)
-    inside = spread_x(known.min(), known.max(), 60)
-    beyond = spread_x(known.max(), 2 * largest, 30)
+    inside = spread_x(known.min(), known.max(), 20)
+    beyond = spread_x(known.max(), 2 * largest, 10)
     for is_train, (label, i) in CURVES.items():
         rows = curves.table[curves.table["is_train"] == is_train]
         for held_out, of in rows.groupby(rows["n_examples"] == largest):
@@ -82,9 +82,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     gaps.plot(means.index, means[0.0] - means[1.0], MARKERS[2], color=COLORS[2])
     for sizes, linestyle in ((inside, "-"), (beyond, "--")):
         test, train = (
-            curves.law.predict(
-                pd.DataFrame({"n_examples": sizes, "is_train": is_train}), method="sandwich"
-            )["mean"]
+            curves.law.evaluate(pd.DataFrame({"n_examples": sizes, "is_train": is_train}))
             for is_train in CURVES
         )
         gaps.plot(sizes, test - train, color=COLORS[2], linestyle=linestyle, linewidth=1.2)
@@ -94,9 +92,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )
     gaps.yaxis.set_major_formatter("{x:g}")
     gaps.yaxis.set_minor_formatter("{x:g}")
-    predicted = curves.law.predict(curves.table[["n_examples", "is_train"]])["mean"]
     return figure, curves.table.assign(
-        law=predicted.to_numpy(), in_fit=curves.table["n_examples"] < largest
+        law=curves.law.evaluate(curves.table), in_fit=curves.table["n_examples"] < largest
     )
 
 

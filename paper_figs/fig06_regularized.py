@@ -87,7 +87,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     inside = spread_x(best[n].min(), best[n].max())
     beyond = spread_x(best[n].max(), 30 * best[n].max())
     for sizes, linestyle in ((inside, "-"), (beyond, "--")):
-        mean = fit.predict(pd.DataFrame({n: sizes}))["mean"]
+        mean = fit.evaluate({n: sizes})
         ax.plot(sizes, mean, color=regularized.color, linestyle=linestyle, linewidth=1.2)
     limit_line(ax, story.laws.single_limit, color=regularized.color, label="limit")
     log_ticks(ax, [*best[n].unique(), 30 * best[n].max()])

@@ -80,7 +80,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             [tuned] * len(table), color=colors[i], marker=MARKERS[i],
         )  # fmt: skip
         members = spread_x(1, 100)
-        curve = fit.predict(pd.DataFrame({"n_members": members}))["mean"]
+        curve = fit.evaluate({"n_members": members})
         ax.plot(size * members, curve, color=colors[i], linestyle=":", linewidth=1.2)
         tables.append(
             table.assign(width=width, n_params_non_embedding=size, certified=tuned.certified)

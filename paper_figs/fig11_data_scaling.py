@@ -74,7 +74,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             capsize=3, label=shown.label, **shown.line,
         )  # fmt: skip
         curve = spread_x(sizes[0], 4 * sizes[-1])
-        law = found.laws[recipe].predict(pd.DataFrame({D: curve}))["mean"]
+        law = found.laws[recipe].evaluate({D: curve})
         ax.plot(curve, law, color=shown.color, linestyle=":", linewidth=1.2)
         certified = [_certified(found, recipe, size) for size in found.sizes]
         ax.plot(

@@ -108,7 +108,7 @@ def _draw_fits(ax: Axes, points: pd.DataFrame, fits: dict[int, FitResult]) -> pd
     frames = []
     for (cap, fit), color in zip(fits.items(), COLORS[2:], strict=False):
         # Only the mean is drawn; profile intervals at all its points would take a minute.
-        y = 100 - fit.predict(pd.DataFrame({"time": x}), method="sandwich")["mean"].to_numpy()
+        y = 100 - fit.evaluate({"time": x})
         inside = x <= last
         ax.plot(x[inside], y[inside], color=color, linewidth=1.2)
         ax.plot(

@@ -71,8 +71,7 @@ def _draw_mixture(ax: Axes, rows: pd.DataFrame) -> pd.DataFrame:
         return _frame("mixture", [], [], -1)
     fit = fit_law(frame, "mixture_of_exponentials", x="time", y="loss", loss="squared")
     x = np.geomspace(frame["time"].min(), frame["time"].max(), 100)
-    grid = pd.DataFrame({"time": x})
-    y = 1 - fit.predict(grid, method="sandwich")["mean"].to_numpy()
+    y = 1 - fit.evaluate({"time": x})
     plateau = f"plateau {1 - fit.asymptote:.2f}" if fit.status.usable else "plateau not identified"
     ax.plot(x, y, color=COLORS[1], label=f"mixture, {plateau}")
     return _frame("mixture", x, y, -1)

@@ -43,9 +43,9 @@ LARGEST_DEVIATION = 1.0
 POINT_FACTOR, CURVE_FACTOR = 0.677, 1.540
 """Factors on the Student quantile of the error of a forecast, for single points and whole curves.
 
-`band_factors` derives them from the 36 development curves at level .95; a test repeats it. With the
-factors of the other 35, a curve has 94.8 % of its points inside, and 97 % of curves are entirely
-inside.
+`band_factors` derives them from the 36 development curves at level .95; a benchmark repeats it.
+With the factors of the other 35, a curve has 94.8 % of its points inside, and 97 % of curves are
+entirely inside.
 """
 
 

@@ -151,6 +151,21 @@ class Fitted:
         return known[name, level]
 
     @np.errstate(all="ignore")
+    def evaluate(self, frame: Any) -> Array:
+        """The fitted law at new sizes, without intervals: for the line of a plot.
+
+        Args:
+            frame: as in `predict`.
+
+        Returns:
+            Losses (n_rows,), in the units of the fitted ones.
+
+        Raises:
+            ValueError: a column is missing or holds bad values.
+        """
+        return self._law_at(self.columns_of(frame), self._printed())[0]
+
+    @np.errstate(all="ignore")
     def predict(
         self,
         frame: Any,

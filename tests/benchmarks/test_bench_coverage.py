@@ -1,4 +1,4 @@
-"""Coverage of both intervals of the asymptote, from the designs of `coverage.py`.
+"""Coverage of both intervals of the asymptote, from the designs of `coverage.py`, and of forecasts.
 
 DATAWALL_BENCH_SETS is the number of tables a design (200 by default).
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 
+from scaling import forecast, load_dataset
+from scaling.forecast import CURVE_FACTOR, POINT_FACTOR, band_factors
 from tests.benchmarks.coverage import HOLDS, OUTSIDE, TABLES, measure
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(7200)]
@@ -28,3 +31,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     holds = law["kind"] == HOLDS
     assert law.loc[holds, "coverage"].mean() == pytest.approx(0.95, abs=0.02)
     assert (model["width"] / law["width"])[holds].mean() <= 4.0
+
+
+def test_the_factors_of_the_bands_follow_from_the_development_curves():
+    errors = []
+    for _, rows in load_dataset("learning_curves").groupby(["domain", "task", "model"]):
+        seen, later = (rows[rows.is_fit == flag].sort_values("n_examples") for flag in (1, 0))
+        made = forecast(x=seen.n_examples.to_numpy(), y=seen.loss.to_numpy())
+        centre, scale = made.spread(later.n_examples.to_numpy())
+        errors.append(np.abs(np.log(later.loss.to_numpy()) - centre) / scale)
+    found = band_factors(errors, 0.95, len(made.candidates))
+    assert found == pytest.approx((POINT_FACTOR, CURVE_FACTOR), rel=0.03)

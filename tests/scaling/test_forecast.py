@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scaling import forecast
-from scaling.forecast import CURVE_FACTOR, FORECAST_LAWS, POINT_FACTOR, band_factors, fit_windows
+from scaling.forecast import FORECAST_LAWS, band_factors, fit_windows
 from scaling.laws.registry import get_law
 
 
@@ -56,15 +56,3 @@ def squares(law, parameters, size, loss) -> float:
     from scaling.forecast import evaluate_law
 
     return float(np.sum(np.log(evaluate_law(law, parameters, size) / loss) ** 2))
-
-
-@pytest.mark.long
-def test_the_factors_of_the_bands_follow_from_the_development_curves(published):
-    errors = []
-    for _, rows in published("learning_curves").groupby(["domain", "task", "model"]):
-        seen, later = (rows[rows.is_fit == flag].sort_values("n_examples") for flag in (1, 0))
-        made = forecast(x=seen.n_examples.to_numpy(), y=seen.loss.to_numpy())
-        centre, scale = made.spread(later.n_examples.to_numpy())
-        errors.append(np.abs(np.log(later.loss.to_numpy()) - centre) / scale)
-    found = band_factors(errors, 0.95, len(made.candidates))
-    assert found == pytest.approx((POINT_FACTOR, CURVE_FACTOR), rel=0.03)
