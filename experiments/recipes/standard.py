@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,8 +20,8 @@ class Standard:
     """What the standard recipe reaches.
 
     Attributes:
-        sweep: runs of every size for every number of epochs at the learning rate of the world's
-            rule, several seeds each, a row a run.
+        sweep: runs of every size for every number of epochs that it tried, at the learning rate
+            of the world's rule, several seeds each, a row a run.
         certificates: the best learning rate and epochs of each width, selected on validation.
         best: the runs there, a row each.
     """
@@ -34,15 +35,7 @@ class Standard:
 def standard(lab: Lab) -> Standard:
     """Train every size for every number of epochs, then tune the learning rate from the best."""
     world = lab.world
-    sweep = lab.train(
-        [
-            lab.spec(width=width, weight_decay=world.standard_decay, n_epochs=n_epochs, seed=seed)
-            for width in world.widths
-            for n_epochs in world.standard_epochs
-            for seed in range(world.n_seeds)
-        ],
-        title="standard recipe",
-    )
+    sweep = sweep_epochs(lab)
     certificates = tune_standard(
         lab,
         {
@@ -58,6 +51,30 @@ def standard(lab: Lab) -> Standard:
     return Standard(
         sweep=sweep, certificates=certificates, best=lab.train(best, title="standard recipe")
     )
+
+
+def sweep_epochs(lab: Lab) -> pd.DataFrame:
+    """Return runs of every size past the number of epochs that is best for it, a row a run."""
+    world = lab.world
+
+    def train(widths: Iterable[int], epochs: Iterable[int]) -> pd.DataFrame:
+        specs = [
+            lab.spec(width=width, weight_decay=world.standard_decay, n_epochs=n_epochs, seed=seed)
+            for width, n_epochs in itertools.product(widths, epochs)
+            for seed in range(world.n_seeds)
+        ]
+        return lab.train(specs, title="standard recipe")
+
+    sweep = train(world.widths, world.standard_epochs)
+    last = dict.fromkeys(world.widths, max(world.standard_epochs))
+    for n_epochs in world.further_epochs:
+        best = best_epochs(sweep)
+        widths = [width for width in world.widths if best[width] == last[width]]
+        if not widths:
+            break
+        sweep = pd.concat([sweep, train(widths, [n_epochs])], ignore_index=True)
+        last.update(dict.fromkeys(widths, n_epochs))
+    return sweep
 
 
 def tune_standard(lab: Lab, starts: Mapping[int, Point]) -> dict[int, Certificate]:

@@ -42,7 +42,9 @@ class World:
             documents and scores the beginning of each part, see `experiments.runs.spec.DataConfig`.
         batch_size: windows in a training step.
         standard_decay: weight decay of the standard recipe.
-        standard_epochs: epochs that the standard recipe tries.
+        standard_epochs: epochs that the standard recipe tries at every size.
+        further_epochs: epochs, ascending, that it tries one by one at sizes where the largest
+            number so far was the best, so that every size is seen past its optimum.
         learning_rates: peak learning rates to search; a single value is held fixed. The defaults
             of this and the next two axes are the grid of Kim et al. 2025 (arXiv 2509.14786).
         weight_decays: weight decays that the tuned recipes search.
@@ -88,6 +90,7 @@ class World:
     batch_size: int = 8
     standard_decay: float = USUAL_DECAY
     standard_epochs: tuple[int, ...]
+    further_epochs: tuple[int, ...] = ()
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
     weight_decays: tuple[float, ...] = (0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
     epochs: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
@@ -158,7 +161,7 @@ class World:
             axes={
                 "learning_rate": self.learning_rates,
                 "weight_decay": (self.standard_decay,),
-                "n_epochs": self.standard_epochs,
+                "n_epochs": self.standard_epochs + self.further_epochs,
             }
         )
 

@@ -15,40 +15,40 @@ from experiments.worlds import settings as settings_module
 from experiments.worlds.registry import WORLDS, get_world
 from experiments.worlds.settings import read_settings
 
-MIXED = WORLDS["mixed"]
+QUICK = WORLDS["quick"]
 POINT = {"learning_rate": 0.01, "weight_decay": 0.4, "n_epochs": 2}
 
 
-def test_mixed_carries_settings_of_every_size_for_both_objectives():
-    carried = read_settings(MIXED.settings)
-    assert carried.n_unique_tokens == MIXED.n_unique_tokens
+def test_quick_carries_settings_of_every_size_for_both_objectives():
+    carried = read_settings(QUICK.settings)
+    assert carried.n_unique_tokens == QUICK.n_unique_tokens
     assert set(carried.points) == {"single", "ensemble"}
     for objective, points in carried.points.items():
-        assert set(points) == set(MIXED.widths)
-        for width in MIXED.widths:
-            point = carried.point(objective, width, MIXED.tuned_grid())
-            assert MIXED.tuned_grid().named(point) == points[width]
+        assert set(points) == set(QUICK.widths)
+        for width in QUICK.widths:
+            point = carried.point(objective, width, QUICK.tuned_grid())
+            assert QUICK.tuned_grid().named(point) == points[width]
     assert "not certified" in carried.provenance
 
 
 def test_search_leaves_the_settings_aside():
-    assert get_world("mixed").settings == "mixed"
-    assert get_world("mixed", search=True) == dataclasses.replace(MIXED, settings=None)
-    searched = dataclasses.replace(MIXED, settings=None)
-    assert carried_points(searched, "single", {16: (0.01, 1.6, 32)}, MIXED.tuned_grid()) == {}
+    assert get_world("quick").settings == "quick"
+    assert get_world("quick", search=True) == dataclasses.replace(QUICK, settings=None)
+    searched = dataclasses.replace(QUICK, settings=None)
+    assert carried_points(searched, "single", {16: (0.01, 1.6, 32)}, QUICK.tuned_grid()) == {}
 
 
 @pytest.mark.parametrize(
     ("change", "width", "said"),
     [
         ({}, 48, "for widths 16, 24, 32, 64, 128; none for 48, which has to be searched"),
-        ({"settings": "slow"}, 16, "settings must be one of mixed; not 'slow'"),
-        ({"n_unique_tokens": 4_096}, 16, "of 32,768 unique tokens; world mixed has 4,096 and must"),
+        ({"settings": "slow"}, 16, "settings must be one of quick; not 'slow'"),
+        ({"n_unique_tokens": 4_096}, 16, "of 32,768 unique tokens; world quick has 4,096 and must"),
         ({"learning_rates": (0.1,)}, 16, r"learning_rate of .* on the grid \(0.1\); not 0.01"),
     ],
 )
 def test_what_the_settings_are_not_for_is_named(change, width, said):
-    world = dataclasses.replace(MIXED, **change)
+    world = dataclasses.replace(QUICK, **change)
     with pytest.raises(ValueError, match=said):
         carried_points(world, "single", {width: (0.01, 1.6, 32)}, world.tuned_grid())
 
