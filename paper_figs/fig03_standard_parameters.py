@@ -44,8 +44,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     best = best.agg(["mean", "min", "max"]).reset_index()
     best["certified"] = [found.certified for found in tuned]
     frames.append(best.assign(series="tuned at each size"))
-    largest = sorted(runs["n_epochs"].unique())[-3:]
-    for n_epochs in largest:
+    n_sizes = runs.groupby("n_epochs")[n].nunique()
+    for n_epochs in n_sizes.index[n_sizes == runs[n].nunique()][-3:]:
         rows = runs[runs["n_epochs"] == n_epochs]
         table = rows.groupby([n, "n_epochs"])["test_loss"].agg(["mean", "min", "max"])
         frames.append(table.reset_index().assign(series=f"{n_epochs} epochs at every size"))
