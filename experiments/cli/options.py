@@ -76,7 +76,7 @@ class WorldOptions:
     corpus: str | None = None
     """Text to train on instead of that of the world: stdlib, novels, files:PATH or hf:DATASET."""
     search: bool = False
-    """Search for tuned settings even if the world comes with them (quick)."""
+    """Search for tuned settings, from those that the world comes with (quick)."""
     runs: Path = Path("runs")
     """Folder of run stores, with a subfolder for each world."""
     executor: ExecutorName = "threads"

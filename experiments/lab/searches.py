@@ -65,7 +65,7 @@ def tune_sizes(
     if carried:
         found = measure(carried, grid, evaluate, effort)
     else:
-        found = descend(starts, grid, evaluate, effort)
+        found = descend(search_starts(lab.world, objective, starts, grid), grid, evaluate, effort)
     for width, tuned in found.items():
         flops = lab.store.frame(asked[width].values()).set_index("run_id")["train_flops"]
         certificates[width] = Certificate(
@@ -93,7 +93,7 @@ def carried_points(
     Raises:
         ValueError: the settings are of another D, or lack a width; see `read_settings`.
     """
-    if world.settings is None:
+    if world.settings is None or world.search:
         return {}
     settings = read_settings(world.settings)
     if settings.n_unique_tokens != world.n_unique_tokens:
@@ -104,6 +104,28 @@ def carried_points(
     if objective not in settings.points:
         return {width: grid.nearest(point) for width, point in starts.items()}
     return {width: settings.point(objective, width, grid) for width in starts}
+
+
+def search_starts(
+    world: World, objective: Objective, starts: Mapping[int, Point], grid: Grid
+) -> dict[int, Point]:
+    """Return where a search begins: at the settings that a world comes with, else at `starts`.
+
+    Args:
+        world: names the settings.
+        objective: what is minimised.
+        starts: points by width, for what the settings leave out or choose for another D.
+        grid: on which the points lie.
+    """
+    if world.settings is None:
+        return dict(starts)
+    settings = read_settings(world.settings)
+    fits = settings.n_unique_tokens == world.n_unique_tokens
+    known = settings.points.get(objective, {}) if fits else {}
+    return {
+        width: settings.point(objective, width, grid) if width in known else start
+        for width, start in starts.items()
+    }
 
 
 def single_losses(lab: Lab) -> Score:

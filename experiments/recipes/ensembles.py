@@ -69,7 +69,7 @@ def ensembles(lab: Lab, regularized: Regularized) -> Ensembles:
     world, grid = lab.world, lab.world.tuned_grid()
     certificates = tune_members(lab, heuristic_starts(lab, regularized.certificates))
     singles = {width: found.point for width, found in regularized.tuned.items()}
-    compared = {} if world.settings else singles
+    compared = {} if world.carries_settings else singles
     heuristic = {width: heuristic_point(point, grid) for width, point in compared.items()}
     cells = {
         (width, point): [

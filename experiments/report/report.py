@@ -221,7 +221,7 @@ def _facts(story: Story) -> dict[str, str]:
         "(validation) and to report (test), from other documents",
         "Scope": story.text_scope,
         "Tuned settings": read_settings(world.settings).provenance
-        if world.settings
+        if world.settings and world.carries_settings
         else "searched, see the certificates",
         "Model sizes": ", ".join(
             f"{world.model(width).n_params_non_embedding:,}" for width in world.widths

@@ -61,7 +61,7 @@ def get_world(
     if corpus is not None:
         world = dataclasses.replace(world, corpus=corpus)
     if search:
-        world = dataclasses.replace(world, settings=None)
+        world = dataclasses.replace(world, search=True)
     if widths:
         world = dataclasses.replace(world, widths=tuple(sorted(set(widths))))
     needed, free = world.memory_bytes(), psutil.virtual_memory().available

@@ -54,6 +54,7 @@ class World:
             `Effort`.
         settings: name of tuned settings to train the final models with instead of searching, see
             `experiments.worlds.settings`; None searches.
+        search: whether to search from these settings instead.
         start: weight decay and epochs at which tuning starts; the learning rate follows a rule,
             see `World.learning_rate`.
         warm_start: whether to tune sizes in ascending order, each starting from the optimum of the
@@ -98,6 +99,7 @@ class World:
     last: tuple[str, ...] = ("learning_rate",)
     warm_start: bool = True
     settings: str | None = None
+    search: bool = False
     start: tuple[float, int]
     n_seeds: int
     n_tuning_members: int
@@ -113,6 +115,11 @@ class World:
     def __post_init__(self) -> None:
         if self.n_tuning_members < 3:
             raise ValueError(f"n_tuning_members must be 3 or more; not {self.n_tuning_members}")
+
+    @property
+    def carries_settings(self) -> bool:
+        """Whether only the final models of given settings are trained."""
+        return self.settings is not None and not self.search
 
     def plan_of(self, plan: Plan | None, recipe: str) -> Plan:
         """Return the plan of a recipe.

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from experiments.lab.lab import Lab
-from experiments.lab.searches import carried_points
+from experiments.lab.searches import carried_points, search_starts
 from experiments.recipes.ensembles import ensembles
 from experiments.recipes.regularized import regularized
 from experiments.recipes.standard import standard
@@ -31,11 +31,17 @@ def test_quick_carries_settings_of_every_size_for_both_objectives():
     assert "not certified" in carried.provenance
 
 
-def test_search_leaves_the_settings_aside():
+def test_a_search_begins_at_the_settings():
     assert get_world("quick").settings == "quick"
-    assert get_world("quick", search=True) == dataclasses.replace(QUICK, settings=None)
-    searched = dataclasses.replace(QUICK, settings=None)
-    assert carried_points(searched, "single", {16: (0.01, 1.6, 32)}, QUICK.tuned_grid()) == {}
+    searched, starts = get_world("quick", search=True), {16: (0.01, 1.6, 32), 48: (0.005, 1.6, 32)}
+    assert searched == dataclasses.replace(QUICK, search=True)
+    assert not searched.carries_settings
+    assert carried_points(searched, "single", starts, QUICK.tuned_grid()) == {}
+    begun = search_starts(searched, "single", starts, QUICK.tuned_grid())
+    assert begun[16] == tuple(read_settings("quick").points["single"][16].values())
+    assert begun[48] == starts[48]
+    elsewhere = dataclasses.replace(searched, n_unique_tokens=4_096)
+    assert search_starts(elsewhere, "single", starts, QUICK.tuned_grid()) == starts
 
 
 @pytest.mark.parametrize(
