@@ -15,7 +15,7 @@ from experiments.worlds.world import PART_2_RECIPES, World
 QUICK = World(
     name="quick",
     recipes=("standard", "regularized", "ensembles", "classical", *PART_2_RECIPES),
-    widths=(16, 24, 32, 64, 128),
+    widths=(16, 24, 32, 64, 96),
     n_unique_tokens=32_768,
     chunk_tokens=256,
     n_eval_tokens=32_768,
