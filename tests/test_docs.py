@@ -49,6 +49,7 @@ SMALL = {
     "n_unique_tokens": 1024,
     "n_eval_tokens": 512,
     "standard_epochs": (1, 2),
+    "further_epochs": (),
     "learning_rates": (1e-2,),
     "weight_decays": (0.4, 1.6),
     "epochs": (1, 2),
@@ -101,7 +102,7 @@ def parse(arguments):
     return cli._parse(arguments)
 
 
-TRAINING = ("README.md", "docs/command-line.md", "docs/howto/")
+TRAINING = ("README.md", "docs/command-line.md", "docs/python.md", "docs/howto/")
 """Pages whose programs train: their tests are long."""
 
 
