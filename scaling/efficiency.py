@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from scaling.results import markup, report
 from scaling.results.result import FitResult
+from scaling.uncertainty.family import model_predictions
 
 Array = NDArray[np.float64]
 
 SEARCHED = (1e-2, 1e8)
-"""Range of multipliers searched for the interval of a fit without draws."""
+"""Range of multipliers searched for the ends of an interval."""
 STEPS, FINER = 41, 6
 """Points over that range, and subdivisions of the two steps in which the band crosses the loss."""
 
@@ -25,7 +27,8 @@ class DataEfficiency:
     Attributes:
         multiplier: D'/D, with D' the data at which the reference law reaches the loss; infinite if
             the loss is at or below the asymptote of the law.
-        interval: confidence interval of the multiplier.
+        interval: confidence interval of the multiplier whatever smooth decreasing data law holds.
+        if_law_holds: the narrower interval that trusts the fitted law.
         tokens: D', in the units of `at`.
         loss: the loss to reach.
         at: D, the data with which the better recipe reached it.
@@ -35,6 +38,7 @@ class DataEfficiency:
 
     multiplier: float
     interval: tuple[float, float]
+    if_law_holds: tuple[float, float]
     tokens: float
     loss: float
     at: float
@@ -43,12 +47,16 @@ class DataEfficiency:
 
     def __str__(self) -> str:
         low, high = self.interval
-        text = f"{self.multiplier:.3g}x [{low:.3g}, {high:.3g}] the data of {self.at:.3g}"
+        trusting = f"if the law holds [{self.if_law_holds[0]:.3g}, {self.if_law_holds[1]:.3g}]"
+        text = (
+            f"{self.multiplier:.3g}x [{low:.3g}, {high:.3g}] the data of {self.at:.3g}; {trusting}"
+        )
         return f"{text}. {self.message}" if self.message else text
 
     def _repr_html_(self) -> str:
         found = [
             ("multiplier", report.ranged(self.multiplier, self.interval)),
+            ("if the law holds", report.ranged(self.multiplier, self.if_law_holds)),
             ("loss to match", report.number(self.loss)),
             ("reached with", report.number(self.at)),
             ("the reference needs", report.number(self.tokens)),
@@ -129,22 +137,30 @@ def data_efficiency(
     best, worst = loss_interval or (loss, loss)
     if not best <= loss <= worst:
         raise ValueError(f"`loss_interval` {loss_interval!r} must contain the loss {loss!r}")
-    low, high = _ends(data_law, best, worst, at, level)
     multiplier = tokens / at
+
+    def around(ends: tuple[float, float]) -> tuple[float, float]:
+        return min(ends[0], multiplier), max(ends[1], multiplier)
+
+    own = around(_ends(data_law, best, worst, at, level))
+    wider = around(_ends_of_family(data_law, best, worst, at, level))
+    if not data_law.problem.scales_are_units:  # else the law is rejected, and so is its interval
+        wider = min(own[0], wider[0]), max(own[1], wider[1])
     message = ""
     if np.isinf(multiplier):
         message = (
             f"The loss {loss:.4g} lies at or below the asymptote {values[0]:.4g} of the data law: "
             "no amount of data reaches it with the reference recipe."
         )
-    elif np.isinf(high):
+    elif np.isinf(wider[1]):
         message = (
             "The upper end is infinite: the interval includes data laws whose asymptote is above "
             "this loss."
         )
     return DataEfficiency(
         multiplier=multiplier,
-        interval=(min(low, multiplier), max(high, multiplier)),
+        interval=wider,
+        if_law_holds=own,
         tokens=tokens,
         loss=loss,
         at=at,
@@ -165,11 +181,7 @@ def _tokens(parameters: Array, loss: float) -> Array:
 def _ends(
     data_law: FitResult, best: float, worst: float, at: float, level: float
 ) -> tuple[float, float]:
-    """Ends of the interval: the multipliers whose prediction band first includes or passes a loss.
-
-    They are quantiles over the draws, or else the sizes at which the lower edge of the prediction
-    band passes `worst` and its upper edge passes `best`.
-    """
+    """Ends of the interval if the law holds: quantiles over its draws, or those of its band."""
     if data_law.draws is not None:
         tail = 0.5 - 0.5 * level
         reached = (_tokens(data_law.draws.parameters, loss) / at for loss in (worst, best))
@@ -183,8 +195,32 @@ def _ends(
     def edges(factors: Array) -> Array:
         return data_law.predict({name: at * factors}, level)[["low", "high"]].to_numpy().T
 
-    # The loss falls with data, so the data that reach it lie, at this level, between the sizes at
-    # which the lower and the upper edge of the band pass it.
+    return _passed_by(edges, best, worst)
+
+
+def _ends_of_family(
+    data_law: FitResult, best: float, worst: float, at: float, level: float
+) -> tuple[float, float]:
+    """Ends of the interval under all laws of the family, see `scaling.uncertainty.family`."""
+    role = data_law.law.columns[0]
+
+    def edges(factors: Array) -> Array:
+        new = {role: at * factors}
+        return np.stack(model_predictions(data_law.problem, data_law.coordinates, new, level))
+
+    return _passed_by(edges, best, worst)
+
+
+def _passed_by(edges: Callable[[Array], Array], best: float, worst: float) -> tuple[float, float]:
+    """Multipliers at which the lower edge of a band passes `worst`, and the upper edge `best`.
+
+    The loss falls with data, so the data that reach it lie, at the level of the band, between them.
+
+    Args:
+        edges: lower and upper edge (2, n) of the band at multipliers (n,).
+        best: lower end of the loss to reach.
+        worst: its upper end.
+    """
     factors = np.geomspace(*SEARCHED, STEPS)
     band = edges(factors)
     finer = np.unique([*_within(factors, band[0] <= worst), *_within(factors, band[1] < best)])

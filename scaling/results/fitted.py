@@ -23,6 +23,7 @@ from scaling.uncertainty.family import (
     STEEPEST_EXPONENT,
     has_family,
     model_interval,
+    model_predictions,
 )
 from scaling.uncertainty.intervals import METHODS, from_draws, from_spread
 from scaling.uncertainty.predictions import prediction_intervals
@@ -180,7 +181,8 @@ class Fitted:
             frame: a DataFrame or mapping with the columns of the fit, or arrays in the order of
                 the law.
             level: confidence level, between 0 and 1.
-            method: interval method, as in `interval`.
+            method: interval method, as in `interval`; "model" holds for every smooth decreasing
+                law.
             observation: whether the interval is for the loss of a single run, which scatters
                 around the law, instead of for the law itself.
 
@@ -192,7 +194,7 @@ class Fitted:
         """
         method = self._check_method(method, level)
         if method == "model":
-            raise ValueError("`method='model'` is for the asymptote; a prediction rests on the law")
+            return self._predict_by_family(frame, level, observation=observation)
         new = self.columns_of(frame)
         mean = self._law_at(new, self._printed())[0]
         if method == "profile":
@@ -318,6 +320,17 @@ class Fitted:
         if self.problem.scales_are_units:  # the law is rejected, so its own interval says nothing
             return low, high
         return min(low, own[0]), max(high, own[1])
+
+    def _predict_by_family(self, frame: Any, level: float, *, observation: bool) -> pd.DataFrame:
+        if not has_family(self.law):
+            raise ValueError(f"law {self.law.name!r} has no family of alternatives")
+        own, new = self.predict(frame, level, observation=observation), self.columns_of(frame)
+        low, high = model_predictions(self.problem, self.coordinates, new, level)
+        if observation:
+            low, high = self._with_scatter(own["mean"].to_numpy(), low, high, level)
+        if not self.problem.scales_are_units:  # else the law is rejected: its interval says nothing
+            low, high = np.minimum(low, own["low"]), np.maximum(high, own["high"])
+        return own.assign(low=low, high=high)
 
     def _check_name(self, name: str) -> None:
         if name not in self.law.parameters:

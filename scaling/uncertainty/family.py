@@ -1,9 +1,10 @@
-"""The interval of an asymptote that rests on what smooth decreasing laws have in common.
+"""Intervals of asymptotes and predictions that rest on what smooth decreasing laws share.
 
 Each power term of a law is replaced by a non-negative mixture of powers,
 ``E + sum_j c_j N^-a_j`` with ``c_j >= 0`` and exponents ``a_j`` between a stated least one and 4.
 Sums of powers, breaks to a flatter power and gently bending curves are of this form, or nearly so.
-E is profiled under the whole family by non-negative least squares.
+E is profiled under the whole family by non-negative least squares. So is the loss V at a scale M,
+which takes the place of E: ``V + sum_j c_j (N^-a_j - M^-a_j)``.
 
 On logarithmic axes, L - E of such a law never becomes steeper with scale. A curve that does become
 steeper has a higher asymptote than the family allows, so the upper end is also computed from the
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,7 @@ class Mixture:
         ceiling_error: standard error of that mean, in units of that of a row.
         windows: whether rows of the largest scales may be fitted alone: not where clusters join
             them with others.
+        reached: fitted loss at the largest scale.
     """
 
     design: Array
@@ -73,6 +75,16 @@ class Mixture:
     ceiling: float
     ceiling_error: float
     windows: bool
+    reached: float
+
+    def measured_from(self, powers: Array) -> Mixture:
+        """The same rows with the loss at another scale in place of the asymptote.
+
+        Args:
+            powers: columns of the family at that scale, (n_powers,).
+        """
+        own = self.design[:, :1]
+        return replace(self, design=np.hstack([own, self.design[:, 1:] - own * powers]))
 
 
 def has_family(law: Law) -> bool:
@@ -98,12 +110,47 @@ def model_interval(
     Returns:
         (low, high); infinite ends if the rows leave no degrees of freedom.
     """
+    return _interval(mixture(problem, best, least), level)
+
+
+def model_predictions(
+    problem: Problem, best: Array, new: dict[str, Array], level: float = 0.95,
+    least: float = LEAST_EXPONENT,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Confidence intervals of the loss at new scales under all laws of the family.
+
+    Args:
+        problem: the fitted problem, of a law that has a family.
+        best: its optimum, internal coordinates (n_parameters,).
+        new: column of the law -> values at the new rows, (n_new,).
+        level: confidence level.
+        least: smallest exponent of the family, above 0.
+
+    Returns:
+        Lower and upper ends, each (n_new,); infinite if the rows leave no degrees of freedom.
+    """
     rows = mixture(problem, best, least)
+    used = problem.table.weights > 0
+    units = {name: float(v[used].min()) for name, v in problem.table.columns.items()}
+    powers = family_columns(problem.law, new, problem.pinned, least, units)[:, 1:]
+    expected = problem.model.at(new).value(best[:, None], slice(None))[0]
+    ends = [
+        _interval(rows.measured_from(each), level, beyond=bool(loss <= rows.reached))
+        for each, loss in zip(powers, expected, strict=True)
+    ]
+    low, high = np.array(ends).reshape(-1, 2).T
+    return low, high
+
+
+def _interval(rows: Mixture, level: float, *, beyond: bool = True) -> tuple[float, float]:
+    """Interval of the first coefficient, a loss that lies `beyond` the largest scale or not."""
     if rows.degrees < 1:
         return -np.inf, np.inf
     factor = student(level, rows.degrees) ** 2
     rise = factor * _variance(rows, np.ones(len(rows.place), dtype=bool))
     low, high = profile_ends(rows.design, rows.target, rise)
+    if not beyond:
+        return low, high
     ceiling = rows.ceiling + rows.ceiling_error * float(np.sqrt(rise))
     if not rows.windows:
         return low, max(high, ceiling)
@@ -159,11 +206,16 @@ def mixture(problem: Problem, best: Array, least: float) -> Mixture:
         ceiling=ceiling,
         ceiling_error=float(1.0 / np.sqrt((1.0 - shared) * (weight @ weight))),
         windows=table.groups is None,
+        reached=float(fitted[largest].mean()),
     )
 
 
 def family_columns(
-    law: Law, columns: dict[str, Array], pinned: Mapping[str, float], least: float
+    law: Law,
+    columns: dict[str, Array],
+    pinned: Mapping[str, float],
+    least: float,
+    units: Mapping[str, float] | None = None,
 ) -> Array:
     """Columns of the family, shape (n_rows, 1 + n_powers), the asymptote's first.
 
@@ -172,10 +224,13 @@ def family_columns(
         columns: column of the law -> values (n_rows,).
         pinned: exponents that are held; they are held in the family too.
         least: smallest exponent.
+        units: column of the law -> value that counts as 1; by default its smallest.
     """
     n_rows = len(next(iter(columns.values())))
     size = {
-        name: values / values.min() for name, values in columns.items() if name not in law.flags
+        name: values / (units[name] if units else values.min())
+        for name, values in columns.items()
+        if name not in law.flags
     }
     found = [np.ones(n_rows)]
     terms = law.terms or (Term(coefficient="", exponents={law.columns[0]: ""}),)

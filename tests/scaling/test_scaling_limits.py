@@ -173,13 +173,16 @@ def test_data_efficiency_inverts_the_data_law():
     found = data_efficiency(law, reached, 4.0)
     assert found.interval[0] < 5.17 < found.interval[1]
     assert found.tokens == pytest.approx(found.multiplier * 4.0)
-    band = law.predict(4.0 * np.array(found.interval))
+    band = law.predict(4.0 * np.array(found.if_law_holds))
     assert band["low"][0] == pytest.approx(reached, abs=2e-4)
     assert band["high"][1] == pytest.approx(reached, abs=2e-4)
     drawn = fit_law(x=data, y=loss, resample="wild", n_boot=500)
     other = data_efficiency(drawn, reached, 4.0)
     assert other.multiplier == pytest.approx(found.multiplier)
-    assert other.interval[0] < 5.17 < other.interval[1]
+    assert other.if_law_holds[0] < 5.17 < other.if_law_holds[1]
+    for one in (found, other):
+        low, high = one.if_law_holds
+        assert one.interval[0] <= low < high <= one.interval[1]
     wider = data_efficiency(law, reached, 4.0, loss_interval=(reached - 0.02, reached + 0.02))
     assert wider.interval[0] < found.interval[0]
     assert wider.interval[1] > found.interval[1]

@@ -7,7 +7,13 @@ import pytest
 from scipy.optimize import minimize
 
 from scaling import fit_law
-from scaling.uncertainty.family import family_columns, mixture, model_interval, profile_ends
+from scaling.uncertainty.family import (
+    family_columns,
+    mixture,
+    model_interval,
+    model_predictions,
+    profile_ends,
+)
 
 LIMIT = 3.43
 SIZES = np.repeat(np.geomspace(1e6, 1e9, 8), 3)
@@ -123,12 +129,39 @@ def test_without_degrees_of_freedom_there_is_no_interval():
     assert np.isposinf(pinned.predict({"n_params": [1e9]})["high"][0])
 
 
-def test_only_the_asymptote_has_it():
+def test_only_the_asymptote_and_predictions_have_it():
     fit = fit_of(TWO_POWERS)
     with pytest.raises(ValueError, match="not for alpha of law 'power'"):
         fit.interval("alpha", method="model")
-    with pytest.raises(ValueError, match="a prediction rests on the law"):
-        fit.predict({"n_params": [1e9]}, method="model")
+    time = np.geomspace(1, 100, 12)
+    curve = fit_law(x=time, y=0.5 * np.exp(-time / 30), law="mixture_of_exponentials")
+    with pytest.raises(ValueError, match="'mixture_of_exponentials' has no family of alternatives"):
+        curve.predict([1e3], method="model")
+
+
+def test_predictions_hold_far_out_where_the_law_is_wrong_and_stay_near_the_data():
+    at = np.array([4e7, 1e11])
+    truth = LIMIT + 0.15 * (1e6 / at) ** 1.02 + 0.2 * (1e6 / at) ** 0.3
+    held = {"model": np.zeros(2), "profile": np.zeros(2)}
+    width = {"model": np.zeros(2), "profile": np.zeros(2)}
+    for seed in range(6):
+        fit = fit_of(TWO_POWERS, seed)
+        for method in held:
+            low, high = fit.predict({"n_params": at}, method=method)[["low", "high"]].to_numpy().T
+            held[method] += (low <= truth) & (truth <= high)
+            width[method] += high - low
+    assert held["model"][1] == 6
+    assert held["profile"][1] <= 2
+    assert held["model"][0] >= 4
+    assert width["model"][0] < 2 * width["profile"][0]
+
+
+def test_a_prediction_at_infinity_is_the_asymptote():
+    fit = fit_of(LIMIT + 0.3 * (1e6 / SIZES) ** 0.6)
+    low, high = model_predictions(fit.problem, fit.coordinates, {"n_params": np.array([1e300])})
+    assert (low[0], high[0]) == pytest.approx(
+        model_interval(fit.problem, fit.coordinates), abs=1e-9
+    )
 
 
 def test_a_file_keeps_it(tmp_path):
