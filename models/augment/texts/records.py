@@ -60,8 +60,13 @@ class Provenance:
     finish: str = "stop"
 
     def as_metadata(self) -> dict[str, Any]:
-        """Return plain values for the metadata of a record."""
-        return {**asdict(self), "source_ids": [*self.source_ids], "entities": [*self.entities]}
+        """Return plain values for the metadata of a record, of the same types in every record.
+
+        The entities are one string, a line each: readers that take types from the first records
+        would hold an empty list for a list of nothing, and refuse the names that come later.
+        """
+        entities = "\n".join(" ".join(name.split()) for name in self.entities)
+        return {**asdict(self), "source_ids": [*self.source_ids], "entities": entities}
 
 
 def read_records(
@@ -181,7 +186,7 @@ def write_parquet(records: Iterable[Record], path: Path) -> None:
 
     text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
     number = pyarrow.int64()
-    types = {"source_ids": texts, "entities": texts, "part": number, "seed": number}
+    types = {"source_ids": texts, "part": number, "seed": number}
     metadata = pyarrow.struct(
         [(name, types.get(name, text)) for name in Provenance.__dataclass_fields__]
     )
