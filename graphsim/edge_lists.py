@@ -137,14 +137,14 @@ def _edges(path: Path, lines: Lines) -> Iterator[tuple[str, str]]:
             raise ValueError(f"{path}, line {number}: two names needed, found {line[:80]!r}")
         if header is None and len(fields) > 2 and not _is_weight(fields[2]):
             raise ValueError(
-                f"{path}, line {number}: {fields[2][:40]!r} is neither a weight nor attributes in braces; quote "
-                f"names that contain {separator!r}, or name the columns in a first line, such as "
-                "source, target, type"
+                f"{path}, line {number}: {fields[2][:40]!r} is neither a weight nor attributes in "
+                f"braces; quote names that contain {separator!r}, or name the columns in a first "
+                "line, such as source, target, type"
             )
         if kind is not None and fields[kind : kind + 1] == ["Undirected"]:
             raise ValueError(
-                f"{path}, line {number}: an undirected edge; the model needs directed ones, so state a relation "
-                "that holds both ways twice"
+                f"{path}, line {number}: an undirected edge; the model needs directed ones, so "
+                "state a relation that holds both ways twice"
             )
         yield fields[source], fields[target]
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from models.augment.texts.records import Record
 from models.augment.writing.requests import Backend
+from models.text.rows import BREAKS
 
 TOKENS_OF_ENTITIES = 64
 """Room left in a prompt for the names of two or three entities."""
@@ -81,10 +82,6 @@ def _room(backend: Backend, prompt: str, n_tokens: int) -> float:
 
 def _fits(backend: Backend, limit: float, text: str) -> bool:
     return backend.count_tokens(text) <= limit
-
-
-BREAKS = (r"\n[ \t]*\n\s*", r"\n\s*", r"(?<=[.!?])\s+", r"\s+")
-"""Boundaries in order of preference: paragraphs, lines, sentences, words."""
 
 
 def chunks(text: str, fits: Callable[[str], bool]) -> list[str]:
