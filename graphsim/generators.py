@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Sequence
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -139,34 +137,6 @@ def from_pairs(n_entities: int, edges: ArrayLike) -> Rows:
     pairs = pairs[pairs[:, 0] != pairs[:, 1]].astype(np.int64)
     codes = np.unique(pairs[:, 0] * n_entities + pairs[:, 1])
     return _rows(n_entities, *np.divmod(codes, n_entities))
-
-
-def read_edge_list(path: Path) -> LabelledRows:
-    """Return the graph and the entity names in a text file with two names per line.
-
-    Raises:
-        OSError: if the file cannot be read.
-        ValueError: for a line without two names or not in UTF-8, or fewer than two entities.
-    """
-    position: dict[Hashable, int] = {}
-    pairs: list[tuple[int, int]] = []
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
-            if "\N{REPLACEMENT CHARACTER}" in line:
-                raise ValueError(f"{path}, line {number}: not UTF-8 text")
-            text = line.split("#", 1)[0].strip()
-            if not text:
-                continue
-            separator = "\t" if "\t" in text else "," if "," in text else r"\s+"
-            names = [name.strip() for name in re.split(separator, text)]
-            if len(names) < 2 or not all(names[:2]):
-                raise ValueError(f"{path}, line {number}: two names needed, found {text!r}")
-            source, target = (position.setdefault(name, len(position)) for name in names[:2])
-            pairs.append((source, target))
-    if len(position) < 2:
-        raise ValueError(f"{path} names {len(position)} entities; at least 2 are needed")
-    rows = from_pairs(len(position), np.array(pairs, dtype=np.int64))
-    return {**rows, "labels": tuple(position)}
 
 
 def _rows(n_entities: int, sources: NDArray[np.int64], targets: NDArray[np.int64]) -> Rows:

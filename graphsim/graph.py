@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from graphsim import generators
+from graphsim import edge_lists, generators
 from graphsim._html import values_html
 from graphsim.checks import checked_entities
 from graphsim.components import GiantComponents, giant_components
@@ -115,16 +115,23 @@ class EntityGraph:
 
     @classmethod
     def from_edge_list(cls, path: str | Path) -> EntityGraph:
-        """Return the graph in a text file with two names per line (source, target).
+        """Return the graph in an edge list, GraphML or GEXF file, with names as labels.
 
-        Names are separated by a tab, a comma or spaces; further columns (weights) are ignored, and
-        ``#`` starts a comment.
+        An edge list has a source and a target in each line, separated by tabs, arrows (``->``),
+        semicolons, commas or spaces, the same throughout; names that contain the separator are
+        quoted. A line that begins with ``#`` is a comment. A header (source, target, ...) names the
+        columns; without one they are the first two, and weights and attributes in braces behind
+        them are ignored. An entity that occurs only with itself stays, without edges.
 
         Raises:
             OSError: if the file cannot be read.
-            ValueError: for a line without two names, or fewer than two entities.
+            ValueError: for a line outside this grammar (with its number), an undirected graph, or
+                fewer than two entities.
         """
-        return cls(**generators.read_edge_list(Path(path)))
+        graph = edge_lists.read_graph_xml(Path(path))
+        if graph is not None:
+            return cls.from_networkx(graph)
+        return cls(**edge_lists.read_edge_list(Path(path)))
 
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph) -> EntityGraph:

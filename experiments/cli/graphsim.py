@@ -29,7 +29,8 @@ class Graphsim:
     mean_degree: float = 3.0
     """Mean out-degree of the random graph; the laws need more than 1."""
     edges: Path | None = None
-    """Read the graph from an edge list (two names per line) instead; the laws do not apply then."""
+    """Read the graph from an edge list (two names per line), GraphML or GEXF file instead; the laws
+    do not apply then."""
     runs: int | None = None
     """Number of simulated runs to average; by default 1 up to 5,000 entities, else 0 (the time
     grows as V^2)."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models.text.data_home import files_under, read_bytes, unpack
+from models.text.data_home import files_under
+from models.text.unpacking import open_files
 
 
 class EvalFileError(ValueError):
@@ -51,18 +52,18 @@ def read_json_lines(path: Path | str) -> Iterator[JsonLine]:
     for file in files_under(path):
         if file != path and ".jsonl" not in file.name and ".tar" not in file.name:
             continue
-        for label, name, data in unpack(str(file), read_bytes(file)):
+        for label, name, stream in open_files(file):
             if label != str(file) and not name.endswith(".jsonl"):
                 continue
-            for record in _lines_of(label, data):
+            for record in _lines_of(label, stream):
                 n_records += 1
                 yield record
     if not n_records:
         raise EvalFileError(f"{path} holds no JSON lines")
 
 
-def _lines_of(label: str, data: bytes) -> Iterator[JsonLine]:
-    for number, line in enumerate(data.split(b"\n"), start=1):
+def _lines_of(label: str, lines: Iterable[bytes]) -> Iterator[JsonLine]:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         where = f"{label}:{number}"

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import json
 import os
 import re
 import sys
@@ -13,8 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from models.text.data_home import CorpusError, files_under, read_bytes, unpack
+from models.text.data_home import CorpusError, files_under
 from models.text.novels import novel_checksums, novels
+from models.text.rows import rows_of
 
 __all__ = [
     "CORPORA",
@@ -70,8 +70,8 @@ def load_corpus(name: str) -> Corpus:
 
     `stdlib` has one document per module: its docstrings and those of its classes and functions, in
     source order, parsed without importing; tests and installed packages are left out. `files:PATH`
-    has one document per file, archive member or JSON line; newlines become LF, a leading byte-order
-    mark is removed, blank and hidden files are left out.
+    has one document per JSON object, table row or else file, see `rows.rows_of`; blank texts and
+    hidden files are left out.
 
     Raises:
         CorpusError: the name is unknown, or a text is missing, empty, binary, not UTF-8 (with file
@@ -211,45 +211,15 @@ def _file_documents(argument: str) -> Iterator[Document]:
     files = files_under(root)
     base = root if root.is_dir() else root.parent
     for file in files:
-        for label, name, data in unpack(str(file), read_bytes(file)):
-            text = decoded_text(label, data)
-            id_ = Path(label).relative_to(base).as_posix()
-            if name.lower().endswith(".jsonl"):
-                yield from _json_lines(label, id_, text)
-            else:
-                yield Document(id=id_, text=text.replace("\r\n", "\n"))
-
-
-def decoded_text(label: str, data: bytes) -> str:
-    """Return the bytes of a file decoded as UTF-8 text, without byte-order mark.
-
-    Raises:
-        CorpusError: the bytes are binary or not UTF-8; the message gives file and byte offset.
-    """
-    zero = data.find(0)
-    if zero >= 0:
-        raise CorpusError(f"{label} is binary, not text: byte 0x00 at offset {zero}")
-    try:
-        return data.decode().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{label} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}"
-        ) from error
-
-
-def _json_lines(label: str, id_: str, text: str) -> Iterator[Document]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            content = record["text"]
-            content.encode()  # a JSON string may hold a lone surrogate
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorpusError(
-                f"{label}, line {number}: not a JSON object with a string in the field 'text'"
-            ) from error
-        yield Document(id=f"{id_}:{record.get('id', number)}", text=content)
+        for row in rows_of(file):
+            id_ = Path(row.label).relative_to(base).as_posix()
+            if row.number is not None:
+                id_ = f"{id_}:{row.values.get('id', row.number)}"
+            try:
+                row.text.encode()  # a JSON string may hold a lone surrogate
+            except UnicodeEncodeError as error:
+                raise CorpusError(f"{row.place}: the text is not Unicode: {error}") from error
+            yield Document(id=id_, text=row.text)
 
 
 def _novel_documents(_: str) -> Iterator[Document]:
@@ -301,7 +271,8 @@ CORPORA = {
         fingerprint=_novels_fingerprint,
     ),
     "files:PATH": CorpusReader(
-        description="a file or folder of UTF-8 text, .gz, .xz, .tar or .jsonl (field 'text')",
+        description="a file or folder of UTF-8 text, JSON lines, CSV or parquet (field 'text'), "
+        "packed (gz, bz2, xz, zst, tar) or not",
         read=_file_documents,
         fingerprint=lambda argument: _stat_fingerprint(
             [], (file.resolve() for file in files_under(_path(argument)))

@@ -1,15 +1,10 @@
-"""Folders for data and caches on this machine, reading of archives and atomic writing of files."""
+"""Folders for data and caches on this machine, lists of files and atomic writing of files."""
 
 import contextlib
-import gzip
-import io
-import lzma
 import os
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 
 class CorpusError(ValueError):
@@ -51,7 +46,7 @@ def data_home() -> Path:
     return found
 
 
-# --- files and archives
+# --- files
 
 
 @contextlib.contextmanager
@@ -103,59 +98,3 @@ def files_under(path: Path) -> list[Path]:
 
 def _refuse(error: OSError) -> None:
     raise CorpusError(f"cannot read {error.filename}: {error.strerror}")
-
-
-def read_bytes(file: Path) -> bytes:
-    """Return all bytes of a file.
-
-    Raises:
-        CorpusError: the file cannot be read.
-    """
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"cannot read {file}: {error.strerror}") from error
-
-
-def unpack(label: str, data: bytes, *, name: str = "") -> Iterator[tuple[str, str, bytes]]:
-    """Yield the files inside a .gz, .xz or .tar file, known by suffix, any other file as it is.
-
-    Members of an archive come sorted by name, labelled "archive/member"; hidden members and those
-    that are not regular files are left out.
-
-    Args:
-        label: name of the file in results and messages.
-        data: its bytes.
-        name: file name whose suffix counts (default: the label).
-
-    Yields:
-        Label, innermost file name and bytes of each file.
-
-    Raises:
-        CorpusError: the file is damaged.
-    """
-    name = name or label
-    stem, _, suffix = name.rpartition(".")
-    suffix = suffix.lower()
-    try:
-        if suffix == "gz":
-            yield from unpack(label, gzip.decompress(data), name=stem)
-        elif suffix == "xz":
-            yield from unpack(label, lzma.decompress(data), name=stem)
-        elif suffix in ("tar", "tgz", "txz"):
-            for member, content in _members(data):
-                yield from unpack(f"{label}/{member}", content)
-        else:
-            yield label, name, data
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
-        raise CorpusError(f"{label} is not a readable .{suffix} file: {error}") from error
-
-
-def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        members = {str(PurePosixPath(member.name)): member for member in archive.getmembers()}
-        for name, member in sorted(members.items()):
-            hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
-            file = archive.extractfile(member) if member.isfile() and not hidden else None
-            if file is not None:
-                yield name, file.read()

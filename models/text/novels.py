@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from models.text.data_home import CorpusError, cache_home, find_data_home, read_bytes, unpack
+from models.text.data_home import CorpusError, cache_home, find_data_home
+from models.text.unpacking import open_files
 
 NOVELS_URL = (
     "https://raw.githubusercontent.com/computationalstylistics/100_english_novels/"
@@ -56,8 +57,7 @@ def novels() -> Iterator[tuple[str, str]]:
 
 
 def _archived_novels(archive: Path) -> Iterator[tuple[str, bytes]]:
-    members = unpack(str(archive), read_bytes(archive))
-    found = {PurePosixPath(label).stem: data for label, _, data in members}
+    found = {PurePosixPath(label).stem: data.read() for label, _, data in open_files(archive)}
     for name in novel_checksums():
         if name not in found:
             raise CorpusError(f"{archive} lacks the novel {name}")
@@ -92,4 +92,4 @@ def _downloaded_novels() -> Iterator[tuple[str, bytes]]:
                 f"the novels are not in {where} (set DATAWALL_DATA) and cannot be downloaded: "
                 f"{error}"
             ) from error
-        yield name, read_bytes(Path(file))
+        yield name, Path(file).read_bytes()

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from experiments.display.progress import Notices
     from models.augment.texts.records import Record
     from models.augment.writing import entigraph, rephrase
-    from models.augment.writing.asking import Ask, Tally
+    from models.augment.writing.asking import Ask, Prices, Tally
     from models.augment.writing.documents import Chunk
     from models.augment.writing.output import OutputFolder
     from models.augment.writing.requests import Backend, Outcome
+
+EXIT_FAILED = 1
+REASONS_SHOWN = 3
+"""Most frequent reasons of failures that are printed."""
 
 
 @readable
@@ -63,10 +67,16 @@ class _Asking(ABC):
     """Random seed for sampling pairs, triples and texts."""
     dry_run: bool = False
     """Only print the estimated number of calls and tokens."""
+    preview: int = 0
+    """Only print that many requests as they would be sent, with their answers where these are
+    recorded or cost nothing."""
     price_prompt: float | None = None
-    """Price per million prompt tokens, for the estimate."""
+    """Price per million prompt tokens."""
     price_reply: float | None = None
-    """Price per million generated tokens, for the estimate."""
+    """Price per million generated tokens."""
+    max_cost: float | None = None
+    """Maximum cost of all answers in the output folder at these prices; requests that could exceed
+    it are not sent."""
     parquet: bool = False
     """Also write the texts as a parquet table."""
     quality: bool = True
@@ -77,21 +87,35 @@ class _Asking(ABC):
         from models.augment.writing.output import OutputFolder
 
         folder = OutputFolder.beside(self.input, self.out)
+        prices = self._prices()
         backend = self._backend()
+        if self.preview:
+            self._print_preview(backend, folder)
+            return 0
         estimate = self._estimated(backend, folder)
-        self._print_estimate(estimate, backend)
+        self._print_estimate(estimate, backend, prices)
         if self.dry_run:
             return 0
-        self._write(backend, folder, n_calls=estimate.n_asked)
-        return 0
+        return self._write(backend, folder, prices, n_calls=estimate.n_asked)
+
+    def _prices(self) -> Prices:
+        from models.augment.writing.asking import Prices
+
+        if self.max_cost is not None and not (self.price_prompt or self.price_reply):
+            raise ValueError("--max-cost needs --price-prompt and --price-reply")
+        if self.preview < 0:
+            raise ValueError(f"--preview must be 0 or more; not {self.preview}")
+        return Prices(
+            prompt=self.price_prompt or 0.0, reply=self.price_reply or 0.0, most=self.max_cost
+        )
 
     @abstractmethod
     def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
         """Yield the results of the method."""
 
     @abstractmethod
-    def _tasks(self) -> tuple[str, ...]:
-        """Return the tasks whose prompts the method uses."""
+    def _prompts(self) -> tuple[str, ...]:
+        """Return the wording of the prompts that the method uses."""
 
     def _backend(self) -> Backend:
         if self.backend != "template" and not self.model:
@@ -137,7 +161,7 @@ class _Asking(ABC):
         return chunks_for(
             read_records(self.input, on_empty=on_empty),
             backend,
-            tasks=self._tasks(),
+            prompts=self._prompts(),
             n_tokens=self.tokens,
             most_tokens=self.chunk_tokens,
             on_cut=on_cut,
@@ -156,22 +180,42 @@ class _Asking(ABC):
                 pass
         return estimator.tally
 
-    def _print_estimate(self, tally: Tally, backend: Backend) -> None:
+    def _print_estimate(self, tally: Tally, backend: Backend, prices: Prices) -> None:
         known = f"; {tally.n_known:,} answers are already stored" if tally.n_known else ""
+        out = sys.stdout if self.dry_run else sys.stderr
         print(
             f"{backend.name}: about {tally.n_asked:,} calls, {tally.n_prompt_tokens:,} prompt "
             f"tokens and at most {tally.n_reply_tokens:,} generated tokens{known}",
-            file=sys.stdout if self.dry_run else sys.stderr,
+            file=out,
         )
         if self.price_prompt is not None or self.price_reply is not None:
-            cost = (
-                tally.n_prompt_tokens * (self.price_prompt or 0)
-                + tally.n_reply_tokens * (self.price_reply or 0)
-            ) / 1e6
-            out = sys.stdout if self.dry_run else sys.stderr
+            cost = prices.cost(tally.n_prompt_tokens, tally.n_reply_tokens)
             print(f"cost: at most {cost:,.2f}", file=out)
 
-    def _write(self, backend: Backend, folder: OutputFolder, *, n_calls: int) -> None:
+    def _print_preview(self, backend: Backend, folder: OutputFolder) -> None:
+        from models.augment.backends.template import TemplateBackend
+        from models.augment.writing.asking import Previewer
+        from models.augment.writing.ledger import Ledger
+
+        with Ledger(folder.calls, read_only=True) as ledger:
+            guess = TemplateBackend()
+            ask = Previewer(backend=backend, ledger=ledger, guess=guess, n_shown=self.preview)
+            outcomes = self._outcomes(self._chunks(backend), ask, backend.name)
+            while not ask.is_complete and next(outcomes, None):
+                pass
+        for number, (request, reply) in enumerate(ask.shown, start=1):
+            about = f", on {' and '.join(request.entities)}" if request.entities else ""
+            print(
+                f"--- request {number}: {request.task}, source {request.source_id}{about}\n"
+                f"{request.prompt.strip()}"
+            )
+            if reply is not None:
+                print(f"--- answer {number}, {reply.finish}\n{reply.text.strip()}")
+
+    def _write(
+        self, backend: Backend, folder: OutputFolder, prices: Prices, *, n_calls: int
+    ) -> int:
+        """Generate the texts; return the exit status, 1 if every request failed."""
         from experiments.display.progress import WorkProgress
         from models.augment.writing.asking import Asker
         from models.augment.writing.ledger import Ledger
@@ -181,23 +225,43 @@ class _Asking(ABC):
             Ledger(folder.calls) as ledger,
             WorkProgress("calls", n_jobs=n_calls, work=n_calls) as progress,
         ):
+            if ledger.n_unreadable:
+                print(
+                    f"{ledger.n_unreadable:,} stored answers cannot be read and are asked for "
+                    f"again: {folder.calls}",
+                    file=sys.stderr,
+                )
 
             def on_answer(tally: Tally) -> None:
                 progress.jobs_done = tally.n_asked + tally.n_failed
                 progress.note = f"{tally.n_reply_tokens:,} tokens generated"
+                if prices.prompt or prices.reply:
+                    most = "" if prices.most is None else f" of at most {prices.most:,.2f}"
+                    progress.note += f", cost so far {asker.cost:,.2f}{most}"
                 progress.advance(1)
 
-            asker = Asker(backend=backend, ledger=ledger, on_answer=on_answer)
+            asker = Asker(backend=backend, ledger=ledger, prices=prices, on_answer=on_answer)
             documents = self._chunks(backend)
             written = write_outcomes(self._outcomes(documents, asker, backend.name), folder)
             if self.parquet:
                 print(write_table(folder))
+        tally = asker.tally
         before = f" and {written.n_before:,} earlier ones" if written.n_before else ""
         print(f"{written.n_new:,} new texts{before}: {folder.texts}")
         if written.n_failed:
             print(f"{written.n_failed:,} requests without a text: {folder.failures}")
-        if self.quality and written.n_new + written.n_before:
+            for reason, count in written.reasons.most_common(REASONS_SHOWN):
+                print(f"  {count:,}: {reason}")
+        if tally.n_unaffordable:
+            print(
+                f"{tally.n_unaffordable:,} requests were not sent: all answers so far cost "
+                f"{asker.cost:,.2f}, and another could exceed --max-cost {self.max_cost:g}"
+            )
+        n_texts = written.n_new + written.n_before
+        if self.quality and n_texts:
             print_quality(self.input, folder)
+        has_failed = written.n_failed and not n_texts
+        return EXIT_FAILED if has_failed or (tally.n_failed and not tally.n_asked) else 0
 
 
 @readable
@@ -205,24 +269,29 @@ class _Asking(ABC):
 class Rephrase(_Asking):
     """Rephrase every document in several styles."""
 
-    styles: tuple[Literal["easy", "medium", "hard", "qa"], ...] = ("easy", "medium", "hard", "qa")
-    """Styles to use."""
+    styles: tuple[Literal["easy", "medium", "hard", "qa"], ...] = ()
+    """Styles to use (default: easy, medium, hard and qa, or none with --prompt)."""
+    prompt: tuple[Path, ...] = ()
+    """Text files with prompts of your own, in which [[DOCUMENT]] stands for the text and [[NAME]]
+    for its name; the provenance holds their hashes."""
     samples: int = 1
     """Number of texts in each style."""
 
     def _settings(self) -> rephrase.Rephrase:
+        from models.augment.writing.prompts import STYLES, OwnPrompt
         from models.augment.writing.rephrase import Rephrase as Settings
 
         return Settings(
-            styles=self.styles,
+            styles=self.styles or (() if self.prompt else STYLES),
+            own=tuple(map(OwnPrompt.read, self.prompt)),
             n_samples=self.samples,
             n_tokens=self.tokens,
             temperature=self.temperature,
             seed=self.seed,
         )
 
-    def _tasks(self) -> tuple[str, ...]:
-        return tuple(self._settings().tasks)
+    def _prompts(self) -> tuple[str, ...]:
+        return self._settings().prompts
 
     def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
         from models.augment.writing import rephrase
@@ -255,8 +324,8 @@ class Entigraph(_Asking):
             seed=self.seed,
         )
 
-    def _tasks(self) -> tuple[str, ...]:
-        return self._settings().tasks
+    def _prompts(self) -> tuple[str, ...]:
+        return self._settings().prompts
 
     def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
         from models.augment.writing import entigraph

@@ -7,6 +7,7 @@ with exponential backoff, honouring the server's Retry-After.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
 
+from models.augment.backends.completions import reply_of, words_of
 from models.augment.writing.requests import (
     Answer,
     BackendError,
     Failure,
-    Finish,
     GenerationRequest,
     Reply,
 )
@@ -91,6 +92,8 @@ class OpenAIBackend:
         """
         iterator = iter(requests)
         client, pace = self._client(), _Pace(self.requests_per_minute)
+        # Other servers are asked by the older name first, which more of them know.
+        limit = _TokenLimit("max_tokens" if self.base_url else "max_completion_tokens")
         in_a_row = 0
         error: BackendError | None = None
         with ThreadPoolExecutor(self.concurrency) as threads:
@@ -100,7 +103,7 @@ class OpenAIBackend:
                     request = next(iterator, None)
                     if request is None:
                         break
-                    running.add(threads.submit(self._answer, client, request, pace))
+                    running.add(threads.submit(self._answer, client, request, pace, limit))
                 if not running:
                     break
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -142,7 +145,9 @@ class OpenAIBackend:
             max_retries=self.max_retries,
         )
 
-    def _answer(self, client: Any, request: GenerationRequest, pace: _Pace) -> Answer:
+    def _answer(
+        self, client: Any, request: GenerationRequest, pace: _Pace, limit: _TokenLimit
+    ) -> Answer:
         """Send one request, with retries; run in a thread."""
         import openai
 
@@ -150,7 +155,7 @@ class OpenAIBackend:
         for _ in range(READINGS):
             pace.wait()
             try:
-                return Answer(request, self._asked(client, request))
+                return Answer(request, self._asked(client, request, limit))
             except (
                 openai.AuthenticationError,
                 openai.PermissionDeniedError,
@@ -168,35 +173,56 @@ class OpenAIBackend:
                 return Answer(request, Failure(reason=f"no connection: {error.__cause__ or error}"))
             except openai.APIStatusError as error:
                 return Answer(request, Failure(reason=_said(error)))
-            except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            except (ValueError, openai.OpenAIError) as error:
                 # The body is truncated, or not a chat completion.
-                reason = f"the answer cannot be read: {error}"
-            except openai.OpenAIError as error:
                 reason = f"the answer cannot be read: {error}"
         return Answer(request, Failure(reason=reason))
 
-    def _asked(self, client: Any, request: GenerationRequest) -> Reply:
-        # Other servers only know the older name of the limit.
-        limit = "max_completion_tokens" if self.base_url is None else "max_tokens"
-        completion = client.chat.completions.create(
+    def _asked(self, client: Any, request: GenerationRequest, limit: _TokenLimit) -> Reply:
+        import openai
+
+        name = limit.name
+        try:
+            body = self._body(client, request, name)
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+            if not _is_unknown(name, str(error.body)):
+                raise
+            limit.name = _OTHER_LIMIT[name]
+            body = self._body(client, request, limit.name)
+        return reply_of(body, prompt=request.prompt, count_tokens=self.count_tokens)
+
+    def _body(self, client: Any, request: GenerationRequest, limit: str) -> bytes:
+        # Read as bytes, because the client takes any JSON for a completion.
+        return client.chat.completions.with_raw_response.create(
             model=self.model,
             messages=[{"role": "user", "content": request.prompt}],
             temperature=request.temperature,
             seed=request.seed,
             **{limit: request.n_tokens},
-        )
-        choice = completion.choices[0]
-        usage = completion.usage
-        refusal = getattr(choice.message, "refusal", None)
-        finish: Finish = "length" if choice.finish_reason == "length" else "stop"
-        if refusal or choice.finish_reason == "content_filter":
-            finish = "refusal"
-        return Reply(
-            text=refusal or choice.message.content or "",
-            finish=finish,
-            n_prompt_tokens=usage.prompt_tokens if usage else self.count_tokens(request.prompt),
-            n_reply_tokens=usage.completion_tokens if usage else 0,
-        )
+        ).content
+
+
+_OTHER_LIMIT = {
+    "max_completion_tokens": "max_tokens",
+    "max_tokens": "max_completion_tokens",
+}
+"""Parameters that limit an answer; some servers know one, some the other."""
+
+_UNKNOWN = re.compile(
+    r"unsupported|not support|unrecogni[sz]ed|unknown|unexpected|not permitted|extra|instead", re.I
+)
+
+
+@dataclass
+class _TokenLimit:
+    """The parameter that this server has been found to take; the same for all threads."""
+
+    name: str
+
+
+def _is_unknown(parameter: str, said: str) -> bool:
+    """Return whether a server refuses a request because it does not take that parameter."""
+    return parameter in said and bool(_UNKNOWN.search(said))
 
 
 class _Pace:
@@ -218,7 +244,5 @@ class _Pace:
 
 
 def _said(error: Any) -> str:
-    """Return what the server said of an error, in one line."""
-    body = error.body
-    message = body.get("message") if isinstance(body, dict) else None
-    return f"{error.status_code}: {' '.join(str(message or error.message).split())}"
+    """Return the status and what the server said of an error, in one line."""
+    return f"{error.status_code}: {words_of(error.body) if error.body else error.message}"

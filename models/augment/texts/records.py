@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from models.text.corpora import CorpusError, decoded_text
-from models.text.data_home import files_under, read_bytes, unpack
+from models.text.data_home import CorpusError, files_under
+from models.text.rows import rows_of
 
 PARQUET_ROWS = 4096
 """Records of a row group."""
@@ -60,8 +60,13 @@ class Provenance:
     finish: str = "stop"
 
     def as_metadata(self) -> dict[str, Any]:
-        """Return plain values for the metadata of a record."""
-        return {**asdict(self), "source_ids": [*self.source_ids], "entities": [*self.entities]}
+        """Return plain values for the metadata of a record, of the same types in every record.
+
+        The entities are one string, a line each: readers that take types from the first records
+        would hold an empty list for a list of nothing, and refuse the names that come later.
+        """
+        entities = "\n".join(" ".join(name.split()) for name in self.entities)
+        return {**asdict(self), "source_ids": [*self.source_ids], "entities": entities}
 
 
 def read_records(
@@ -69,9 +74,8 @@ def read_records(
 ) -> Iterator[Record]:
     """Yield the records of a file or folder.
 
-    JSON lines (`.jsonl`, packed or not) and parquet tables have one record per row, with a column
-    "text" and optionally "id" and "metadata"; any other file is one text, whose id is its path.
-    Blank texts are left out.
+    JSON objects and rows of tables have a field "text" and optionally "id" and "metadata"; any
+    other file is one text, whose id is its path, see `models.text.rows`. Blank texts are left out.
 
     Args:
         path: a file, or a folder of which all files that are not hidden are read.
@@ -82,86 +86,39 @@ def read_records(
             place); an id that occurs twice (with both places); no text at all.
     """
     root = Path(path).expanduser()
-    base = root if root.is_dir() else root.parent
-    places: dict[str, str] = {}
-    for file in files_under(root):
-        for place, record in _records_of(file, base):
-            if record.id in places:
-                raise CorpusError(
-                    f"the id {record.id!r} occurs twice: in {places[record.id]} and in {place}"
-                )
-            places[record.id] = place
-            if record.text.strip():
-                yield record
-            else:
-                on_empty(place)
-    if not places:
+    seen: set[int] = set()  # hashes take a tenth of the memory of ids and places
+    for place, record in _records_under(root):
+        if hash(record.id) in seen:
+            same = (first for first, other in _records_under(root) if other.id == record.id)
+            first = next(same)
+            if first != place:
+                raise CorpusError(f"the id {record.id!r} occurs twice: in {first} and in {place}")
+        seen.add(hash(record.id))
+        if record.text.strip():
+            yield record
+        else:
+            on_empty(place)
+    if not seen:
         raise CorpusError(f"{root} holds no text")
 
 
-def _records_of(file: Path, base: Path) -> Iterator[tuple[str, Record]]:
-    """Yield the records of one file, each with the place where it stands."""
-    if file.suffix.lower() == ".jsonl":
-        with file.open("rb") as lines:
-            yield from _json_records(str(file), _named(str(file), base), lines)
-    elif file.suffix.lower() == ".parquet":
-        yield from _parquet_records(file, _named(str(file), base))
-    else:
-        for label, name, data in unpack(str(file), read_bytes(file)):
-            if name.lower().endswith(".jsonl"):
-                yield from _json_records(label, _named(label, base), data.splitlines())
-            else:
-                text = decoded_text(label, data).replace("\r\n", "\n")
-                yield label, Record(id=_named(label, base), text=text)
-
-
-def _named(label: str, base: Path) -> str:
-    return Path(label).relative_to(base).as_posix()
-
-
-def _json_records(
-    label: str, name: str, lines: Iterable[bytes] | IO[bytes]
-) -> Iterator[tuple[str, Record]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{label}, line {number}"
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise CorpusError(f"{place}: not JSON: {error}") from error
-        yield place, _record_of(values, place, f"{name}:{number}")
-
-
-def _parquet_records(file: Path, name: str) -> Iterator[tuple[str, Record]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise CorpusError(f"{file}: parquet needs pyarrow: pip install pyarrow") from error
-    number = 0
-    try:
-        table = pyarrow.parquet.ParquetFile(file)
-        for batch in table.iter_batches(PARQUET_ROWS):
-            for values in batch.to_pylist():
-                number += 1
-                place = f"{file}, row {number}"
-                yield place, _record_of(values, place, f"{name}:{number}")
-    except pyarrow.ArrowException as error:
-        raise CorpusError(f"{file} is not a readable parquet table: {error}") from error
-
-
-def _record_of(values: Any, place: str, default_id: str) -> Record:
-    text = values.get("text") if isinstance(values, dict) else None
-    if not isinstance(text, str):
-        raise CorpusError(f"{place}: not a record with a string in the field 'text'")
-    id_ = values.get("id")
-    metadata = values.get("metadata")
-    return Record(
-        id=default_id if id_ is None else str(id_),
-        text=without_surrogates(text),
-        metadata=metadata if isinstance(metadata, dict) else {},
-    )
+def _records_under(root: Path) -> Iterator[tuple[str, Record]]:
+    """Yield all records, each with the place where it stands."""
+    base = root if root.is_dir() else root.parent
+    for file in files_under(root):
+        for row in rows_of(file):
+            name = Path(row.label).relative_to(base).as_posix()
+            id_, metadata = row.values.get("id"), row.values.get("metadata")
+            if id_ is None:
+                id_ = name if row.number is None else f"{name}:{row.number}"
+            yield (
+                row.place,
+                Record(
+                    id=str(id_),
+                    text=without_surrogates(row.text),
+                    metadata=metadata if isinstance(metadata, dict) else {},
+                ),
+            )
 
 
 def without_surrogates(text: str) -> str:
@@ -181,7 +138,7 @@ def write_parquet(records: Iterable[Record], path: Path) -> None:
 
     text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
     number = pyarrow.int64()
-    types = {"source_ids": texts, "entities": texts, "part": number, "seed": number}
+    types = {"source_ids": texts, "part": number, "seed": number}
     metadata = pyarrow.struct(
         [(name, types.get(name, text)) for name in Provenance.__dataclass_fields__]
     )

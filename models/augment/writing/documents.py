@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from models.augment.texts.records import Record
-from models.augment.writing.prompts import PROMPTS
 from models.augment.writing.requests import Backend
+from models.text.rows import BREAKS
 
 TOKENS_OF_ENTITIES = 64
 """Room left in a prompt for the names of two or three entities."""
@@ -37,7 +37,7 @@ def chunks_for(
     records: Iterable[Record],
     backend: Backend,
     *,
-    tasks: Iterable[str],
+    prompts: Iterable[str],
     n_tokens: int,
     most_tokens: int | None = None,
     on_cut: Callable[[Record, int], None] = lambda record, n_parts: None,
@@ -47,7 +47,7 @@ def chunks_for(
     Args:
         records: source documents.
         backend: gives the context and counts tokens.
-        tasks: tasks whose prompts must fit.
+        prompts: wording of the prompts that must fit.
         n_tokens: most tokens of an answer.
         most_tokens: most tokens of a chunk, whatever the context.
         on_cut: called with each record that is cut and its number of parts.
@@ -55,7 +55,7 @@ def chunks_for(
     Raises:
         ValueError: the context is too short for a prompt and its answer.
     """
-    longest = max((PROMPTS[task] for task in tasks), key=len)
+    longest = max(prompts, key=len)
     for record in records:
         room = _room(backend, longest + record.id, n_tokens)
         limit = min(room, most_tokens or room)
@@ -82,10 +82,6 @@ def _room(backend: Backend, prompt: str, n_tokens: int) -> float:
 
 def _fits(backend: Backend, limit: float, text: str) -> bool:
     return backend.count_tokens(text) <= limit
-
-
-BREAKS = (r"\n[ \t]*\n\s*", r"\n\s*", r"(?<=[.!?])\s+", r"\s+")
-"""Boundaries in order of preference: paragraphs, lines, sentences, words."""
 
 
 def chunks(text: str, fits: Callable[[str], bool]) -> list[str]:

@@ -10,14 +10,17 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from models.augment.texts.records import without_surrogates
 from models.augment.writing.asking import Ask
 from models.augment.writing.documents import Chunk
-from models.augment.writing.prompts import PROMPT_VERSION, prompt_of
+from models.augment.writing.prompts import PROMPT_VERSION, PROMPTS, prompt_of
 from models.augment.writing.requests import (
     Answer,
     FailedRequest,
@@ -27,6 +30,9 @@ from models.augment.writing.requests import (
     outcome_of,
     record_of,
 )
+
+NAME_KEYS = ("name", "entity", "entity_name", "title", "label", "text")
+"""Fields of an entity that is an object which may hold its name."""
 
 DOCUMENTS_TOGETHER = 64
 """Documents whose entities are asked for before any of their pairs."""
@@ -64,9 +70,9 @@ class EntiGraph:
             raise ValueError("max_pairs and n_triples must not be negative")
 
     @property
-    def tasks(self) -> tuple[str, ...]:
-        """Tasks whose prompts are used."""
-        return ("entities", "pair", "triple")
+    def prompts(self) -> tuple[str, ...]:
+        """The wording of the prompts that are used."""
+        return tuple(PROMPTS[task] for task in ("entities", "pair", "triple"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,9 @@ def entigraph(
                 yield record_of(
                     answer.request, outcome.summary, writer, task="summary", finish="stop"
                 )
+            if len(outcome.names) < 2:
+                reason = f"no pairs: the answer names {len(outcome.names)} different entities"
+                yield FailedRequest(request=answer.request, reason=reason, is_final=True)
         for answer in ask(_discussions(found, settings)):
             yield outcome_of(answer, writer)
 
@@ -121,6 +130,7 @@ def _entities_of(
         for at, (document, answer) in enumerate(zip(documents, answers, strict=True))
         if isinstance(answer.result, Reply)
         and answer.result.finish != "refusal"
+        and answer.result.text.strip()
         and parsed_entities(answer.result.text) is None
     ]
     repairs = ask(
@@ -137,8 +147,11 @@ def _outcome_of_entities(answer: Answer) -> Entities | FailedRequest:
         found = parsed_entities(answer.result.text)
         if found is not None:
             return found
-        reason = "no JSON with a summary and entities, even after a request to repair it"
-        return FailedRequest(request=answer.request, reason=reason, is_final=True)
+        if answer.result.text.strip():
+            reason = "no JSON with a summary and entities, even after a request to repair it"
+            if answer.result.finish == "length":
+                reason += f"; it was cut at {answer.request.n_tokens} tokens: allow more"
+            return FailedRequest(request=answer.request, reason=reason, is_final=True)
     outcome = outcome_of(answer, "")
     assert isinstance(outcome, FailedRequest)
     return outcome
@@ -147,8 +160,9 @@ def _outcome_of_entities(answer: Answer) -> Entities | FailedRequest:
 def parsed_entities(text: str) -> Entities | None:
     """Return the object {"summary": ..., "entities": [...]} in an answer, or None.
 
-    Text around the object (such as a Markdown fence) is ignored; names are stripped, and repeated
-    or empty ones left out.
+    Text around the object (such as a Markdown fence) is ignored. Entities may be strings, objects
+    with a name, or lists or objects of these; names that differ only in case, width or white space
+    are one, by its first spelling.
     """
     decoder = json.JSONDecoder()
     for at, character in enumerate(text):
@@ -158,13 +172,39 @@ def parsed_entities(text: str) -> Entities | None:
             values, _ = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             continue
-        summary, names = values.get("summary"), values.get("entities")
-        if isinstance(summary, str) and isinstance(names, list):
-            stripped = (name.strip() for name in names if isinstance(name, str))
-            return Entities(
-                summary=summary.strip(), names=tuple(dict.fromkeys(filter(None, stripped)))
-            )
+        summary, entities = values.get("summary"), values.get("entities")
+        if not isinstance(summary, str) or not isinstance(entities, list | dict):
+            continue
+        spellings: dict[str, str] = {}
+        for name in _names(entities):
+            spelling = " ".join(without_surrogates(name).split())
+            # "..." is the prompt's own example, said again.
+            if any(map(str.isalnum, spelling)):
+                spellings.setdefault(_folded(spelling), spelling)
+        if spellings or not entities:
+            return Entities(summary=summary.strip(), names=tuple(spellings.values()))
     return None
+
+
+def _names(values: Any) -> Iterator[str]:
+    """Yield the names in a list of entities, in any of the forms that models give it."""
+    if isinstance(values, str):
+        yield values
+    elif isinstance(values, list):
+        for value in values:
+            if isinstance(value, dict):
+                yield from [value[k] for k in NAME_KEYS if isinstance(value.get(k), str)][:1]
+            else:
+                yield from _names(value)
+    elif isinstance(values, dict):
+        for key, value in values.items():
+            # By kind, {"people": [...]}, or with more on each, {"Ada": "a person"}.
+            yield from _names(value) if isinstance(value, list) else (key,)
+
+
+def _folded(name: str) -> str:
+    """Return a name without differences of case and of compatible characters."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _discussions(

@@ -51,12 +51,18 @@ def whole_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 class Ledger:
     """Replies by key, appended to a file of JSON lines as they arrive.
 
-    Only keys and offsets are held in memory. A line left unfinished by a killed process is cut off.
-    A writer locks the file until it is closed or its process ends.
+    Only keys and offsets are held in memory. A line left unfinished by a killed process is cut off;
+    one that holds no reply is as good as none, so that its request is asked again. A writer locks
+    the file until it is closed or its process ends.
 
     Args:
         path: the file; created if missing unless `read_only`.
         read_only: for lookups only; takes no lock.
+
+    Attributes:
+        n_unreadable: lines that hold no reply.
+        n_prompt_tokens: tokens read for all recorded replies together.
+        n_reply_tokens: tokens written for them.
 
     Raises:
         LockedError: another process is writing to it.
@@ -64,6 +70,7 @@ class Ledger:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self.n_unreadable = self.n_prompt_tokens = self.n_reply_tokens = 0
         self._places: dict[str, int] = {}
         self._file: BinaryIO | None = None
         if read_only:
@@ -76,8 +83,13 @@ class Ledger:
             lock(self._file, path)
         end = 0
         for place, line in whole_lines(self._file):
-            self._places[json.loads(line)["key"]] = place
             end = place + len(line)
+            entry = _entry(line)
+            if entry is None:
+                self.n_unreadable += 1
+            else:
+                self._count(entry[1])
+                self._places[entry[0]] = place
         if not read_only:
             self._file.truncate(end)
 
@@ -104,9 +116,8 @@ class Ledger:
         if key not in self._places or self._file is None:
             return None
         self._file.seek(self._places[key])
-        values = json.loads(self._file.readline())
-        del values["key"]
-        return Reply(**values)
+        entry = _entry(self._file.readline())
+        return entry[1] if entry else None
 
     def add(self, key: str, reply: Reply) -> None:
         """Append a reply; once this returns, a killed process does not lose it.
@@ -120,3 +131,17 @@ class Ledger:
         self._places[key] = self._file.tell()
         self._file.write(json.dumps({"key": key, **asdict(reply)}).encode() + b"\n")
         self._file.flush()
+        self._count(reply)
+
+    def _count(self, reply: Reply) -> None:
+        self.n_prompt_tokens += reply.n_prompt_tokens
+        self.n_reply_tokens += reply.n_reply_tokens
+
+
+def _entry(line: bytes) -> tuple[str, Reply] | None:
+    """Return the key and reply of a line, or None if it holds none."""
+    try:
+        values = json.loads(line)
+        return str(values.pop("key")), Reply(**values)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None

@@ -7,8 +7,9 @@ Other readers see only `texts.jsonl` (`files:OUT` of `models.text.corpora`, Hugg
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.augment.texts.records import Record, write_parquet
@@ -71,11 +72,13 @@ class Written:
         n_new: records appended.
         n_before: records already present.
         n_failed: failures.
+        reasons: how many there are of each reason.
     """
 
     n_new: int
     n_before: int
     n_failed: int
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 def write_outcomes(outcomes: Iterable[Outcome], folder: OutputFolder) -> Written:
@@ -89,20 +92,22 @@ def write_outcomes(outcomes: Iterable[Outcome], folder: OutputFolder) -> Written
 
     Raises:
         LockedError: another process is writing to the folder.
+        ValueError: a line of the texts is no record, or one of an earlier version.
     """
     folder.failures.parent.mkdir(parents=True, exist_ok=True)
-    n_new = n_failed = 0
+    n_new = 0
+    reasons: Counter[str] = Counter()
     with folder.texts.open("a+b") as texts, folder.failures.open("w", encoding="utf-8") as failed:
         lock(texts, folder.texts)
         end, known = 0, set()
         for place, line in whole_lines(texts):
-            known.add(json.loads(line)["id"])
+            known.add(_checked_id(line, folder.texts))
             end = place + len(line)
         texts.truncate(end)
         n_before = len(known)
         for outcome in outcomes:
             if isinstance(outcome, FailedRequest):
-                n_failed += 1
+                reasons[outcome.reason] += 1
                 failed.write(json.dumps(_described(outcome), ensure_ascii=False) + "\n")
                 failed.flush()
             elif outcome.id not in known:
@@ -110,13 +115,28 @@ def write_outcomes(outcomes: Iterable[Outcome], folder: OutputFolder) -> Written
                 n_new += 1
                 texts.write(outcome.to_json().encode() + b"\n")
                 texts.flush()
-    return Written(n_new=n_new, n_before=n_before, n_failed=n_failed)
+    return Written(n_new=n_new, n_before=n_before, n_failed=reasons.total(), reasons=reasons)
 
 
 def write_table(folder: OutputFolder) -> Path:
     """Write the records as a parquet table; return its path."""
     write_parquet(folder.records(), folder.parquet)
     return folder.parquet
+
+
+def _checked_id(line: bytes, path: Path) -> str:
+    """Return the id of a record whose metadata has the types of `Provenance.as_metadata`."""
+    try:
+        record = json.loads(line)
+        if isinstance(record["metadata"]["entities"], str):
+            return str(record["id"])
+        problem = "of an earlier version, and would not load together with new ones"
+    except (ValueError, KeyError, TypeError):
+        problem = "not records of this command"
+    raise ValueError(
+        f"{path} holds lines that are {problem}: move it away; what is recorded in .augment is "
+        "written again without being asked again"
+    )
 
 
 def _described(failed: FailedRequest) -> dict[str, object]:

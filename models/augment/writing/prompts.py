@@ -6,6 +6,11 @@ The methods are those of Maini et al. 2024 (rephrasing, arXiv 2401.16380) and Ya
 
 from __future__ import annotations
 
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
 PROMPT_VERSION = "1"
 
 STYLES = ("easy", "medium", "hard", "qa")
@@ -64,3 +69,49 @@ def prompt_of(task: str, *, name: str, document: str, entities: tuple[str, ...] 
     quoted = [f'"{entity}"' for entity in entities]
     listed = " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else ""
     return PROMPTS[task].format(name=name, document=document, entities=listed)
+
+
+DOCUMENT_MARK, NAME_MARK = "[[DOCUMENT]]", "[[NAME]]"
+"""What a prompt of one's own has where the text, and the name of the document, are to stand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPrompt:
+    """A prompt of the user's own, as a style of rephrasing.
+
+    Attributes:
+        task: "own-" and the name of its file.
+        template: the wording, with `DOCUMENT_MARK` and perhaps `NAME_MARK`.
+    """
+
+    task: str
+    template: str
+
+    @classmethod
+    def read(cls, path: Path) -> OwnPrompt:
+        """Return the prompt in a file.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is not UTF-8, or the mark of the document is missing.
+        """
+        try:
+            template = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+        if DOCUMENT_MARK not in template:
+            raise ValueError(
+                f"{path} has no {DOCUMENT_MARK}: write it where the text of a document is to stand"
+            )
+        return cls(task=f"own-{path.stem}", template=template)
+
+    @property
+    def version(self) -> str:
+        """Hash of the wording, for the provenance."""
+        return f"sha256:{hashlib.sha256(self.template.encode()).hexdigest()[:16]}"
+
+    def prompt(self, *, name: str, document: str) -> str:
+        """Return the prompt for a document; marks within the document stay."""
+        values = {DOCUMENT_MARK: document, NAME_MARK: name}
+        marks = "|".join(map(re.escape, values))
+        return re.sub(marks, lambda mark: values[mark.group()], self.template)

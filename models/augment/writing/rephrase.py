@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from models.augment.writing.asking import Ask
 from models.augment.writing.documents import Chunk
-from models.augment.writing.prompts import PROMPT_VERSION, STYLES, prompt_of
+from models.augment.writing.prompts import (
+    PROMPT_VERSION,
+    PROMPTS,
+    STYLES,
+    OwnPrompt,
+    prompt_of,
+)
 from models.augment.writing.requests import GenerationRequest, Outcome, outcome_of
 
 SEEDS_APART = 1_000_000
@@ -20,16 +26,18 @@ class Rephrase:
 
     Attributes:
         styles: styles in which each document is rephrased, of `prompts.STYLES`.
+        own: prompts of one's own, further styles.
         n_samples: texts in each style.
         n_tokens: most tokens of a text.
         temperature: sampling temperature.
         seed: random seed of the sampling.
 
     Raises:
-        ValueError: an unknown style, or no texts at all.
+        ValueError: an unknown style, two prompts of one name, or no texts at all.
     """
 
     styles: Sequence[str] = STYLES
+    own: Sequence[OwnPrompt] = ()
     n_samples: int = 1
     n_tokens: int = 1024
     temperature: float = 1.0
@@ -37,15 +45,18 @@ class Rephrase:
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.styles) - set(STYLES))
-        if unknown or not self.styles:
+        if unknown or not (self.styles or self.own):
             raise ValueError(f"styles must be some of {STYLES}; not {tuple(self.styles)}")
+        names = [prompt.task for prompt in self.own]
+        if len({*names}) < len(names):
+            raise ValueError(f"prompts must have different names; not {', '.join(names)}")
         if self.n_samples < 1:
             raise ValueError(f"n_samples must be at least 1; not {self.n_samples}")
 
     @property
-    def tasks(self) -> Sequence[str]:
-        """Tasks whose prompts are used."""
-        return self.styles
+    def prompts(self) -> tuple[str, ...]:
+        """The wording of the prompts that are used."""
+        return (*(PROMPTS[style] for style in self.styles), *(own.template for own in self.own))
 
 
 def rephrase(
@@ -68,14 +79,23 @@ def rephrase(
 
 def _requests(documents: Iterable[Chunk], settings: Rephrase) -> Iterator[GenerationRequest]:
     for document in documents:
-        for style in settings.styles:
-            prompt = prompt_of(style, name=document.source_id, document=document.text)
+        prompts = {
+            style: (
+                prompt_of(style, name=document.source_id, document=document.text),
+                PROMPT_VERSION,
+            )
+            for style in settings.styles
+        } | {
+            own.task: (own.prompt(name=document.source_id, document=document.text), own.version)
+            for own in settings.own
+        }
+        for task, (prompt, version) in prompts.items():
             for sample in range(settings.n_samples):
                 yield GenerationRequest(
                     method="rephrase",
-                    task=style,
+                    task=task,
                     prompt=prompt,
-                    prompt_version=PROMPT_VERSION,
+                    prompt_version=version,
                     source_id=document.source_id,
                     part=document.part,
                     document=document.text,

@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from models.augment.texts.records import Provenance, Record, without_surrogates
 
 Finish = Literal["stop", "length", "refusal"]
+
+CUT_WHILE_REASONING = "the answer was cut before any text, within its reasoning: allow more tokens"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +68,28 @@ class Reply:
         finish: "stop"; "length" if cut at the token limit; "refusal" if the model declined.
         n_prompt_tokens: tokens read.
         n_reply_tokens: tokens written.
+
+    Raises:
+        TypeError: a text or a number of another type.
+        ValueError: another finish, or a negative number.
     """
 
     text: str
     finish: Finish = "stop"
     n_prompt_tokens: int = 0
     n_reply_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        # What is recorded is looked up for ever, so it is checked before.
+        if not isinstance(self.text, str):
+            raise TypeError(f"the text of a reply must be a string; not {self.text!r}")
+        if self.finish not in get_args(Finish):
+            raise ValueError(f"finish must be one of {get_args(Finish)}; not {self.finish!r}")
+        for n in (self.n_prompt_tokens, self.n_reply_tokens):
+            if not isinstance(n, int):
+                raise TypeError(f"a number of tokens must be an integer; not {n!r}")
+            if n < 0:
+                raise ValueError(f"a number of tokens must not be negative; not {n}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +165,8 @@ def outcome_of(answer: Answer, writer: str) -> Outcome:
     if result.finish == "refusal":
         return FailedRequest(request=request, reason=f"refused: {result.text}", is_final=True)
     if not result.text.strip():
-        return FailedRequest(request=request, reason="the answer is empty", is_final=True)
+        reason = CUT_WHILE_REASONING if result.finish == "length" else "the answer is empty"
+        return FailedRequest(request=request, reason=reason, is_final=True)
     return record_of(request, result.text, writer, task=request.task, finish=result.finish)
 
 

@@ -157,6 +157,60 @@ def test_models_on_this_machine_write(texts, tmp_path, capsys, backend, save):
     assert lines(out) == before
 
 
+def test_a_server_that_fails_every_request_ends_in_status_1_with_its_words(
+    server, texts, tmp_path, capsys
+):
+    server.fault = lambda handler, prompt: handler.reply(400, {"detail": "no such thing"}) is None
+    command = command_against(server, texts, tmp_path / "out")[3:]
+    assert main(command) == EXIT_FAILED
+    said = capsys.readouterr().out
+    assert "2 requests without a text" in said
+    assert "  2: 400: no such thing\n" in said
+    server.fault = lambda handler, prompt: False
+    assert main(command) == 0
+
+
+def test_a_maximum_cost_is_kept_and_said(server, texts, tmp_path, capsys):
+    """An answer costs 7 + 3 tokens here, but may cost 1,024 and its prompt until it is there."""
+    out = tmp_path / "out"
+    command = command_against(server, texts, out)[3:]
+    assert main([*command, "--max-cost", "1"]) == EXIT_BAD_INPUT
+    assert "--max-cost needs --price-prompt" in capsys.readouterr().err
+    prices = ["--price-prompt", "1e6", "--price-reply", "1e6"]
+    assert main([*command, *prices, "--max-cost", "1500"]) == 0
+    said = capsys.readouterr().out
+    n_calls = server.calls.total()
+    assert f"{2 * (1 + 28) - n_calls:,} requests were not sent" in said
+    assert f"all answers so far cost {10 * n_calls:,.2f}" in said
+    assert 2 < n_calls < 2 * (1 + 28)
+    assert main([*command, *prices, "--max-cost", "5"]) == 0
+    assert server.calls.total() == n_calls
+    assert main(command) == 0
+    assert server.calls.total() == 2 * (1 + 28)
+
+
+def test_a_preview_shows_requests_and_pays_nothing(server, texts, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = command_against(server, texts, out)[3:]
+    assert main([*command, "--preview", "3"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("--- request ") == 3
+    assert "--- request 1: entities, source a.txt\n" in said
+    assert "She met Charles Babbage in London." in said
+    assert "--- answer" not in said
+    assert not server.calls
+    assert not out.exists()
+    style = tmp_path / "style.txt"
+    style.write_text("As a poem: [[DOCUMENT]]", encoding="utf-8")
+    rephrase = ["augment", "rephrase", str(texts), "--out", str(out), "--prompt", str(style)]
+    assert main([*rephrase, "--preview", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "--- request 1: own-style, source a.txt\nAs a poem: The notes" in said
+    assert "--- answer 1, stop\n" in said
+    assert main(rephrase) == 0
+    assert {json.loads(line)["metadata"]["task"] for line in lines(out)} == {"own-style"}
+
+
 def command_against(server, texts, out):
     return [
         sys.executable, "-m", "experiments.cli.app", "augment", "entigraph", str(texts), "--out",

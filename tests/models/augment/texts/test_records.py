@@ -10,6 +10,7 @@ from models.augment.texts.records import Provenance, Record, read_records, write
 from models.augment.writing.documents import chunks, chunks_for
 from models.augment.writing.ledger import Ledger, LockedError
 from models.augment.writing.output import OutputFolder, write_outcomes
+from models.augment.writing.prompts import PROMPTS
 from models.augment.writing.requests import FailedRequest, Reply
 from models.text.corpora import CorpusError, load_corpus
 
@@ -164,10 +165,41 @@ def test_documents_are_cut_to_the_context_and_said_to_be():
     records = [Record(id="long", text="word " * 100), Record(id="short", text="word")]
     cut = []
     found = list(chunks_for(
-        records, Reader(), tasks=["easy"], n_tokens=200, on_cut=lambda r, n: cut.append((r.id, n))
+        records, Reader(), prompts=[PROMPTS["easy"]], n_tokens=200,
+        on_cut=lambda r, n: cut.append((r.id, n)),
     ))  # fmt: skip
     assert cut == [("long", found[0].n_parts)]
     assert [c.part for c in found if c.source_id == "long"] == list(range(found[0].n_parts))
     assert found[-1].text == "word"
     with pytest.raises(ValueError, match="reader reads 700 tokens, but a prompt takes"):
-        list(chunks_for(records, Reader(), tasks=["easy"], n_tokens=690))
+        list(chunks_for(records, Reader(), prompts=[PROMPTS["easy"]], n_tokens=690))
+
+
+def test_any_order_of_methods_loads_with_the_types_of_the_first_line(tmp_path):
+    """Readers take the types from the first block, and refuse what differs in a later one."""
+    import pyarrow as pa
+    import pyarrow.json
+
+    folder = OutputFolder(tmp_path / "out")
+    pair = Provenance(
+        method="entigraph", task="pair", source_ids=("a", "b"), entities=("Ada\n L.", "Bob"),
+        model="m", seed=0,
+    )  # fmt: skip
+    write_outcomes([synthetic(0)], folder)
+    write_outcomes([Record(id="p", text="t", metadata=pair.as_metadata())], folder)
+    lines = folder.texts.read_bytes().splitlines(keepends=True)
+    schemas = [pa.json.read_json(pa.BufferReader(line)).schema for line in lines]
+    assert schemas[0] == schemas[1]
+    assert schemas[0].field("metadata").type.field("entities").type == pa.string()
+    assert [r.metadata["entities"].splitlines() for r in folder.records()] == [
+        [],
+        ["Ada L.", "Bob"],
+    ]
+    write_parquet(folder.records(), folder.parquet)
+    assert pyarrow.parquet.read_table(folder.parquet).num_rows == 2
+    old = json.loads(lines[0])
+    old["metadata"]["entities"] = []
+    for line, message in [(json.dumps(old), "of an earlier version"), ("[1]", "not records")]:
+        folder.texts.write_text(line + "\n", encoding="utf-8")
+        with pytest.raises(ValueError, match=message):
+            write_outcomes([], folder)

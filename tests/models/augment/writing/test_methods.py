@@ -1,5 +1,6 @@
 """Rephrasing and EntiGraph, asked once for each text, killed and resumed."""
 
+import hashlib
 import itertools
 import json
 
@@ -8,12 +9,12 @@ import pytest
 from models.augment.backends.openai import OpenAIBackend
 from models.augment.backends.template import names_in
 from models.augment.texts.records import Record
-from models.augment.writing.asking import Asker, Estimator
+from models.augment.writing.asking import Asker, Estimator, Prices
 from models.augment.writing.documents import Chunk
 from models.augment.writing.entigraph import EntiGraph, combinations, entigraph, parsed_entities
 from models.augment.writing.ledger import Ledger
 from models.augment.writing.output import OutputFolder, write_outcomes
-from models.augment.writing.prompts import PROMPTS, STYLES, prompt_of
+from models.augment.writing.prompts import PROMPTS, STYLES, OwnPrompt, prompt_of
 from models.augment.writing.rephrase import Rephrase, rephrase
 from models.augment.writing.requests import Answer, FailedRequest, Failure, Reply
 
@@ -77,7 +78,7 @@ def test_every_document_is_rephrased_in_every_style_and_says_where_from(ask):
     first = texts[0]
     assert first.text == "easy x 3000000"
     assert first.metadata == {
-        "method": "rephrase", "task": "easy", "source_ids": ["x"], "part": 0, "entities": [],
+        "method": "rephrase", "task": "easy", "source_ids": ["x"], "part": 0, "entities": "",
         "model": "scripted", "prompt_version": "1", "seed": 3000000, "finish": "stop",
     }  # fmt: skip
     # What is asked again is not paid for again; more samples only add to fewer.
@@ -97,7 +98,8 @@ def test_entigraph_writes_on_every_pair_and_on_sampled_triples(ask):
     assert tasks.count("summary") == 3
     assert tasks.count("pair") == 3 * 6
     assert tasks.count("triple") == 3 * 2
-    pairs = [t.metadata["entities"] for t in texts if t.metadata["source_ids"] == ["y"]]
+    listed = (t.metadata["entities"] for t in texts if t.metadata["source_ids"] == ["y"])
+    pairs = [names.splitlines() for names in listed]
     expected = [[*p] for p in itertools.combinations(["y0", "y1", "y2", "y3"], 2)]
     assert [p for p in pairs if len(p) == 2] == expected
     few, _ = run(entigraph, backend, ask, EntiGraph(max_entities=3, max_pairs=2))
@@ -157,12 +159,104 @@ def test_refusals_and_empty_answers_are_final_and_lost_calls_are_not(ask):
         ('{"summary": "s", "entities": ["a", "b"', None),
         ('{"entities": ["a"]}', None),
         ("[]", None),
+        (
+            '{"summary": "s", "entities": [{"name": "Ada", "type": "person"}, {"entity": "b"}]}',
+            ("Ada", "b"),
+        ),
+        (
+            '{"summary": "s", "entities": {"people": ["Ada"], "things": [{"name": "b"}]}}',
+            ("Ada", "b"),
+        ),
+        ('{"summary": "s", "entities": {"Ada": "person", "b": "thing"}}', ("Ada", "b")),
+        (
+            '{"summary": "s", "entities": ["DNA", "ＤＮＡ", "dna", "ß", "SS", "a  b", "a b"]}',
+            ("DNA", "ß", "a b"),
+        ),
+        (
+            '{"summary": "...", "entities": ["...", "..."]} {"summary": "s", "entities": ["a"]}',
+            ("a",),
+        ),
+        ('{"summary": "s", "entities": [{"kind": 3}]}', None),
+        ('{"summary": "s", "entities": []}', ()),
         ("{" * 5000, None),
     ],
 )
 def test_entities_are_read_wherever_they_stand(text, names):
     found = parsed_entities(text)
     assert (found.names if found else None) == names
+
+
+def test_reasoning_is_no_part_of_what_is_parsed_or_stored(ask):
+    draft = entities_json("draft", "of a list")
+
+    def answer(request):
+        text = entities_json("A", "B") if request.task == "entities" else "The text."
+        return f"<think>{draft}</think>\n{text}"
+
+    backend = Scripted(answer)
+    texts, failed = run(entigraph, backend, ask, EntiGraph(), DOCUMENTS[:1])
+    assert not failed
+    assert [(t.text, t.metadata["entities"]) for t in texts] == [
+        ("In short.", ""), ("The text.", "A\nB")
+    ]  # fmt: skip
+    cut = Scripted(lambda request: Reply(text="<think>for long", finish="length"))
+    texts, (failure,) = run(entigraph, cut, ask, EntiGraph(seed=1), DOCUMENTS[:1])
+    assert (texts, failure.is_final) == ([], True)
+    assert "within its reasoning: allow more tokens" in failure.reason
+    assert [r.task for r in cut.asked] == ["entities"]
+
+
+def test_a_document_without_two_entities_is_said_to_have_no_pairs(ask):
+    backend = Scripted(lambda request: entities_json("DNA", "dna"))
+    texts, (failure,) = run(entigraph, backend, ask, EntiGraph(), DOCUMENTS[:1])
+    assert [text.metadata["task"] for text in texts] == ["summary"]
+    assert failure.reason == "no pairs: the answer names 1 different entities"
+
+
+def test_the_cost_never_exceeds_its_maximum_even_over_several_runs(tmp_path):
+    """A reply may take all 50 tokens it is allowed; each costs 1, each word of a prompt too."""
+
+    def answer(request):
+        words = len(request.prompt.split())
+        return Reply(text="t", n_prompt_tokens=words, n_reply_tokens=50)
+
+    prices, spent = Prices(prompt=1e6, reply=1e6, most=1000), []
+    for _ in range(3):
+        backend = Scripted(answer)
+        with Ledger(tmp_path / "calls") as ledger:
+            asker = Asker(backend=backend, ledger=ledger, prices=prices)
+            _, failed = run(rephrase, backend, lambda _, a=asker: a, Rephrase(n_tokens=50))
+            spent.append(asker.cost)
+        assert asker.tally.n_unaffordable == len(failed) > 0
+        assert {f.reason for f in failed} == {"not sent, because of the maximum cost"}
+    # The cheapest request left would not have fitted.
+    assert 1000 - 50 - 100 < spent[0] <= 1000
+    assert spent[1:] == spent[:1] * 2
+    for wrong in ({"prompt": -1.0}, {"most": float("nan")}):
+        with pytest.raises(ValueError, match="must not be negative"):
+            Prices(**wrong)
+
+
+def test_own_prompts_are_filled_in_and_known_by_their_hash(ask, tmp_path):
+    path = tmp_path / "poem.txt"
+    path.write_text("\ufeffOf {x} [[NAME]]: [[DOCUMENT]]", encoding="utf-8")
+    own = OwnPrompt.read(path)
+    document = chunk("x", "a text with [[NAME]] and {y}")
+    backend = Scripted(lambda request: request.prompt)
+    settings = Rephrase(styles=(), own=(own,))
+    (text,), _ = run(rephrase, backend, ask, settings, [document])
+    assert text.text == "Of {x} x: a text with [[NAME]] and {y}"
+    assert (text.metadata["task"], text.metadata["prompt_version"]) == ("own-poem", own.version)
+    digest = hashlib.sha256(b"Of {x} [[NAME]]: [[DOCUMENT]]").hexdigest()
+    assert own.version.removeprefix("sha256:") == digest[:16]
+    with pytest.raises(ValueError, match="different names"):
+        Rephrase(own=(own, own))
+    path.write_bytes(b"no mark")
+    with pytest.raises(ValueError, match=r"poem\.txt has no \[\[DOCUMENT\]\]"):
+        OwnPrompt.read(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="is not UTF-8"):
+        OwnPrompt.read(path)
 
 
 def test_combinations_are_drawn_uniformly_without_replacement():
