@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from experiments.cli.laws.common import print_lines, print_table, save_figure, timed
 from experiments.cli.options import FitOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
     from scaling import FitResult, LimitResult
-
-Result = TypeVar("Result")
 
 
 @readable
@@ -26,9 +24,9 @@ class Fit(FitOptions):
     table: Annotated[Path, tyro.conf.Positional]
     """CSV, TSV, JSON lines or parquet with one row per run; exports of wandb are supported."""
     law: str = "power"
-    """The law: power, chinchilla, tied_chinchilla, data_constrained, overfitting, ensemble,
-    shifted_power, saturating_power, bounded, broken_power, learning_curves or
-    mixture_of_exponentials."""
+    """The law: power, chinchilla, tied_chinchilla, skaling, lovelace, data_constrained,
+    overfitting, ensemble, shifted_power, saturating_power, bounded, broken_power, learning_curves
+    or mixture_of_exponentials. `datawall compare` finds the one that predicts best."""
     x: tuple[str, ...] = ()
     """Columns of the law's variables, in its order; by default the names of the variables."""
 
@@ -80,19 +78,6 @@ def parse_fixed(pairs: tuple[str, ...]) -> dict[str, float | None]:
     return fixed
 
 
-def timed(what: str, work: Callable[[], Result]) -> Result:
-    """Return the result of a function; on a terminal, stderr shows the elapsed time meanwhile."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn(what), TimeElapsedColumn())
-    quiet = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        progress.add_task(what, total=None)
-        return work()
-
-
 def save_fit(fit: FitResult, plot: Path | None, out: Path | None) -> None:
     """Write a fit, and its figure with a CSV file beside it.
 
@@ -103,46 +88,29 @@ def save_fit(fit: FitResult, plot: Path | None, out: Path | None) -> None:
     """
     if out is not None:
         fit.to_json(out)
-    if plot is None:
-        return
-    import matplotlib
+    if plot is not None:
+        from scaling.results.plotting import curve_table
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from scaling.results.plotting import curve_table
-
-    figure, ax = plt.subplots(figsize=(6.0, 4.0), layout="constrained")
-    curves = curve_table(fit)
-    fit.plot(ax, curves=curves)
-    figure.savefig(plot, dpi=150)
-    plt.close(figure)
-    curves.to_csv(plot.with_suffix(".csv"), index=False)
+        curves = curve_table(fit)
+        save_figure(plot, lambda ax: fit.plot(ax, curves=curves), curves)
 
 
 def print_fit(fit: FitResult) -> None:
     """Print a fit to stdout: a table of parameters, the status and warnings."""
-    from rich.console import Console
-    from rich.table import Table
-
     from scaling.results import report
 
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(report.headline(fit), markup=False)
-    table = Table(show_edge=False, pad_edge=False)
-    for title in ("parameter", "estimate", "s.e.", "95 % interval"):
-        table.add_column(title, justify="left" if title == "parameter" else "right")
-    for row in report.rows(fit):
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
-    console.print(table)
-    console.print(report.source_of_intervals(fit), markup=False)
-    if line := report.whatever_law(fit):
-        console.print(line, markup=False)
+    print_lines([report.headline(fit)])
+    print_table(("parameter", "estimate", "s.e.", "95 % interval"), report.rows(fit))
+    print_lines(filter(None, [report.source_of_intervals(fit), report.whatever_law(fit)]))
+    print_status(fit)
+    print_lines([f"{fit.seconds:.2f} s"], style="dim")
+
+
+def print_status(fit: FitResult) -> None:
+    """Print how far a fit can be trusted to stdout, and its warnings."""
     style = "green" if fit.status.usable else "yellow"
-    console.print(f"{fit.status.name}: {fit.message}", style=style, markup=False)
-    for sentence in fit.warnings:
-        console.print(f"warning: {sentence}", style="yellow", markup=False)
-    console.print(f"{fit.seconds:.2f} s", style="dim", markup=False)
+    print_lines([f"{fit.status.name}: {fit.message}"], style=style)
+    print_lines([f"warning: {sentence}" for sentence in fit.warnings], style="yellow")
 
 
 def without_bulk(value: dict[str, object]) -> dict[str, object]:

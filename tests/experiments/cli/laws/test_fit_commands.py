@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.cli.fit import Fit, Limit
+from experiments.cli.laws.fit import Fit, Limit
 from scaling import FitResult
 
 
