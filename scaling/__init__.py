@@ -5,6 +5,7 @@ The public functions and classes::
     fit_law(frame, "power", x="n_params", y="loss")      global optimum of a law -> FitResult
     joint_limit(frame)                                   limit in parameters and ensemble members
     data_efficiency(data_law, loss, at)                  data multiplier over a reference recipe
+    audit(frame)                                         problems of a table, with remedies
     compare_laws(frame)                                  laws by hold-out error, and their average
     forecast(frame, x, y)                                average of laws, weighted by hold-out error
     allocate(chinchilla_fit, budget)                     compute-optimal parameters and tokens
@@ -20,11 +21,14 @@ raised: they are its `status`, a `FitStatus`, and its `warnings`.
 
 Folders, from the bottom up: `laws` (what a law is), `fitting` (from a table to the optimum),
 `uncertainty` (covariance, bootstrap, profiles, diagnostics), `results` (values, reports, plots and
-files of a fit), `comparison` (laws judged by hold-out) and `published` (tables and numbers of
+files of a fit), `comparison` (laws judged by hold-out), `auditing`
+(problems of a table) and `published` (tables and numbers of
 others).
 """
 
 from scaling.allocate import Allocation, allocate
+from scaling.auditing.audit import Audit, audit
+from scaling.auditing.checks import Finding
 from scaling.comparison.compare import compare_laws
 from scaling.comparison.comparison import Comparison
 from scaling.efficiency import DataEfficiency, data_efficiency, data_multiplier
@@ -50,8 +54,10 @@ __all__ = [
     "PUBLISHED_FIGURES",
     "PUBLISHED_LAWS",
     "Allocation",
+    "Audit",
     "Comparison",
     "DataEfficiency",
+    "Finding",
     "FitResult",
     "FitStatus",
     "Forecast",
@@ -63,6 +69,7 @@ __all__ = [
     "Profile",
     "Term",
     "allocate",
+    "audit",
     "compare_laws",
     "compute_exponent",
     "data_efficiency",

@@ -30,6 +30,7 @@ COMMANDS = {
     "figures": ("story:Figures", "Draw the talk's figures (trains missing runs)."),
     "report": ("story:Report", "Write the report of finished or shipped runs."),
     "ship": ("story:Ship", "Pack a world's results into compact files (trains missing runs)."),
+    "audit": ("laws.audit:AuditCommand", "Check a table of runs for what spoils fits."),
     "fit": ("laws.fit:Fit", "Fit a scaling law to a table of runs."),
     "limit": ("laws.fit:Limit", "Fit the joint limit to a table of ensembles."),
     "compare": ("laws.compare:Compare", "Compare laws by how well they predict the largest runs."),

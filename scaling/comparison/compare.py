@@ -184,7 +184,8 @@ def _directions(
     every = np.ones(len(next(iter(columns.values()))), dtype=bool)
     allowed = [*DIRECTIONS, *(role for role in columns if role not in DIRECTIONS)]
     names = [asked] if isinstance(asked, str) else list(allowed if asked is None else asked)
-    found, skipped = [], {}
+    found: list[Direction] = []
+    skipped: dict[str, str] = {}
     for name in names:
         if name not in allowed:
             raise ValueError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.laws.curves import Columns, Values, _exponent, _product, _scale
-from scaling.laws.laws import Law, Linear, Nonlinear, coefficients
+from scaling.laws.curves import Columns, Values, product, scale
+from scaling.laws.laws import Law, Linear, Nonlinear, coefficients, exponent
 
 Array = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ def _skaling_starts(x: Columns, y: Array) -> Array:
     middle = {name: np.exp(np.log(values).mean()) for name, values in x.items()}
     log_n, log_d = (np.log(x[name] / middle[name]) for name in ("n_params", "n_tokens"))
     powers = (0.1, 0.2, 0.35, 0.6, 1.0)
-    grid = _product(
+    grid = product(
         (0.15, 0.3, 0.5, 0.7, 1.0, 2.0),
         powers,
         powers,
@@ -58,10 +58,10 @@ SKALING = Law(
     columns=("n_params", "n_tokens"),
     linear=(Linear(name="E"),),
     nonlinear=(
-        _scale("A", 1e-100, 1e100),
-        _scale("B", 1e-100, 1e100),
-        _exponent("alpha"),
-        _exponent("beta"),
+        scale("A", 1e-100, 1e100),
+        scale("B", 1e-100, 1e100),
+        exponent("alpha"),
+        exponent("beta"),
         Nonlinear(name="k", low=0.02, high=20.0, search=(0.1, 3.0), log=True),
     ),
     basis=_skaling,
@@ -80,12 +80,12 @@ def _lovelace(x: Columns, p: Values) -> list[Array | float]:
         1.0,
         x["n_params"] ** -p["alpha"],
         x["n_tokens"] ** -p["beta"],
-        some * np.exp(p["delta"] * log_repeated + p["kappa"] * crowding),
+        some.astype(float) * np.exp(p["delta"] * log_repeated + p["kappa"] * crowding),
     ]
 
 
 def _lovelace_starts(x: Columns, y: Array) -> Array:
-    return _product((0.2, 0.4, 0.8), (0.2, 0.4, 0.8), (0.3, 0.8, 1.6), (0.2, 0.6, 1.2))
+    return product((0.2, 0.4, 0.8), (0.2, 0.4, 0.8), (0.3, 0.8, 1.6), (0.2, 0.6, 1.2))
 
 
 LOVELACE = Law(
@@ -93,7 +93,7 @@ LOVELACE = Law(
     formula="E + A / N^alpha + B / D^beta + P R^delta (N / U)^kappa, R = D / U - 1",
     columns=("n_params", "n_tokens", "n_unique_tokens"),
     linear=coefficients("E", "A", "B", "P"),
-    nonlinear=tuple(_exponent(name) for name in ("alpha", "beta", "delta", "kappa")),
+    nonlinear=tuple(exponent(name) for name in ("alpha", "beta", "delta", "kappa")),
     basis=_lovelace,
     starts=_lovelace_starts,
     source="arXiv 2605.01640; the penalty grows with repetitions and with parameters per token",

@@ -13,6 +13,8 @@ from experiments.cli.options import FitOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from scaling import FitResult, LimitResult
 
 
@@ -55,11 +57,32 @@ class Fit(FitOptions):
             ),
         )
         save_fit(fit, self.plot, self.out)
+        found = problems(frame, fit, self.groups)
         if self.json:
-            print_json(without_bulk(fit.to_dict()))
+            print_json({**without_bulk(fit.to_dict()), "audit": found})
         else:
             print_fit(fit)
+            print_lines([f"audit: {sentence}" for sentence in found], style="yellow")
         return 0
+
+
+def problems(frame: pd.DataFrame, fit: FitResult, groups: str | None) -> list[str]:
+    """Return the problems of a table that the warnings of its fit do not state, a sentence each.
+
+    Args:
+        frame: the table, a row per run.
+        fit: the fit of the table.
+        groups: column of runs, if it was given.
+    """
+    from scaling import audit
+    from scaling.auditing.checks import IN_WARNINGS
+
+    unique = {"n_unique_tokens": "n_unique_tokens"} if "n_unique_tokens" in frame else {}
+    table, stated = fit.problem.table, set(IN_WARNINGS)
+    if "n_unique_tokens" in fit.law.columns:
+        stated.add("repetitions")
+    found = audit(frame, x={**unique, **table.names}, y=table.y_name, groups=groups)
+    return [str(one) for one in found.findings if one.kind not in stated]
 
 
 def parse_fixed(pairs: tuple[str, ...]) -> dict[str, float | None]:
