@@ -8,6 +8,7 @@ The public functions and classes::
     audit(frame)                                         problems of a table, with remedies
     compare_laws(frame)                                  laws by hold-out error, and their average
     forecast(frame, x, y)                                average of laws, weighted by hold-out error
+    design(fit, budget)                                  next runs that narrow the limit most
     allocate(chinchilla_fit, budget)                     compute-optimal parameters and tokens
     isoflop(frame), compute_exponent(frame)              the same from runs at fixed budgets
     load_dataset(name), DATASETS                         published run tables
@@ -31,6 +32,7 @@ from scaling.auditing.audit import Audit, audit
 from scaling.auditing.checks import Finding
 from scaling.comparison.compare import compare_laws
 from scaling.comparison.comparison import Comparison
+from scaling.design import Design, design
 from scaling.efficiency import DataEfficiency, data_efficiency, data_multiplier
 from scaling.files import read_runs
 from scaling.fit import fit_law
@@ -57,6 +59,7 @@ __all__ = [
     "Audit",
     "Comparison",
     "DataEfficiency",
+    "Design",
     "Finding",
     "FitResult",
     "FitStatus",
@@ -74,6 +77,7 @@ __all__ = [
     "compute_exponent",
     "data_efficiency",
     "data_multiplier",
+    "design",
     "fit_law",
     "forecast",
     "isoflop",

@@ -38,6 +38,7 @@ COMMANDS = {
     "allocate": ("laws.budget:Allocate", "Find the best parameters and tokens for a budget."),
     "isoflop": ("laws.budget:Isoflop", "Find the best size at each budget by a parabola."),
     "forecast": ("laws.forecast:ForecastCommand", "Forecast a curve in one column beyond its end."),
+    "design": ("laws.design:DesignCommand", "Suggest the next runs that narrow the limit most."),
     "plan": ("plan:PlanCommand", "Estimate the value of a stock of unique tokens per recipe."),
     "graphsim": ("graphsim:Graphsim", "Simulate EntiGraph's random graph and compare its laws."),
     "augment": ("augment.command:Augment", "Generate new texts from a folder of texts."),

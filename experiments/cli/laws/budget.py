@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from experiments.cli.laws.common import print_lines, print_table, save_figure, save_json, timed
-from experiments.cli.laws.fit import parse_fixed, print_status
+from experiments.cli.laws.common import print_lines, print_table, save_figure, save_json
+from experiments.cli.laws.fit import fitted, print_status
 from experiments.cli.options import FitOptions, OutputOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
@@ -43,7 +43,7 @@ class Allocate(FitOptions):
     def run(self) -> int:
         """Fit the law and allocate; print, draw and save the optima."""
         from experiments.display.quantities import parse_quantity
-        from scaling import allocate, fit_law, read_runs
+        from scaling import allocate, read_runs
         from scaling.allocate import ALLOCATABLE
 
         if self.law not in ALLOCATABLE:
@@ -51,26 +51,8 @@ class Allocate(FitOptions):
         budgets = [parse_quantity(text, name="--budget") for text in self.budget]
         served = self.inference_tokens
         tokens = parse_quantity(served, name="--inference-tokens") if served else 0.0
-        fixed = parse_fixed(self.fixed)
         check_outputs(self.plot, self.out, self.table)
-        frame = read_runs(self.table)
-        fit = timed(
-            f"fitting {self.law} to {len(frame):,} rows",
-            lambda: fit_law(
-                frame,
-                self.law,
-                x=list(self.x) or None,
-                y=self.y,
-                loss=self.loss,
-                delta=self.delta,
-                n_boot=self.n_boot,
-                resample=self.resample,
-                groups=self.groups,
-                weights=self.weights,
-                fixed=fixed,
-                seed=self.seed,
-            ),
-        )
+        fit = fitted(self, read_runs(self.table), self.law, self.x)
 
         def at(budget: float) -> Allocation:
             return allocate(fit, budget, inference_tokens=tokens, level=self.level, seed=self.seed)

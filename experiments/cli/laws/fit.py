@@ -34,28 +34,12 @@ class Fit(FitOptions):
 
     def run(self) -> int:
         """Fit the law; print, draw and save the fit."""
-        from scaling import fit_law, read_runs
+        from scaling import read_runs
 
-        fixed = parse_fixed(self.fixed)
         check_outputs(self.plot, self.out, self.table)
+        parse_fixed(self.fixed)
         frame = read_runs(self.table)
-        fit = timed(
-            f"fitting {self.law} to {len(frame):,} rows",
-            lambda: fit_law(
-                frame,
-                self.law,
-                x=list(self.x) or None,
-                y=self.y,
-                loss=self.loss,
-                delta=self.delta,
-                n_boot=self.n_boot,
-                resample=self.resample,
-                groups=self.groups,
-                weights=self.weights,
-                fixed=fixed,
-                seed=self.seed,
-            ),
-        )
+        fit = fitted(self, frame, self.law, self.x)
         save_fit(fit, self.plot, self.out)
         found = problems(frame, fit, self.groups)
         if self.json:
@@ -64,6 +48,36 @@ class Fit(FitOptions):
             print_fit(fit)
             print_lines([f"audit: {sentence}" for sentence in found], style="yellow")
         return 0
+
+
+def fitted(options: FitOptions, frame: pd.DataFrame, law: str, x: tuple[str, ...]) -> FitResult:
+    """Return the fit of a law that options ask for.
+
+    Args:
+        options: loss, intervals and fixed parameters.
+        frame: a row per run.
+        law: name of the law.
+        x: columns of the law in its order; empty for the names of its variables.
+    """
+    from scaling import fit_law
+
+    return timed(
+        f"fitting {law} to {len(frame):,} rows",
+        lambda: fit_law(
+            frame,
+            law,
+            x=list(x) or None,
+            y=options.y,
+            loss=options.loss,
+            delta=options.delta,
+            n_boot=options.n_boot,
+            resample=options.resample,
+            groups=options.groups,
+            weights=options.weights,
+            fixed=parse_fixed(options.fixed),
+            seed=options.seed,
+        ),
+    )
 
 
 def problems(frame: pd.DataFrame, fit: FitResult, groups: str | None) -> list[str]:

@@ -10,8 +10,9 @@ import pytest
 
 from experiments.cli.laws.budget import Allocate, Isoflop
 from experiments.cli.laws.compare import Compare, Predict
+from experiments.cli.laws.design import DesignCommand
 from experiments.cli.laws.forecast import ForecastCommand
-from scaling import allocate, compare_laws, fit_law, forecast, isoflop
+from scaling import allocate, compare_laws, design, fit_law, forecast, isoflop
 from tests.scaling.designs import chinchilla, grid
 
 FEW = ("chinchilla", "tied_chinchilla")
@@ -112,6 +113,17 @@ def test_isoflop_prints_what_isoflop_finds(tmp_path, capsys):
     assert len(drawn) == 4
     assert Isoflop(table=tmp_path / "runs.csv").run() == 0
     assert "biased" in capsys.readouterr().out
+
+
+def test_design_suggests_the_runs_of_design(runs, table, tmp_path, capsys):
+    command = DesignCommand(table=runs, x=("N", "D"), y="val", budget="1e21", n_boot=0)
+    printed, drawn = files(command, tmp_path, capsys)
+    fit = fit_law(table, "chinchilla", x=["N", "D"], y="val", n_boot=0)
+    expected = design(fit, 1e21)
+    assert [run["N"] for run in printed["runs"]] == pytest.approx(list(expected.runs["N"]))
+    assert (drawn["kind"] == "suggested").sum() == 3
+    assert command.run() == 0
+    assert "next 3 runs for 1e+21 FLOPs by chinchilla" in capsys.readouterr().out
 
 
 @pytest.mark.long
