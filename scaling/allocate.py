@@ -1,15 +1,14 @@
-"""Compute-optimal sizes: from a Chinchilla fit, and from isoFLOP parabolas."""
+"""Compute-optimal sizes from a fitted law of parameters and tokens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.fitting.status import FitStatus
-from scaling.fitting.table import numbers, without_loss
+from scaling.laws.laws import Law
 from scaling.results import markup, report
 from scaling.results.result import FitResult
 from scaling.uncertainty.covariance import known_covariance
@@ -23,18 +22,14 @@ FLOPS_PER_TOKEN_PARAMETER = 6.0
 """Training FLOPs per parameter and token (Kaplan et al. 2020, arXiv 2001.08361)."""
 COVARIANCE_DRAWS = 4000
 
-PARABOLA_WARNING = (
-    "IsoFLOP parabolas are biased: the loss is not a parabola in ln N, so sampling that is wide or "
-    "off centre moves the minimum, even without noise. Prefer a chinchilla fit of all runs."
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Allocation:
     """Compute-optimal parameters and tokens for a budget.
 
     Attributes:
-        budget: training FLOPs.
+        budget: FLOPs, of training and, if there is any, of inference.
+        inference_tokens: tokens that the model will read or write after training.
         n_params: optimal number of parameters.
         n_tokens: optimal number of training tokens.
         loss: loss of the law at that optimum.
@@ -47,6 +42,7 @@ class Allocation:
     """
 
     budget: float
+    inference_tokens: float
     n_params: float
     n_tokens: float
     loss: float
@@ -56,8 +52,14 @@ class Allocation:
     status: FitStatus
     message: str
 
+    @property
+    def title(self) -> str:
+        """One line: what is optimal for which budget."""
+        served = f" with {self.inference_tokens:.3g} inference tokens" * bool(self.inference_tokens)
+        return f"Compute-optimal for {self.budget:.3g} FLOPs{served}"
+
     def __str__(self) -> str:
-        lines = [f"Compute-optimal for {self.budget:.3g} FLOPs:"]
+        lines = [f"{self.title}:"]
         for name in ("n_params", "n_tokens", "loss", "exponent"):
             low, high = self.intervals[name]
             lines.append(f"  {name:9s} {getattr(self, name):.4g} [{low:.4g}, {high:.4g}]")
@@ -71,30 +73,37 @@ class Allocation:
         ]
         columns = ("", "optimum", f"{100 * self.level:g} % interval")
         return markup.fragment(
-            f"Compute-optimal for {self.budget:.3g} FLOPs",
+            self.title,
             tables=[markup.table(columns, found)],
             verdict=f"{self.status.name}: {self.message}",
         )
+
+
+ALLOCATABLE = ("chinchilla", "tied_chinchilla", "skaling")
+"""Laws with an optimum at every budget; the power k of `skaling` does not move it."""
 
 
 def allocate(
     fit: FitResult,
     budget: float,
     *,
+    inference_tokens: float = 0.0,
     level: float = 0.95,
     flops_per_token_parameter: float = FLOPS_PER_TOKEN_PARAMETER,
     seed: int = 0,
 ) -> Allocation:
-    """Parameters N and tokens D that minimise a fitted Chinchilla law at a budget C = 6 N D.
+    """Parameters N and tokens D that minimise a fitted law at a budget C = 6 N D.
 
     N* = G (C/6)^a, D* = (C/6)^b / G with G = (alpha A / (beta B))^(1/(alpha+beta)) and
-    a = beta/(alpha+beta), b = alpha/(alpha+beta).
+    a = beta/(alpha+beta), b = alpha/(alpha+beta). With inference the budget is
+    C = 6 N D + 2 N T for T tokens served, which favors smaller models.
 
     Args:
-        fit: a fit of law "chinchilla" or "tied_chinchilla".
-        budget: training compute C in FLOPs.
+        fit: a fit of law "chinchilla", "tied_chinchilla" or "skaling".
+        budget: compute C in FLOPs.
+        inference_tokens: T, tokens read or written after training.
         level: confidence level of the intervals, between 0 and 1.
-        flops_per_token_parameter: training FLOPs per parameter and token.
+        flops_per_token_parameter: training FLOPs per parameter and token; inference costs a third.
         seed: random seed of the Gaussian draws, for a fit without bootstrap draws.
 
     Returns:
@@ -104,28 +113,35 @@ def allocate(
 
     Raises:
         ValueError: the fit is of another law or has no optimum, because a term of the law is zero
-            or an exponent is at its bound; the budget is not a positive number; or the level is not
-            between 0 and 1.
+            or an exponent is at its bound; the budget is not a positive number; the inference
+            tokens are negative; or the level is not between 0 and 1.
 
     Source:
-        Hoffmann et al. 2022, arXiv 2203.15556, eq. 4.
+        Hoffmann et al. 2022, arXiv 2203.15556, eq. 4; with inference: Sardana et al. 2023,
+        arXiv 2401.00448, eq. 3.
     """
-    if fit.law.name not in ("chinchilla", "tied_chinchilla"):
-        raise ValueError(
-            f"`fit` must be of law 'chinchilla' or 'tied_chinchilla'; not {fit.law.name!r}"
-        )
+    if fit.law.name not in ALLOCATABLE:
+        allowed = ", ".join(map(repr, ALLOCATABLE))
+        raise ValueError(f"`fit` must be of one of the laws {allowed}; not {fit.law.name!r}")
     if not (np.isfinite(budget) and budget > 0):
         raise ValueError(f"`budget` must be a finite number of FLOPs above 0; not {budget!r}")
+    if not (np.isfinite(inference_tokens) and inference_tokens >= 0):
+        raise ValueError(
+            f"`inference_tokens` must be a finite number, at least 0; not {inference_tokens!r}"
+        )
     if not 0.0 < level < 1.0:
         raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
     _check_optimum(fit)
-    product = budget / flops_per_token_parameter
+    product, served = budget / flops_per_token_parameter, inference_tokens / 3.0
     point = np.array([fit.params[name] for name in fit.law.parameters])[:, None]
-    best = {name: float(values[0]) for name, values in _optimum(point, product).items()}
-    drawn = _optimum(parameter_draws(fit, seed), product)
+    best = {
+        name: float(values[0]) for name, values in _optimum(fit.law, point, product, served).items()
+    }
+    drawn = _optimum(fit.law, parameter_draws(fit, seed), product, served)
     intervals = {name: _quantiles(fit, name, drawn[name], best[name], level) for name in ALLOCATED}
     return Allocation(
         budget=budget,
+        inference_tokens=inference_tokens,
         **best,
         intervals=intervals,
         level=level,
@@ -207,219 +223,48 @@ def parameter_draws(fit: FitResult, seed: int = 0) -> Array:
     return fit.problem.model.printed(places)
 
 
-def _optimum(parameters: Array, product: float) -> dict[str, Array]:
-    """Optimal sizes at N D = product, for parameters (5, k), or (4, k) with one exponent."""
-    asymptote, a, b, alpha = parameters[:4]
-    beta = parameters[4] if len(parameters) > 4 else alpha
+def _optimum(law: Law, parameters: Array, product: float, served: float) -> dict[str, Array]:
+    """Optimal sizes at N (D + served) = product, for printed parameters (n_parameters, k)."""
+    p = dict(zip(law.parameters, parameters, strict=True))
+    a, b, alpha = p["A"], p["B"], p["alpha"]
+    beta = p.get("beta", alpha)
+
+    def best(log_product: float) -> Array:
+        with np.errstate(all="ignore"):
+            log_n = (np.log(alpha * a / (beta * b)) + beta * log_product) / (alpha + beta)
+            return log_n if served == 0.0 else _with_inference(log_n, p, log_product, served)
+
+    centre, step = float(np.log(product)), 0.01
+    log_n = best(centre)
     with np.errstate(all="ignore"):
-        log_g = np.log(alpha * a / (beta * b)) / (alpha + beta)
-        share = beta / (alpha + beta)
-        log_n = log_g + share * np.log(product)
-        log_d = np.log(product) - log_n
-        loss = asymptote + a * np.exp(-alpha * log_n) + b * np.exp(-beta * log_d)
+        tokens = np.exp(centre - log_n) - served
+        reducible = a * np.exp(-alpha * log_n) + b * tokens**-beta
         return {
             "n_params": np.exp(log_n),
-            "n_tokens": np.exp(log_d),
-            "loss": loss,
-            "exponent": share,
+            "n_tokens": tokens,
+            "loss": p["E"] + reducible ** p.get("k", 1.0),
+            "exponent": (best(centre + step) - best(centre - step)) / (2.0 * step),
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class PowerOfCompute:
-    """Power law N* = k C^a between optimal size and compute, fitted in logarithms.
-
-    Attributes:
-        exponent: a.
-        interval: 95 % interval of the exponent.
-        coefficient: k.
-        table: a row per budget, columns flops and n_params, and weight or loss.
-        warnings: known weaknesses of the estimate, one sentence each.
-    """
-
-    exponent: float
-    interval: tuple[float, float]
-    coefficient: float
-    table: pd.DataFrame
-    warnings: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return "\n".join([self._sentence(), *(f"Warning: {text}" for text in self.warnings)])
-
-    def _sentence(self) -> str:
-        low, high = self.interval
-        return (
-            f"N* = {self.coefficient:.4g} C^{self.exponent:.4g}, exponent in "
-            f"[{low:.4g}, {high:.4g}]; {len(self.table)} budgets"
-        )
-
-    def _repr_html_(self) -> str:
-        rows = [[report.number(value) for value in row] for row in self.table.to_numpy()]
-        return markup.fragment(
-            self._sentence(),
-            tables=[markup.table([str(name) for name in self.table], rows)],
-            notes=self.warnings,
-        )
-
-
-def compute_exponent(
-    frame: pd.DataFrame,
-    *,
-    flops: str = "flops",
-    n_params: str = "n_params",
-    log_stderr: str | None = None,
-) -> PowerOfCompute:
-    """Power law N* = k C^a through optimal sizes, by weighted least squares in logarithms.
+def _with_inference(upper: Array, p: dict[str, Array], log_product: float, served: float) -> Array:
+    """Root in ln N of the slope of the loss, (k,), by bisection: the slope rises with ln N.
 
     Args:
-        frame: a row per budget.
-        flops: column of budgets C in FLOPs.
-        n_params: column of optimal numbers of parameters N*.
-        log_stderr: column of standard errors of ln N*; rows are then weighted by 1 / stderr^2 and
-            the interval treats these errors as known. Without it all rows weigh the same and the
-            interval is a Student interval.
-
-    Returns:
-        The fitted power law; its table has columns flops, n_params and weight.
-
-    Raises:
-        ValueError: a column is missing or holds bad values, or there are fewer than 3 budgets.
-
-    Source:
-        Porian et al. 2024, arXiv 2406.19146, section 3.
+        upper: the optimum without inference, (k,), which is larger.
+        p: parameter -> values (k,).
+        log_product: ln(N (D + served)).
+        served: tokens of inference, in units of the FLOPs of a training token.
     """
-    for name in (flops, n_params, *([log_stderr] if log_stderr else [])):
-        if name not in frame.columns:
-            allowed = ", ".join(repr(str(column)) for column in frame.columns)
-            raise ValueError(f"column {name!r} is missing; the table has {allowed}")
-    x = np.log(numbers(frame[flops], flops, positive=True))
-    y = np.log(numbers(frame[n_params], n_params, positive=True))
-    weights = np.ones(len(x))
-    if log_stderr is not None:
-        weights = 1.0 / numbers(frame[log_stderr], log_stderr, positive=True) ** 2
-    if len(np.unique(x)) < 3:
-        raise ValueError(f"at least 3 budgets are needed; the table has {len(np.unique(x))}")
-    centre = np.average(x, weights=weights)
-    spread = float(np.sum(weights * (x - centre) ** 2))
-    slope = float(np.sum(weights * (x - centre) * y) / spread)
-    start = float(np.average(y, weights=weights) - slope * centre)
-    degrees = len(x) - 2
-    if log_stderr is None:
-        noise = float(np.sum((y - start - slope * x) ** 2)) / degrees
-        reach = student(0.95, degrees) * np.sqrt(noise / spread)
-    else:
-        reach = student(0.95, 10**9) / np.sqrt(spread)
-    table = pd.DataFrame({"flops": np.exp(x), "n_params": np.exp(y), "weight": weights})
-    return PowerOfCompute(
-        exponent=slope,
-        interval=(slope - float(reach), slope + float(reach)),
-        coefficient=float(np.exp(start)),
-        table=table,
-    )
-
-
-SAME_BUDGET = 0.05
-"""Relative difference of training FLOPs up to which runs count as of one budget."""
-
-
-def isoflop(
-    frame: pd.DataFrame,
-    *,
-    flops: str = "flops",
-    n_params: str = "n_params",
-    y: str = "loss",
-    tolerance: float = SAME_BUDGET,
-) -> PowerOfCompute:
-    """Power law N* = k C^a through the minima of isoFLOP parabolas.
-
-    At each budget a parabola in ln N is fitted to the loss. The estimate is biased even on
-    noise-free data, which the first warning of the result states; prefer `allocate` on a
-    `chinchilla` fit of all runs.
-
-    Args:
-        frame: a row per run. Rows without a loss (diverged runs) are left out, with a warning.
-        flops: column of training compute C in FLOPs.
-        n_params: column of parameters N.
-        y: column of losses.
-        tolerance: relative difference up to which runs are of one budget: each run is at most this
-            share above the smallest run of its budget. The budget is their geometric mean.
-
-    Returns:
-        The fitted power law; its table has columns flops, n_params and loss of each minimum.
-
-    Raises:
-        ValueError: a column is missing or holds bad values, the tolerance is not between 0 and 1,
-            or fewer than 3 budgets have a minimum inside the range of their sizes.
-
-    Source:
-        Approach 2 of Hoffmann et al. 2022, arXiv 2203.15556, section 3.2.
-    """
-    for name in (flops, n_params, y):
-        if name not in frame.columns:
-            allowed = ", ".join(repr(str(column)) for column in frame.columns)
-            raise ValueError(f"column {name!r} is missing; the table has {allowed}")
-    if not 0.0 <= tolerance < 1.0:
-        raise ValueError(f"`tolerance` must be at least 0 and below 1; not {tolerance!r}")
-    without = without_loss(frame[y])
-    spent = numbers(frame[flops], flops, positive=True, ignored=without)[~without]
-    size = np.log(numbers(frame[n_params], n_params, positive=True, ignored=without)[~without])
-    loss = numbers(frame[y], y, positive=False, ignored=without)[~without]
-    budgets = _budgets(spent, tolerance)
-    minima = [
-        {"flops": np.exp(np.log(spent[part]).mean()), **found}
-        for part in (budgets == budget for budget in range(budgets.max(initial=-1) + 1))
-        if (found := _minimum(size[part], loss[part])) is not None
-    ]
-    if len(minima) < 3:
-        raise ValueError(
-            f"only {len(minima)} of {budgets.max(initial=-1) + 1} budgets have a minimum inside "
-            f"their sizes; at least 3 are needed (runs whose {flops} differ by up to "
-            f"{100 * tolerance:g} % are of one budget, see `tolerance`)"
-        )
-    fitted = compute_exponent(pd.DataFrame(minima))
-    warnings = [PARABOLA_WARNING]
-    if without.any():
-        warnings.append(
-            f"{int(without.sum())} of {len(without)} rows have no {y} and are left out."
-        )
-    if len(np.unique(spent)) > budgets.max() + 1:
-        warnings.append(
-            f"{len(np.unique(spent))} values of {flops} are {budgets.max() + 1} budgets: runs that "
-            f"differ by up to {100 * tolerance:g} % count as of one."
-        )
-    if len(minima) < budgets.max() + 1:
-        skipped = budgets.max() + 1 - len(minima)
-        warnings.append(f"{skipped} budget(s) without a minimum inside their sizes were left out.")
-    return PowerOfCompute(
-        exponent=fitted.exponent,
-        interval=fitted.interval,
-        coefficient=fitted.coefficient,
-        table=pd.DataFrame(minima),
-        warnings=tuple(warnings),
-    )
-
-
-def _budgets(flops: Array, tolerance: float) -> NDArray[np.int64]:
-    """Number of the budget of each run (n_rows,), in ascending order of compute."""
-    order = np.argsort(flops)
-    number, smallest = np.empty(len(flops), dtype=np.int64), 0.0
-    budget = -1
-    for row in order:
-        if flops[row] > smallest * (1.0 + tolerance):
-            budget, smallest = budget + 1, flops[row]
-        number[row] = budget
-    return number
-
-
-def _minimum(size: Array, loss: Array) -> dict[str, float] | None:
-    """Size and loss at the minimum of a parabola in ln N, if it is inside the sizes."""
-    if len(np.unique(size)) < 3:
-        return None
-    middle = size.mean()
-    a, b, c = np.polyfit(size - middle, loss, 2)
-    if a <= 0 or not size.min() <= middle - b / (2 * a) <= size.max():
-        return None
-    return {
-        "n_params": float(np.exp(middle - b / (2 * a))),
-        "loss": float(c - b * b / (4 * a)),
-    }
+    high = np.minimum(upper, log_product - np.log(served) - 1e-9)
+    low = high - 50.0
+    beta = p.get("beta", p["alpha"])
+    with np.errstate(all="ignore"):
+        for _ in range(80):
+            middle = 0.5 * (low + high)
+            share = served * np.exp(middle - log_product)
+            tokens = np.exp(log_product - middle) - served
+            rise = beta * p["B"] * tokens**-beta / (1.0 - share)
+            past = rise > p["alpha"] * p["A"] * np.exp(-p["alpha"] * middle)
+            low, high = np.where(past, low, middle), np.where(past, middle, high)
+    return np.where(np.isnan(upper), np.nan, 0.5 * (low + high))

@@ -100,7 +100,6 @@ def fit_law(
     _check_numbers(delta, n_boot, resample, seed)
     if not (np.isfinite(size_error) and size_error >= 0):
         raise ValueError(f"`size_error` must be a finite number, at least 0; not {size_error!r}")
-    pinned = _pinned(chosen, fixed)
     stated = groups is not None
     found = None if stated else run_column(data, chosen, x=x, y=y)
     groups = None if groups is False else found if groups is None else groups
@@ -121,8 +120,7 @@ def fit_law(
         raise ValueError("`groups` has one cluster only; intervals need at least two")
     if resample == "clusters" and table.groups is None:
         raise ValueError("`resample='clusters'` needs `groups`, the column of cluster labels")
-    if chosen.from_columns is not None:
-        pinned = {**chosen.from_columns(table.columns), **pinned}
+    pinned = pinned_parameters(chosen, table, fixed)
     n_free = len(chosen.parameters) - len(pinned)
     n_free = n_free if chosen.n_effective is None else min(n_free, chosen.n_effective)
     check_design(chosen, table, n_free, set(pinned))
@@ -279,7 +277,19 @@ def _plan(
     return ("profile" if few else "sandwich"), 0, kind
 
 
-def _pinned(law: Law, fixed: Mapping[str, float | None] | None) -> dict[str, float]:
+def pinned_parameters(
+    law: Law, table: Table, fixed: Mapping[str, float | None] | None = None
+) -> dict[str, float]:
+    """Parameters that are not fitted, with their values.
+
+    Args:
+        law: the law, which holds some parameters itself or computes them from the columns.
+        table: the rows.
+        fixed: as in `fit_law`.
+
+    Raises:
+        ValueError: a parameter is unknown, or its value is outside its bounds.
+    """
     pinned: dict[str, float] = dict(law.fixed)
     limits = {part.name: part for part in law.limits}
     for name, value in (fixed or {}).items():
@@ -293,7 +303,7 @@ def _pinned(law: Law, fixed: Mapping[str, float | None] | None) -> dict[str, flo
         if not low <= value <= high:
             raise ValueError(f"`fixed`: {name} must lie in [{low:g}, {high:g}]; not {value!r}")
         pinned[name] = float(value)
-    return pinned
+    return pinned if law.from_columns is None else law.from_columns(table.columns) | pinned
 
 
 def _check_numbers(

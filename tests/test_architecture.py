@@ -154,7 +154,7 @@ def loaded_after(code: str) -> set[str]:
             "import experiments.cli.app\n"
             "try: experiments.cli.app.main(['augment', 'sbp', '--help'])\n"
             "except SystemExit: pass",
-            {"jax", "flax", "matplotlib", "scipy", "pandas", "numba", "experiments.cli.fit"},
+            {"jax", "flax", "matplotlib", "scipy", "pandas", "numba", "experiments.cli.laws.fit"},
         ),
         ("import experiments.cli.app\nexperiments.cli.app.main(['--version'])", {"tyro", "rich"}),
     ],

@@ -116,8 +116,21 @@ class WorldOptions:
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class FitOptions:
-    """How to fit a table, and where to write the fit."""
+class OutputOptions:
+    """Where to write a result."""
+
+    json: bool = False
+    """Print JSON."""
+    plot: Path | None = None
+    """Draw the result to this file (.png, .pdf, .svg), with a CSV file beside it."""
+    out: Path | None = None
+    """Save the result as JSON."""
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(OutputOptions):
+    """The loss of a table, how fits weigh its rows, and where to write the result."""
 
     y: str = "loss"
     """Column of the loss."""
@@ -125,21 +138,22 @@ class FitOptions:
     """Row loss: huber_log, squared_log, squared or asymmetric."""
     delta: float | None = None
     """Transition of the Huber loss; by default 1.345 robust standard deviations."""
+    groups: str | None = None
+    """Column with the cluster of a row, such as its run or seed."""
+    seed: int = 0
+    """Random seed of resampling."""
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(TableOptions):
+    """How to fit a table, and where to write the fit."""
+
     n_boot: int | None = None
     """Number of bootstrap samples; by default it depends on the number of rows."""
     resample: str | None = None
     """Bootstrap method: rows, clusters, wild or bayesian."""
-    groups: str | None = None
-    """Column with the cluster of a row, such as its run or seed."""
     weights: str | None = None
     """Column of row weights."""
     fixed: tuple[str, ...] = ()
     """Fixed parameters, such as E=1.69; gamma=free frees one that the law fixes."""
-    seed: int = 0
-    """Random seed of the bootstrap."""
-    json: bool = False
-    """Print JSON."""
-    plot: Path | None = None
-    """Draw data, fit and interval to this file (.png, .pdf, .svg), with a CSV file beside it."""
-    out: Path | None = None
-    """Save the fit as JSON for `FitResult.from_json`."""

@@ -16,14 +16,15 @@ FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; NaN and infinite numbers, which JSON cannot represent, are null."""
-    print(json.dumps(_finite(value), indent=1, allow_nan=False))
+    print(json.dumps(finite(value), indent=1, allow_nan=False))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a value of JSON types with None for numbers that JSON cannot represent."""
     if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
+        return {name: finite(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

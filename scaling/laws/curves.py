@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.laws.jets import Jet, composed
-from scaling.laws.laws import Law, Linear, Nonlinear, coefficients
+from scaling.laws.laws import Law, Linear, Nonlinear, coefficients, exponent
 
 Array = NDArray[np.float64]
 Columns = dict[str, Array]
@@ -23,16 +23,18 @@ Values = dict[str, Array]
 SMALL, LARGE = 1e-30, 1e40
 
 
-def _scale(name: str, low: float = SMALL, high: float = LARGE) -> Nonlinear:
-    """A positive scale, stepped in its logarithm."""
+def scale(name: str, low: float = SMALL, high: float = LARGE) -> Nonlinear:
+    """A positive scale, stepped in its logarithm.
+
+    Args:
+        name: name of the parameter.
+        low: smallest value.
+        high: largest value.
+    """
     return Nonlinear(name=name, low=low, high=high, search=(low, high), log=True)
 
 
-def _exponent(name: str, low: float = 1e-3, high: float = 10.0) -> Nonlinear:
-    return Nonlinear(name=name, low=low, high=high, search=(0.02, 2.5))
-
-
-def _product(*axes: Sequence[float] | Array) -> Array:
+def product(*axes: Sequence[float] | Array) -> Array:
     """All combinations of the axes: shape (combinations, axes)."""
     return np.array(list(itertools.product(*axes)), dtype=float)
 
@@ -82,7 +84,7 @@ def _data_constrained_starts(x: Columns, y: Array) -> Array:
     exponents, decays = (0.2, 0.35, 0.55, 0.8), (0.5, 3.0, 15.0, 100.0, 1e4)
     fall = max(float(np.ptp(y)), 1e-3 * float(np.median(y)))
     params, tokens = (np.exp(np.mean(np.log(x[name]))) for name in ("n_params", "n_tokens"))
-    grid = _product(exponents, exponents, (0.15, 0.5), decays, decays)
+    grid = product(exponents, exponents, (0.15, 0.5), decays, decays)
     alpha, beta, share, r_n, r_d = grid.T
     a, b = share * fall * params**alpha, (0.65 - share) * fall * tokens**beta
     return np.stack([a, b, alpha, beta, r_n, r_d], axis=1)
@@ -94,12 +96,12 @@ DATA_CONSTRAINED = Law(
     columns=("n_params", "n_tokens", "n_unique_tokens"),
     linear=(Linear(name="E"),),
     nonlinear=(
-        _scale("A"),
-        _scale("B"),
-        _exponent("alpha"),
-        _exponent("beta"),
-        _scale("R_N", 1e-3, 1e9),
-        _scale("R_D", 1e-3, 1e9),
+        scale("A"),
+        scale("B"),
+        exponent("alpha"),
+        exponent("beta"),
+        scale("R_N", 1e-3, 1e9),
+        scale("R_D", 1e-3, 1e9),
     ),
     basis=_data_constrained,
     offset=True,
@@ -119,8 +121,8 @@ def _overfitting(x: Columns, p: Values) -> list[Array]:
 def _overfitting_starts(x: Columns, y: Array) -> Array:
     """Exponents and shares on a grid; a, b, c give each term its share at the middle sizes."""
     middle = {name: float(np.mean(np.log(values))) for name, values in x.items()}
-    shares = _product((0.05, 0.3), (0.05, 0.3), (0.005, 0.1))
-    exponents = _product((0.2, 0.5, 1.0), (0.2, 0.5, 1.0), (0.3, 0.8, 1.4), (0.3, 0.8, 1.4))
+    shares = product((0.05, 0.3), (0.05, 0.3), (0.005, 0.1))
+    exponents = product((0.2, 0.5, 1.0), (0.2, 0.5, 1.0), (0.3, 0.8, 1.4), (0.3, 0.8, 1.4))
     rows = []
     for a, b, c in shares:
         alpha, beta, gamma, delta = exponents.T
@@ -148,10 +150,10 @@ OVERFITTING = Law(
     columns=("n_params", "n_tokens", "n_unique_tokens"),
     linear=coefficients("E", "L0"),
     nonlinear=(
-        _scale("a"),
-        _scale("b"),
-        _scale("c"),
-        *(_exponent(name) for name in ("alpha", "beta", "gamma", "delta")),
+        scale("a"),
+        scale("b"),
+        scale("c"),
+        *(exponent(name) for name in ("alpha", "beta", "gamma", "delta")),
     ),
     basis=_overfitting,
     starts=_overfitting_starts,
@@ -166,7 +168,7 @@ def _shifted_power(x: Columns, p: Values) -> list[Array | float]:
 def _shifted_power_starts(x: Columns, y: Array) -> Array:
     sizes = x["n_params"]
     shifts = np.geomspace(1e-3 * sizes.min(), sizes.max(), 16)
-    return _product(shifts, np.geomspace(0.02, 2.5, 24))
+    return product(shifts, np.geomspace(0.02, 2.5, 24))
 
 
 SHIFTED_POWER = Law(
@@ -174,7 +176,7 @@ SHIFTED_POWER = Law(
     formula="E + A / (N + N0)^alpha",
     columns=("n_params",),
     linear=coefficients("E", "A"),
-    nonlinear=(_scale("N0"), _exponent("alpha")),
+    nonlinear=(scale("N0"), exponent("alpha")),
     basis=_shifted_power,
     starts=_shifted_power_starts,
     source="Mikami et al. 2021, arXiv 2108.11018; the shift absorbs a warm-up or pre-training",
@@ -187,7 +189,7 @@ def _saturating_power(x: Columns, p: Values) -> list[Array]:
 
 def _saturating_power_starts(x: Columns, y: Array) -> Array:
     largest = x["n_params"].max()
-    return _product(np.geomspace(0.3 * largest, 1e4 * largest, 16), np.geomspace(0.02, 2.5, 24))
+    return product(np.geomspace(0.3 * largest, 1e4 * largest, 16), np.geomspace(0.02, 2.5, 24))
 
 
 SATURATING_POWER = Law(
@@ -195,7 +197,7 @@ SATURATING_POWER = Law(
     formula="A (1/N + 1/N0)^alpha",
     columns=("n_params",),
     linear=coefficients("A"),
-    nonlinear=(_scale("N0"), _exponent("alpha")),
+    nonlinear=(scale("N0"), exponent("alpha")),
     basis=_saturating_power,
     starts=_saturating_power_starts,
     asymptote=None,
@@ -256,7 +258,7 @@ def _bounded(x: Columns, p: Values) -> list[Array]:
 def _bounded_starts(x: Columns, y: Array) -> Array:
     sizes = x["n_params"]
     scales = np.geomspace(1e-3 * sizes.min(), 10 * sizes.max(), 12)
-    return _product(scales, np.geomspace(0.1, 2.5, 10), (0.3, 1.0, 2.0, 4.0))
+    return product(scales, np.geomspace(0.1, 2.5, 10), (0.3, 1.0, 2.0, 4.0))
 
 
 BOUNDED = Law(
@@ -264,7 +266,7 @@ BOUNDED = Law(
     formula="(L - E) (E0 - E)^(alpha-1) / (E0 - L)^alpha = (N0 / N)^c",
     columns=("n_params",),
     linear=coefficients("E", "E0"),
-    nonlinear=(_scale("N0"), _exponent("c"), _scale("alpha", 1e-2, 1e2)),
+    nonlinear=(scale("N0"), exponent("c"), scale("alpha", 1e-2, 1e2)),
     basis=_bounded,
     starts=_bounded_starts,
     source="M4 of Alabdulmohsin et al. 2022, arXiv 2209.06640, with beta = N0^c (E0-E)^(1-alpha)",
@@ -281,7 +283,7 @@ def _broken_power(x: Columns, p: Values) -> list[Array | float]:
 def _broken_power_starts(x: Columns, y: Array) -> Array:
     sizes = x["n_params"]
     breaks = np.geomspace(sizes.min(), 4 * sizes.max(), 9)
-    return _product((0.003, 0.05, 0.15, 0.4, 0.9), (-0.3, 0.1, 0.3, 0.8), breaks, (0.1, 0.5, 1.5))
+    return product((0.003, 0.05, 0.15, 0.4, 0.9), (-0.3, 0.1, 0.3, 0.8), breaks, (0.1, 0.5, 1.5))
 
 
 BROKEN_POWER = Law(
@@ -292,8 +294,8 @@ BROKEN_POWER = Law(
     nonlinear=(
         Nonlinear(name="c0", low=0.0, high=10.0, search=(0.02, 2.5)),
         Nonlinear(name="c1", low=-10.0, high=10.0, search=(0.02, 2.5)),
-        _scale("d"),
-        _scale("f", 1e-2, 10.0),
+        scale("d"),
+        scale("f", 1e-2, 10.0),
     ),
     basis=_broken_power,
     starts=_broken_power_starts,
@@ -321,7 +323,7 @@ MIXTURE_OF_EXPONENTIALS = Law(
     formula="E + sum_j c_j exp(-r_j t / t0), c_j >= 0, 61 rates r_j from 1e-3 to 1e3",
     columns=("time",),
     linear=coefficients("E", *(f"c{j:02d}" for j in range(1, N_RATES + 1))),
-    nonlinear=(_scale("t0"),),
+    nonlinear=(scale("t0"),),
     basis=_mixture,
     from_columns=_middle_time,
     n_effective=6,

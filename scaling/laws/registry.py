@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from scaling.laws import curves, laws
+from scaling.laws import curves, joint, laws
 from scaling.laws.laws import Law
 
 
@@ -24,7 +24,7 @@ def laws_in(*modules: ModuleType) -> dict[str, Law]:
     return found
 
 
-LAWS = laws_in(laws, curves)
+LAWS = laws_in(laws, joint, curves)
 """Laws by name, as `fit_law(law=...)` accepts them."""
 
 

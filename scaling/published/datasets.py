@@ -77,6 +77,17 @@ def _gadre(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns=names)
 
 
+def _kempner(frame: pd.DataFrame) -> pd.DataFrame:
+    """Finished runs on three corpora, column `corpus`; the loss is that of C4 validation text."""
+    return frame.rename(columns={"c4_loss": "loss"})
+
+
+def _steplaw(frame: pd.DataFrame) -> pd.DataFrame:
+    """Best run of each grid of learning rates and batch sizes: 17 pairs of size and tokens."""
+    best = frame.groupby(["n_params", "n_tokens"])["loss"].idxmin()
+    return frame.loc[best].reset_index(drop=True)
+
+
 def _porian(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns={"n": "n_params", "n_star_std": "log_stderr"})
 
@@ -189,6 +200,24 @@ DATASETS: dict[str, Dataset] = {
             origin="github.com/mlfoundations/scaling @ a003c491: exp_data/models/*.json",
             licence="MIT",
             prepare=_gadre,
+        ),
+        Dataset(
+            name="kempner",
+            path="fits/kempner/runs.csv",
+            sha256="b43c6494aaeaa88984c091c1970c31c3bec2f667eaec7eba5660b5a5f856d795",
+            url=None,
+            origin="github.com/KempnerInstitute/loss-to-loss-notebooks @ 457ce81a: data/sweep.csv",
+            licence="none stated",
+            prepare=_kempner,
+        ),
+        Dataset(
+            name="steplaw",
+            path="fits/steplaw/dense_runs.csv",
+            sha256="556348a1b5d4bfe65caa7737769e0ed1fbf807a4af2d10b02f4989b756e0995b",
+            url=None,
+            origin="github.com/step-law/steplaw @ 32a8f4cc: data/dense_lr_bs_loss.csv",
+            licence="none stated",
+            prepare=_steplaw,
         ),
         Dataset(
             name="porian",

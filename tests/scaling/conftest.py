@@ -15,6 +15,11 @@ TRUTHS: dict[str, dict[str, float]] = {
     "chinchilla": {"E": 1.8, "A": 480.0, "B": 2000.0, "alpha": 0.35, "beta": 0.37},
     "tied_chinchilla": {"E": 1.8, "A": 170.0, "B": 290.0, "alpha": 0.27},
     "ensemble": {"E": 3.17, "A": 2e6, "B": 60.0, "alpha": 0.9, "beta": 0.35, "gamma": 1.0},
+    "skaling": {"E": 1.7, "A": 2000.0, "B": 2e4, "alpha": 0.5, "beta": 0.55, "k": 0.6},
+    "lovelace": {
+        "E": 1.8, "A": 480.0, "B": 2000.0, "P": 0.02,
+        "alpha": 0.35, "beta": 0.37, "delta": 0.7, "kappa": 0.5,
+    },
     "learning_curves": {"E": 0.5, "B": 2.0, "C": 1.5, "alpha": 0.5, "beta": 0.6},
     "shifted_power": {"E": 1.9, "A": 300.0, "N0": 2e7, "alpha": 0.4},
     "saturating_power": {"A": 300.0, "N0": 2e8, "alpha": 0.4},

@@ -34,8 +34,26 @@ def test_allocation_is_the_minimum_on_the_budget(truths, design, law_values):
     assert 6 * found.n_params * found.n_tokens == pytest.approx(1e21)
     for name, (low, high) in found.intervals.items():
         assert low <= getattr(found, name) <= high
-    with pytest.raises(ValueError, match="must be of law 'chinchilla'"):
+    with pytest.raises(ValueError, match="must be of one of the laws 'chinchilla'"):
         allocate(fit_law(x=columns["n_params"], y=y, n_boot=0), 1e21)
+
+
+@pytest.mark.parametrize("law", ["chinchilla", "skaling"])
+def test_inference_makes_the_best_model_smaller(law, truths, design, law_values):
+    columns = design(law)
+    fit = fit_law({**columns, "loss": law_values(law, columns, truths[law])}, law, n_boot=0)
+    budget, served = 1e21, 3e11
+    alone, found = allocate(fit, budget), allocate(fit, budget, inference_tokens=served)
+    spent = 6 * found.n_params * found.n_tokens + 2 * found.n_params * served
+    assert spent == pytest.approx(budget)
+    sizes = found.n_params * np.geomspace(0.5, 1.5, 401)
+    tokens = (budget / sizes - 2 * served) / 6
+    losses = fit.evaluate({"n_params": sizes, "n_tokens": tokens})
+    assert sizes[np.nanargmin(losses)] == pytest.approx(found.n_params, rel=0.01)
+    assert found.n_params < alone.n_params
+    assert found.loss == pytest.approx(np.nanmin(losses), rel=1e-6)
+    with pytest.raises(ValueError, match="`inference_tokens` must be a finite number"):
+        allocate(fit, budget, inference_tokens=-1.0)
 
 
 def test_isoflop_parabolas_warn_of_their_bias():

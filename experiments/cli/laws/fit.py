@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from experiments.cli.laws.common import print_lines, print_table, save_figure, timed
 from experiments.cli.options import FitOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
-    from scaling import FitResult, LimitResult
+    import pandas as pd
 
-Result = TypeVar("Result")
+    from scaling import FitResult, LimitResult
 
 
 @readable
@@ -26,42 +26,77 @@ class Fit(FitOptions):
     table: Annotated[Path, tyro.conf.Positional]
     """CSV, TSV, JSON lines or parquet with one row per run; exports of wandb are supported."""
     law: str = "power"
-    """The law: power, chinchilla, tied_chinchilla, data_constrained, overfitting, ensemble,
-    shifted_power, saturating_power, bounded, broken_power, learning_curves or
-    mixture_of_exponentials."""
+    """The law: power, chinchilla, tied_chinchilla, skaling, lovelace, data_constrained,
+    overfitting, ensemble, shifted_power, saturating_power, bounded, broken_power, learning_curves
+    or mixture_of_exponentials. `datawall compare` finds the one that predicts best."""
     x: tuple[str, ...] = ()
     """Columns of the law's variables, in its order; by default the names of the variables."""
 
     def run(self) -> int:
         """Fit the law; print, draw and save the fit."""
-        from scaling import fit_law, read_runs
+        from scaling import read_runs
 
-        fixed = parse_fixed(self.fixed)
         check_outputs(self.plot, self.out, self.table)
+        parse_fixed(self.fixed)
         frame = read_runs(self.table)
-        fit = timed(
-            f"fitting {self.law} to {len(frame):,} rows",
-            lambda: fit_law(
-                frame,
-                self.law,
-                x=list(self.x) or None,
-                y=self.y,
-                loss=self.loss,
-                delta=self.delta,
-                n_boot=self.n_boot,
-                resample=self.resample,
-                groups=self.groups,
-                weights=self.weights,
-                fixed=fixed,
-                seed=self.seed,
-            ),
-        )
+        fit = fitted(self, frame, self.law, self.x)
         save_fit(fit, self.plot, self.out)
+        found = problems(frame, fit, self.groups)
         if self.json:
-            print_json(without_bulk(fit.to_dict()))
+            print_json({**without_bulk(fit.to_dict()), "audit": found})
         else:
             print_fit(fit)
+            print_lines([f"audit: {sentence}" for sentence in found], style="yellow")
         return 0
+
+
+def fitted(options: FitOptions, frame: pd.DataFrame, law: str, x: tuple[str, ...]) -> FitResult:
+    """Return the fit of a law that options ask for.
+
+    Args:
+        options: loss, intervals and fixed parameters.
+        frame: a row per run.
+        law: name of the law.
+        x: columns of the law in its order; empty for the names of its variables.
+    """
+    from scaling import fit_law
+
+    return timed(
+        f"fitting {law} to {len(frame):,} rows",
+        lambda: fit_law(
+            frame,
+            law,
+            x=list(x) or None,
+            y=options.y,
+            loss=options.loss,
+            delta=options.delta,
+            n_boot=options.n_boot,
+            resample=options.resample,
+            groups=options.groups,
+            weights=options.weights,
+            fixed=parse_fixed(options.fixed),
+            seed=options.seed,
+        ),
+    )
+
+
+def problems(frame: pd.DataFrame, fit: FitResult, groups: str | None) -> list[str]:
+    """Return the problems of a table that the warnings of its fit do not state, a sentence each.
+
+    Args:
+        frame: the table, a row per run.
+        fit: the fit of the table.
+        groups: column of runs, if it was given.
+    """
+    from scaling import audit
+    from scaling.auditing.checks import IN_WARNINGS
+
+    unique = {"n_unique_tokens": "n_unique_tokens"} if "n_unique_tokens" in frame else {}
+    table, stated = fit.problem.table, set(IN_WARNINGS)
+    if "n_unique_tokens" in fit.law.columns:
+        stated.add("repetitions")
+    found = audit(frame, x={**unique, **table.names}, y=table.y_name, groups=groups)
+    return [str(one) for one in found.findings if one.kind not in stated]
 
 
 def parse_fixed(pairs: tuple[str, ...]) -> dict[str, float | None]:
@@ -80,19 +115,6 @@ def parse_fixed(pairs: tuple[str, ...]) -> dict[str, float | None]:
     return fixed
 
 
-def timed(what: str, work: Callable[[], Result]) -> Result:
-    """Return the result of a function; on a terminal, stderr shows the elapsed time meanwhile."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn(what), TimeElapsedColumn())
-    quiet = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        progress.add_task(what, total=None)
-        return work()
-
-
 def save_fit(fit: FitResult, plot: Path | None, out: Path | None) -> None:
     """Write a fit, and its figure with a CSV file beside it.
 
@@ -103,46 +125,29 @@ def save_fit(fit: FitResult, plot: Path | None, out: Path | None) -> None:
     """
     if out is not None:
         fit.to_json(out)
-    if plot is None:
-        return
-    import matplotlib
+    if plot is not None:
+        from scaling.results.plotting import curve_table
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from scaling.results.plotting import curve_table
-
-    figure, ax = plt.subplots(figsize=(6.0, 4.0), layout="constrained")
-    curves = curve_table(fit)
-    fit.plot(ax, curves=curves)
-    figure.savefig(plot, dpi=150)
-    plt.close(figure)
-    curves.to_csv(plot.with_suffix(".csv"), index=False)
+        curves = curve_table(fit)
+        save_figure(plot, lambda ax: fit.plot(ax, curves=curves), curves)
 
 
 def print_fit(fit: FitResult) -> None:
     """Print a fit to stdout: a table of parameters, the status and warnings."""
-    from rich.console import Console
-    from rich.table import Table
-
     from scaling.results import report
 
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(report.headline(fit), markup=False)
-    table = Table(show_edge=False, pad_edge=False)
-    for title in ("parameter", "estimate", "s.e.", "95 % interval"):
-        table.add_column(title, justify="left" if title == "parameter" else "right")
-    for row in report.rows(fit):
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
-    console.print(table)
-    console.print(report.source_of_intervals(fit), markup=False)
-    if line := report.whatever_law(fit):
-        console.print(line, markup=False)
+    print_lines([report.headline(fit)])
+    print_table(("parameter", "estimate", "s.e.", "95 % interval"), report.rows(fit))
+    print_lines(filter(None, [report.source_of_intervals(fit), report.whatever_law(fit)]))
+    print_status(fit)
+    print_lines([f"{fit.seconds:.2f} s"], style="dim")
+
+
+def print_status(fit: FitResult) -> None:
+    """Print how far a fit can be trusted to stdout, and its warnings."""
     style = "green" if fit.status.usable else "yellow"
-    console.print(f"{fit.status.name}: {fit.message}", style=style, markup=False)
-    for sentence in fit.warnings:
-        console.print(f"warning: {sentence}", style="yellow", markup=False)
-    console.print(f"{fit.seconds:.2f} s", style="dim", markup=False)
+    print_lines([f"{fit.status.name}: {fit.message}"], style=style)
+    print_lines([f"warning: {sentence}" for sentence in fit.warnings], style="yellow")
 
 
 def without_bulk(value: dict[str, object]) -> dict[str, object]:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.cli.fit import Fit, Limit
+from experiments.cli.laws.audit import AuditCommand
+from experiments.cli.laws.fit import Fit, Limit
 from scaling import FitResult
 
 
@@ -71,3 +72,22 @@ def test_bad_input_writes_nothing(runs, tmp_path, options, said):
         Fit(table=runs, **options).run()
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert runs.read_bytes() == content
+
+
+def test_audit_prints_problems_and_fit_repeats_those_it_does_not_warn_of(tmp_path, capsys):
+    n = np.geomspace(1e6, 163e6, 8)
+    frame = pd.DataFrame({"n_params": n, "n_tokens": 20 * n, "loss": 2 + 30 * n**-0.2})
+    path, out = tmp_path / "runs.csv", tmp_path / "audit.json"
+    frame.to_csv(path, index=False)
+    assert AuditCommand(table=path, unique_tokens="117M", out=out).run() == 0
+    said = capsys.readouterr().out
+    assert "read up to 28 times (line 5, line 6" in said
+    assert {one["kind"] for one in json.loads(out.read_text())["findings"]} == {
+        "repetitions", "collinear design", "no replicates",
+    }  # fmt: skip
+    frame.assign(n_unique_tokens=117e6).to_csv(path, index=False)
+    assert Fit(table=path, law="tied_chinchilla").run() == 0
+    said = capsys.readouterr().out
+    assert said.count("move together") == 1
+    assert "audit: n_tokens exceeds the unique tokens in" in said
+    assert "audit: n_tokens = 20 n_params" not in said

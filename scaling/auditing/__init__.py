@@ -1,0 +1,1 @@
+"""Problems of a table of runs, found before a law is fitted."""

@@ -1,0 +1,156 @@
+"""`compare`, `predict`, `allocate`, `isoflop`, `forecast`: what they print, draw and save."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.cli.laws.budget import Allocate, Isoflop
+from experiments.cli.laws.compare import Compare, Predict
+from experiments.cli.laws.design import DesignCommand
+from experiments.cli.laws.forecast import ForecastCommand
+from scaling import allocate, compare_laws, design, fit_law, forecast, isoflop
+from tests.scaling.designs import chinchilla, grid
+
+FEW = ("chinchilla", "tied_chinchilla")
+
+
+@pytest.fixture
+def table():
+    return grid(0).rename(columns={"n_params": "N", "n_tokens": "D", "loss": "val"})
+
+
+@pytest.fixture
+def runs(table, tmp_path):
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    return tmp_path / "runs.csv"
+
+
+def answer(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+def files(command, tmp_path, capsys):
+    """Run a command with all its outputs: its JSON, and the CSV beside its figure."""
+    options = {"plot": tmp_path / "p.png", "out": tmp_path / "o.json", "json": True}
+    assert type(command)(**{**vars(command), **options}).run() == 0
+    printed = answer(capsys)
+    assert json.loads(options["out"].read_text()) == printed
+    assert options["plot"].stat().st_size > 3000
+    return printed, pd.read_csv(tmp_path / "p.csv")
+
+
+def test_compare_prints_and_saves_what_compare_laws_finds(runs, table, tmp_path, capsys):
+    command = Compare(table=runs, x=("N", "D"), y="val", laws=FEW)
+    expected = compare_laws(table, FEW, x=["N", "D"], y="val")
+    printed, drawn = files(command, tmp_path, capsys)
+    assert printed["directions"]["compute"]["best"] == expected.best("compute")
+    assert drawn["compute"].tolist() == pytest.approx(expected.table()["compute"].tolist())
+    assert command.run() == 0
+    said = capsys.readouterr().out
+    for part in ("average", "compute: 9 of 36 rows held out", "95 % if it holds"):
+        assert part in said
+
+
+def test_predict_by_the_average_and_by_one_law(runs, table, tmp_path, capsys):
+    at = ("N=7B", "n_tokens=1T", "n_tokens=2T")
+    command = Predict(table=runs, x=("N", "D"), y="val", at=at)
+    printed, drawn = files(command, tmp_path, capsys)
+    sizes = {"N": [7e9, 7e9], "D": [1e12, 2e12]}
+    expected = compare_laws(table, x=["N", "D"], y="val").predict(sizes)
+    assert [row["mean"] for row in printed["predictions"]] == pytest.approx(list(expected["mean"]))
+    assert drawn["D"].tolist() == sizes["D"]
+    alone = Predict(table=runs, x=("N", "D"), y="val", at=at, law="chinchilla", json=True)
+    assert alone.run() == 0
+    fit = fit_law(table, "chinchilla", x=["N", "D"], y="val")
+    lows = [row["low"] for row in answer(capsys)["predictions"]]
+    assert lows == pytest.approx(list(fit.predict(sizes)["low"]))
+    assert Predict(**{**vars(alone), "single_run": True}).run() == 0
+    assert all(
+        row["low"] < low for row, low in zip(answer(capsys)["predictions"], lows, strict=True)
+    )
+
+
+def test_predict_reads_sizes_from_a_file_and_warns_far_beyond_what_was_tested(
+    runs, tmp_path, capsys
+):
+    pd.DataFrame({"N": [1e14], "D": [1e15]}).to_csv(tmp_path / "next.csv", index=False)
+    at = (str(tmp_path / "next.csv"),)
+    assert Predict(table=runs, x=("N", "D"), y="val", at=at).run() == 0
+    said = capsys.readouterr().out
+    assert "100T" in said
+    assert "warning: " in said
+    assert "were tested up to" in said
+
+
+def test_allocate_prints_the_optima_of_allocate(runs, table, tmp_path, capsys):
+    command = Allocate(table=runs, x=("N", "D"), y="val", budget=("1e21", "1e22"), n_boot=0)
+    printed, drawn = files(command, tmp_path, capsys)
+    fit = fit_law(table, "chinchilla", x=["N", "D"], y="val", n_boot=0)
+    expected = allocate(fit, 1e22)
+    assert printed["allocations"][1]["n_params"] == pytest.approx(expected.n_params)
+    assert set(drawn["budget"]) >= {1e21, 1e22}
+    served = Allocate(**{**vars(command), "inference_tokens": "1T"})
+    assert served.run() == 0
+    said = capsys.readouterr().out
+    assert "inference of 1T tokens included" in said
+    assert "CONVERGED" in said
+
+
+def test_isoflop_prints_what_isoflop_finds(tmp_path, capsys):
+    flops, size = (
+        v.ravel() for v in np.meshgrid(np.geomspace(1e18, 1e20, 4), np.geomspace(3e7, 3e9, 9))
+    )
+    frame = pd.DataFrame(
+        {"flops": flops, "n_params": size, "loss": chinchilla(size, flops / 6 / size)}
+    )
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    printed, drawn = files(Isoflop(table=tmp_path / "runs.csv"), tmp_path, capsys)
+    assert printed["exponent"] == pytest.approx(isoflop(frame).exponent)
+    assert len(drawn) == 4
+    assert Isoflop(table=tmp_path / "runs.csv").run() == 0
+    assert "biased" in capsys.readouterr().out
+
+
+def test_design_suggests_the_runs_of_design(runs, table, tmp_path, capsys):
+    command = DesignCommand(table=runs, x=("N", "D"), y="val", budget="1e21", n_boot=0)
+    printed, drawn = files(command, tmp_path, capsys)
+    fit = fit_law(table, "chinchilla", x=["N", "D"], y="val", n_boot=0)
+    expected = design(fit, 1e21)
+    assert [run["N"] for run in printed["runs"]] == pytest.approx(list(expected.runs["N"]))
+    assert (drawn["kind"] == "suggested").sum() == 3
+    assert command.run() == 0
+    assert "next 3 runs for 1e+21 FLOPs by chinchilla" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_forecast_prints_what_forecast_finds(tmp_path, capsys):
+    step = np.geomspace(100, 1e4, 16)
+    frame = pd.DataFrame({"step": step, "loss": 2 + 30 * step**-0.5})
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    command = ForecastCommand(table=tmp_path / "runs.csv", x="step", at=("20k",))
+    printed, _ = files(command, tmp_path, capsys)
+    expected = forecast(frame, "step").predict([2e4])
+    assert printed["forecast"][0]["mean"] == pytest.approx(float(expected["mean"].iloc[0]))
+    assert command.run() == 0
+    assert "whole curves" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "said"),
+    [
+        (Compare, {"laws": ("linear",)}, "`law` must be one of"),
+        (Compare, {"directions": ("width",)}, "a direction must be one of"),
+        (Predict, {"at": ("N:7B", "D=1T"), "law": "chinchilla"}, "takes column=value"),
+        (Predict, {"at": ("N=7B",), "law": "chinchilla"}, "gives no value of D"),
+        (Predict, {"at": ("N=big", "D=1T"), "law": "chinchilla"}, "must be a number above 0"),
+        (Allocate, {"budget": ("1e21",), "law": "power"}, "must be one of chinchilla, tied"),
+        (Allocate, {"budget": ("none",)}, "--budget must be a number above 0"),
+    ],
+)
+def test_bad_input_says_what_is_allowed(runs, command, options, said):
+    with pytest.raises(ValueError, match=said):
+        command(table=runs, x=("N", "D"), y="val", **options).run()
