@@ -54,7 +54,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     frame = pd.DataFrame(rows)
     ours = frame[["limit", "low", "high", "reached"]].to_numpy(float)
     middles = [(np.nanmin(values) + np.nanmax(values)) / 2 for values in (ours, theirs)]
-    half = 0.65 * max(np.nanmax(ours) - np.nanmin(ours), np.ptp(theirs))
+    half = 0.7 * max(np.nanmax(ours) - np.nanmin(ours), np.ptp(theirs))
     for ax, middle in zip((here, published), middles, strict=True):
         ax.set_xlim(middle - half, middle + half)
         ax.set_xlabel("nats per token", fontsize=11)
@@ -89,7 +89,7 @@ def _draw_here(ax: Axes, place: int, one: RecipeLimit) -> None:
     ax.plot(one.reached, place, marker="|", markersize=14, markeredgewidth=2.5, color=GREY)
     if not limit.is_bounded:
         ax.annotate(
-            "limit not identified", (one.reached, place), xytext=(0, 11), ha="center",
+            "limit not identified", (one.reached, place), xytext=(8, -4), ha="left",
             textcoords="offset points", fontsize=11,
         )  # fmt: skip
         return

@@ -49,23 +49,16 @@ def answer(story: Story) -> Answer:
         f"On {story.world.n_unique_tokens:,} unique tokens, {standard.subject} reaches a loss of "
         f"{_short(standard.limit)} nats per token."
     ]
-    parts += [
-        f"{_capital(one.subject)} stop at {_short(one.limit)}."
-        for one in growing
-        if one.limit.is_bounded
-    ]
+    parts += map(_sentence, growing)
     unidentified = [one for one in growing if not one.limit.is_bounded]
-    parts += [
-        f"The limit of {one.subject} is not identified; the best that was trained reaches "
-        f"{one.reached:.2f}."
-        for one in unidentified
-    ]
     worth = worth_in_data(story)
     if worth is not None:
         tokens = story[data_scaling].sizes[-1]
         parts.append(
-            f"Ensembles are worth {_times(worth)} the data of the standard recipe at {tokens:,} "
-            "tokens."
+            f"At {tokens:,} tokens, ensembles are worth {worth.value:.1f} [{worth.low:.1f}, "
+            f"{worth.high:.1f}] times the data of the standard recipe."
+            if worth.is_bounded
+            else "How much data ensembles are worth is not identified."
         )
     published = ", ".join(f"{one.published:g}" for one in limits)
     parts.append(
@@ -80,8 +73,13 @@ def answer(story: Story) -> Answer:
     )
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+def _sentence(one: RecipeLimit) -> str:
+    if one.limit.is_bounded:
+        return f"{one.subject[0].upper()}{one.subject[1:]} stop at {_short(one.limit)}."
+    return (
+        f"The limit of {one.subject} is not identified; the best that was trained reaches "
+        f"{one.reached:.2f}."
+    )
 
 
 def _short(limit: Estimate) -> str:
@@ -90,12 +88,6 @@ def _short(limit: Estimate) -> str:
         return text
     low, high = limit.if_law_holds
     return f"{text}, or [{low:.2f}, {high:.2f}] if the fitted law holds"
-
-
-def _times(worth: Estimate) -> str:
-    if not worth.is_bounded:
-        return "a multiple that is not identified of"
-    return f"{worth.value:.1f} [{worth.low:.1f}, {worth.high:.1f}] times"
 
 
 def _conditions(story: Story, limits: tuple[RecipeLimit, ...], worth: Estimate | None) -> str:

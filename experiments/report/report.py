@@ -113,9 +113,9 @@ class Figure:
         return self.claims[0][0] if self.claims else "N"
 
     def share(self, drawing: Drawing) -> float:
-        """Return the width of a drawing in % of the page, so that both have one scale."""
+        """Return the width of a drawing as a share of the page, so that all have one scale."""
         widest = max(FULL_WIDTH, *(one.size[0] for one in self.drawings))
-        return 100 * drawing.size[0] / widest
+        return drawing.size[0] / widest
 
 
 def figure_label(name: str) -> str:

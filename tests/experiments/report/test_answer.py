@@ -18,6 +18,7 @@ from experiments.story.limits import recipe_limits
 from experiments.story.story import open_lab
 from experiments.worlds.registry import WORLDS
 from paper_figs.fig00_limits import draw
+from tests.pages import HOUSE
 
 
 def limit(value, half=0.02, **options):
@@ -136,7 +137,7 @@ def test_ensembles_are_worth_data_where_the_world_has_several_stocks():
     worth = {("ensemble limit", 8192): limit(3.0, 1)}
     assert "worth 3.0 [2.0, 4.0] times the data" in answer(story_of(worth=worth)).sentences
     endless = {("ensemble limit", 8192): UNIDENTIFIED}
-    assert "a multiple that is not identified" in answer(story_of(worth=endless)).sentences
+    assert "ensembles are worth is not identified." in answer(story_of(worth=endless)).sentences
     assert "times the data of the standard recipe" not in answer(story_of()).sentences
 
 
@@ -156,6 +157,14 @@ def test_a_world_without_these_recipes_says_which_command_answers():
 def test_a_tenth_of_a_nat_in_bits_per_byte():
     (_, reply), *_ = questions(story_of())
     assert "0.072 bits per byte" in reply  # 0.1 / ln 2 / 2 bytes a token
+
+
+def test_readme_prints_the_quantities_and_published_values_of_this_table():
+    worth = {("ensemble limit", 8192): limit(3.0, 1)}
+    rows = side_by_side(story_of(worth=worth), [])
+    readme = (HOUSE / "README.md").read_text(encoding="utf-8")
+    for row in rows:
+        assert f"| {row['quantity']} | {row['published']} |" in readme
 
 
 @pytest.mark.long
