@@ -6,7 +6,9 @@ A file `figNN_name.py` defines `NAME` and what it draws:
 - `PUBLISHED_TITLE`, `PUBLISHED_CAPTION` and `draw_published()`, from published numbers alone, with
   laws refitted here.
 
-It has one of the two or both. Each function returns the figure and a frame of the plotted numbers.
+It has one of the two or both, and `CLAIMS`: ids of the claims that it shows evidence for, whose
+first letter says in which part of the report it is shown. Each function returns the figure and a
+frame of the plotted numbers.
 A figure without measurements, such as a schematic, sets `draw_published = draw` and needs only
 `TITLE` and `CAPTION`.
 """
@@ -15,16 +17,19 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from experiments.story.story import Story
 
 SUFFIXES = ("png", "pdf", "csv")
-PNG_DPI = 160
+PNG_DPI = 200
+PNG_COLORS = 256
 
 
 def _files(*, published: bool) -> dict[str, str]:
@@ -74,13 +79,20 @@ def published_texts(module: ModuleType) -> tuple[str, str]:
     return module.PUBLISHED_TITLE, module.PUBLISHED_CAPTION
 
 
-def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
-    """Draw one figure and write it as PNG, PDF and CSV.
+def save(
+    module: ModuleType,
+    story: Story | None,
+    folder: Path,
+    *,
+    suffixes: Sequence[str] = SUFFIXES,
+) -> list[Path]:
+    """Draw one figure and write it; the same numbers give the same bytes.
 
     Args:
         module: module of the figure.
         story: results of a world, or None to draw the published numbers.
         folder: folder of the files.
+        suffixes: files to write: "png", "pdf", "svg", and "csv" for the plotted numbers.
 
     Returns:
         The paths of the files.
@@ -95,14 +107,29 @@ def save(module: ModuleType, story: Story | None, folder: Path) -> list[Path]:
 
     with plt.style.context(STYLE):
         figure, frame = module.draw_published() if story is None else module.draw(story)
-        paths = [folder / f"{module.NAME}.{suffix}" for suffix in SUFFIXES]
+        paths = [folder / f"{module.NAME}.{suffix}" for suffix in suffixes]
         for path in paths:
             with replacing(path) as beside:
                 if path.suffix == ".csv":
                     frame.to_csv(beside, index=False)
                 else:
-                    # Without dates, the same numbers give the same file.
-                    undated = {"CreationDate": None} if path.suffix == ".pdf" else None
-                    figure.savefig(beside, dpi=PNG_DPI, metadata=undated)
+                    _write(figure, beside, path.suffix)
         plt.close(figure)
     return paths
+
+
+def _write(figure: Figure, path: Path, suffix: str) -> None:
+    """Write a figure without dates, a PNG with a palette, which makes it three times smaller."""
+    import io
+
+    from PIL import Image
+
+    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix)
+    if suffix != ".png":
+        figure.savefig(path, format=suffix[1:], metadata=undated)
+        return
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=PNG_DPI, format="png")
+    image = Image.open(drawn).convert("RGB")
+    palette = image.quantize(PNG_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette.save(path, format="png", optimize=True)

@@ -14,6 +14,7 @@ from scaling.published.talk import DATED_TRAINING_SETS
 from scaling.published.text_stock import draw_demand, draw_stock, years_of_use
 
 NAME = "fig01"
+CLAIMS = ("P1",)
 PUBLISHED_TITLE = "Training sets grow tenfold in three years; the stock of text does not"
 PUBLISHED_CAPTION = (
     "Left: tokens of public text on the indexed web, the part of sufficient quality, and that "

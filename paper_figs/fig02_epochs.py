@@ -13,6 +13,7 @@ from scaling.published.figures import KIM
 from scaling.published.talk import infinite_compute
 
 NAME = "fig02"
+CLAIMS = ("P2",)
 TITLE = "More epochs of one model, standard recipe"
 CAPTION = (
     "Test loss of the standard recipe (usual weight decay, learning rate set by one rule for all "

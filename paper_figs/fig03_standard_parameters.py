@@ -12,6 +12,7 @@ from scaling.published import talk
 from scaling.published.figures import KIM
 
 NAME = "fig03"
+CLAIMS = ("P3",)
 TITLE = "More parameters under the standard recipe"
 CAPTION = (
     "Left: test loss at the usual weight decay against model size, with epochs and learning rate "

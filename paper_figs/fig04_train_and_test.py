@@ -11,6 +11,7 @@ from experiments.story.story import Story
 from paper_figs.style import COLORS, MARKERS, log_ticks
 
 NAME = "fig04"
+CLAIMS = ("P4",)
 TITLE = "Training and test loss as the data is repeated"
 CAPTION = (
     "Standard recipe: training loss averaged over the last epoch (dashed, hollow) and test loss "

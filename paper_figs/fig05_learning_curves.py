@@ -15,6 +15,7 @@ from scaling import load_dataset
 from scaling.fit import best_parameters
 
 NAME = "fig05"
+CLAIMS = ("P19",)
 TITLE = "Learning curves: large-data loss from small data"
 CAPTION = (
     "Left: loss of the smallest model on its training tokens (final weights) and on the test set "

@@ -29,11 +29,13 @@ from scaling.published.figures import KIM
 from scaling.published.talk import infinite_compute
 
 NAME = "fig06"
+CLAIMS = ("P5", "P6", "P7")
 TITLE = "Tuned regularization: scaling with parameters and its limit"
 CAPTION = (
     "Left: test loss against model size with learning rate, weight decay and epochs tuned at "
     "every size (printed beside the points; one point per seed), the fitted law E + A / N^alpha, "
-    "dashed where it extrapolates, and its limit E with a 95 % interval. For comparison, the "
+    "dashed where it extrapolates, and its limit E with a 95 % interval (neither, if these runs do "
+    "not identify it). For comparison, the "
     f"standard recipe with learning rate and epochs tuned. {UNCERTIFIED} Right, published: 3.43 + "
     f"0.05 / N^1.02, N in billions, on 200M tokens, and the standard recipe ({KIM})."
 )
@@ -86,7 +88,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         )  # fmt: skip
     inside = spread_x(best[n].min(), best[n].max())
     beyond = spread_x(best[n].max(), 30 * best[n].max())
-    for sizes, linestyle in ((inside, "-"), (beyond, "--")):
+    # Without an identified limit the law is not drawn beyond the sizes that were measured.
+    extrapolated = [(beyond, "--")] if story.laws.single_limit.is_bounded else []
+    for sizes, linestyle in ((inside, "-"), *extrapolated):
         mean = fit.evaluate({n: sizes})
         ax.plot(sizes, mean, color=regularized.color, linestyle=linestyle, linewidth=1.2)
     limit_line(ax, story.laws.single_limit, color=regularized.color, label="limit")

@@ -14,6 +14,7 @@ from paper_figs.style import COLORS, GREY, MARKERS, look
 from scaling.published import talk
 
 NAME = "fig07"
+CLAIMS = ("P20",)
 TITLE = "N-gram and neural models, alone and mixed"
 CAPTION = (
     "Left: test perplexity of a Kneser-Ney n-gram model and of single neural models of every size "

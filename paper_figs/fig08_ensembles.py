@@ -28,6 +28,7 @@ from scaling.published import talk
 from scaling.published.figures import KIM
 
 NAME = "fig08"
+CLAIMS = ("P8", "P9", "N6")
 TITLE = "Ensembles against one ever larger model, at equal total size"
 CAPTION = (
     "Left: test loss against total parameters N x K for ensembles of K members (logits averaged, "
@@ -92,6 +93,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             single.index[story.world.widths.index(pair.large)], found.value,
             yerr=error_bars(found.value, found.low, found.high), marker="*", markersize=9,
             color=colors[sorted(story.laws.ensembles).index(pair.small)], capsize=3, zorder=5,
+            label="star: ensemble of the size of one model" if pair is pairs[0] else None,
         )  # fmt: skip
     limit_line(ax, story.laws.single_limit, color=one_model.color, label="limit of one model")
     log_counts(ax)

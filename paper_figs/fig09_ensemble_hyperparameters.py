@@ -18,6 +18,7 @@ from scaling.published.figures import KIM
 from scaling.published.talk import STOCK_TOKENS, infinite_compute
 
 NAME = "fig09"
+CLAIMS = ("P10",)
 TITLE = "Hyperparameters against the size of the ensemble"
 CAPTION = (
     "Test loss against the number of members (logits averaged, means over subsets), one panel per "

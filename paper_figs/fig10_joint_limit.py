@@ -24,6 +24,7 @@ from scaling.published import talk
 from scaling.published.figures import KIM
 
 NAME = "fig10"
+CLAIMS = ("P11", "P12")
 TITLE = "Members to infinity and parameters to infinity: the joint limit"
 CAPTION = (
     "Left: test loss of the best standard recipe, the tuned single model, ensembles of 1 to K "
@@ -37,8 +38,8 @@ PUBLISHED_CAPTION = (
     f"Losses of infinitely many members (public code of {KIM}, members by the heuristic), and E + "
     "A / N^alpha refitted here for each stock of tokens: the joint limit E with its 95 % "
     "profile-likelihood interval (published: 3.17 at 200M tokens, without interval). Four points "
-    "and three parameters leave one degree of freedom; intervals without a lower end are "
-    "labelled. The values of the two largest stocks appear to predate the final runs of the "
+    "and three parameters leave one degree of freedom; without a lower end (arrows) the limit is "
+    "not identified. The values of the two largest stocks appear to predate the final runs of the "
     "paper."
 )
 
@@ -47,7 +48,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """Draw the recipes and their limits against size, ours beside the published ones.
 
     The frame has columns `n_params_non_embedding`, `n_members`, `validation_loss`, `test_loss` and
-    `n_subsets`.
+    `n_subsets`; infinite numbers of members or parameters are limits, empty where they are not
+    identified.
     """
     n = "n_params_non_embedding"
     laws = story.laws
@@ -107,7 +109,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     published.set(xlabel="parameters of a member", title="published: 200M tokens")
     published.legend()
     limit_rows = pd.DataFrame({n: sizes, "n_members": np.inf, "test_loss": values})
-    return figure, pd.concat([table, limit_rows], ignore_index=True)
+    limit = laws.joint_limit.value if laws.joint_limit.is_bounded else np.nan
+    joint_row = pd.DataFrame({n: [np.inf], "n_members": [np.inf], "test_loss": [limit]})
+    return figure, pd.concat([table, limit_rows, joint_row], ignore_index=True)
 
 
 def draw_published() -> tuple[Figure, pd.DataFrame]:
@@ -144,14 +148,20 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     bottom = 2.2
     for i, row in enumerate(found.itertuples()):
         low = row.low if np.isfinite(row.low) else -np.inf
+        identified = low > bottom
         ends = [[row.loss - max(low, bottom)], [min(row.high, 4.0) - row.loss]]
-        joint.errorbar(i, row.loss, yerr=ends, color=COLORS[i], marker=MARKERS[i], capsize=4)
-        if low <= bottom:
+        # A limit that is not identified has neither a point nor a number.
+        joint.errorbar(
+            i, row.loss, yerr=ends, color=COLORS[i], marker=MARKERS[i] if identified else "",
+            capsize=4,
+        )  # fmt: skip
+        if not identified:
             joint.plot(i, bottom, "v", color=COLORS[i])
-        end = f"[{row.low:.2f}, {row.high:.2f}]" if low > bottom else "no lower end"
+        text = (
+            f"{row.loss:.3f}\n[{row.low:.2f}, {row.high:.2f}]" if identified else "not\nidentified"
+        )
         joint.annotate(
-            f"{row.loss:.3f}\n{end}", (i, row.loss), xytext=(6, 4), textcoords="offset points",
-            fontsize=8,
+            text, (i, row.loss), xytext=(6, 4), textcoords="offset points", fontsize=8
         )  # fmt: skip
     joint.axhline(talk.JOINT_LIMIT, color=BLACK, linestyle=":", label="published, 200M: 3.17")
     joint.set_xticks(range(len(MEMBER_LIMITS)), list(MEMBER_LIMITS))

@@ -20,6 +20,7 @@ from scaling.published import talk
 from scaling.published.figures import KIM
 
 NAME = "fig11"
+CLAIMS = ("P13",)
 TITLE = "Data scaling: do the gains persist as data grows?"
 CAPTION = (
     "Left: test loss against unique tokens D, each recipe tuned on every stock (means over draws "

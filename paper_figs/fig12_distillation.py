@@ -15,6 +15,7 @@ from scaling import PUBLISHED_FIGURES
 from scaling.published.figures import KIM
 
 NAME = "fig12"
+CLAIMS = ("P14", "P15", "P16")
 TITLE = "Distillation and self-distillation, with their controls"
 CAPTION = (
     "Left: test loss of students of the size of a member, all trained for the same number of "

@@ -17,6 +17,7 @@ from scaling.published.figures import KIM
 from scaling.published.talk import infinite_compute
 
 NAME = "fig13"
+CLAIMS = ("P17",)
 TITLE = "Downstream accuracy: do lower losses mean higher accuracies?"
 CAPTION = (
     "Left: accuracy on minimal pairs of grammar (BLiMP, Warstadt et al. 2020) against test loss, "

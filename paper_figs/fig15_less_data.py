@@ -11,6 +11,7 @@ from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import DOMAIN_CORPORA, ENTIGRAPH_PAPER
 
 NAME = "fig15"
+CLAIMS = ("S1",)
 PUBLISHED_TITLE = "10,000 times less data than in other work on continued pre-training"
 PUBLISHED_CAPTION = (
     f"Published ({ENTIGRAPH_PAPER}, and table of the talk): unique tokens in studies that adapt a "

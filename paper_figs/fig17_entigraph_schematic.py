@@ -11,6 +11,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from paper_figs.style import BLACK, COLORS
 
 NAME = "fig17"
+CLAIMS = ("S4",)
 TITLE = "EntiGraph: from a small corpus to a large one through its entities"
 CAPTION = (
     "Schematic; no measurements. Entities are extracted from each source document. A language "

@@ -15,6 +15,7 @@ from graphsim import EntityGraph
 from paper_figs.style import COLORS
 
 NAME = "fig18"
+CLAIMS = ("S7",)
 TITLE = "The source states edges; paths are implicit; EntiGraph makes them explicit"
 CAPTION = (
     "The model of arXiv 2409.07431, Section 6, on one random directed graph of 14 entities with "

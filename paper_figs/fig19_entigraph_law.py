@@ -19,6 +19,7 @@ from graphsim import (
 from paper_figs.style import BLACK, COLORS, MARKERS
 
 NAME = "fig19"
+CLAIMS = ("S7",)
 TITLE = "EntiGraph's accuracy has three phases; the printed law is too low, the corrected one holds"
 CAPTION = (
     "Everything is computed here, on random directed graphs of the model in arXiv 2409.07431. "

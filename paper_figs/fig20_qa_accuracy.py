@@ -14,6 +14,7 @@ from scaling.published.datasets import data_folder
 from scaling.published.talk import ENTIGRAPH_ACCURACY
 
 NAME = "fig20"
+CLAIMS = ("S5",)
 TITLE = "Accuracy grows with synthetic tokens; the plateau is not identified"
 CAPTION = (
     "Left: published closed-book accuracy on QuALITY after continued pre-training on EntiGraph (36 "

@@ -17,6 +17,7 @@ from scaling import fit_law
 from scaling.laws.curves import MIXTURE_OF_EXPONENTIALS
 
 NAME = "fig20b"
+CLAIMS = ("S5",)
 TITLE = "Accuracy on implied facts here, compared with the graph process"
 CAPTION = (
     "Left: accuracy after continued training on EntiGraph's documents against the number of steps "

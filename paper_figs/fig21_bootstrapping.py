@@ -14,6 +14,7 @@ from experiments.story.story import Story
 from paper_figs.style import COLORS, error_bars
 
 NAME = "fig21"
+CLAIMS = ("S8", "S9")
 TITLE = "Bootstrapped pre-training: learn to write one document from another, then train on both"
 CAPTION = (
     "Left: the procedure (after arXiv 2509.15248), schematic. Right: the check made before "

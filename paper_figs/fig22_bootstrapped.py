@@ -18,6 +18,7 @@ from paper_figs.style import BLACK, error_bars, look
 from scaling.published.talk import SBP, SBP_PAPER
 
 NAME = "fig22"
+CLAIMS = ("S8", "S9")
 TITLE = "Baseline, bootstrapping, its controls and an oracle at equal training tokens"
 CAPTION = (
     "Test loss (left) and loss where a document first gives a value, which the model must know "

@@ -11,6 +11,7 @@ from experiments.worlds.plans import USUAL_DECAY
 from paper_figs.fig22_bootstrapped import draw_arms
 
 NAME = "fig22b"
+CLAIMS = ("N9",)
 TITLE = "The same on excerpts of the world's own text"
 CAPTION = (
     "Test loss at equal training tokens. Each grey dot is a draw of excerpts; points are means "

@@ -13,6 +13,7 @@ from experiments.story.story import Story
 from paper_figs.style import BLACK, COLORS, MARKERS, UNCERTIFIED, error_bars, look
 
 NAME = "figN2"
+CLAIMS = ("N2",)
 TITLE = "Where each recipe helps"
 CAPTION = (
     "Top: gain in test loss against parameters per unique token, N/D: left, from tuning weight "

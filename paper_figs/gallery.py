@@ -97,6 +97,7 @@ class Gallery(Sized):
         return Drawing(
             label=label, name=name, title=texts[0], caption=texts[1], paths=paths,
             command=f"datawall figures {module.NAME} {option}", missing=missing,
+            claims=module.CLAIMS,
         )  # fmt: skip
 
 

@@ -115,6 +115,8 @@ STYLE = {
     "lines.markersize": 5,
     "text.usetex": False,
     "svg.fonttype": "none",
+    "svg.hashsalt": "datawall",  # without it, ids in a file are random
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for and text search needs
 }
 
 
@@ -178,8 +180,8 @@ def spread_x(low: float, high: float, n: int = 200) -> np.ndarray:
 def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
     """Draw a limit as a dashed line with its interval as a band.
 
-    A limit that is not identified appears only in the legend, because a line would look like a
-    result.
+    A limit that is not identified appears only in the legend and without a number, because a
+    line would look like a result.
 
     Args:
         ax: axes with the data already drawn.
@@ -218,6 +220,12 @@ def mark_uncertified(
         marker: marker of the points.
     """
     hollow = [i for i, found in enumerate(tuned) if not found.certified]
+    explained = "hollow: not certified"
+    if hollow and explained not in (line.get_label() for line in ax.lines):
+        ax.plot(
+            [], [], linestyle="none", marker="o", markeredgecolor=GREY, markerfacecolor="white",
+            label=explained,
+        )  # fmt: skip
     ax.plot(
         [x[i] for i in hollow], [y[i] for i in hollow], linestyle="none", marker=marker,
         markeredgecolor=color, markerfacecolor="white", zorder=4, label="_uncertified",

@@ -111,7 +111,7 @@ def test_commands_import_figures_only_inside_functions():
         assert "paper_figs" not in imported_packages(path, top_level_only=True), path
 
 
-DISTRIBUTIONS = {"faiss": "faiss-cpu", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"PIL": "pillow", "faiss": "faiss-cpu", "sklearn": "scikit-learn"}
 """Of packages that are installed under another name than they are imported by."""
 
 

@@ -43,7 +43,7 @@ class Estimate:
 
     def __str__(self) -> str:
         if not self.is_bounded:
-            return f"not identified (best fit {self.value:.3f})"
+            return "not identified"  # a number would look like a result
         shown = f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
         if self.if_law_holds is None:
             return shown

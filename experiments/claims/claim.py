@@ -74,8 +74,16 @@ class Claim:
         """The value with its interval, or why it could not be measured."""
         if math.isnan(self.value):
             return self.detail
-        value, low, high = (rounded(number, 3) for number in (self.value, self.low, self.high))
-        return f"{value} [{low}, {high}]"
+        if math.isinf(self.low) and math.isinf(self.high):
+            return "not identified"
+        low = rounded(self.low, 3) if math.isfinite(self.low) else "no lower end"
+        high = rounded(self.high, 3) if math.isfinite(self.high) else "no upper end"
+        return f"{rounded(self.value, 3)} [{low}, {high}]"
+
+    @property
+    def sentence(self) -> str:
+        """Id, verdict and statement, such as "P9 supported: Ensemble loss falls about as 1/K."."""
+        return f"{self.id} {self.verdict}: {self.statement}"
 
     @property
     def headline(self) -> str:
@@ -146,15 +154,25 @@ def claim(id: str, statement: str) -> Callable[[Callable[[Story], Finding]], Tes
     return register
 
 
+def _tests() -> dict[str, Test]:
+    """Return the function of every claim by its id; importing a module registers its claims."""
+    for path in Path(__file__).parent.glob("[!_]*.py"):
+        importlib.import_module(f"experiments.claims.{path.stem}")
+    return _TESTS
+
+
+def claim_ids() -> frozenset[str]:
+    """Return the ids of all claims."""
+    return frozenset(_tests())
+
+
 def judge_claims(story: Story) -> Claims:
     """Return every claim that the runs of a story can test, in the order of the talk.
 
     A claim on a recipe that the world does not run is left out.
     """
-    for path in Path(__file__).parent.glob("[!_]*.py"):  # importing one registers its claims
-        importlib.import_module(f"experiments.claims.{path.stem}")
     claims = []
-    for test in _TESTS.values():
+    for test in _tests().values():
         with contextlib.suppress(NotRun), story.results.reading() as read:
             claims.append(_with_evidence(test(story), story, read))
     return Claims(sorted(claims, key=lambda it: (_PARTS.index(it.id[0]), int(it.id[1:]))))

@@ -15,6 +15,10 @@ from experiments.cli.output import print_json
 from experiments.worlds import recipe_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from experiments.claims.claim import Claim
+
     RecipeName = str
 else:
     RecipeName = Literal[recipe_names()]
@@ -51,8 +55,7 @@ class Reproduce(WorldOptions):
             return 0
         with Gallery(story, self.out) as drawings:
             claims = write_report(story, drawings, self.out)
-        for claim in claims:
-            console.print(f"  {claim.id:>4} {claim.verdict:<12} {claim.headline}", markup=False)
+        print_claims(claims)
         n_runs, seconds = len(story.runs), time.monotonic() - started
         console.print(
             f"{n_runs} runs ({story.n_trained} of them new) in {seconds / 60:.1f} minutes.\n"
@@ -137,8 +140,7 @@ class Claims(WorldOptions):
 
     def run(self) -> int:
         """Test the claims and print them."""
-        from experiments.claims.claim import claims_table, judge_claims
-        from experiments.display.tables import print_table
+        from experiments.claims.claim import judge_claims
         from experiments.story.story import story_of
 
         with self.open_lab(shipped=True) as lab:
@@ -147,19 +149,32 @@ class Claims(WorldOptions):
         if self.json:
             print_json([asdict(claim) for claim in claims])
         else:
-            print_table(claims_table(claims), title=f"claims, world {self.world}")
+            print_claims(claims)
         return 0
+
+
+def print_claims(claims: Iterable[Claim]) -> None:
+    """Print claims, wrapped: id, verdict and statement first, then what was measured."""
+    import shutil
+    import textwrap
+
+    width = max(40, shutil.get_terminal_size().columns)
+    for claim in claims:
+        print(textwrap.fill(claim.sentence, width, subsequent_indent="    "))
+        print(textwrap.indent(textwrap.fill(claim.headline, width - 4), "    "))
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Figures(WorldOptions):
-    """Draw figures as PNG and PDF, with the plotted numbers as CSV (trains missing runs)."""
+    """Draw figures as PNG, PDF or SVG, with the plotted numbers as CSV (trains missing runs)."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Figures to draw, such as fig06; by default all."""
     published: bool = False
     """Draw published numbers with laws refitted here, which needs no training."""
+    format: tuple[Literal["png", "pdf", "svg"], ...] = ("png", "pdf")
+    """Formats of the pictures."""
     out: Path = Path("out")
     """Folder of the report; figures go to its subfolder figures/ or published/."""
 
@@ -171,12 +186,12 @@ class Figures(WorldOptions):
 
         if self.published:
             return self._draw_published()
-        modules = figure_modules(self.names)
+        modules, suffixes = figure_modules(self.names), (*self.format, "csv")
         with self.open_lab(shipped=True) as lab:
             story = story_of(lab)
         for module in modules:
             try:
-                paths = save(module, story, self.out / "figures")
+                paths = save(module, story, self.out / "figures", suffixes=suffixes)
             except (FileNotFoundError, NotRun) as error:
                 if self.names:
                     raise
@@ -189,9 +204,10 @@ class Figures(WorldOptions):
     def _draw_published(self) -> int:
         from paper_figs import figure_modules, save
 
+        suffixes = (*self.format, "csv")
         for module in figure_modules(self.names, published=True):
             try:
-                paths = save(module, None, self.out / "published")
+                paths = save(module, None, self.out / "published", suffixes=suffixes)
             except OSError as error:  # the published table is missing and cannot be downloaded
                 if self.names:
                     raise

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +17,8 @@ import pandas as pd
 
 from experiments.claims.claim import Claim, evidence, judge_claims
 from experiments.display.progress import WorkProgress
+from experiments.display.quantities import human
+from experiments.report.answer import answer, questions
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
 from experiments.runs.rows import provenance
@@ -21,6 +26,10 @@ from experiments.story.story import Story
 from experiments.worlds.settings import read_settings
 from scaling.published import talk
 
+HEADLINE = "fig00"
+"""Name of the figure that answers the title."""
+FULL_WIDTH = 1920
+"""Pixels of a picture that is shown as wide as the page; narrower ones are not enlarged."""
 KEY_MARK = '<meta name="datawall-key" content="{key}">'
 
 
@@ -36,6 +45,7 @@ class Drawing:
         command: what draws it again.
         paths: the files drawn, a PNG and a CSV among them.
         missing: why it was not drawn; empty if it was.
+        claims: ids of the claims that the figure shows evidence for.
     """
 
     label: str
@@ -45,39 +55,72 @@ class Drawing:
     command: str
     paths: tuple[Path, ...] = ()
     missing: str = ""
+    claims: tuple[str, ...] = ()
 
     @property
     def png(self) -> str:
         """The picture in base64."""
-        return self._encoded(".png")
+        return base64.b64encode(self._read(".png")).decode()
 
     @property
     def csv(self) -> str:
         """The plotted numbers in base64."""
-        return self._encoded(".csv")
+        return base64.b64encode(self._read(".csv")).decode()
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in pixels, from the header of the PNG."""
+        width, height = struct.unpack(">II", self._read(".png")[16:24])
+        return width, height
 
     @property
     def files(self) -> str:
         """Its files relative to the report, separated by spaces."""
         return " ".join(f"{self.name}{path.suffix}" for path in self.paths)
 
-    def _encoded(self, suffix: str) -> str:
+    @property
+    def alt(self) -> str:
+        """What the picture shows, for those who do not see it."""
+        first = re.split(r"(?<=[a-z)])\. (?=[A-Z])", self.caption)[0].rstrip(".")
+        return f"{self.title}. {first}."
+
+    def _read(self, suffix: str) -> bytes:
         (path,) = (path for path in self.paths if path.suffix == suffix)
-        return base64.b64encode(path.read_bytes()).decode()
+        return path.read_bytes()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure of the talk: as published, from the runs of this world, or both, side by side."""
+    """A figure of the talk: from the runs of this world, as published, or both."""
 
     name: str
     title: str
     drawings: tuple[Drawing, ...]
 
     @property
-    def n_drawn(self) -> int:
-        """Drawings that are there to be shown."""
-        return sum(not drawing.missing for drawing in self.drawings)
+    def label(self) -> str:
+        """Its name in sentences, such as "Figure 6"."""
+        return figure_label(self.name)
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Ids of the claims that it shows evidence for."""
+        return self.drawings[0].claims
+
+    @property
+    def part(self) -> str:
+        """First letter of its claims: P Part 1, S Part 2, N new here."""
+        return self.claims[0][0] if self.claims else "N"
+
+    def share(self, drawing: Drawing) -> float:
+        """Return the width of a drawing as a share of the page, so that all have one scale."""
+        widest = max(FULL_WIDTH, *(one.size[0] for one in self.drawings))
+        return drawing.size[0] / widest
+
+
+def figure_label(name: str) -> str:
+    """Return the name of a figure in sentences: "fig06" is "Figure 6"."""
+    return f"Figure {name.removeprefix('fig').removeprefix('0')}"
 
 
 class Drawings(Protocol):
@@ -96,19 +139,19 @@ def is_current(report: Path, story: Story) -> bool:
     page = report.read_text(encoding="utf-8") if report.is_file() else ""
     if KEY_MARK.format(key=story.key) not in page:
         return False
-    beside = ["claims.csv"]
+    beside = ["claims.csv", "comparison.csv"]
     for files in re.findall(r'data-files="([^"]*)"', page):
         beside += files.split()
     return all((report.parent / name).is_file() for name in beside)
 
 
 def write_report(story: Story, drawings: Drawings, out: Path) -> list[Claim]:
-    """Write the page and the table of claims, and return the claims.
+    """Write the page, the comparison and the table of claims, and return the claims.
 
     Args:
         story: results of a world.
         drawings: the figures to show, such as a `paper_figs.gallery.Gallery`.
-        out: folder of `report.html` and `claims.csv`.
+        out: folder of `report.html`, `comparison.csv` and `claims.csv`.
 
     Returns:
         The claims, in the order of the talk.
@@ -123,7 +166,9 @@ def write_report(story: Story, drawings: Drawings, out: Path) -> list[Claim]:
             shown.append(drawing)
             bar.advance(1)
             bar.finish_job()
-    page = render_page(story, claims, _pair(shown))
+    page = render_page(story, claims, shown)
+    beside = pd.DataFrame(side_by_side(story, claims), columns=["quantity", "published", "here"])
+    write_text(out / "comparison.csv", beside.to_csv(index=False))
     write_text(out / "claims.csv", pd.DataFrame(map(_row, claims)).to_csv(index=False))
     write_text(out / "report.html", page)
     return claims
@@ -136,33 +181,96 @@ def _row(claim: Claim) -> dict[str, object]:
     return {**values, "recipes": " ".join(claim.recipes), "n_runs": n_runs, "n_records": n_records}
 
 
-def render_page(story: Story, claims: list[Claim], figures: list[Figure]) -> str:
+LISTS = {
+    "supported": "Agrees with the talk",
+    "contradicted": "Differs from the talk",
+    "inconclusive": "Open: these runs cannot decide",
+}
+PARTS = {
+    "P": "Part 1: using data better",
+    "S": "Part 2: making new data",
+    "N": "Not in the talk",
+}
+
+
+def render_page(story: Story, claims: list[Claim], drawings: Sequence[Drawing]) -> str:
     """Return the HTML page.
 
     Args:
         story: results of a world, of the whole talk or of one part of it.
         claims: to list, with their verdicts.
-        figures: to show, in the order of the talk.
+        drawings: to show; those that are missing are listed at the end with the reason.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("experiments"), autoescape=True, undefined=StrictUndefined
-    )
+        loader=PackageLoader("experiments"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    figures = _figures(drawings)
+    known = {claim.id for claim in claims}
     return environment.get_template("report.html").render(
         key_mark=KEY_MARK.format(key=story.key),
         story=story,
-        figures=figures,
+        answer=answer(story),
+        questions=questions(story),
+        headline=next((one for one in figures if one.name == HEADLINE), None),
+        parts={
+            title: [one for one in figures if one.part == part and one.name != HEADLINE]
+            for part, title in PARTS.items()
+        },
+        not_drawn=_not_drawn(drawings),
         claims=claims,
-        counts=pd.Series([claim.verdict for claim in claims]).value_counts().to_dict(),
+        known=known,
+        counts=Counter(claim.verdict for claim in claims),
+        lists={
+            title: [one for one in claims if one.verdict == verdict and one.id[0] != "N"]
+            for verdict, title in LISTS.items()
+        },
+        own=[claim for claim in claims if claim.id[0] == "N"],
+        figures_of={id: [one for one in figures if id in one.claims] for id in known},
+        measured={claim.id: _measured(claim, story.runs) for claim in claims},
         side_by_side=side_by_side(story, claims),
         tuned=tuned_points(story),
         published_tuned=_published_tuned(),
         n_talk_tokens=talk.N_UNIQUE_TOKENS,
         facts=_facts(story),
-        recipes=list(story.results),
+        recipes={one.name: one for one in story.results},
         evidence=evidence,
     )
+
+
+def with_sizes(text: str, sizes: Mapping[int, int]) -> str:
+    """Return a text with the parameters N of a model beside the first mention of its width."""
+    for width, n_params in sizes.items():
+        text = re.sub(
+            rf"\bwidth {width}\b", rf"\g<0> (N = {human(n_params)})", text, count=1, flags=re.I
+        )
+    return text
+
+
+def _measured(claim: Claim, runs: pd.DataFrame) -> str:
+    """Return the measurement of a claim with sizes, and with what its stars mean."""
+    text = with_sizes(claim.headline, _sizes_of(claim, runs))
+    return f"{text} (*: not certified.)" if re.search(r"\d\*", text) else text
+
+
+def _sizes_of(claim: Claim, runs: pd.DataFrame) -> dict[int, int]:
+    """Return N by width of the models that a claim rests on, where a width has one N."""
+    n = "n_params_non_embedding"
+    sizes = runs[runs["run_id"].isin(claim.runs)].groupby("width")[n].unique()
+    return {int(str(width)): int(found[0]) for width, found in sizes.items() if len(found) == 1}
+
+
+def _not_drawn(drawings: Sequence[Drawing]) -> dict[str, str]:
+    """Return the labels of the drawings that are missing by the reason why they are."""
+    reasons: dict[str, list[str]] = {}
+    for drawing in drawings:
+        if drawing.missing:
+            label = figure_label(drawing.name.split("/")[1])
+            published = ", published" if drawing.label == "published" else ""
+            reasons.setdefault(drawing.missing, []).append(label + published)
+    return {reason: "; ".join(labels) for reason, labels in reasons.items()}
 
 
 def tuned_points(story: Story) -> list[dict[str, str]]:
@@ -196,14 +304,15 @@ def _published_tuned() -> str:
     )
 
 
-def _pair(drawings: list[Drawing]) -> list[Figure]:
-    """Set what was published before what was drawn here, figure by figure in the talk's order."""
+def _figures(drawings: Sequence[Drawing]) -> list[Figure]:
+    """Return the figures in the order of the talk, drawings of the runs first."""
     by_name: dict[str, list[Drawing]] = {}
-    for drawing in sorted(drawings, key=lambda one: one.name, reverse=True):
-        by_name.setdefault(drawing.name.split("/")[1], []).append(drawing)
+    for drawing in sorted(drawings, key=lambda one: one.name):
+        if not drawing.missing:
+            by_name.setdefault(drawing.name.split("/")[1], []).append(drawing)
     return [
-        Figure(name=name, title=pair[-1].title, drawings=tuple(pair))
-        for name, pair in sorted(by_name.items())
+        Figure(name=name, title=both[0].title, drawings=tuple(both))
+        for name, both in sorted(by_name.items())
     ]
 
 

@@ -1,4 +1,4 @@
-"""Published values beside those measured here, for the report."""
+"""Published values beside those measured here: the table of the report and of README."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from experiments.claims.claim import Claim
 from experiments.claims.distillation import PUBLISHED_SHARE
 from experiments.recipes.ensembles import ensembles
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
+from experiments.story.limits import recipe_limits, second_size, worth_in_data
 from experiments.story.story import Story
+from experiments.worlds.plans import USUAL_DECAY
 from scaling.published import talk
 from scaling.published.figures import PUBLISHED_FIGURES
 
@@ -22,7 +24,7 @@ def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
     measured = {claim.id: claim for claim in claims}
     rows = _main_rows(story) if ensembles in story.results else []
     rows += [
-        (quantity, published, f"{measured[id].quantity}: {measured[id].measurement}")
+        (quantity, published, measured[id].measurement)
         for id, quantity, published in _beside_claims()
         if id in measured
     ]
@@ -33,22 +35,18 @@ def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
 
 def _beside_claims() -> list[tuple[str, str, str]]:
     """Return the published values of what claims measure: id of the claim, quantity, value."""
-    worth = PUBLISHED_FIGURES["multiplier_ensembles"].value
-    average = talk.CONTINUED.set_index("benchmark").loc["average"]
     sbp = talk.SBP.set_index("benchmark").loc["average of QA"]
-    recovered = ", ".join(
-        f"{sbp[f'sbp_{scale}'] / sbp[f'unique_{scale}']:.0%} ({scale} tokens)"
+    recovered = " and ".join(
+        f"{sbp[f'sbp_{scale}'] / sbp[f'unique_{scale}']:.2f} ({scale} tokens)"
         for scale in talk.SBP_TRAINING_TOKENS
     )
     return [
-        ("P13", "Data multiplier of ensembles", f"{worth:g} times (300M members)"),
-        ("P14", "Share of an ensemble's gain that one student keeps", f"{PUBLISHED_SHARE:.0%}"),
         (
-            "P18",
-            "Eight members on few tokens of a domain against one model on many",
-            f"{average['K = 8']} % against {average['73B tokens']} % of answers (4B against 73B)",
+            "P14",
+            "share of the gain of an ensemble that one student keeps",
+            f"{PUBLISHED_SHARE:.2f}",
         ),
-        ("S8", "Share of the gain of unique data that bootstrapping recovers", recovered),
+        ("S8", "share of the gain of new data that bootstrapping recovers", recovered),
     ]
 
 
@@ -57,47 +55,68 @@ def _accuracy_row(facts: FactResults) -> tuple[str, str, str]:
     published = talk.ENTIGRAPH_ACCURACY
     means = facts.answers.groupby(["method", "n_synthetic"])["balanced"].mean()
     ours = ", ".join(
-        f"{means[method].iloc[-1]:.1%}" for method in ("base", "raw", "paraphrase", "entigraph")
+        f"{means[method].iloc[-1]:.0%}" for method in ("base", "raw", "paraphrase", "entigraph")
     )
-    theirs = ", ".join(f"{published[m]} %" for m in ("base", "raw", "paraphrases", "EntiGraph"))
-    return "Closed-book accuracy: base, raw, paraphrases, EntiGraph", theirs, ours
+    theirs = ", ".join(
+        f"{published[method] / 100:.0%}" for method in ("base", "raw", "paraphrases", "EntiGraph")
+    )
+    return "closed-book accuracy: base, raw, paraphrases, EntiGraph", theirs, ours
 
 
 def _main_rows(story: Story) -> list[tuple[str, str, str]]:
-    laws, single = story.laws, story.laws.single
-    second = sorted(laws.limits)[1]
-    standard = story.standard_best.groupby("width")["test_loss"].mean().min()
-    first = talk.REGULARIZED_LAW
-    published_decay = ", ".join(f"{decay:g}" for decay in talk.TUNED["weight_decay"])
-    our_decay = ", ".join(
-        f"{tuned.best['weight_decay']:g}" for _, tuned in sorted(story.regularized.tuned.items())
+    """Return the rows of Part 1."""
+    single, law = story.laws.single, talk.REGULARIZED_LAW
+    standard, tuned, members, joint = recipe_limits(story)
+    ours = [found.best["weight_decay"] for _, found in sorted(story.regularized.tuned.items())]
+    fitted = (
+        f"{single.params['E']:.2f} + {single.params['A']:.3g} / N^{single.params['alpha']:.2f}"
+        if tuned.limit.is_bounded
+        else f"not identified; the best size reaches {tuned.reached:.2f}"
     )
-    return [
-        ("Best loss of the standard recipe", f"{talk.STANDARD_BEST}", f"{standard:.3f}"),
-        ("Tuned weight decay, by size", published_decay, our_decay),
+    rows = [
         (
-            "Law of tuned single models",
-            f"{first['E']} + {first['A']} / (N/1e9)^{first['alpha']}",
-            f"{single.params['E']:.3f} + {single.params['A']:.3g} / N^{single.params['alpha']:.2f}",
+            "unique tokens",
+            f"{talk.N_UNIQUE_TOKENS / 1e6:.0f}M",
+            f"{story.world.n_unique_tokens:,}",
+        ),
+        ("best loss of the standard recipe", f"{standard.published}", str(standard.limit)),
+        (
+            "best weight decay / usual weight decay, by size",
+            _ratios(talk.TUNED["weight_decay"]),
+            _ratios(ours),
         ),
         (
-            "Limit of one ever larger model",
-            f"{first['E']} (no interval given)",
-            str(laws.single_limit),
+            "law of tuned single models",
+            f"{law['E']} + {law['A']} / (N/1e9)^{law['alpha']}",
+            fitted,
         ),
         (
-            "Limit of infinitely many small members",
-            f"{talk.ENSEMBLE_LAW['E']} (second of four sizes)",
-            f"{laws.limits[second]} (second of {len(laws.limits)} sizes)",
+            "limit of infinitely many parameters, tuned",
+            f"{tuned.published}",
+            str(tuned.limit),
         ),
         (
-            "Exponent of 1/K",
+            "limit of infinitely many members of the second size",
+            f"{members.published}",
+            str(members.limit),
+        ),
+        (
+            "exponent of 1/K in ensembles",
             f"{talk.ENSEMBLE_LAW['alpha']}",
-            f"{laws.exponents[second]}",
+            str(story.laws.exponents[second_size(story)]),
         ),
         (
-            "Joint limit",
-            f"{talk.JOINT_LIMIT}",
-            str(laws.joint_limit),
+            "limit of infinitely many members and parameters",
+            f"{joint.published}",
+            str(joint.limit),
         ),
     ]
+    worth = worth_in_data(story)
+    if worth is not None:
+        published = f"{PUBLISHED_FIGURES['multiplier_ensembles'].value:g}"
+        rows.append(("data multiplier of ensembles", published, str(worth)))
+    return rows
+
+
+def _ratios(decays: Sequence[float]) -> str:
+    return ", ".join(f"{decay / USUAL_DECAY:g}" for decay in decays)

@@ -28,14 +28,17 @@ def draw_published():
     return plt.figure(), pd.DataFrame({"x": [2]})
 
 
-RUNS = SimpleNamespace(NAME="fig01", TITLE="Runs", CAPTION="of runs", draw=draw)
+RUNS = SimpleNamespace(
+    NAME="fig01", CLAIMS=("P1",), TITLE="Runs", CAPTION="of runs", draw=draw
+)  # fmt: skip
 BOTH = SimpleNamespace(
-    NAME="fig02", TITLE="Both", CAPTION="here", draw=draw_what_was_not_run,
+    NAME="fig02", CLAIMS=("P2",), TITLE="Both", CAPTION="here", draw=draw_what_was_not_run,
     PUBLISHED_TITLE="Published", PUBLISHED_CAPTION="there", draw_published=draw_published,
 )  # fmt: skip
 SCHEMATIC = SimpleNamespace(
-    NAME="fig03", TITLE="Schematic", CAPTION="nothing measured", draw=draw, draw_published=draw
-)
+    NAME="fig03", CLAIMS=("S3",), TITLE="Schematic", CAPTION="nothing measured", draw=draw,
+    draw_published=draw,
+)  # fmt: skip
 
 
 REASONS = f"print({json.dumps({'fig02': 'no table'})!r})"
@@ -78,6 +81,7 @@ def test_drawings_come_with_their_files_or_the_reason_why_not(shown, tmp_path):
     assert drawn.files.split() == [f"figures/fig01.{suffix}" for suffix in ("png", "pdf", "csv")]
     assert all((tmp_path / name).is_file() for name in drawn.files.split())
     assert drawn.png
+    assert drawn.claims == ("P1",)
     assert drawn.csv
     assert not_run.missing == "world tiny does not run it"
     assert (published.title, published.missing) == ("Published", "no table")
@@ -102,7 +106,7 @@ def test_a_report_is_current_while_its_files_are_there(tmp_path):
     page.write_text(
         KEY_MARK.format(key=STORY.key) + '<img data-files="figures/a.png figures/a.csv">'
     )
-    names = ("claims.csv", "figures/a.png", "figures/a.csv")
+    names = ("claims.csv", "comparison.csv", "figures/a.png", "figures/a.csv")
     (tmp_path / "figures").mkdir()
     for name in names:
         assert not is_current(page, STORY)

@@ -1,13 +1,16 @@
-"""The page shows, where a claim opens, which runs and records its verdict rests on."""
+"""The page: claims, figures and the runs behind them link to each other; nothing is empty."""
 
+import math
 import re
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from experiments.claims.claim import Claim, claim_html
 from experiments.lab.recipe import Evidence, Results
 from experiments.recipes.continued.recipe import continued
-from experiments.report.report import render_page
+from experiments.report.report import Drawing, render_page, with_sizes
 from experiments.runs.store import RunStore
 from experiments.story.story import Story
 from experiments.worlds.registry import WORLDS
@@ -35,10 +38,83 @@ def story(tmp_path, sample):
 def test_a_claim_links_to_the_runs_and_records_that_it_rests_on(story):
     page = render_page(story, [CLAIM], [])
     assert "Rests on 2 runs and 1 records of continued." in page
-    assert '<a href="#runs">Their ids</a>' in page
-    listed = re.search(r'<details id="runs-continued">(.*?)</details>', page, re.DOTALL)[1]
+    assert 'Their ids: <a href="#runs-continued">continued</a>.' in page
+    listed = re.search(r'<div id="runs-continued">(.*?)</div>', page, re.DOTALL)[1]
     assert "ab cd" in listed
     assert "continued/ef" in listed
+
+
+def drawing(tmp_path, name, label, **options):
+    """A drawing with a picture of 4 x 2 pixels and a table."""
+    paths = [tmp_path / f"{label}.{suffix}" for suffix in ("png", "csv")]
+    Image.new("RGB", (4, 2)).save(paths[0])
+    paths[1].write_text("x\n1\n")
+    return Drawing(
+        label=label, name=name, title="Title", caption="What is seen. And more.",
+        command="datawall figures", paths=tuple(paths), **options,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def page(story, tmp_path):
+    return render_page(
+        story, [CLAIM, replace(CLAIM, id="N1", verdict="contradicted", low=-math.inf)],
+        [
+            drawing(tmp_path, "figures/fig14", "here", claims=("P18", "S99")),
+            drawing(tmp_path, "published/fig14", "published", claims=("P18", "S99")),
+            Drawing(
+                label="here", name="figures/fig20", title="Absent", caption="", command="",
+                missing="no table", claims=("S5",),
+            ),
+            Drawing(
+                label="published", name="published/fig02", title="Absent", caption="",
+                command="", missing="no table", claims=("P2",),
+            ),
+        ],
+    )  # fmt: skip
+
+
+def test_claims_and_figures_link_to_each_other(page):
+    links, ids = re.findall(r'href="#([^"]+)"', page), re.findall(r' id="([^"]+)"', page)
+    assert set(links) <= set(ids)
+    assert len(ids) == len(set(ids))
+    figure = re.search(r'<figure id="fig14">(.*?)</figure>', page, re.DOTALL)[1]
+    assert '<a href="#P18">P18</a>' in figure
+    assert "S99" not in figure  # not a claim of this world
+    for part in (r'<li><a href="#P18">.*?</li>', r'<tr id="P18">.*?</tr>'):
+        assert '<a href="#fig14">Figure 14</a>' in re.search(part, page, re.DOTALL)[0]
+
+
+def test_what_was_not_drawn_is_a_line_and_not_a_card(page):
+    assert re.findall(r'<figure id="(\w+)">', page) == ["fig14"]
+    assert "Not drawn: Figure 20; Figure 2, published (no table)." in page
+    assert page.index('id="not-drawn"') > page.index("</figure>")
+
+
+def test_ours_stand_before_the_published_ones_at_equal_scale(page):
+    assert re.findall(r'class="label">(\w+)<', page) == ["here", "published"]
+    assert len(set(re.findall(r'<img [^>]*style="([^"]+)"', page))) == 1
+    assert page.count('alt="Title. What is seen."') == 2
+
+
+def test_claims_of_the_talk_and_of_this_project_are_listed_apart(page):
+    agrees = re.search(r"<h3>Agrees with the talk \(1\)</h3>(.*?)</ul>", page, re.DOTALL)[1]
+    assert re.findall(r'href="#(\w+)">\1<', agrees) == ["P18"]
+    assert "Differs from the talk" not in page
+    own = re.search(r"which the talk does not make \(1\)</h3>(.*?)</ul>", page, re.DOTALL)[1]
+    assert '<span class="contradicted">contradicted</span>: It helps.' in own
+
+
+def test_an_infinite_end_is_words():
+    ends = {"low": -math.inf, "high": math.inf}
+    assert replace(CLAIM, **ends).measurement == "not identified"
+    assert replace(CLAIM, low=-math.inf).measurement == "0.5 [no lower end, 0.75]"
+    assert replace(CLAIM, high=math.inf).measurement == "0.5 [0.25, no upper end]"
+
+
+def test_the_first_mention_of_a_width_comes_with_its_size():
+    said = with_sizes("Width 16; width 160, width 16, width 32", {16: 6736, 160: 1_000_000})
+    assert said == "Width 16 (N = 6.74k); width 160 (N = 1M), width 16, width 32"
 
 
 def test_a_claim_without_runs_says_so():

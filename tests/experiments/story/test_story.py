@@ -137,6 +137,11 @@ def test_report_is_self_contained_and_complete(report, story):
         assert claim.id in page
     for row in side_by_side(story, claims):
         assert escape(row["quantity"]) in page
+    title = f"On {story.world.n_unique_tokens:,} unique tokens"
+    assert page.index(title) < page.index('id="fig00"') < page.index("<table")
+    links, ids = re.findall(r'href="#([^"]+)"', page), re.findall(r' id="([^"]+)"', page)
+    assert set(links) <= set(ids)
+    assert len(ids) == len(set(ids))
     images = {
         base64.b64decode(image)
         for image in re.findall(r'src="data:image/png;base64,([^"]+)"', page)
@@ -148,13 +153,15 @@ def test_report_is_self_contained_and_complete(report, story):
     assert table["id"].tolist() == [claim.id for claim in claims]
 
 
-def test_what_was_published_stands_before_what_was_drawn_here(report):
+def test_what_was_drawn_here_stands_before_what_was_published(report):
     page = (report[0] / "report.html").read_text(encoding="utf-8")
     figures = dict(re.findall(r'<figure id="(\w+)">(.*?)</figure>', page, re.DOTALL))
-    assert list(figures) == sorted(figures)
-    assert re.findall(r'class="label">(\w+)<', figures["fig06"]) == ["published", "here"]
-    assert "datawall figures fig06 --published" in figures["fig06"]
-    assert "datawall figures fig06 --world tiny" in figures["fig06"]
+    assert next(iter(figures)) == "fig00"
+    titles = ["Part 1: using data better", "Part 2: making new data", "Not in the talk"]
+    assert re.findall(r">Figures. ([^<]+)</h2>", page) == titles
+    assert re.findall(r'class="label">(\w+)<', figures["fig08"]) == ["here", "published"]
+    assert "datawall figures fig08 --published" in figures["fig08"]
+    assert "datawall figures fig08 --world tiny" in figures["fig08"]
     assert re.findall(r'class="label">(\w+)<', figures["fig17"]) == []  # a schematic
     assert re.findall(r'class="label">(\w+)<', figures["fig01"]) == ["published"]
 

@@ -1,0 +1,180 @@
+"""The answer to the title of the report in a few sentences, and what a first reader asks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from experiments.analysis.intervals import Estimate
+from experiments.lab.recipe import NotRun
+from experiments.recipes.data_scaling import data_scaling
+from experiments.story.limits import RecipeLimit, recipe_limits, worth_in_data
+from experiments.story.story import Story
+from scaling.published import talk
+from scaling.published.figures import PUBLISHED_FIGURES
+
+IDENTIFIED_WHEN_SHIPPED = ("regularized", "ensemble limit")
+"""Limits that the shipped results of the world small identify; a test fits them again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the page says before anything else.
+
+    Attributes:
+        sentences: the limits of the recipes and the value of ensembles in data.
+        conditions: what the intervals are over, and what they take as given.
+        missing: which limits are not identified and which command identifies them, or empty.
+        limits: the numbers behind the sentences; empty if the world does not train the recipes.
+    """
+
+    sentences: str
+    conditions: str
+    missing: str
+    limits: tuple[RecipeLimit, ...]
+
+
+def answer(story: Story) -> Answer:
+    """Return the answer that the results of a world give."""
+    try:
+        limits = tuple(recipe_limits(story))
+    except NotRun as error:
+        return Answer(
+            sentences="", conditions="", limits=(),
+            missing=f"These results do not answer the question of the title: {error}. "
+            "`datawall report --world small` answers it from results that come with the package.",
+        )  # fmt: skip
+    standard, *growing = limits
+    parts = [
+        f"On {story.world.n_unique_tokens:,} unique tokens, {standard.subject} reaches a loss of "
+        f"{_short(standard.limit)} nats per token."
+    ]
+    parts += map(_sentence, growing)
+    unidentified = [one for one in growing if not one.limit.is_bounded]
+    worth = worth_in_data(story)
+    if worth is not None:
+        tokens = story[data_scaling].sizes[-1]
+        parts.append(
+            f"At {tokens:,} tokens, ensembles are worth {worth.value:.1f} [{worth.low:.1f}, "
+            f"{worth.high:.1f}] times the data of the standard recipe."
+            if worth.is_bounded
+            else "How much data ensembles are worth is not identified."
+        )
+    published = ", ".join(f"{one.published:g}" for one in limits)
+    parts.append(
+        f"Published, in the same order, at {talk.N_UNIQUE_TOKENS / 1e6:.0f}M tokens: {published}; "
+        f"ensembles are worth {PUBLISHED_FIGURES['multiplier_ensembles'].value:g} times the data."
+    )
+    return Answer(
+        sentences=" ".join(parts),
+        conditions=_conditions(story, limits, worth),
+        missing=_missing(story, unidentified),
+        limits=limits,
+    )
+
+
+def _sentence(one: RecipeLimit) -> str:
+    if one.limit.is_bounded:
+        return f"{one.subject[0].upper()}{one.subject[1:]} stop at {_short(one.limit)}."
+    return (
+        f"The limit of {one.subject} is not identified; the best that was trained reaches "
+        f"{one.reached:.2f}."
+    )
+
+
+def _short(limit: Estimate) -> str:
+    text = f"{limit.value:.2f} [{limit.low:.2f}, {limit.high:.2f}]"
+    if limit.if_law_holds is None:
+        return text
+    low, high = limit.if_law_holds
+    return f"{text}, or [{low:.2f}, {high:.2f}] if the fitted law holds"
+
+
+def _conditions(story: Story, limits: tuple[RecipeLimit, ...], worth: Estimate | None) -> str:
+    standard, single, members, _ = limits
+    text = (
+        f"Brackets are 95 % intervals: of the standard recipe over {standard.limit.n} seeds; of "
+        f"single models over {single.limit.n} seeds a size, the first whatever smooth decreasing "
+        "law holds, the second if E + A / N^alpha does; of ensembles over "
+        f"{members.limit.n} members. They take one draw of the text, one set of test documents and "
+        "the tuned hyperparameters as given."
+    )
+    if worth is not None:
+        text += (
+            f" The value in data is over {worth.n} draws of the text and assumes the data law of "
+            "the standard recipe."
+        )
+    return f"{text} {story.text_scope}"
+
+
+def _missing(story: Story, unidentified: list[RecipeLimit]) -> str:
+    """Say which limits are not identified and what identifies them."""
+    if not unidentified:
+        return ""
+    shipped = [one for one in unidentified if one.recipe in IDENTIFIED_WHEN_SHIPPED]
+    names = " and of ".join(one.subject for one in unidentified)
+    text = f"These runs do not identify the limit of {names}, so no number is printed for it."
+    if story.world.name != "small" and shipped:
+        subjects = " and of ".join(one.subject.split(" (")[0] for one in shipped)
+        text += (
+            f" The world small identifies that of {subjects}: `datawall report --world small` "
+            "shows its results, which come with the package, and `datawall reproduce --world "
+            "small` trains it (hours)."
+        )
+    if len(shipped) < len(unidentified) and story.world.name != "mixed":
+        text += (
+            " The joint limit needs larger models that still gain: the world mixed, on a text of "
+            "many documents, is made for it (`datawall reproduce --world mixed`, half an hour)."
+        )
+    return text
+
+
+def questions(story: Story) -> list[tuple[str, str]]:
+    """Return what a reader who does not know the project asks first, with the answers."""
+    sizes = [story.world.model(width).n_params_non_embedding for width in story.world.widths]
+    tokens, per_byte = story.world.n_unique_tokens, story.bytes_per_token
+    theirs = talk.TUNED["n_params"] / talk.N_UNIQUE_TOKENS
+    return [
+        (
+            "What is a loss of 4 nats per token, and is a difference of 0.1 large?",
+            "The loss is the mean of -ln p over the tokens of test documents, where p is the "
+            "probability that the model gives to the token that comes next; lower is better. A "
+            "loss that is 0.1 lower means a perplexity 10 % lower, here "
+            f"{0.1 / math.log(2) / per_byte:.3f} bits per byte of text. In the talk all gains "
+            "together, from the standard recipe to the joint limit, are "
+            f"{talk.STANDARD_BEST - talk.JOINT_LIMIT:.2f} nats.",
+        ),
+        (
+            "What are the four recipes?",
+            "Standard: weight decay 0.1, learning rate and number of epochs tuned. Regularized (or "
+            "tuned): weight decay is tuned too, at every size. Ensemble: K models that differ in "
+            "their seeds, whose logits are averaged, tuned to be averaged. Joint: members and "
+            "parameters both grow without end. All read the same unique tokens; only the compute "
+            "grows.",
+        ),
+        (
+            "How can a loss of infinitely large models be known?",
+            "It cannot be measured; it is the constant E of a law E + A / N^alpha (N parameters) "
+            "or E + A / K^gamma (K members) fitted to measured losses. The interval says how far E "
+            "is determined: the first one by any smooth decreasing curve through the losses, the "
+            "second only if the law is right. If no finite interval holds E, the limit is called "
+            "not identified and no number is printed.",
+        ),
+        (
+            "What can models this small show?",
+            f"Shapes, not values. The models have {min(sizes):,} to {max(sizes):,} parameters "
+            "without embeddings (N; a width is that of the residual stream) and read "
+            f"{tokens:,} unique tokens: N / D is {min(sizes) / tokens:.2g} to "
+            f"{max(sizes) / tokens:.2g}, in the talk {theirs.min():.2g} to {theirs.max():.2g}. "
+            "Whether an effect has the same sign and the same law can be compared; a loss cannot, "
+            "because text and tokenizer differ.",
+        ),
+        (
+            "Who decides what is supported, and how can I check it?",
+            "A rule for each claim, written down before the runs were looked at (exceptions are "
+            "named in the code of the claims) and applied by the program: supported or "
+            "contradicted if an interval is clear of the alternative, inconclusive otherwise. "
+            "Every claim below opens to its rule and to the ids of the runs and records that it "
+            "rests on; below every figure are its numbers and the command that draws it again.",
+        ),
+    ]  # fmt: skip

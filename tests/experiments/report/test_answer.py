@@ -1,0 +1,186 @@
+"""The first screen answers the title, and never with a number that the runs do not determine."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.analysis.intervals import Estimate
+from experiments.lab.recipe import NotRun, Results
+from experiments.recipes.data_scaling import data_scaling
+from experiments.recipes.ensembles import ensembles
+from experiments.report.answer import IDENTIFIED_WHEN_SHIPPED, answer, questions
+from experiments.report.side_by_side import side_by_side
+from experiments.runs.archive import SHIPPED, Archive
+from experiments.story.limits import recipe_limits
+from experiments.story.story import open_lab
+from experiments.worlds.registry import WORLDS
+from paper_figs.fig00_limits import draw
+from tests.pages import HOUSE
+
+
+def limit(value, half=0.02, **options):
+    return Estimate(value=value, low=value - half, high=value + half, n=5, **options)
+
+
+UNIDENTIFIED = Estimate(value=1.2345, low=-np.inf, high=np.inf, n=5)
+SINGLE = limit(3.9, 0.1, if_law_holds=(3.85, 3.95))
+
+
+def runs(losses, *, n_seeds=3):
+    rows = [
+        {"width": width, "test_loss": test + 0.01 * seed, "validation_loss": validation}
+        for width, (validation, test) in losses.items()
+        for seed in range(n_seeds)
+    ]
+    return pd.DataFrame(rows)
+
+
+def members(width, losses):
+    table = {"n_members": range(1, len(losses) + 1), "test_loss": losses, "width": width}
+    return pd.DataFrame(table).assign(validation_loss=losses)
+
+
+class Story(SimpleNamespace):
+    """Made-up results that are read as `story[recipe]` too."""
+
+    def __getitem__(self, recipe):
+        return self.results[recipe]
+
+
+def story_of(*, single=SINGLE, joint=UNIDENTIFIED, worth=None, world="quick"):
+    """A story whose best standard model is the one of width 32, by validation and not by test."""
+    tables = {16: members(16, [4.4, 4.2]), 32: members(32, [4.2, 4.0]), 64: members(64, [4.1, 3.8])}
+    tuned = {
+        width: SimpleNamespace(best={"weight_decay": 0.1 * width}, certified=True)
+        for width in tables
+    }
+    found = {ensembles: None}
+    if worth is not None:
+        found[data_scaling] = SimpleNamespace(
+            recipes=["standard", "ensemble limit"], sizes=[4096, 8192],
+            multiplier=lambda recipe, size: worth[recipe, size],
+        )  # fmt: skip
+    return Story(
+        world=WORLDS[world], text_scope="One text.", bytes_per_token=2.0,
+        results=Results(world, found),
+        standard_best=runs({16: (4.5, 4.4), 32: (4.3, 4.35), 64: (4.4, 4.2)}),
+        regularized=SimpleNamespace(
+            best=runs({16: (4.3, 4.3), 32: (4.1, 4.1), 64: (4.0, 4.0)}), tuned=tuned
+        ),
+        laws=SimpleNamespace(
+            single_limit=single, joint_limit=joint,
+            limits={w: limit(3.7 - w / 1e3) for w in tables},
+            exponents={w: limit(1.0) for w in tables}, tables=tables,
+            ensemble_table=pd.concat(tables.values(), ignore_index=True),
+            single=SimpleNamespace(params={"E": single.value, "A": 5.49, "alpha": 0.01}),
+        ),
+    )  # fmt: skip
+
+
+def test_the_limits_are_those_of_the_talk_in_its_order():
+    limits = recipe_limits(story_of())
+    assert [one.published for one in limits] == [3.75, 3.43, 3.34, 3.17]
+    standard, single, ensemble, joint = limits
+    assert standard.limit.value == pytest.approx(4.36)  # width 32: selected by validation
+    assert single.reached == pytest.approx(4.01)
+    assert ensemble.limit == limit(3.7 - 0.032)  # of the second size
+    assert ensemble.reached == 4.0
+    assert joint.reached == 3.8
+
+
+def test_the_answer_prints_identified_limits_with_both_intervals():
+    found = answer(story_of(joint=limit(3.6)))
+    assert "On 4,096 unique tokens" in found.sentences
+    assert "Ever larger tuned models stop at 3.90 [3.80, 4.00], or [3.85, 3.95]" in found.sentences
+    assert "then ever larger members stop at 3.60 [3.58, 3.62]." in found.sentences
+    assert "3.75, 3.43, 3.34, 3.17" in found.sentences
+    assert not found.missing
+    assert "One text." in found.conditions
+
+
+def test_a_limit_that_is_not_identified_is_words_everywhere():
+    story = story_of(single=UNIDENTIFIED)
+    found = answer(story)
+    rows = side_by_side(story, [])
+    figure, frame = draw(story)
+    drawn = [text.get_text() for ax in figure.axes for text in ax.texts]
+    shown = " ".join(
+        [found.sentences, found.conditions, found.missing, *drawn, frame.to_csv()]
+        + [row["here"] for row in rows]
+    )
+    assert not re.search(r"1\.23|0\.01|inf|nan", shown)
+    assert found.sentences.count("is not identified") == 2
+    here = {row["quantity"]: row["here"] for row in rows}
+    assert here["limit of infinitely many parameters, tuned"] == "not identified"
+    assert here["law of tuned single models"].startswith("not identified")
+    assert drawn.count("limit not identified") == 2
+    assert frame["limit"].isna().tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("world", "single", "named"),
+    [
+        ("quick", UNIDENTIFIED, {"report --world small", "reproduce --world small"}),
+        ("quick", SINGLE, {"reproduce --world mixed"}),
+        ("small", SINGLE, {"reproduce --world mixed"}),
+    ],
+)
+def test_what_is_not_identified_comes_with_the_command_that_can(world, single, named):
+    missing = answer(story_of(world=world, single=single)).missing
+    assert named <= set(re.findall(r"`datawall ([^`]+)`", missing))
+
+
+def test_ensembles_are_worth_data_where_the_world_has_several_stocks():
+    worth = {("ensemble limit", 8192): limit(3.0, 1)}
+    assert "worth 3.0 [2.0, 4.0] times the data" in answer(story_of(worth=worth)).sentences
+    endless = {("ensemble limit", 8192): UNIDENTIFIED}
+    assert "ensembles are worth is not identified." in answer(story_of(worth=endless)).sentences
+    assert "times the data of the standard recipe" not in answer(story_of()).sentences
+
+
+def test_a_world_without_these_recipes_says_which_command_answers():
+    class Nothing(Story):
+        @property
+        def laws(self):
+            raise NotRun("world quick does not run the recipe ensembles")
+
+    parts = {name: value for name, value in vars(story_of()).items() if name != "laws"}
+    found = answer(Nothing(**parts))
+    assert found.limits == ()
+    assert "does not run the recipe ensembles" in found.missing
+    assert "`datawall report --world small`" in found.missing
+
+
+def test_a_tenth_of_a_nat_in_bits_per_byte():
+    (_, reply), *_ = questions(story_of())
+    assert "0.072 bits per byte" in reply  # 0.1 / ln 2 / 2 bytes a token
+
+
+def test_readme_prints_the_quantities_and_published_values_of_this_table():
+    worth = {("ensemble limit", 8192): limit(3.0, 1)}
+    rows = side_by_side(story_of(worth=worth), [])
+    readme = (HOUSE / "README.md").read_text(encoding="utf-8")
+    for row in rows:
+        assert f"| {row['quantity']} | {row['published']} |" in readme
+
+
+@pytest.mark.long
+def test_shipped_results_identify_the_limits_that_the_page_says_they_do(tmp_path):
+    from experiments.analysis.laws import laws_of
+    from experiments.lab.recipe import run_recipes
+    from experiments.recipes.regularized import regularized
+
+    if not Archive.exists(SHIPPED, "small"):
+        pytest.skip("no shipped results")
+    with open_lab("small", corpus=None, runs=tmp_path, shipped=True) as lab:
+        results = run_recipes(lab, [regularized, ensembles])
+    laws = laws_of(results[regularized].best, results[ensembles].curves)
+    second = sorted(laws.limits)[1]
+    found = {
+        "regularized": laws.single_limit, "ensemble limit": laws.limits[second],
+        "joint limit": laws.joint_limit,
+    }  # fmt: skip
+    assert {name for name, one in found.items() if one.is_bounded} == {*IDENTIFIED_WHEN_SHIPPED}
