@@ -16,7 +16,9 @@ from experiments.cli import app as cli
 from experiments.worlds.registry import WORLDS
 from models.text.corpora import CORPORA
 from models.text.data_home import find_data_home
+from scaling import DATASETS
 from tests.benchmarks.coverage import page as coverage_page
+from tests.data import needed
 from tests.pages import (
     HOUSE,
     PAGES,
@@ -115,6 +117,8 @@ TRAINING = ("README.md", "docs/command-line.md", "docs/python.md", "docs/howto/"
 )
 def test_the_programs_of_a_page_run_and_print_what_it_says(page, workplace, capsys):
     names = {"__name__": "__main__"}
+    for table in re.findall(r'load_dataset\("(\w+)"\)', page.read_text(encoding="utf-8")):
+        needed(DATASETS[table].path)
     if page.name == "README.md":
         write_what_the_readme_supposes(workplace)
     for block in blocks_of(page):

@@ -31,6 +31,7 @@ def parse_quantity(text: str, *, name: str) -> float:
 
 def human(value: float) -> str:
     """Return a count in three digits with a suffix: 100672 -> 101k, 1.04e9 -> 1.04B."""
+    value = float(f"{value:.3g}") if value >= 1e3 else value  # 999.9M is 1B, not 1e+03M
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if size <= value < 1e15:
             return f"{value / size:.3g}{unit}"

@@ -268,7 +268,7 @@ def _one_learning_rate(rows: Rows) -> list[Finding] | str:
         (name for name in rows.frame.columns if str(name).split(".")[-1] in LEARNING_RATES), None
     )
     if params is None or column is None:
-        return "no columns n_params and learning_rate"
+        return f"no column {'n_params' if params is None else 'learning_rate'}"
     rates = rows.frame[column].nunique(dropna=True)
     known = params[np.isfinite(params)]
     spread = known.max() / known.min() if len(known) and known.min() > 0 else 1.0
