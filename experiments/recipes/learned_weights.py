@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from experiments.analysis.intervals import Estimate, jackknife
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
 from experiments.recipes.ensembles import Ensembles, ensembles
+from experiments.runs.archive import NotShipped
 from experiments.runs.spec import RunSpec
 from experiments.runs.texts import held_out
 
@@ -38,10 +40,25 @@ class LearnedWeights:
             "learned"), `validation_loss`, `test_loss` in nats per token, `weights` (as text).
         gain_of_one: by pool, the test loss that the first member alone gains from a learned
             temperature.
+        without: by pool of tuned members, what `gain` measures of it without each of its members;
+            empty where shipped results lack it.
     """
 
     table: pd.DataFrame
     gain_of_one: Mapping[str, float]
+    without: Mapping[str, Sequence[float]]
+
+    def gain(self, pool: str) -> Estimate:
+        """Return the test loss with equal weights of a learned sum less that with learned weights.
+
+        Logits are averaged; the interval is the jackknife over members, unbounded where the
+        ensembles without one are lacking.
+
+        Args:
+            pool: of the tuned members of a size.
+        """
+        value = self.loss(pool, "logit", "tempered") - self.loss(pool, "logit", "learned")
+        return jackknife(value, [self.without[pool]])
 
     def loss(self, pool: str, average: Average, weighting: str) -> float:
         """Return a test loss.
@@ -70,17 +87,28 @@ def learned_weights(lab: Lab, ensembles: Ensembles) -> LearnedWeights:
         identity = [spec.run_id for spec in specs]
         return lab.remember("learned_weights", identity, lambda: list(_scores(lab, specs)))
 
-    gain_of_one = {}
-    for pool, specs in pools.items():
-        losses = {(row["average"], row["weighting"]): row["test_loss"] for row in scores(specs[:1])}
-        gain_of_one[pool] = losses["logit", "equal"] - losses["logit", "tempered"]
+    def gain(specs: Sequence[RunSpec], worse: str, better: str) -> float:
+        losses = {
+            row["weighting"]: row["test_loss"] for row in scores(specs) if row["average"] == "logit"
+        }
+        return float(losses[worse] - losses[better])
+
+    def without_each(specs: Sequence[RunSpec]) -> list[float]:
+        parts = ([spec for spec in specs if spec is not out] for out in specs)
+        try:
+            return [gain(part, "tempered", "learned") for part in parts]
+        except NotShipped:
+            return []
+
+    gain_of_one = {pool: gain(specs[:1], "equal", "tempered") for pool, specs in pools.items()}
+    without = {pool: without_each(specs) for pool, specs in pools.items()}
     pools[ALL_SIZES] = [specs[0] for specs in of_width.values()]
     rows = [
         {"pool": pool, "n_members": len(specs), **row}
         for pool, specs in pools.items()
         for row in scores(specs)
     ]
-    return LearnedWeights(table=pd.DataFrame(rows), gain_of_one=gain_of_one)
+    return LearnedWeights(table=pd.DataFrame(rows), gain_of_one=gain_of_one, without=without)
 
 
 def _scores(lab: Lab, specs: Sequence[RunSpec]) -> Iterator[dict[str, Any]]:
