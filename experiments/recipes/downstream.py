@@ -122,8 +122,10 @@ class Downstream:
 
         Paradigms are its blocks. It is 1 if every model ties with every other on each of them.
         """
-        p = stats.friedmanchisquare(*self.paradigms.to_numpy()).pvalue
-        return 1.0 if np.isnan(p) else float(p)
+        hits = self.paradigms.to_numpy()
+        if (hits == hits[0]).all():
+            return 1.0
+        return float(stats.friedmanchisquare(*hits).pvalue)
 
     def frontier(self) -> pd.DataFrame:
         """Return the models that no other one matches in accuracy at as little compute."""
