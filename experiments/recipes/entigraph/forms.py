@@ -78,7 +78,7 @@ def held_out_error(rows: pd.DataFrame, form: Form) -> float:
     table = {name: rows[name].to_numpy(float) for name in READ}
     places = np.arange(len(rows))
 
-    def predicted(place: int) -> float:
+    def predicted(place: np.integer) -> float:
         known = {name: values[places != place] for name, values in table.items()}
         new = {name: values[places == place] for name, values in table.items()}
         return float(form(known, new)[0])

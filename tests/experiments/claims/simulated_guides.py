@@ -145,7 +145,7 @@ def languages(rng, *, asymptote, n, entropy=2.0):
     return SimpleNamespace(singles=pd.DataFrame(rows), sources=sources)
 
 
-def members(rng, *, gap=(-0.004, -0.002, 0.0), gain=(0.1, 0.1), n_members=5):
+def members(rng, *, gap=(-0.004, -0.002, 0.0), gain=(0.1, 0.1), n_members=4):
     """Tuned members of three sizes, each 2.5 times as large as the one before.
 
     gap: logit minus probability average of the whole ensemble, by size.
@@ -206,13 +206,13 @@ def learned_weights(rng, *, gain=(0.01, 0.008, 0.012), n_members=6):
 
 PLAN = FactWorlds(
     paraphrase_tokens=(4_000, 16_000, 64_000, 256_000),
-    entigraph_tokens=tuple(4_000 * 2**i for i in range(7)), n_graphs=10,
+    entigraph_tokens=tuple(4_000 * 2**i for i in range(7)), n_graphs=6,
 )  # fmt: skip
 TOKENS = np.array(PLAN.entigraph_tokens, float)
 
 
 def facts(rng, curve, *, noise=0.02, paraphrase=0.4):
-    """Accuracy on implied facts by the size of EntiGraph's corpora, on ten graphs.
+    """Accuracy on implied facts by the size of EntiGraph's corpora, on six graphs.
 
     curve: takes the expected share of stated pairs at `TOKENS` and returns accuracies.
     """
