@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.recipes.entigraph.answers import expected_coverage
+from experiments.recipes.entigraph.forms import ceiling_fit, law_of
 from experiments.recipes.entigraph.questions import CHANCE
-from experiments.recipes.entigraph.recipe import ceiling_fit, entigraph, law_of
+from experiments.recipes.entigraph.recipe import entigraph
 from experiments.story.story import Story
 from paper_figs.style import BLACK, COLORS, GREY, look
 from scaling import fit_law
@@ -43,7 +44,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         first, last = points["n_steps"].min(), points["n_steps"].max()
         steps = np.unique(np.geomspace(first / 2, 1.5 * last, 60).round())
         expected = np.array([expected_coverage(author, int(step)) for step in steps])
-        ceiling, _ = ceiling_fit(points, "expected")
+        ceiling = ceiling_fit(points["expected"].to_numpy(float), points["implicit"].to_numpy())
         ceilings.append(ceiling)
         left.plot(points["n_steps"], points["implicit"], measured.marker, color=measured.color)
         left.plot(steps, law_of(expected), color=BLACK, linewidth=1)

@@ -13,9 +13,11 @@ nats per token.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +40,8 @@ class Claim:
     """One claim with its verdict.
 
     Attributes:
-        id: as in the list of claims (P Part 1, S Part 2, N new here).
+        id: as in the list of claims (P Part 1, S Part 2, N new here), with a letter where a
+            statement has several sentences that are judged apart.
         statement: what the talk says.
         verdict: supported, contradicted or inconclusive.
         quantity: what was measured.
@@ -132,13 +135,19 @@ def claim(id: str, statement: str) -> Callable[[Callable[[Story], Finding]], Tes
     """Return a decorator that registers a function as a claim; its docstring becomes the rule.
 
     Args:
-        id: as in the list of claims: P Part 1, S Part 2, N new here.
+        id: as in the list of claims: P Part 1, S Part 2, N new here; a letter at the end counts the
+            sentences that are judged apart, such as P18a.
         statement: what the talk says.
+
+    Raises:
+        ValueError: the id has another form.
     """
+    _order(id)
 
     def register(judge: Callable[[Story], Finding]) -> Test:
         rule = " ".join((inspect.getdoc(judge) or "").split())
 
+        @functools.wraps(judge)
         def test(story: Story) -> Claim:
             found = judge(story)
             return Claim(
@@ -175,7 +184,17 @@ def judge_claims(story: Story) -> Claims:
     for test in _tests().values():
         with contextlib.suppress(NotRun), story.results.reading() as read:
             claims.append(_with_evidence(test(story), story, read))
-    return Claims(sorted(claims, key=lambda it: (_PARTS.index(it.id[0]), int(it.id[1:]))))
+    return Claims(sorted(claims, key=lambda it: _order(it.id)))
+
+
+def _order(id: str) -> tuple[int, int, str]:
+    """Return the place of an id: by part, number and letter."""
+    parts = re.fullmatch(rf"([{_PARTS}])(\d+)([a-z]?)", id)
+    if parts is None:
+        raise ValueError(
+            f"a claim's id is one of {_PARTS}, a number and perhaps a letter; not {id!r}"
+        )
+    return _PARTS.index(parts[1]), int(parts[2]), parts[3]
 
 
 def _with_evidence(claim: Claim, story: Story, read: Iterable[Recipe[Any]]) -> Claim:

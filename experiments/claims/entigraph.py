@@ -6,22 +6,19 @@ text.
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from experiments.analysis import intervals
 from experiments.claims.claim import Finding, claim, verdict
 from experiments.lab.recipe import NotRun
 from experiments.recipes.entigraph.questions import CHANCE
-from experiments.recipes.entigraph.recipe import FactResults, ceiling_fit, entigraph
+from experiments.recipes.entigraph.recipe import FactResults, entigraph
 from experiments.story.story import Story
 from graphsim import EntityGraph, expected_accuracy, finite_law, printed_law
 
 _mean = intervals.mean_estimate
 
 RETRIEVAL_READ = 0.1
-LEAST_CEILING = 0.1
 """Accuracy that a source in the context must add on stated facts to count as read."""
 
 
@@ -96,84 +93,6 @@ def _s3(story: Story) -> Finding:
         quantity=f"growth of accuracy from {smaller:,} to {largest:,} paraphrased tokens",
         estimate=growth,
         detail=f"Over raw training at {smaller:,} tokens: {gain}. By tokens {curve}.",
-        interval_of="graphs",
-    )
-
-
-@claim("S4", "EntiGraph keeps scaling, log-linearly, beyond paraphrase.")
-def _s4(story: Story) -> Finding:
-    """Accuracy on implied facts, least-squares slope against the logarithm of synthetic tokens,
-    EntiGraph's minus that of paraphrases, a value a graph. Supported when its interval lies
-    above zero and so does that of EntiGraph's balanced accuracy minus that of paraphrases, each
-    at its largest corpus; contradicted when one of the two lies below zero; else
-    inconclusive."""
-    facts = _facts(story)
-    slope = _mean(_slopes(facts, "entigraph") - _slopes(facts, "paraphrase"))
-    last = {
-        "entigraph": facts.plan.entigraph_tokens[-1],
-        "paraphrase": facts.plan.paraphrase_tokens[-1],
-    }
-    best = {method: facts.of(method, n, "balanced") for method, n in last.items()}
-    lead = _mean(best["entigraph"] - best["paraphrase"])
-    sizes = facts.plan.entigraph_tokens
-    implied = {n: facts.of("entigraph", n, "implicit") for n in sizes}
-    curve = ", ".join(f"{n:,}: {values.mean():.3f}" for n, values in implied.items())
-    ends = sizes[0], sizes[len(sizes) // 2], sizes[-1]
-    growth = ", ".join(
-        f"{_mean(implied[to] - implied[start])} from {start:,} to {to:,}"
-        for start, to in itertools.pairwise(ends)
-    )
-    return Finding(
-        verdict=verdict(
-            supported=slope.is_positive and lead.is_positive,
-            contradicted=slope.is_negative or lead.is_negative,
-        ),
-        quantity="slope over that of paraphrases (accuracy for each factor e of tokens)",
-        estimate=slope,
-        detail=(
-            f"Balanced lead at the largest corpora {lead}. Implied facts by tokens {curve}; "
-            f"growth {growth}: a slope above that of paraphrases does not say that growth lasts."
-        ),
-        interval_of="graphs",
-    )
-
-
-def _slopes(facts: FactResults, method: str) -> np.ndarray:
-    """Slope of accuracy on implied facts against ln tokens, a value a graph."""
-    rows = facts.answers[facts.answers["method"] == method]
-    return np.array(
-        [
-            np.polyfit(np.log(of_graph["n_unique"]), of_graph["implicit"], 1)[0]
-            for _, of_graph in rows.groupby("graph")
-        ]
-    )
-
-
-@claim("S5", "Accuracy follows the mixture of exponentials of the graph process.")
-def _s5(story: Story) -> Finding:
-    """Accuracy on implied facts against chance + (1 - chance) x ceiling x the expected share of
-    implied pairs stated after as many steps on the same graph, one ceiling a graph fitted by
-    least squares; root mean squared error over corpus sizes, a value a graph. Supported when the
-    interval lies below 0.05, contradicted when above 0.1; inconclusive otherwise, and also where
-    the ceilings' interval does not lie above 0.1: a law that predicts that nothing is learned is
-    not put to the test. That a fact must be stated twice to be learned is compared beside it, and
-    changes no verdict."""
-    facts = _facts(story)
-    rows = facts.answers[facts.answers["method"] == "entigraph"]
-    errors = {
-        column: _mean(np.array([ceiling_fit(of, column)[1] for _, of in rows.groupby("graph")]))
-        for column in ("expected", "stated_twice")
-    }
-    ceilings = _mean(np.array([ceiling_fit(of, "expected")[0] for _, of in rows.groupby("graph")]))
-    error = errors["expected"]
-    return Finding(
-        verdict=verdict(
-            supported=ceilings.low > LEAST_CEILING and error.high < 0.05,
-            contradicted=error.low > 0.1,
-        ),
-        quantity="root mean squared error of the process with a ceiling (accuracy)",
-        estimate=error,
-        detail=f"Ceiling {ceilings}. With pairs stated at least twice {errors['stated_twice']}.",
         interval_of="graphs",
     )
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from models.evals.minimal_pairs import MinimalPair
 
 PAIRS_PER_PARADIGM = 5
+"""Of a thousand. More would take minutes; shipped results, which hold no weights, have these."""
+CHANCE_OF_PAIRS = 0.5
 ITEMS_PER_SET = 50
 PAIRS = "blimp/blimp_data.tar.xz"
 CHOICES = {
@@ -91,10 +93,9 @@ class Downstream:
         rng = np.random.default_rng(seed)
         losses, hits = self.models["test_loss"].to_numpy(), self.paradigms.to_numpy()
         n = hits.shape[1]
-        drawn = [hits[:, rng.integers(n, size=n)].mean(axis=1) for _ in range(N_BOOT)]
-        values = [_spearman(losses, accuracies) for accuracies in drawn]
-        low, high = np.quantile(values, [0.025, 0.975])
-        value = _spearman(losses, hits.mean(axis=1))
+        drawn = hits[:, rng.integers(n, size=(N_BOOT, n))].mean(axis=-1).T
+        low, high = np.quantile(_spearman(losses, drawn), [0.025, 0.975])
+        value = float(_spearman(losses, hits.mean(axis=1)))
         return Estimate(value=value, low=min(low, value), high=max(high, value), n=n)
 
     def selected(self, *, ensemble: bool) -> pd.Series:
@@ -110,6 +111,21 @@ class Downstream:
         best, single = self.selected(ensemble=True), self.selected(ensemble=False)
         difference = self.paradigms.loc[best.name] - self.paradigms.loc[single.name]
         return mean_estimate(difference.to_numpy())
+
+    def over_chance(self) -> Estimate:
+        """Return the accuracy on pairs of the selected ensemble less chance, over paradigms."""
+        of_best = self.paradigms.loc[self.selected(ensemble=True).name]
+        return mean_estimate(of_best.to_numpy() - CHANCE_OF_PAIRS)
+
+    def differ(self) -> float:
+        """Return the p value of Friedman's test that all models are equally accurate on pairs.
+
+        Paradigms are its blocks. It is 1 if every model ties with every other on each of them.
+        """
+        hits = self.paradigms.to_numpy()
+        if (hits == hits[0]).all():
+            return 1.0
+        return float(stats.friedmanchisquare(*hits).pvalue)
 
     def frontier(self) -> pd.DataFrame:
         """Return the models that no other one matches in accuracy at as little compute."""
@@ -226,8 +242,10 @@ def _tasks(folder: Path) -> tuple[list[MinimalPair], list[list[ChoiceItem]]]:
     return pairs, [read_choices(folder / name)[:ITEMS_PER_SET] for name in CHOICES.values()]
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Return Spearman's rank correlation, 0 if all values of one side tie."""
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return 0.0
-    return float(stats.spearmanr(x, y).statistic)
+def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the rank correlation of x [n] with y [..., n], 0 if all values of a side tie."""
+    ranks = [stats.rankdata(side, axis=-1) for side in (x, y)]
+    a, b = (rank - rank.mean(axis=-1, keepdims=True) for rank in ranks)
+    scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
+    product = (a * b).sum(axis=-1)
+    return np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from experiments.analysis.intervals import Estimate, jackknife
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
 from experiments.recipes.ensembles import Ensembles, ensembles
+from experiments.runs.archive import NotShipped
 from experiments.runs.spec import RunSpec
 from experiments.runs.texts import held_out
 
 if TYPE_CHECKING:
-    from models.ensembles.ensemble import Average
+    from models.ensembles.ensemble import Average, MemberLike
 
 ALL_SIZES = "one of each size"
 
@@ -38,10 +40,25 @@ class LearnedWeights:
             "learned"), `validation_loss`, `test_loss` in nats per token, `weights` (as text).
         gain_of_one: by pool, the test loss that the first member alone gains from a learned
             temperature.
+        without: by pool of tuned members, what `gain` measures of it without each of its members;
+            empty where shipped results lack it.
     """
 
     table: pd.DataFrame
     gain_of_one: Mapping[str, float]
+    without: Mapping[str, Sequence[float]]
+
+    def gain(self, pool: str) -> Estimate:
+        """Return the test loss with equal weights of a learned sum less that with learned weights.
+
+        Logits are averaged; the interval is the jackknife over members, unbounded where the
+        ensembles without one are lacking.
+
+        Args:
+            pool: of the tuned members of a size.
+        """
+        value = self.loss(pool, "logit", "tempered") - self.loss(pool, "logit", "learned")
+        return jackknife(value, [self.without[pool]])
 
     def loss(self, pool: str, average: Average, weighting: str) -> float:
         """Return a test loss.
@@ -70,42 +87,77 @@ def learned_weights(lab: Lab, ensembles: Ensembles) -> LearnedWeights:
         identity = [spec.run_id for spec in specs]
         return lab.remember("learned_weights", identity, lambda: list(_scores(lab, specs)))
 
+    def gain(specs: Sequence[RunSpec]) -> float:
+        identity = [spec.run_id for spec in specs]
+        found: float = lab.remember("learned_weights_gain", identity, lambda: _gain(lab, specs))
+        return found
+
+    def without_each(specs: Sequence[RunSpec]) -> list[float]:
+        try:
+            return [gain([spec for spec in specs if spec is not out]) for out in specs]
+        except NotShipped:
+            return []
+
     gain_of_one = {}
     for pool, specs in pools.items():
         losses = {(row["average"], row["weighting"]): row["test_loss"] for row in scores(specs[:1])}
         gain_of_one[pool] = losses["logit", "equal"] - losses["logit", "tempered"]
+    without = {pool: without_each(specs) for pool, specs in pools.items()}
     pools[ALL_SIZES] = [specs[0] for specs in of_width.values()]
     rows = [
         {"pool": pool, "n_members": len(specs), **row}
         for pool, specs in pools.items()
         for row in scores(specs)
     ]
-    return LearnedWeights(table=pd.DataFrame(rows), gain_of_one=gain_of_one)
+    return LearnedWeights(table=pd.DataFrame(rows), gain_of_one=gain_of_one, without=without)
+
+
+def _members(lab: Lab, specs: Sequence[RunSpec]) -> list[MemberLike]:
+    return [(spec.model, lab.store.params(spec)) for spec in specs]
+
+
+def _windows(specs: Sequence[RunSpec]) -> dict[str, np.ndarray]:
+    first = specs[0]
+    return dict(held_out(first.data, first.model.vocab_size, first.model.context))
+
+
+def _loss(members: Sequence[MemberLike], windows: np.ndarray, weights: np.ndarray) -> float:
+    from models.ensembles.ensemble import ensemble_log_probs
+
+    scores = ensemble_log_probs(members, windows, how="logit", weights=weights)
+    return -float(scores.mean(dtype=np.float64))
+
+
+def _learned(members: Sequence[MemberLike], windows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the learned weights of logits, and equal ones of a learned sum ("tempered")."""
+    from models.ensembles.logit_weights import fit_logit_weights
+
+    equal = np.full(len(members), 1 / len(members))
+    learned = fit_logit_weights(members, windows).weights
+    around = learned.sum() * np.array([0.97, 1.0, 1.03])
+    curve = np.polyfit(around, [_loss(members, windows, x * equal) for x in around], 2)
+    # One Newton step on the sum, which the learned weights have nearly right: the loss is convex
+    # in it, and every evaluation runs all members over the validation part.
+    return {"tempered": -curve[1] / (2 * curve[0]) * equal, "learned": learned}
+
+
+def _gain(lab: Lab, specs: Sequence[RunSpec]) -> float:
+    members, windows = _members(lab, specs), _windows(specs)
+    found = _learned(members, windows["validation"])
+    losses = {name: _loss(members, windows["test"], weights) for name, weights in found.items()}
+    return losses["tempered"] - losses["learned"]
 
 
 def _scores(lab: Lab, specs: Sequence[RunSpec]) -> Iterator[dict[str, Any]]:
-    from models.ensembles.ensemble import ensemble_log_probs, gold_table
-    from models.ensembles.logit_weights import fit_logit_weights
+    from models.ensembles.ensemble import gold_table
     from models.ensembles.mixture import fit_mixture_weights, mixture_loss
 
-    members = [(spec.model, lab.store.params(spec)) for spec in specs]
-    first = specs[0]
-    windows = held_out(first.data, first.model.vocab_size, first.model.context)
+    members, windows = _members(lab, specs), _windows(specs)
     equal = np.full(len(specs), 1 / len(specs))
-
-    def loss(part: str, weights: np.ndarray) -> float:
-        scores = ensemble_log_probs(members, windows[part], how="logit", weights=weights)
-        return -float(scores.mean(dtype=np.float64))
-
-    learned = fit_logit_weights(members, windows["validation"]).weights
-    around = learned.sum() * np.array([0.97, 1.0, 1.03])
-    curve = np.polyfit(around, [loss("validation", x * equal) for x in around], 2)
-    # One Newton step on the sum, which the learned weights have nearly right: the loss is convex
-    # in it, and every evaluation runs all members over the validation part.
-    tempered = -curve[1] / (2 * curve[0])
-    log_linear = {"equal": equal, "tempered": tempered * equal, "learned": learned}
+    log_linear = {"equal": equal, **_learned(members, windows["validation"])}
     for how, weights in log_linear.items():
-        yield _row("logit", how, weights, {part: loss(part, weights) for part in windows})
+        losses = {part: _loss(members, windows[part], weights) for part in windows}
+        yield _row("logit", how, weights, losses)
     tables = {part: gold_table(members, windows[part]) for part in windows}
     mixed = {"equal": equal, "learned": fit_mixture_weights(tables["validation"]).weights}
     for how, weights in mixed.items():

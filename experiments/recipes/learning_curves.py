@@ -9,20 +9,22 @@ equally far, and each seed draws a text of its own from the corpus.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pandas as pd
 
 from experiments.analysis import intervals
-from experiments.analysis.intervals import Estimate
+from experiments.analysis.intervals import Estimate, jackknife
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
 from experiments.recipes.regularized import Regularized, regularized
 from experiments.runs.spec import RunSpec
 from experiments.runs.texts import unique_tokens
 from scaling import FitResult, fit_law
+from scaling.fit import best_parameters
 from scaling.laws.laws import LEARNING_CURVES, Law, Linear, Term
 
 FACTORS = (0.25, 0.5, 1, 2, 4)
@@ -52,11 +54,14 @@ class LearningCurves:
         width: of the model.
         table: two rows a run, one of its loss on the tokens it was trained on (by the final
             weights) and one on the test part: `n_examples` (unique tokens), `is_train` (0 or 1),
-            `loss` in nats per token, `seed`, `n_epochs`.
+            `loss` in nats per token, `seed` (of the run and of the draw of its text), `n_epochs`.
+        is_mixed: whether training texts are chunks of many documents and the scored windows are
+            spread over all held-out ones; otherwise the two losses are of different documents.
     """
 
     width: int
     table: pd.DataFrame
+    is_mixed: bool = False
 
     @property
     def largest(self) -> int:
@@ -81,10 +86,38 @@ class LearningCurves:
 
     @cached_property
     def asymptote_gap(self) -> Estimate:
-        """Asymptote of the training curve less that of the test curve, from all training sets."""
+        """Asymptote of the training curve less that of the test curve, from all training sets.
+
+        The interval is that of the delete-one-draw jackknife: the runs of a draw share its text.
+        It is unbounded where the asymptote is not identified.
+        """
         fit = fit_law(self.table, TWO_ASYMPTOTES, x=COLUMNS, y="loss")
-        low, high = fit.interval("G")
-        return Estimate(value=fit.params["G"], low=low, high=high, n=self.n_seeds)
+        parts = [
+            best_parameters(part, TWO_ASYMPTOTES, x=COLUMNS, y="loss")["G"]
+            for part in _without(self.table)
+        ]
+        return _if(fit, jackknife(fit.params["G"], [parts]))
+
+    @cached_property
+    def error(self) -> Estimate:
+        """Test loss predicted at the largest training set minus that measured there.
+
+        By the law of both curves, fitted to the smaller training sets. The interval is that of the
+        delete-one-draw jackknife, which leaves a draw out of the fit and of the measurement; it
+        holds the scatter between texts and runs. It is unbounded where the asymptote is not
+        identified.
+        """
+
+        def of(table: pd.DataFrame) -> float:
+            known = table[table["n_examples"] < self.largest]
+            law = best_parameters(known, "learning_curves", x=COLUMNS, y="loss")
+            at = (table["n_examples"] == self.largest) & (table["is_train"] == 0)
+            predicted = law["E"] + law["B"] / self.largest ** law["alpha"]
+            return float(predicted - table.loc[at, "loss"].mean())
+
+        return _if(
+            self.law, jackknife(of(self.table), [[of(part) for part in _without(self.table)]])
+        )
 
     @property
     def n_seeds(self) -> int:
@@ -105,6 +138,18 @@ class LearningCurves:
         """Return what the test curve of the smaller training sets says without the other."""
         at = pd.DataFrame({"n_examples": [float(self.largest)]})
         return _estimate(self.test_law, at, self.n_seeds)
+
+
+def _without(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return a table without each of its draws."""
+    return [table[table["seed"] != seed] for seed in sorted(table["seed"].unique())]
+
+
+def _if(fit: FitResult, estimate: Estimate) -> Estimate:
+    """Return an estimate, unbounded where the asymptote of a fit is not identified."""
+    if fit.status.usable:
+        return estimate
+    return replace(estimate, low=-math.inf, high=math.inf)
 
 
 def _estimate(fit: FitResult, at: pd.DataFrame, n: int) -> Estimate:
@@ -152,7 +197,7 @@ def learning_curves(lab: Lab, regularized: Regularized) -> LearningCurves:
         for spec in specs
         for is_train, loss in ((0, float(test[spec.run_id])), (1, train[spec.run_id]))
     ]
-    return LearningCurves(width=width, table=pd.DataFrame(rows))
+    return LearningCurves(width=width, table=pd.DataFrame(rows), is_mixed=world.chunk_tokens > 0)
 
 
 def _train_losses(lab: Lab, specs: Sequence[RunSpec]) -> dict[str, float]:

@@ -36,6 +36,8 @@ RECIPES = ("single", "ensemble")
 BAYES = "Bayes-optimal"
 """A data law without training: that of the floor, which shows whether the form is at fault."""
 METHODS = ("profile", "bootstrap")
+LEAST_SIZES = 4
+"""Values of D that a data law needs, as in `experiments.worlds.plans.CalibrationPlan`."""
 AVERAGE = "logit"
 """How members are averaged in every law, as in the talk."""
 
@@ -101,6 +103,37 @@ def data_laws(found: CalibrationLosses) -> pd.DataFrame:
                     "lowest": lowest, **_checked(predicted, measured),
                 }
             )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def growing_laws(found: CalibrationLosses) -> pd.DataFrame:
+    """Return the data law of the widest single models at each D, where the width grows with D.
+
+    Returns:
+        A row a language whose widest model is wider at each D than at the one before, at four or
+        more: `kind`, `source`, `E`, `low`, `high` (of E whatever smooth decreasing law holds),
+        `identified`, `covered` (whether they hold the window entropy). No rows and columns where
+        there are none.
+    """
+    truths = found.sources.set_index(["kind", "source"])
+    rows = []
+    for (kind, source), of in found.singles.groupby(["kind", "source"]):
+        widest = of.groupby(D)["width"].max()
+        if len(widest) < LEAST_SIZES or not (widest.diff().dropna() > 0).all():
+            continue
+        fit = fit_law(
+            of[of["width"].to_numpy() == widest[of[D]].to_numpy()], "power", x=D, y=LOSS, n_boot=0
+        )
+        assert fit.limit_interval is not None  # the law has an asymptote
+        (low, high), truth = fit.limit_interval, truths.loc[(kind, source)]
+        off = truth["window_error"]
+        rows.append(
+            {
+                "kind": kind, "source": source, "E": fit.asymptote, "low": low, "high": high,
+                "identified": fit.status.usable,
+                "covered": low - off <= truth["window_entropy"] <= high + off,
+            }
+        )  # fmt: skip
     return pd.DataFrame(rows)
 
 

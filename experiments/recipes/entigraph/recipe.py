@@ -23,7 +23,6 @@ from experiments.recipes.entigraph.answers import (
     coverage,
     expected_coverage,
 )
-from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.streams import (
     FactSettings,
     Method,
@@ -300,29 +299,3 @@ class _FactRuns:
             )
 
         return plan_stream(self.lab, label, [asdict(settings), *identity], stream)
-
-
-def law_of(stated: np.ndarray, ceiling: float = 1.0) -> np.ndarray:
-    """Return the accuracy of a reader that knows a share of the facts and guesses the rest.
-
-    Args:
-        stated: share of the pairs that are stated.
-        ceiling: share of the stated ones that are learned.
-    """
-    return CHANCE + (1 - CHANCE) * ceiling * np.asarray(stated)
-
-
-def ceiling_fit(rows: pd.DataFrame, column: str) -> tuple[float, float]:
-    """Return the share of the stated facts that is learned, by least squares on implied facts.
-
-    Args:
-        rows: answers after EntiGraph's corpora on one graph.
-        column: share of the pairs that count as stated: `stated`, `stated_twice` or `expected`.
-
-    Returns:
-        The ceiling of `law_of`, and the root mean squared error of the fit.
-    """
-    known = law_of(rows[column].to_numpy()) - CHANCE
-    gained = rows["implicit"].to_numpy() - CHANCE
-    ceiling = float(known @ gained / (known @ known))
-    return ceiling, float(np.sqrt(np.mean((gained - ceiling * known) ** 2)))

@@ -60,6 +60,7 @@ def test_loss_as_a_guide(correlation, gain, expected):
         missing="", models=MODELS, n_pairs=335, n_items=150, frontier=lambda: MODELS,
         rank_correlation=lambda: correlation, gain_of_ensembles=lambda: gain,
         selected=lambda ensemble: MODELS.iloc[int(ensemble)],
+        over_chance=lambda: estimate(0.1), differ=lambda: 0.001,
     )  # fmt: skip
     claim = claims_guides._p17(story_of(downstream=found))
     assert claim.verdict == expected
@@ -67,22 +68,51 @@ def test_loss_as_a_guide(correlation, gain, expected):
 
 
 @pytest.mark.parametrize(
-    ("predicted", "gap", "expected"),
+    ("over_chance", "p"), [(estimate(0.01), 0.001), (estimate(0.1), 0.2), (estimate(0.1), 1.0)]
+)
+def test_accuracies_at_chance_or_alike_are_not_ranked(over_chance, p):
+    found = SimpleNamespace(
+        missing="", models=MODELS, n_pairs=335, n_items=150, frontier=lambda: MODELS,
+        rank_correlation=lambda: estimate(0.2, 0.1), gain_of_ensembles=lambda: estimate(0.05),
+        selected=lambda ensemble: MODELS.iloc[int(ensemble)], over_chance=lambda: over_chance,
+        differ=lambda: p,
+    )  # fmt: skip
+    claim = claims_guides._p17(story_of(downstream=found))
+    assert claim.verdict == "inconclusive"
+    assert "too little to be ranked" in claim.detail
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
     [
-        (estimate(4.01), estimate(0.05, 0.3), "supported"),
-        (estimate(4.2), estimate(0.05, 0.3), "contradicted"),
-        (estimate(4.01), estimate(0.9, 0.3), "contradicted"),
-        (estimate(4.01, 0.1), estimate(0.05, 0.3), "inconclusive"),
-        (estimate(4.01), estimate(0.05, 2.0), "inconclusive"),
+        (estimate(0.01), "supported"),
+        (estimate(0.2), "contradicted"),
+        (estimate(0.01, 0.1), "inconclusive"),
+        (estimate(0.01, np.inf), "inconclusive"),
     ],
 )
-def test_learning_curves_predict(predicted, gap, expected):
+def test_learning_curves_predict(error, expected):
+    any_loss = estimate(4.0)
     found = SimpleNamespace(
-        predicted=lambda is_train: predicted, measured=lambda is_train: estimate(4.0, 0.01),
-        predicted_by_test_alone=lambda: predicted, asymptote_gap=gap, largest=65536, width=16,
-        law=SimpleNamespace(params={"E": 3.9}),
+        predicted=lambda is_train: any_loss, measured=lambda is_train: any_loss, error=error,
+        predicted_by_test_alone=lambda: any_loss, largest=65536, width=16, is_mixed=True,
+        law=SimpleNamespace(status=SimpleNamespace(name="CONVERGED")),
     )  # fmt: skip
     assert claims_guides._p19(story_of(learning_curves=found)).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("gap", "is_mixed", "expected"),
+    [
+        (estimate(0.05, 0.3), True, "supported"),
+        (estimate(0.9, 0.3), True, "contradicted"),
+        (estimate(0.05, 2.0), True, "inconclusive"),
+        (estimate(0.9, 0.3), False, "inconclusive"),
+    ],
+)
+def test_learning_curves_share_an_asymptote(gap, is_mixed, expected):
+    found = SimpleNamespace(asymptote_gap=gap, is_mixed=is_mixed)
+    assert claims_guides._p19a(story_of(learning_curves=found)).verdict == expected
 
 
 @pytest.mark.parametrize(
@@ -145,7 +175,11 @@ def weights_of(*learned):
         for weighting, loss in {"equal": 4.1, "tempered": 4.0, "learned": of_learned}.items()
     ]
     rows += [{**row, "pool": ALL_SIZES} for row in rows[:6]]
-    return LearnedWeights(table=pd.DataFrame(rows), gain_of_one={"width 16": 0.2})
+    without = {
+        pool: [4.0 - loss - 0.001, 4.0 - loss, 4.0 - loss + 0.001]
+        for pool, loss in zip(["width 16", "width 32", "width 64"], learned, strict=True)
+    }
+    return LearnedWeights(table=pd.DataFrame(rows), gain_of_one={"width 16": 0.2}, without=without)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +187,8 @@ def weights_of(*learned):
     [
         ((3.9, 3.91, 3.89), "supported"),
         ((4.1, 4.11, 4.09), "contradicted"),
-        ((3.9, 4.1, 4.0), "inconclusive"),
+        ((3.9, 4.1, 3.9), "contradicted"),  # at one size
+        ((3.9, 4.0, 3.9), "inconclusive"),
     ],
 )
 def test_learned_weights_are_judged_at_equal_temperature(learned, expected):

@@ -1,5 +1,6 @@
 """What is read off finished runs, on tables made up so that the answer is known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -157,6 +158,16 @@ def test_accuracy_that_follows_loss_has_rank_correlation_minus_one():
     gain = found.gain_of_ensembles()
     assert gain.value == pytest.approx(0.2, abs=0.02)
     assert gain.low > 0.15
+
+
+def test_models_that_are_alike_do_not_differ():
+    ranked = downstream([0.5, 0.6, 0.7, 0.8], [4.0, 3.8, 3.6, 3.4], [1, 1, 2, 4], [1, 2, 4, 8])
+    assert ranked.differ() < 1e-6
+    assert ranked.over_chance().value == pytest.approx(0.3, abs=0.02)
+    alike = replace(ranked, paradigms=pd.DataFrame(np.full((4, 40), 0.5)))
+    assert alike.differ() == 1
+    assert not alike.over_chance().is_positive
+    assert alike.rank_correlation().value == 0
 
 
 def test_the_frontier_holds_what_less_compute_does_not_match():
