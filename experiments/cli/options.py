@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import docstring_parser
 import tyro
@@ -19,6 +19,7 @@ from experiments.sweeps.executors import ExecutorName
 if TYPE_CHECKING:
     from experiments.lab.lab import Lab
     from experiments.sweeps.executors import Executor
+    from scaling.files import Dialect
 
 Options = TypeVar("Options")
 
@@ -116,7 +117,26 @@ class WorldOptions:
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class FitOptions:
+class TableOptions:
+    """What a run table leaves open; by default its content decides."""
+
+    decimal: str | None = None
+    """Decimal sign of the table, "." or ","."""
+    separator: str | None = None
+    """Separator of its cells: comma, semicolon, tab, bar or another character."""
+    encoding: str | None = None
+    """Encoding of its text, such as cp1252, if it is not UTF-8 or UTF-16."""
+
+    def dialect(self) -> Dialect:
+        """Return what the options say of a table."""
+        from scaling.files import Dialect
+
+        return Dialect(decimal=self.decimal, separator=self.separator, encoding=self.encoding)
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(TableOptions):
     """How to fit a table, and where to write the fit."""
 
     y: str = "loss"
@@ -131,6 +151,8 @@ class FitOptions:
     """Bootstrap method: rows, clusters, wild or bayesian."""
     groups: str | None = None
     """Column with the cluster of a row, such as its run or seed."""
+    checkpoints: Literal["last", "all"] | None = None
+    """Which rows of a run to fit, if the table holds the histories of runs."""
     weights: str | None = None
     """Column of row weights."""
     fixed: tuple[str, ...] = ()

@@ -170,7 +170,7 @@ def test_a_published_export_of_wandb_gives_the_published_fit(store):
         ("name,params,val/loss\n\n\na,1,1,5\n", "line 4: 4 cells where the header has 3"),
         ("name,params,loss\na,1,3\n", "has no column 'val/loss'; it has loss, name, params"),
         ("name,name\na,1\n", "line 1: column 'name' appears more than once"),
-        ("name,params,val/loss\n", "has no rows"),
+        ("name,params,val/loss\n", "has a header but no rows"),
         ("", "bad.csv is empty"),
         ("summary,name\n\"{'a': f()}\",a\n", "line 2: this is not a dictionary"),
     ],
@@ -188,10 +188,10 @@ def test_bad_rows_are_named_by_line_and_nothing_is_imported(store, tmp_path, tex
     [
         ("bad.jsonl", b'{"params": 1}\n{"par', "line 2: not JSON"),
         ("bad.jsonl", b"[1]", "line 1: not an object"),
-        ("bad.json", b'{"a": 1}', "must hold a list of objects"),
-        ("bad.json", b"{", "is not JSON"),
+        ("bad.json", b'{"a": 1}', "has no column 'val/loss'; it has a"),
+        ("bad.json", b"{", "line 1: not JSON"),
         ("bad.csv", b"a,\xff\xfe\n", "is not UTF-8 text"),
-        ("bad.xlsx", b"PK", r"suffix must be one of .csv, .tsv, .* not '.xlsx'"),
+        ("bad.xlsx", b"PK\x03\x04", "bad.xlsx is an Excel workbook"),
     ],
 )
 def test_files_that_are_something_else_are_named(store, tmp_path, name, content, said):
