@@ -70,8 +70,15 @@ def read_delimited(name: str, text: str, separator: str | None = None) -> RawTab
                 f"{' and '.join(places)}; rename all but one"
                 + (" (runs of the same name? export their ids)" if " - " in column else "")
             )
-    if any(not cell and any(column) for cell, column in zip(header, columns, strict=True)):
-        notes.append("columns without a name left out")
+    for place, (cell, column) in enumerate(zip(header, columns, strict=True)):
+        row = next((row for row, value in enumerate(column) if value and not cell), None)
+        if row is not None and place > 0:
+            raise ValueError(
+                f"{name}, line {offset + lines[row]}: {column[row]!r} is in a column without a "
+                "name; name it in the header"
+            )
+        if row is not None:
+            notes.append("the first column, without a name, left out")
     if " " in body or "\u00a0" in body or (separator != "\t" and "\t" in body):
         columns = [list(map(str.strip, column)) for column in columns]
     return RawTable(
@@ -160,14 +167,15 @@ def _columns(
     left_out: Counter[str] = Counter()
     for line, row in _numbered(name, body, separator, offset):
         width = len(rows[0]) if rows else len(row)
-        if not any(row):
+        if not any(row) and len(row) in (0, 1, width):
             continue
-        if len(row) > width and not any(row[width:]):
+        # 4,31 without quotes also makes a cell more, where the last one is empty
+        if len(row) > width and not any(row[width:]) and (separator != "," or "." in "".join(row)):
             left_out["rows that end in a separator"] += 1
             row = row[:width]
         if rows and row == rows[0]:
             left_out["repeated headers left out"] += 1
-        elif len(row) != width and row[0].startswith("#"):
+        elif len(row) == 1 < width and row[0].startswith("#"):
             left_out["comments left out"] += 1
         elif len(row) != width:
             raise ValueError(

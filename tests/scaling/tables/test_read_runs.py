@@ -66,7 +66,7 @@ DIALECTS = {
     "empty last cells": (rows(lambda n, y: (str(n), f"{y},")), "end in a separator: 5"),
     "an empty last cell": (PLAIN.replace("4.31", "4.31,"), "end in a separator: 1"),
     "an empty last column": (PLAIN.replace("\n", ",\n"), ""),
-    "an index": (pd.read_csv(io.StringIO(PLAIN)).to_csv(), "columns without a name left out"),
+    "an index": (pd.read_csv(io.StringIO(PLAIN)).to_csv(), "the first column, without a name, "),
     "two files in one": (TWICE, "repeated headers left out: 1"),
     "empty rows": (PLAIN + "\n,\n,\n", ""),
 }  # fmt: skip
@@ -112,6 +112,8 @@ REFUSED = {
     "no separator": ("n_params loss\n1e6 4.3\n", "line 1: the header has no separator"),
     "a title": (f"My runs\n{PLAIN}", "line 1: the header has no separator"),
     "two separators": ("a,b;c\n1,2;3\n4,5;6\n", "separated by comma or semicolon; .*--separator"),
+    "decimal commas without quotes": ("n,loss,note\n1,4,31,\n", "line 2: 4 cells where .* has 3"),
+    "the same with a wide header": ("n,loss,\n1,4,31\n", "line 2: '31' is in a column without a"),
     "an open quote": (PLAIN.replace("3.56", '"3.56'), "line 4: unexpected end of data"),
     "another encoding": ("n,caf\u00e9\n1,2\n".encode("cp1252"), "line 1 holds .*--encoding cp1252"),
     "a key twice": ('{"loss": 1, "loss": 2}', "line 1: the key 'loss' appears more than once"),
