@@ -153,9 +153,10 @@ def open_runs(path: str | Path, dialect: Dialect | None = None) -> RunFile:
         raw = with_objects_read(read_delimited(path.name, text.lstrip("\ufeff"), dialect.separator))
     if found.startswith("utf-16"):
         raw = replace(raw, notes=("UTF-16", *raw.notes))
+    raw = reshaped(raw)
     if not raw.n_rows:
         raise ValueError(f"{path.name} has a header but no rows")
-    return _converted(reshaped(raw), dialect.decimal)
+    return _converted(raw, dialect.decimal)
 
 
 def _converted(raw: RawTable, decimal: str | None) -> RunFile:

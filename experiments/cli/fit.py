@@ -86,7 +86,7 @@ def read_table(path: Path, options: FitOptions, x: Sequence[str]) -> pd.DataFram
     from scaling.files import open_runs
 
     file = open_runs(path, options.dialect())
-    runs = file.histories(options.groups) or []
+    runs = [] if options.checkpoints == "all" else file.histories(options.groups) or []
     print_notes(path, file.notes)
     if options.checkpoints == "last":
         if not runs:

@@ -61,7 +61,9 @@ def read_delimited(name: str, text: str, separator: str | None = None) -> RawTab
             )
         notes.append("header in a comment")
     else:
-        columns, lines = [column[1:] for column in columns], lines[1:]
+        lines = lines[1:]
+        for column in columns:
+            del column[0]
     for column, count in Counter(header).items():
         if column and count > 1:
             places = [str(place) for place, cell in enumerate(header, 1) if cell == column]
@@ -71,7 +73,9 @@ def read_delimited(name: str, text: str, separator: str | None = None) -> RawTab
                 + (" (runs of the same name? export their ids)" if " - " in column else "")
             )
     for place, (cell, column) in enumerate(zip(header, columns, strict=True)):
-        row = next((row for row, value in enumerate(column) if value and not cell), None)
+        if cell:
+            continue
+        row = next((row for row, value in enumerate(column) if value), None)
         if row is not None and place > 0:
             raise ValueError(
                 f"{name}, line {offset + lines[row]}: {column[row]!r} is in a column without a "

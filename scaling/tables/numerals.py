@@ -204,6 +204,8 @@ def _labels(cells: list[Any]) -> list[Any]:
     switches = ("true", "false")
     if all(isinstance(cell, str) and cell.lower() in switches for cell in cells):
         return [cell.lower() == "true" for cell in cells]
+    if cells and isinstance(cells[0], str) and "" not in cells:
+        return cells
     return [None if isinstance(cell, str) and not cell else cell for cell in cells]
 
 

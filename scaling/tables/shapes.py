@@ -137,7 +137,7 @@ def histories(
             raise ValueError(
                 f"{table.name}, line {table.lines[row]}: {step} starts again at {steps[row]:g} and "
                 "no column names the run of a row; name one that differs between runs with "
-                "`--label` (for a fit, `--groups`)"
+                "`--label` (for a fit, `--groups`, or `--checkpoints all` if every row is a run)"
             )
         labels = [step] * table.n_rows
     runs: dict[Any, list[int]] = {}

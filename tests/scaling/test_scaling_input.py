@@ -140,6 +140,14 @@ def test_result_questions_are_checked():
         fit.predict(pd.DataFrame({"size": [1.0]}))
 
 
+def test_a_constant_loss_has_intervals_that_contain_the_estimates():
+    fit = fit_law(GOOD.assign(loss=3.3), n_boot=0)
+    assert fit.status is FitStatus.FLAT
+    for name, value in fit.params.items():
+        low, high = fit.interval(name)
+        assert low <= value <= high
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

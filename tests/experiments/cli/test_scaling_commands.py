@@ -98,6 +98,15 @@ def test_checkpoints_of_runs_at_one_size_need_a_choice(tmp_path, capsys):
     assert main([*command, "--x", "_step", "--fixed", "alpha=1"]) == 0  # a curve uses all rows
 
 
+def test_rows_of_unnamed_runs_can_be_declared(tmp_path, capsys):
+    table = tmp_path / "grid.csv"
+    rows = [f"{n},{s},{2 + 9 * n**-0.3}" for n in (1e3, 1e4, 1e5, 1e6) for s in (10, 20)]
+    table.write_text("\n".join(["n_params,step,loss", *rows]))
+    assert main(["fit", str(table), "--n-boot", "0"]) == 2
+    assert "line 4: step starts again at 10" in capsys.readouterr().err
+    assert main(["fit", str(table), "--n-boot", "0", "--checkpoints", "all"]) == 0
+
+
 def test_what_was_taken_for_what_is_said_in_a_line(tmp_path, capsys):
     table = tmp_path / "runs.csv"
     table.write_text("n_params;loss\n1M;4,31\n3M;3,905\n10M;3,56\n30M;3,31\n0,1B;3,105\n")
