@@ -72,8 +72,8 @@ def read_delimited(name: str, text: str, separator: str | None = None) -> RawTab
                 f"{' and '.join(places)}; rename all but one"
                 + (" (runs of the same name? export their ids)" if " - " in column else "")
             )
-    for place, (cell, column) in enumerate(zip(header, columns, strict=True)):
-        if cell:
+    for place, column in enumerate(columns):
+        if header[place]:
             continue
         row = next((row for row, value in enumerate(column) if value), None)
         if row is not None and place > 0:

@@ -95,7 +95,7 @@ def convert(
     """Columns with numbers in place of texts, where all cells that are not empty are numbers.
 
     The decimal sign of a column is the one that all its cells allow. A column that allows both,
-    such as 3,905 and 2,517, follows the others; without evidence it is in doubt.
+    such as 3,905 and 2,517, has the one that other columns show; else it is in doubt.
 
     Args:
         columns: column -> cells (n_rows,), text or other values.
@@ -188,11 +188,10 @@ def _decided(
         return decimal, f"its cells are no numbers with decimal {decimal!r}" if wrong else ""
     if len(column.signs) < 2:
         return next(iter(column.signs), "."), ""
-    has_comma = "," in column.example
-    if len(evidence) == 1 and not (local and has_comma and "." in evidence):
-        return next(iter(evidence)), ""
-    if not (evidence or local or has_comma):
-        return ".", ""
+    # other columns can confirm a decimal sign, but not that a sign groups thousands
+    sign = "," if "," in column.example else "."
+    if evidence == {sign} or not (evidence or local or sign == ","):
+        return sign, ""
     return ".", (
         f"{column.example!r} may be thousands or a decimal number: give the decimal sign, "
         "`--decimal .` or `--decimal ,`"
@@ -224,9 +223,9 @@ def _read(cells: list[Any], *, quick: bool) -> _Column:
     ]
     units = {numeral.unit for numeral in numbers}
     odd = doubt = ""
-    if not signs:
-        odd = _first(numerals, lambda numeral: "." not in numeral.values)
-        doubt = f"{odd!r} has a decimal comma and other cells a decimal point"
+    if not signs or len({sign for text in differ for sign in text if sign in ".,"}) > 1:
+        odd = next(t for t, found in numerals.items() if found and ("," in t or t.count(".") > 1))
+        doubt = f"{odd!r} has another decimal sign than other cells"
     elif "%" in units and len(units) > 1:
         odd = _first(numerals, lambda numeral: numeral.unit == "%")
         doubt = f"{odd!r} is in percent and other cells are not"

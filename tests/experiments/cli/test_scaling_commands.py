@@ -118,4 +118,4 @@ def test_what_was_taken_for_what_is_said_in_a_line(tmp_path, capsys):
     ]
     table.write_text("n_params;loss\n1;3,905\n2;3,5\n3;3.3\n4;3,1\n")
     assert main(["fit", str(table), "--decimal", ","]) == 2
-    assert "column 'loss', line 3: '3,5' has a decimal comma" in capsys.readouterr().err
+    assert "column 'loss', line 2: '3,905' has another decimal sign" in capsys.readouterr().err

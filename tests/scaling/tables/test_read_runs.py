@@ -153,7 +153,8 @@ AMBIGUOUS = "n_params;loss\n1;3,905\n2;3,561\n3;3,312\n4;3,105\n5;2,961\n"
         (AMBIGUOUS, "line 2: '3,905' may be thousands or a decimal number: .*--decimal"),
         (AMBIGUOUS.replace(",", "."), "line 2: '3.905' may be thousands"),
         (PLAIN.replace("n_params,", "n_params;").replace(",", ";").replace("3.56", "3,56"),
-         "line 4: '3,56' has a decimal comma and other cells a decimal point"),
+         "line 4: '3,56' has another decimal sign than other cells"),
+        (PLAIN.replace("3.56", "3.560.000"), "line 4: '3.560.000' has another decimal sign"),
         (PLAIN.replace("4.31", "431 %"), "line 2: '431 %' is in percent and other cells are not"),
         (PLAIN.replace("1000000,4", "1m,4"), "line 2: '1m' may be millions or minutes"),
     ],
@@ -165,6 +166,17 @@ def test_an_ambiguous_column_is_refused_only_if_it_is_used(read, text, said):
     other = frame.assign(**{"n_params": SIZES, "loss": LOSSES})
     other.attrs.clear()
     assert fit_law(other).status.usable
+
+
+def test_other_columns_confirm_a_decimal_sign_but_no_thousands(read):
+    text = "n_params,loss,note\n1000,4.310,\n2000,3.905,\n3000,3.560,\n4000,3.312,{}\n"
+    assert read(text.format("1.5"))["loss"].tolist() == [4.31, 3.905, 3.56, 3.312]
+    for frame in (
+        read(text.format('"1,5"')),
+        read(text.replace(",3.905", ',"3,905"').replace("3.560", "3.5").format("")),
+    ):
+        with pytest.raises(ValueError, match=r"column 'loss', line .*decimal"):
+            fit_law(frame, fixed={"alpha": 0.3})
 
 
 def test_the_decimal_sign_decides(read):
