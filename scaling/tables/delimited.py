@@ -64,13 +64,13 @@ def read_delimited(name: str, text: str, separator: str | None = None) -> RawTab
         lines = lines[1:]
         for column in columns:
             del column[0]
-    for column, count in Counter(header).items():
-        if column and count > 1:
-            places = [str(place) for place, cell in enumerate(header, 1) if cell == column]
+    for twice, count in Counter(header).items():
+        if twice and count > 1:
+            places = [str(place) for place, cell in enumerate(header, 1) if cell == twice]
             raise ValueError(
-                f"{name}, line {offset + 1}: column {column!r} appears more than once, as columns "
+                f"{name}, line {offset + 1}: column {twice!r} appears more than once, as columns "
                 f"{' and '.join(places)}; rename all but one"
-                + (" (runs of the same name? export their ids)" if " - " in column else "")
+                + (" (runs of the same name? export their ids)" if " - " in twice else "")
             )
     for place, column in enumerate(columns):
         if header[place]:
