@@ -1,170 +1,180 @@
-"""Run tables in files: CSV, TSV, JSON lines, JSON, parquet, also as wandb exports them."""
+"""Run tables in files: delimited text, JSON or parquet, as people and tools write them."""
 
 from __future__ import annotations
 
-import ast
-import csv
-import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from scaling.fitting.table import note_lines
+from scaling.fitting.table import DOUBTS, note_lines
+from scaling.tables.delimited import read_delimited
+from scaling.tables.numerals import Converted, convert
+from scaling.tables.objects import nested_rows, read_objects, with_objects_read
+from scaling.tables.raw import RawTable
+from scaling.tables.shapes import histories, last_cells, reshaped
+from scaling.tables.source import PARQUET_MAGIC, decode, read_bytes
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
-JSON_LINES = (".jsonl", ".ndjson")
-SUFFIXES = (*SEPARATORS, *JSON_LINES, ".json", ".parquet")
-PROBED = 65_536
-PARQUET_MAGIC = b"PAR1"
-WANDB_NESTED = ("config", "summary", "summary_metrics")
-MOST_BAD_TEXT = 0.01
-
-csv.field_size_limit(2**24)
+LOCAL = (";", "\t")
+"""Separators of programs that may write decimal commas."""
+NOTES = "notes"
+"""Attribute of a table read from a file: what was taken for what, in a few words each."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One row of a file, or several that belong together, and the line that it starts at."""
+class RunFile:
+    """A run table as it is written, with its numbers.
 
-    line: int
-    values: Mapping[str, Any]
+    Attributes:
+        raw: its cells as written.
+        converted: its columns with numbers in place of texts.
+    """
+
+    raw: RawTable
+    converted: Converted
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was taken for what, in a few words each; empty for plain tables."""
+        return (*self.raw.notes, *self.converted.notes)
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """Column -> line and why, of the columns whose numbers are ambiguous."""
+        return {
+            name: f"line {self.raw.lines[row]}: {why}"
+            for name, (row, why) in self.converted.doubts.items()
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """The table, with its lines, notes and doubtful columns in its attributes."""
+        frame = pd.DataFrame(self.converted.columns)
+        frame.attrs |= {NOTES: list(self.notes), DOUBTS: self.doubts}
+        return note_lines(frame, self.raw.lines)
+
+    def histories(self, label: str | None = None) -> list[list[int]] | None:
+        """See `scaling.tables.shapes.histories`."""
+        return histories(self.raw, self.converted.columns, label)
+
+    def last(self, runs: Sequence[Sequence[int]]) -> RunFile:
+        """A row for each run of a history: the last value of each column.
+
+        Args:
+            runs: rows of each run, as `histories` gives them.
+        """
+        chosen = last_cells(self.raw, runs)
+        raw, converted = (
+            {name: [cells[row] for row in chosen[name]] for name, cells in columns.items()}
+            for columns in (self.raw.columns, self.converted.columns)
+        )
+        lines = [self.raw.lines[rows[-1]] for rows in runs]
+        return RunFile(
+            raw=replace(self.raw, columns=raw, lines=lines),
+            converted=replace(self.converted, columns=converted),
+        )
 
 
-def read_runs(path: str | Path) -> pd.DataFrame:
-    """Table of runs from a file whose format is given by its suffix.
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What the user knows about a file; what is None is recognised by its content.
 
-    `.csv` and `.tsv` files have a header line. `.jsonl` (or `.ndjson`) files hold one object per
-    line, `.json` files a list of objects: nested objects become columns with dotted names, and the
-    wrappers of a wandb export (`config`, `summary` and `{"value": v}`) are removed. `.parquet`
-    files need pyarrow.
+    Attributes:
+        decimal: the decimal sign, "." or ",".
+        separator: of the cells of delimited text: a character, or comma, semicolon, tab or bar.
+        encoding: of the text, such as cp1252.
+    """
+
+    decimal: str | None = None
+    separator: str | None = None
+    encoding: str | None = None
+
+
+def read_runs(
+    path: str | Path,
+    *,
+    label: str | None = None,
+    decimal: str | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+) -> pd.DataFrame:
+    """Table of runs, or of their checkpoints, from a file of any format that people have.
+
+    The content of the file, not its name, says what it is: delimited text with a header, JSON
+    (objects, lists, runs or columns by name, a `trainer_state.json`), or parquet, which needs
+    pyarrow; each also packed with gzip, bzip2 or xz. Charts of wandb and metric histories of MLflow
+    become a row a step and run; the dictionaries `config` and `summary` become columns. Numbers may
+    have decimal commas, thousands separators, units (1.3B) or percent signs.
 
     Args:
         path: the file.
+        label: column that names the run of a row, if a table of checkpoints has no usual one.
+        decimal: see `Dialect`.
+        separator: see `Dialect`.
+        encoding: see `Dialect`.
 
     Returns:
-        A row per run, with the columns of the file. Errors of a fit of this table name a row by
-        its line in the file.
+        A row per row of the file. `attrs["notes"]` says what was taken for what. Errors of a fit of
+        this table name a row by its line in the file.
 
     Raises:
-        ValueError: the file is empty, its suffix is unknown, or its content does not match it.
+        ValueError: the file is empty or no table, or can be read in several ways, or steps start
+            again and no column names the run; the message names the line and the option that
+            decides.
         OSError: the file cannot be read.
     """
+    file = open_runs(path, Dialect(decimal=decimal, separator=separator, encoding=encoding))
+    file.histories(label)
+    return file.frame()
+
+
+def open_runs(path: str | Path, dialect: Dialect | None = None) -> RunFile:
+    """A run table as `read_runs` reads it, with its cells as written.
+
+    Args:
+        path: the file.
+        dialect: what is known about it.
+
+    Raises:
+        ValueError: as `read_runs`.
+        OSError: the file cannot be read.
+    """
+    dialect = dialect or Dialect()
     path = Path(path)
-    suffix = _checked_suffix(path)
-    if suffix in SEPARATORS:
-        frame = _read_delimited(path, SEPARATORS[suffix])
-    elif suffix == ".parquet":
-        frame = read_parquet(path)
+    content = read_bytes(path)
+    if content.startswith(PARQUET_MAGIC):
+        return _converted(_parquet(path.name, content), dialect.decimal)
+    text, found = decode(path.name, content, dialect.encoding)
+    if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        raw = read_objects(path.name, text.lstrip("\ufeff"))
     else:
-        entries = list(read_entries(path))
-        frame = pd.DataFrame([entry.values for entry in entries])
-        if suffix in JSON_LINES:
-            frame = note_lines(frame, [entry.line for entry in entries])
-    if frame.empty:
+        raw = with_objects_read(read_delimited(path.name, text.lstrip("\ufeff"), dialect.separator))
+    if found.startswith("utf-16"):
+        raw = replace(raw, notes=("UTF-16", *raw.notes))
+    raw = reshaped(raw)
+    if not raw.n_rows:
         raise ValueError(f"{path.name} has a header but no rows")
-    return frame
+    return _converted(raw, dialect.decimal)
 
 
-def read_entries(path: Path) -> Iterator[Entry]:
-    """Yield the rows of a file that `read_runs` reads, each with its line; text stays text.
-
-    A table may hold `config` and `summary` as dictionaries that Python has printed.
-
-    Raises:
-        ValueError: as `read_runs`, or rows that differ in their number of cells (by line).
-        OSError: the file cannot be read.
-    """
-    suffix = _checked_suffix(path)
-    try:
-        if suffix in SEPARATORS:
-            yield from _delimited_entries(path, SEPARATORS[suffix])
-        elif suffix in JSON_LINES:
-            yield from _json_lines(path)
-        elif suffix == ".json":
-            yield from _json_list(path)
-        else:
-            frame = read_parquet(path).astype(object)
-            rows = frame.where(frame.notna(), None).to_dict("records")
-            for number, values in enumerate(rows, start=1):
-                yield Entry(line=number, values=flatten(values))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not UTF-8 text: {_short(error)}") from error
+def _converted(raw: RawTable, decimal: str | None) -> RunFile:
+    local = raw.separator in LOCAL
+    return RunFile(raw=raw, converted=convert(raw.columns, decimal=decimal, local=local))
 
 
-def _checked_suffix(path: Path) -> str:
-    """Return the suffix of a file that is there and begins as its suffix says."""
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        raise ValueError(f"{path.name} is a folder, not a file")
-    if suffix not in SUFFIXES:
-        allowed = ", ".join(SUFFIXES)
-        raise ValueError(f"{path.name}: the suffix must be one of {allowed}; not {suffix!r}")
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
-    with path.open("rb") as file:
-        head = file.read(PROBED)
-    if not head.strip():
-        raise ValueError(f"{path.name} is empty")
-    if suffix != ".parquet":
-        _check_text(path, head)
-    elif not head.startswith(PARQUET_MAGIC):
-        raise ValueError(f"{path.name} is not a parquet file")
-    return suffix
-
-
-def _check_text(path: Path, head: bytes) -> None:
-    if head.startswith(PARQUET_MAGIC):
-        raise ValueError(f"{path.name} is a parquet file; name it .parquet")
-    if b"\0" in head:
-        raise ValueError(f"{path.name} is not text: it holds zero bytes")
-    text = head.decode("utf-8", errors="replace")
-    # a multi-byte character may be cut at the end of the probe
-    if text[:-1].count("\ufffd") > MOST_BAD_TEXT * len(text):
-        raise ValueError(f"{path.name} is not UTF-8 text")
-
-
-def _read_delimited(path: Path, separator: str) -> pd.DataFrame:
-    kind = path.suffix.lower().removeprefix(".").upper()
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first = file.readline(PROBED)
-    if first.startswith("{"):
-        raise ValueError(f"{path.name} looks like JSON lines, not {kind}; name it .jsonl")
-    if separator not in first:
-        hint = "; it looks tab-separated (.tsv)" if separator == "," and "\t" in first else ""
-        raise ValueError(f"{path.name} is not {kind}: its first line has no separator{hint}")
-    try:
-        frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
-        frame = _labels_as_text(frame, path, separator)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} is not {kind}: {_short(error)}") from error
-    return _with_lines(frame, path)
-
-
-def _labels_as_text(frame: pd.DataFrame, path: Path, separator: str) -> pd.DataFrame:
-    """Return the table with NA, None and the like as text in the columns that hold text."""
-    columns = {
-        place: name
-        for place, name in enumerate(frame.columns)
-        if pd.api.types.is_string_dtype(frame[name]) and frame[name].isna().any()
-    }
-    if columns:
-        as_written = pd.read_csv(
-            path, sep=separator, encoding="utf-8-sig", usecols=list(columns), dtype=str,
-            keep_default_na=False, na_values=[""],
-        )  # fmt: skip
-        frame = frame.assign(**{name: as_written[name] for name in columns.values()})
-    return frame
-
-
-def _with_lines(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Return the table with the line of each row, unless cells contain line breaks."""
-    with path.open("rb") as file:
-        lines = [number for number, line in enumerate(file, start=1) if line.strip()]
-    return note_lines(frame, lines[1:]) if len(lines) == len(frame) + 1 else frame
+def _parquet(name: str, content: bytes) -> RawTable:
+    frame = _read_parquet(name, io.BytesIO(content)).astype(object)
+    if frame.index.names != [None]:
+        frame = frame.reset_index()
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"{name}: column {twice!r} appears more than once")
+    if frame.empty:
+        raise ValueError(f"{name} has a header but no rows")
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    return nested_rows(name, rows, range(1, len(rows) + 1))  # type: ignore[arg-type]
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
@@ -174,101 +184,16 @@ def read_parquet(path: Path) -> pd.DataFrame:
         ValueError: it is another file, or pyarrow is not installed.
         OSError: there is no such file, or it may not be read.
     """
+    return _read_parquet(path.name, path)
+
+
+def _read_parquet(name: str, source: Any) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(source)
     except ImportError as error:
         raise ValueError("parquet needs pyarrow: pip install 'datawall[parquet]'") from error
     except (FileNotFoundError, PermissionError):
         raise
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path.name} is not a parquet file: {_short(error)}") from error
-
-
-def _delimited_entries(path: Path, separator: str) -> Iterator[Entry]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=separator)
-        try:
-            header = next(reader)
-            for column in header:
-                if header.count(column) > 1:
-                    raise ValueError(
-                        f"{path.name}, line 1: column {column!r} appears more than once"
-                    )
-            line = reader.line_num + 1
-            for cells in reader:
-                if cells:
-                    yield Entry(line=line, values=_named_cells(path, line, header, cells))
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise ValueError(f"{path.name}, line {reader.line_num}: {error}") from error
-
-
-def _named_cells(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str, Any]:
-    if len(cells) != len(header):
-        raise ValueError(
-            f"{path.name}, line {line}: {len(cells)} cells where the header has {len(header)}"
-        )
-    values: dict[str, Any] = {}
-    for column, cell in zip(header, cells, strict=True):
-        if column in ("config", "summary") and cell.startswith("{"):
-            values |= flatten({column: _python_dict(path, line, cell)})
-        else:
-            values[column] = cell
-    return values
-
-
-def _python_dict(path: Path, line: int, cell: str) -> dict[str, Any]:
-    """Return a dictionary as Python prints it, which tables made from wandb's API hold."""
-    plain = re.sub(r"(?<![\w'\".])-?(nan|inf)(?![\w'\"])", "None", cell)
-    try:
-        return dict(ast.literal_eval(plain))
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ValueError(
-            f"{path.name}, line {line}: this is not a dictionary: {cell[:40]}"
-        ) from error
-
-
-def _json_lines(path: Path) -> Iterator[Entry]:
-    with path.open(encoding="utf-8-sig") as file:
-        for line, text in enumerate(file, start=1):
-            if not text.strip():
-                continue
-            if not text.lstrip().startswith("{"):
-                raise ValueError(f"{path.name}, line {line}: not an object")
-            try:
-                yield Entry(line=line, values=flatten(json.loads(text)))
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise ValueError(f"{path.name}, line {line}: not JSON: {_short(error)}") from error
-
-
-def _json_list(path: Path) -> Iterator[Entry]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path.name} is not JSON: {_short(error)}") from error
-    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise ValueError(f"{path.name} must hold a list of objects, one a row")
-    for number, value in enumerate(values, start=1):
-        yield Entry(line=number, values=flatten(value))
-
-
-def flatten(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested objects as one dict with dotted names, without the wrappers of a wandb export."""
-    flat: dict[str, Any] = {}
-    for name, part in value.items():
-        _flatten(flat, "" if name in WANDB_NESTED and isinstance(part, dict) else name, part)
-    return flat
-
-
-def _flatten(flat: dict[str, Any], name: str, value: Any) -> None:
-    if not isinstance(value, dict):
-        flat.setdefault(name, value)
-    elif set(value) == {"value"} or set(value) == {"value", "desc"}:
-        _flatten(flat, name, value["value"])
-    else:
-        for key, part in value.items():
-            _flatten(flat, f"{name}.{key}" if name else key, part)
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+        short = " ".join(str(error).split())[:120]
+        raise ValueError(f"{name} is not a parquet file: {short}") from error

@@ -8,20 +8,21 @@ from typing import Annotated
 
 import tyro
 
-from experiments.cli.options import readable
+from experiments.cli.options import DialectOptions, readable
+from experiments.cli.output import print_notes
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class Import:
+class Import(DialectOptions):
     """Import runs from a table, such as an export of wandb.
 
-    A table has one row per run. From a history (rows with `_step`), the last value of each column
-    is taken. The CSV of a wandb chart (columns "RUN - METRIC") is also supported.
+    A table has one row per run. From histories (rows with `_step` or `step`, or the CSV of a wandb
+    chart), the last value of each column is taken.
     """
 
     file: Annotated[Path, tyro.conf.Positional]
-    """CSV, TSV, JSON lines, JSON (a list of objects) or parquet."""
+    """A table, as for `datawall fit`."""
     into: Path
     """Run store that receives the runs."""
     map: tuple[str, ...]
@@ -46,7 +47,9 @@ class Import:
             constants={name: _value(text) for name, text in _pairs("--set", self.set).items()},
             label=self.label,
             name=self.name,
+            dialect=self.dialect(),
         )
+        print_notes(self.file, frame.attrs["notes"])
         source = frame["source"].iloc[0]
         print_table(
             import_report(frame, columns), title=f"{len(frame):,} runs imported as {source}"

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import docstring_parser
 import tyro
@@ -17,8 +17,11 @@ import tyro
 from experiments.sweeps.executors import ExecutorName
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from experiments.lab.lab import Lab
     from experiments.sweeps.executors import Executor
+    from scaling.files import Dialect
 
 Options = TypeVar("Options")
 
@@ -116,6 +119,34 @@ class WorldOptions:
 
 @readable
 @dataclass(frozen=True, kw_only=True)
+class DialectOptions:
+    """What a run table leaves open; by default its content decides."""
+
+    decimal: str | None = None
+    """Decimal sign of the table, "." or ","."""
+    separator: str | None = None
+    """Separator of its cells: comma, semicolon, tab, bar or another character."""
+    encoding: str | None = None
+    """Encoding of its text, such as cp1252, if it is not UTF-8 or UTF-16."""
+
+    def dialect(self) -> Dialect:
+        """Return what the options say of a table."""
+        from scaling.files import Dialect
+
+        return Dialect(decimal=self.decimal, separator=self.separator, encoding=self.encoding)
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Return the rows of a run table; stderr shows what was taken for what."""
+        from experiments.cli.output import print_notes
+        from scaling.files import open_runs
+
+        file = open_runs(path, self.dialect())
+        print_notes(path, file.notes)
+        return file.frame()
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """Where to write a result."""
 
@@ -129,7 +160,7 @@ class OutputOptions:
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class TableOptions(OutputOptions):
+class TableOptions(DialectOptions, OutputOptions):
     """The loss of a table, how fits weigh its rows, and where to write the result."""
 
     y: str = "loss"
@@ -153,6 +184,8 @@ class FitOptions(TableOptions):
     """Number of bootstrap samples; by default it depends on the number of rows."""
     resample: str | None = None
     """Bootstrap method: rows, clusters, wild or bayesian."""
+    checkpoints: Literal["last", "all"] | None = None
+    """Which rows of a run to fit, if the table holds the histories of runs."""
     weights: str | None = None
     """Column of row weights."""
     fixed: tuple[str, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,12 @@ FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 def print_json(value: Any) -> None:
     """Print a value as JSON; NaN and infinite numbers, which JSON cannot represent, are null."""
     print(json.dumps(finite(value), indent=1, allow_nan=False))
+
+
+def print_notes(path: Path, notes: Sequence[str]) -> None:
+    """Print what was taken for what in a table to stderr, in one line."""
+    if notes:
+        print(f"{path.name}: {'; '.join(notes)}", file=sys.stderr)
 
 
 def finite(value: Any) -> Any:

@@ -1,8 +1,7 @@
 """Import of runs of other projects, from a table of any tool and a mapping of its columns.
 
-It may be a table with a row a run (CSV, TSV, JSON lines, JSON, parquet; nested `config` and
-`summary` as in exports of wandb), the history of one or several runs (rows with `_step`, of which
-the last value of each column counts), or the CSV of a wandb chart (columns "RUN - METRIC").
+The table has a row a run, or it holds the histories of one or several runs (rows with `_step` or
+`step`, of which the last value of each column counts). `scaling.files` says what can be read.
 
     imports/NAME.json    {"schema", "file", "sha256", "columns", "constants", "time", "rows"}
 """
@@ -16,23 +15,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from experiments.runs.files import read_json, storing, write_json
 from experiments.runs.rows import OURS, RESULT_FIELDS, Row
 from experiments.runs.spec import PARTS
 
 if TYPE_CHECKING:
-    from scaling.files import Entry
+    from scaling.files import Dialect, RunFile
 
 IMPORT_SCHEMA = 1
-STEPS = ("_step", "Step")
-LABELS = ("Name", "name", "run_name", "run", "run_id", "id", "ID")
-STATES = ("State", "state")
-OF_RUNS = (*STATES, "Created", "createdAt")
-"""Columns that occur only in tables with a row a run."""
 RESERVED = ("run_id", "source", "status", "reason")
 NUMBERS = {
     *(
@@ -45,7 +40,9 @@ NUMBERS = {
     *("seed", "loss"),
 }
 """Columns of ours that hold numbers, in addition to all that end in _loss."""
-MISSING = ("", "-", "null", "None")
+SIZES = ("n_params", "n_params_non_embedding", "width", "n_unique_tokens", "seed")
+"""Columns of ours that do not change while a run trains."""
+MISSING = ("", "-", "null", "none", "na", "n/a")
 MOST_NAMED = 3
 
 
@@ -57,45 +54,49 @@ def import_runs(
     constants: Mapping[str, float | str] | None = None,
     label: str | None = None,
     name: str | None = None,
-) -> list[Row]:
+    dialect: Dialect | None = None,
+) -> tuple[list[Row], tuple[str, ...]]:
     """Return the runs in a file after adding them to a store, replacing an earlier import.
 
     Args:
         root: folder of the store.
-        path: the file; its suffix gives the format.
+        path: the file, see `scaling.files.open_runs`.
         columns: our column -> the file's, as {"validation_loss": "val/loss"}.
         constants: our column -> a value that all these runs share.
-        label: the file's column that names a run; by default one of `LABELS`.
+        label: the file's column that names a run; by default one of the usual ones.
         name: name of the import; by default that of the file.
+        dialect: what is ambiguous in the file.
 
     Returns:
-        A row a run, with the name of the import as `source`, and a `reason` if a number is missing.
+        A row a run, with the name of the import as `source`, and a `reason` if a number is missing;
+        and what was taken for what.
 
     Raises:
         ValueError: a column that the file lacks or that is reserved, or bad rows (by line).
     """
-    from scaling.files import read_entries
+    from scaling.files import open_runs
 
     constants = dict(constants or {})
     name = name or re.sub(r"[^\w.-]+", "_", path.stem)
     _check(columns, constants, name)
-    entries = list(read_entries(path))
-    if not entries:
-        raise ValueError(f"{path} has no rows")
-    entries = _charted(entries, columns) or _last_of_history(entries, label)
-    _check_source(path, entries, [*columns.values(), *([label] if label else [])])
-    rows, faults = [], []
-    for entry in entries:
-        try:
-            rows.append(_row(entry, columns, constants))
-        except ValueError as error:
-            faults.append(f"line {entry.line}: {error}")
-    if faults:
-        more = f"; and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
-        raise ValueError(f"{path}, {'; '.join(faults[:MOST_NAMED])}{more}; nothing was imported")
-    for column in columns:
-        _as_numbers(rows, column)
-    ids = _names(entries, label)
+    file = open_runs(path, dialect)
+    _check_source(file, columns.values())
+    runs = file.histories(label)
+    if runs is not None:
+        _check_constant(file, runs, columns)
+        file = file.last(runs)
+    mapped = {ours: _values(file, ours, theirs) for ours, theirs in columns.items()}
+    reasons = _reasons(file, columns, mapped)
+    ids = _names(file, label)
+    rows: list[Row] = [
+        {
+            "status": "imported",
+            "reason": reason,
+            **{ours: values[row] for ours, values in mapped.items()},
+            **constants,
+        }
+        for row, reason in enumerate(reasons)
+    ]
     rows = [
         {"run_id": f"{name}/{run}", "source": name, **row}
         for run, row in zip(ids, rows, strict=True)
@@ -113,7 +114,7 @@ def import_runs(
                 "rows": rows,
             },
         )
-    return rows
+    return rows, file.notes
 
 
 def read_imports(root: Path) -> list[Row]:
@@ -147,30 +148,71 @@ def _check(columns: Mapping[str, str], constants: Mapping[str, Any], name: str) 
         )
 
 
-def _check_source(path: Path, entries: list[Entry], wanted: Iterable[str]) -> None:
-    there = {column for entry in entries for column in entry.values}
+def _check_source(file: RunFile, wanted: Iterable[str]) -> None:
     for column in wanted:
-        if column not in there:
-            some = ", ".join(sorted(map(str, there))[:40])
-            raise ValueError(f"{path} has no column {column!r}; it has {some}")
+        if column not in file.raw.columns:
+            some = ", ".join(sorted(file.raw.columns)[:40])
+            raise ValueError(f"{file.raw.name} has no column {column!r}; it has {some}")
+        if doubt := file.doubts.get(column):
+            raise ValueError(f"{file.raw.name}, column {column!r}, {doubt}; nothing was imported")
 
 
-def _row(entry: Entry, columns: Mapping[str, str], constants: Mapping[str, Any]) -> Row:
-    row: Row = {"status": "imported", "reason": None}
-    reasons = []
-    for ours, theirs in columns.items():
-        value = entry.values.get(theirs)
-        if _is_number(ours):
-            row[ours] = number = _number(value, ours)
-            if number is None:
-                said = "missing" if _is_missing(value) else "not a number"
-                reasons.append(f"{ours} is {said}")
-        else:
-            row[ours] = None if _is_missing(value) or value != value else _plain(value)
-    state = next((entry.values[name] for name in STATES if entry.values.get(name)), "finished")
-    if str(state).lower() != "finished":
-        reasons.append(f"its state is {state}")
-    return {**row, **constants, "reason": "; ".join(reasons) or None}
+def _check_constant(file: RunFile, runs: list[list[int]], columns: Mapping[str, str]) -> None:
+    """Raise a ValueError if a size changes within a run: the rows are of several runs."""
+    for ours in SIZES:
+        cells = file.raw.columns.get(columns.get(ours, ""), ())
+        for rows in runs if cells else ():
+            there = [row for row in rows if not _is_missing(cells[row])]
+            other = next((row for row in there if cells[row] != cells[there[0]]), None)
+            if other is not None:
+                raise ValueError(
+                    f"{file.raw.name}, line {file.raw.lines[other]}: {columns[ours]} changes from "
+                    f"{cells[there[0]]} to {cells[other]} within a run; name a column that "
+                    "differs between runs with `--label`"
+                )
+
+
+def _values(file: RunFile, ours: str, theirs: str) -> list[Any]:
+    """Return the cells of a column as JSON types: numbers where it holds numbers, else text.
+
+    Raises:
+        ValueError: a column of ours that holds numbers has other cells, which are named by line.
+    """
+    cells, raw = file.converted.columns[theirs], file.raw.columns[theirs]
+    number = _is_number(ours)
+    if not number and any(isinstance(cell, str) for cell in cells):
+        return [None if cell in (None, "") else str(cell) for cell in raw]
+    values, faults = [], []
+    for cell, written, line in zip(cells, raw, file.raw.lines, strict=True):
+        try:
+            values.append(_number(cell, ours) if number else _plain(cell))
+        except ValueError:
+            faults.append(f"line {line}: {ours} must be a number; not {str(written)[:40]!r}")
+    if faults:
+        more = f"; and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
+        raise ValueError(
+            f"{file.raw.name}, {'; '.join(faults[:MOST_NAMED])}{more}; nothing was imported"
+        )
+    return values
+
+
+def _reasons(
+    file: RunFile, columns: Mapping[str, str], mapped: Mapping[str, list[Any]]
+) -> list[str | None]:
+    """Return why each run is doubtful: a number is missing, or it did not finish."""
+    from scaling.tables.raw import STATES
+
+    found: list[list[str]] = [[] for _ in file.raw.lines]
+    for ours, values in mapped.items():
+        for row, value in enumerate(values if _is_number(ours) else ()):
+            if value is None:
+                missing = _is_missing(file.raw.columns[columns[ours]][row])
+                found[row].append(f"{ours} is {'missing' if missing else 'not a number'}")
+    state = file.raw.first(STATES)
+    for row, cell in enumerate(file.raw.columns[state] if state else ()):
+        if cell and str(cell).lower() != "finished":
+            found[row].append(f"its state is {cell}")
+    return ["; ".join(reasons) or None for reasons in found]
 
 
 def _is_number(ours: str) -> bool:
@@ -178,22 +220,16 @@ def _is_number(ours: str) -> bool:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.strip() in MISSING)
-
-
-def _as_numbers(rows: list[Row], column: str) -> None:
-    """Convert a column to numbers if all its values are numbers: a CSV holds only text."""
-    try:
-        numbers = [None if row[column] is None else _number(row[column], column) for row in rows]
-    except ValueError:
-        return
-    for row, number in zip(rows, numbers, strict=True):
-        row[column] = number
+    return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
 
 
 def _plain(value: Any) -> Any:
     """Return a value that JSON can represent."""
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return _number(value, "")
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
 
 
 def _number(value: Any, ours: str) -> float | int | None:
@@ -205,7 +241,7 @@ def _number(value: Any, ours: str) -> float | int | None:
     if _is_missing(value):
         return None
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool | np.bool_ | str):
             raise ValueError
         number = float(value)
     except (TypeError, ValueError):
@@ -215,72 +251,22 @@ def _number(value: Any, ours: str) -> float | int | None:
     return int(number) if number.is_integer() and not ours.endswith("loss") else number
 
 
-def _names(entries: list[Entry], label: str | None) -> list[str]:
-    """Return the name of each run: its label, or its line if it has no unique one."""
-    column = label or _first(LABELS, entries)
-    names = [str((column and entry.values.get(column)) or entry.line) for entry in entries]
-    counts = Counter(names)
-    return [
-        f"{name}@{entry.line}" if counts[name] > 1 else name
-        for name, entry in zip(names, entries, strict=True)
+def _names(file: RunFile, label: str | None) -> list[str]:
+    """Return the name of each run: its label, with its id or line if it is not unique."""
+    from scaling.tables.raw import IDS, LABELS, is_missing
+
+    raw = file.raw
+    column = label or raw.first(LABELS)
+    labels = raw.columns[column] if column else [None] * raw.n_rows
+    names = [
+        str(line if is_missing(cell) else cell)
+        for cell, line in zip(labels, raw.lines, strict=True)
     ]
-
-
-def _first(names: Iterable[str], entries: list[Entry]) -> str | None:
-    return next((name for name in names if any(name in entry.values for entry in entries)), None)
-
-
-def _charted(entries: list[Entry], columns: Mapping[str, str]) -> list[Entry]:
-    """Return the runs in the CSV of a chart: the last value of each column "RUN - METRIC"."""
-    suffixes = {f" - {theirs}": theirs for theirs in columns.values()}
-    runs: dict[str, dict[str, Any]] = {}
-    lines: dict[str, int] = {}
-    for column in entries[0].values:
-        suffix = next((suffix for suffix in suffixes if column.endswith(suffix)), None)
-        if suffix is None:
-            continue
-        run = column.removesuffix(suffix)
-        values = runs.setdefault(run, {LABELS[0]: run})
-        for entry in entries:
-            if not _is_missing(entry.values.get(column)):
-                values[suffixes[suffix]] = entry.values[column]
-                lines[run] = entry.line
+    counts, identity = Counter(names), raw.first(IDS)
+    more = raw.columns[identity] if identity and identity != column else raw.lines
+    if len(set(map(str, zip(names, more, strict=True)))) < len(names):
+        more = raw.lines
     return [
-        dataclasses.replace(entries[0], line=lines.get(run, 1), values=values)
-        for run, values in runs.items()
+        f"{name}@{other}" if counts[name] > 1 else name
+        for name, other in zip(names, more, strict=True)
     ]
-
-
-def _last_of_history(entries: list[Entry], label: str | None) -> list[Entry]:
-    """Return one row for each run of a history: the last value of every column."""
-    step = _first(STEPS, entries)
-    if step is None or _first(OF_RUNS, entries):
-        return entries
-    column = label or _first(LABELS, entries)
-    steps = [_step_of(entry, step) for entry in entries]
-    if column is None and not _rises(steps):
-        return entries
-    runs: dict[Any, list[tuple[float, Entry]]] = {}
-    for at, entry in zip(steps, entries, strict=True):
-        group = entry.values.get(column) if column else None
-        runs.setdefault(group, []).append((-math.inf if at is None else at, entry))
-    merged = []
-    for rows in runs.values():
-        values: dict[str, Any] = {}
-        for _, entry in sorted(rows, key=lambda row: row[0]):
-            values |= {k: v for k, v in entry.values.items() if not _is_missing(v)}
-        last = rows[-1][1]
-        merged.append(dataclasses.replace(last, values=values))
-    return merged
-
-
-def _step_of(entry: Entry, column: str) -> float | None:
-    try:
-        return _number(entry.values.get(column), column)
-    except ValueError as error:
-        raise ValueError(f"line {entry.line}: {error}") from error
-
-
-def _rises(steps: list[float | int | None]) -> bool:
-    known = [step for step in steps if step is not None]
-    return len(known) > 1 and all(a < b for a, b in pairwise(known))

@@ -51,6 +51,7 @@ from experiments.runs.spec import SCHEMA_VERSION, RunSpec
 if TYPE_CHECKING:
     from models.training.job_list import Finished, Segment
     from models.training.train import Params, TrainState
+    from scaling.files import Dialect
 
 CHECKPOINT = "checkpoint.safetensors"
 FINISHED_FILES = {"spec.json", "metrics.jsonl", "params.safetensors", "result.json"}
@@ -312,23 +313,28 @@ class RunStore:
         constants: Mapping[str, float | str] | None = None,
         label: str | None = None,
         name: str | None = None,
+        dialect: Dialect | None = None,
     ) -> pd.DataFrame:
         """Import runs of others from a file, see `experiments.runs.imports.import_runs`.
 
         Args:
-            path: the file; its suffix gives the format.
+            path: the file, of any format that `scaling.read_runs` reads.
             columns: our column -> the file's.
             constants: our column -> a value that all these runs share.
             label: the file's column that names a run; by default one of the usual names.
             name: name of the import; by default that of the file.
+            dialect: what is ambiguous in the file.
 
         Returns:
-            A row a run, with the columns imported.
+            A row a run, with the columns imported; `attrs["notes"]` says what was taken for what.
         """
-        rows = import_runs(
-            self.root, Path(path), columns, constants=constants, label=label, name=name
-        )
-        return frame_of(rows)
+        rows, notes = import_runs(
+            self.root, Path(path), columns, constants=constants, label=label, name=name,
+            dialect=dialect,
+        )  # fmt: skip
+        frame = frame_of(rows)
+        frame.attrs["notes"] = list(notes)
+        return frame
 
     def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
         """See `Runs.record`."""

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scaling.laws.laws import Law
+from scaling.tables.numerals import NO_NUMBER
 
 Array = NDArray[np.float64]
 
@@ -142,13 +143,6 @@ def without_loss(given: Any) -> NDArray[np.bool_]:
     words = series.map(lambda value: isinstance(value, str) and value.strip().lower() in NO_NUMBER)
     numeric = pd.to_numeric(series, errors="coerce").to_numpy(float, na_value=0.0)
     return missing | words.to_numpy(dtype=bool) | np.isinf(numeric)
-
-
-NO_NUMBER = frozenset(
-    {"", "na", "n/a", "nan", "none", "null", "inf", "+inf", "-inf"}
-    | {"infinity", "+infinity", "-infinity"}
-)
-"""Losses of diverged runs as exports write them in text, in lower case."""
 
 
 def _left_out(table: Table, without: NDArray[np.bool_], frame: pd.DataFrame | None) -> Table:
@@ -283,6 +277,8 @@ def numbers(
             message names the column and the first such row.
     """
     series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values).ravel())
+    if doubt := series.attrs.get(DOUBTS, {}).get(label):
+        raise ValueError(f"column {label!r}, {doubt}")
     if series.dtype == bool:
         series = series.astype(float)
     if pd.api.types.is_complex_dtype(series.dtype):
@@ -335,6 +331,8 @@ def row_name(data: Any, position: int) -> str:
     return f"line {line + int(label) - row}"
 
 
+DOUBTS = "doubts"
+"""Attribute of a table read from a file: column -> why its numbers are ambiguous."""
 LINES = "lines"
 """Attribute of a table read from a file: `n_rows`, and `starts`, pairs of a row and its line from
 which on there is a line a row."""
@@ -347,11 +345,11 @@ def note_lines(frame: pd.DataFrame, lines: Sequence[int]) -> pd.DataFrame:
         frame: the table as read from a file, its rows numbered from 0.
         lines: line of the file on which each row stands, from 1.
     """
-    shift = np.asarray(lines) - np.arange(len(lines))
+    shift = np.fromiter(lines, int, len(lines)) - np.arange(len(lines))
     first = np.flatnonzero(np.diff(shift, prepend=shift[:1] - 1))
     frame.attrs[LINES] = {
         "n_rows": len(frame),
-        "starts": [[int(row), lines[int(row)]] for row in first],
+        "starts": [[int(row), int(lines[int(row)])] for row in first],
     }
     return frame
 

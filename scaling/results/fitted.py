@@ -122,7 +122,9 @@ class Fitted:
         if not self.problem.free[index]:
             return self.params[name], self.params[name]
         if method == "profile":
-            return self.profile(name, level).interval(level)
+            # without noise, rounding may put the lowest point of the profile beside the estimate
+            low, high = self.profile(name, level).interval(level)
+            return min(low, self.params[name]), max(high, self.params[name])
         limits = self.law.limits[index]
         if method == "bootstrap":
             assert self.draws is not None

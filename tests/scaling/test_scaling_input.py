@@ -140,6 +140,14 @@ def test_result_questions_are_checked():
         fit.predict(pd.DataFrame({"size": [1.0]}))
 
 
+def test_a_constant_loss_has_intervals_that_contain_the_estimates():
+    fit = fit_law(GOOD.assign(loss=3.3), n_boot=0)
+    assert fit.status is FitStatus.FLAT
+    for name, value in fit.params.items():
+        low, high = fit.interval(name)
+        assert low <= value <= high
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -147,16 +155,15 @@ def test_result_questions_are_checked():
         ("runs.csv", b"n_params,loss\n", "has a header but no rows"),
         ("runs.csv", b"\x00\x01" * 1000, "not text"),
         ("runs.csv", bytes(range(128, 256)) * 100, "not UTF-8 text"),
-        ("runs.csv", b'{"a": 1}\n', "looks like JSON lines"),
-        ("runs.csv", b"a\tb\n1\t2\n", "tab-separated"),
-        ("runs.csv", b"PAR1....", "is a parquet file"),
-        ("runs.csv", b'a,b\n1,2\n1,2,3,4\n"', "is not CSV"),
-        ("runs.jsonl", b"a,b\n1,2\n", "not an object"),
+        ("runs.csv", b"PAR1....", "not a parquet file"),
+        ("runs.csv", b'a,b\n1,2\n1,2,3,4\n"', "line 3: 4 cells where the header has 2"),
+        ("runs.csv", b'a,b\n1,2\n3,"4\n', "line 3: unexpected end of data"),
+        ("runs.csv.gz", b"\x1f\x8b\x08 and then nothing", "is damaged"),
+        ("events.out.tfevents.1.host", b"\x18\0\0\0", "is an event file of TensorBoard"),
         ("runs.jsonl", b'{"a": 1}\n{"a": \n', "line 2: not JSON"),
         ("runs.jsonl", b'{"a": 1}\n[1]\n', "line 2: not an object"),
-        ("runs.parquet", b"a,b\n1,2\n", "not a parquet file"),
         ("runs.parquet", b"PAR1 and then nothing", "not a parquet file"),
-        ("runs.xlsx", b"PK", "suffix must be one of .csv"),
+        ("runs.xlsx", b"PK\x03\x04", "an Excel workbook or another zip archive: save"),
     ],
 )
 def test_files_that_are_not_what_they_say(tmp_path, name, content, said):
@@ -178,8 +185,10 @@ def test_files_read_alike_in_every_format(tmp_path):
     GOOD.to_csv(tmp_path / "a.tsv", index=False, sep="\t")
     GOOD.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
     GOOD.to_parquet(tmp_path / "a.parquet")
-    for suffix in ("csv", "tsv", "jsonl", "parquet"):
-        pd.testing.assert_frame_equal(read_runs(tmp_path / f"a.{suffix}"), GOOD)
+    (tmp_path / "a.txt").write_bytes((tmp_path / "a.parquet").read_bytes())
+    (tmp_path / "tabs.csv").write_bytes((tmp_path / "a.tsv").read_bytes())
+    for name in ("a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.txt", "tabs.csv"):
+        pd.testing.assert_frame_equal(read_runs(tmp_path / name), GOOD)
 
 
 def test_wandb_exports_are_unwrapped(tmp_path):

@@ -9,13 +9,13 @@ from typing import Annotated
 import tyro
 
 from experiments.cli.laws.common import print_lines, save_json
-from experiments.cli.options import readable
+from experiments.cli.options import DialectOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class AuditCommand:
+class AuditCommand(DialectOptions):
     """Check a table of runs for what spoils fits: repetition, units, collinear sizes, copies.
 
     Each problem is a sentence with its rows and a remedy.
@@ -40,13 +40,13 @@ class AuditCommand:
     def run(self) -> int:
         """Check the table; print and save what was found."""
         from experiments.display.quantities import parse_quantity
-        from scaling import audit, read_runs
+        from scaling import audit
 
         stated = self.unique_tokens
         unique = None if stated is None else parse_quantity(stated, name="--unique-tokens")
         check_outputs(None, self.out, self.table)
         found = audit(
-            read_runs(self.table),
+            self.read(self.table),
             x=self.x or None,
             y=self.y,
             unique_tokens=unique,

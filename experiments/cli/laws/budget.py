@@ -10,7 +10,7 @@ import tyro
 
 from experiments.cli.laws.common import print_lines, print_table, save_figure, save_json
 from experiments.cli.laws.fit import fitted, print_status
-from experiments.cli.options import FitOptions, OutputOptions, readable
+from experiments.cli.options import DialectOptions, FitOptions, OutputOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Allocate(FitOptions):
     def run(self) -> int:
         """Fit the law and allocate; print, draw and save the optima."""
         from experiments.display.quantities import parse_quantity
-        from scaling import allocate, read_runs
+        from scaling import allocate
         from scaling.allocate import ALLOCATABLE
 
         if self.law not in ALLOCATABLE:
@@ -52,7 +52,7 @@ class Allocate(FitOptions):
         served = self.inference_tokens
         tokens = parse_quantity(served, name="--inference-tokens") if served else 0.0
         check_outputs(self.plot, self.out, self.table)
-        fit = fitted(self, read_runs(self.table), self.law, self.x)
+        fit = fitted(self, self.read(self.table), self.law, self.x)
 
         def at(budget: float) -> Allocation:
             return allocate(fit, budget, inference_tokens=tokens, level=self.level, seed=self.seed)
@@ -132,7 +132,7 @@ def _draw_allocations(ax: Any, curve: pd.DataFrame) -> None:
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class Isoflop(OutputOptions):
+class Isoflop(DialectOptions, OutputOptions):
     """Find the best size at each budget by a parabola, and how it grows with compute."""
 
     table: Annotated[Path, tyro.conf.Positional]
@@ -147,13 +147,13 @@ class Isoflop(OutputOptions):
     def run(self) -> int:
         """Fit the parabolas; print, draw and save the best sizes."""
         from experiments.display.quantities import human
-        from scaling import isoflop, read_runs
+        from scaling import isoflop
         from scaling.results.report import number
 
         check_outputs(self.plot, self.out, self.table)
         flops, n_params = self.x
         found = isoflop(
-            read_runs(self.table),
+            self.read(self.table),
             flops=flops,
             n_params=n_params,
             y=self.y,

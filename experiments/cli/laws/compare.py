@@ -47,10 +47,8 @@ class Compare(TableOptions):
 
     def run(self) -> int:
         """Compare; print, draw and save the comparison."""
-        from scaling import read_runs
-
         check_outputs(self.plot, self.out, self.table)
-        frame = read_runs(self.table)
+        frame = self.read(self.table)
         found = compared(self, frame, self.x, laws=self.laws, directions=self.directions)
         save_figure(self.plot, found.plot, found.table())
         save_json(self.out, found.to_dict())
@@ -124,10 +122,8 @@ class Predict(TableOptions):
 
     def run(self) -> int:
         """Predict; print, draw and save the predictions."""
-        from scaling import read_runs
-
         check_outputs(self.plot, self.out, self.table)
-        frame = read_runs(self.table)
+        frame = self.read(self.table)
         if self.law == AVERAGE:
             comparison = compared(self, frame, self.x)
             sizes = read_sizes(self.at, comparison.needed_roles)

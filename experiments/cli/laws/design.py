@@ -38,12 +38,12 @@ class DesignCommand(FitOptions):
     def run(self) -> int:
         """Fit the law and choose runs; print, draw and save them."""
         from experiments.display.quantities import human, parse_quantity
-        from scaling import design, read_runs
+        from scaling import design
         from scaling.results.report import number
 
         budget = parse_quantity(self.budget, name="--budget")
         check_outputs(self.plot, self.out, self.table)
-        frame = read_runs(self.table)
+        frame = self.read(self.table)
         fit = fitted(self, frame, self.law, self.x)
         found = design(fit, budget, n_runs=self.n_runs, seed=self.seed)
         names = [fit.problem.table.names[role] for role in ("n_params", "n_tokens")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import tyro
 
 from experiments.cli.laws.common import print_lines, print_table, save_figure, timed
 from experiments.cli.options import FitOptions, readable
-from experiments.cli.output import check_outputs, print_json
+from experiments.cli.output import check_outputs, print_json, print_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,8 @@ class Fit(FitOptions):
     """Fit a scaling law to a table of runs and print parameters, intervals and warnings."""
 
     table: Annotated[Path, tyro.conf.Positional]
-    """CSV, TSV, JSON lines or parquet with one row per run; exports of wandb are supported."""
+    """Table with one row per run or checkpoint: CSV, TSV, JSON, JSON lines, parquet, or exports of
+    wandb, MLflow, TensorBoard, Hugging Face Trainer and Lightning."""
     law: str = "power"
     """The law: power, chinchilla, tied_chinchilla, skaling, lovelace, data_constrained,
     overfitting, ensemble, shifted_power, saturating_power, bounded, broken_power, learning_curves
@@ -34,11 +36,11 @@ class Fit(FitOptions):
 
     def run(self) -> int:
         """Fit the law; print, draw and save the fit."""
-        from scaling import read_runs
+        from scaling.laws.registry import get_law
 
         check_outputs(self.plot, self.out, self.table)
         parse_fixed(self.fixed)
-        frame = read_runs(self.table)
+        frame = read_table(self.table, self, self.x or get_law(self.law).columns)
         fit = fitted(self, frame, self.law, self.x)
         save_fit(fit, self.plot, self.out)
         found = problems(frame, fit, self.groups)
@@ -97,6 +99,43 @@ def problems(frame: pd.DataFrame, fit: FitResult, groups: str | None) -> list[st
         stated.add("repetitions")
     found = audit(frame, x={**unique, **table.names}, y=table.y_name, groups=groups)
     return [str(one) for one in found.findings if one.kind not in stated]
+
+
+def read_table(path: Path, options: FitOptions, x: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a run table to fit; stderr shows what was taken for what.
+
+    Args:
+        path: the file.
+        options: what the table leaves open.
+        x: columns of the variables.
+
+    Returns:
+        The columns of the file, as `scaling.read_runs` reads them.
+
+    Raises:
+        ValueError: the table cannot be read, or it holds several checkpoints of runs at one x.
+    """
+    from scaling.files import open_runs
+
+    file = open_runs(path, options.dialect())
+    runs = [] if options.checkpoints == "all" else file.histories(options.groups) or []
+    print_notes(path, file.notes)
+    if options.checkpoints == "last":
+        if not runs:
+            raise ValueError(f"{path.name} holds no histories: no column counts the steps of a run")
+        return file.last(runs).frame()
+    frame = file.frame()
+    sizes = [name for name in x if name in frame]
+    repeated = next((rows for rows in runs if len(rows) > 1), None)
+    varies = any((frame[sizes].iloc[rows].nunique() > 1).any() for rows in runs)
+    if options.checkpoints is None and repeated and sizes and not varies:
+        lines = [file.raw.lines[row] for row in repeated]
+        raise ValueError(
+            f"{path.name}, lines {min(lines)} to {max(lines)}: {len(lines)} checkpoints of a run "
+            f"have the same {', '.join(sizes)}; fit the last of each run (`--checkpoints last`) or "
+            "every row (`--checkpoints all`)"
+        )
+    return frame
 
 
 def parse_fixed(pairs: tuple[str, ...]) -> dict[str, float | None]:
@@ -165,7 +204,7 @@ class Limit(FitOptions):
     """Fit the joint limit in members and parameters; also print both nested orders of limits."""
 
     table: Annotated[Path, tyro.conf.Positional]
-    """CSV, TSV, JSON lines or parquet with one row per ensemble; a single model has one member."""
+    """Table as for `fit`, with one row per ensemble; a single model has one member."""
     params: str = "n_params"
     """Column with the parameters of a member."""
     members: str = "n_members"
@@ -173,11 +212,11 @@ class Limit(FitOptions):
 
     def run(self) -> int:
         """Fit the limit; print, draw and save the joint fit."""
-        from scaling import joint_limit, read_runs
+        from scaling import joint_limit
 
         fixed = parse_fixed(self.fixed)
         check_outputs(self.plot, self.out, self.table)
-        frame = read_runs(self.table)
+        frame = read_table(self.table, self, (self.params, self.members))
         limit = timed(
             f"fitting the joint limit of {len(frame):,} rows",
             lambda: joint_limit(

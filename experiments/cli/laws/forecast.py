@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from experiments.cli.laws.common import print_lines, print_table, save_figure, save_json, timed
-from experiments.cli.options import OutputOptions, readable
+from experiments.cli.options import DialectOptions, OutputOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ DOUBLINGS = (2.0, 4.0, 8.0)
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class ForecastCommand(OutputOptions):
+class ForecastCommand(DialectOptions, OutputOptions):
     """Forecast a curve in one column beyond its end, by an average of laws weighted by hold-out."""
 
     table: Annotated[Path, tyro.conf.Positional]
@@ -38,12 +38,12 @@ class ForecastCommand(OutputOptions):
     def run(self) -> int:
         """Forecast; print, draw and save the forecast."""
         from experiments.display.quantities import human, parse_quantity
-        from scaling import forecast, read_runs
+        from scaling import forecast
         from scaling.results.report import number, span
 
         check_outputs(self.plot, self.out, self.table)
         asked = [parse_quantity(text, name="--at") for text in self.at]
-        frame = read_runs(self.table)
+        frame = self.read(self.table)
         found = timed(
             f"forecasting {self.y} from {len(frame):,} rows",
             lambda: forecast(frame, self.x, self.y),

@@ -11,6 +11,7 @@ import pytest
 from experiments.cli.app import main
 from experiments.runs.store import RunStore
 from scaling import fit_law, load_dataset
+from scaling.files import Dialect
 from scaling.published.datasets import DATASETS
 from tests.data import needed
 
@@ -170,7 +171,7 @@ def test_a_published_export_of_wandb_gives_the_published_fit(store):
         ("name,params,val/loss\n\n\na,1,1,5\n", "line 4: 4 cells where the header has 3"),
         ("name,params,loss\na,1,3\n", "has no column 'val/loss'; it has loss, name, params"),
         ("name,name\na,1\n", "line 1: column 'name' appears more than once"),
-        ("name,params,val/loss\n", "has no rows"),
+        ("name,params,val/loss\n", "has a header but no rows"),
         ("", "bad.csv is empty"),
         ("summary,name\n\"{'a': f()}\",a\n", "line 2: this is not a dictionary"),
     ],
@@ -188,16 +189,70 @@ def test_bad_rows_are_named_by_line_and_nothing_is_imported(store, tmp_path, tex
     [
         ("bad.jsonl", b'{"params": 1}\n{"par', "line 2: not JSON"),
         ("bad.jsonl", b"[1]", "line 1: not an object"),
-        ("bad.json", b'{"a": 1}', "must hold a list of objects"),
-        ("bad.json", b"{", "is not JSON"),
+        ("bad.json", b'{"a": 1}', "has no column 'val/loss'; it has a"),
+        ("bad.json", b"{", "line 1: not JSON"),
         ("bad.csv", b"a,\xff\xfe\n", "is not UTF-8 text"),
-        ("bad.xlsx", b"PK", r"suffix must be one of .csv, .tsv, .* not '.xlsx'"),
+        ("bad.xlsx", b"PK\x03\x04", "bad.xlsx is an Excel workbook"),
     ],
 )
 def test_files_that_are_something_else_are_named(store, tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=said):
         store.import_runs(tmp_path / name, COLUMNS)
+
+
+def test_runs_of_one_name_are_told_apart(store, tmp_path):
+    """By their ids, or their lines; `_step` in a summary does not make a row a checkpoint."""
+    rows = [
+        {"name": name, "id": f"{name}{seed}", "config": {"params": 1000},
+         "summary": {"_step": 1000 + seed, "val/loss": 3.0 + seed}}
+        for name in ("tiny", "base")
+        for seed in range(3)
+    ]  # fmt: skip
+    path = tmp_path / "runs.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    frame = store.import_runs(path, COLUMNS)
+    assert frame["run_id"].tolist() == [f"runs/{row['name']}@{row['id']}" for row in rows]
+    assert frame["validation_loss"].tolist() == [3.0, 4.0, 5.0] * 2
+    path.write_text("\n".join(json.dumps({**row, "id": "x"}) for row in rows))
+    frame = store.import_runs(path, COLUMNS)
+    assert frame["run_id"].tolist()[:2] == ["runs/tiny@1", "runs/tiny@2"]
+
+
+def test_steps_that_start_again_need_a_label(store, tmp_path):
+    lines = [f"{step},{n},{5 - step / 100}" for n in (1000, 2000) for step in (100, 200)]
+    path = tmp_path / "history.csv"
+    path.write_text("\n".join(["_step,params,val/loss", *lines]))
+    with pytest.raises(ValueError, match=r"line 4: _step starts again at 100 .*`--label`"):
+        store.import_runs(path, COLUMNS)
+    frame = store.import_runs(path, COLUMNS, label="params")
+    assert losses(frame) == {"history/1000": 3.0, "history/2000": 3.0}
+    path.write_text("\n".join(["_step,params,val/loss", "100,1000,4", "200,2000,3"]))
+    with pytest.raises(ValueError, match="line 3: params changes from 1000 to 2000 within a run"):
+        store.import_runs(path, COLUMNS)
+
+
+def test_a_run_that_diverged_at_last_has_no_earlier_loss(store, tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("run,_step,params,val/loss\na,1,1000,4\na,2,,3.5\na,3,,NaN\na,4,,\n")
+    frame = store.import_runs(path, COLUMNS)
+    assert frame["reason"].tolist() == ["validation_loss is not a number"]
+
+
+def test_labels_are_text_and_numbers_are_read_as_people_write_them(store, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("name;params;val/loss;region\n007;1,3B;4,31;NA\n008;2.000.000;3,9;None\n")
+    frame = store.import_runs(path, {**COLUMNS, "region": "region"})
+    assert frame["run_id"].tolist() == ["a/007", "a/008"]
+    assert frame["region"].tolist() == ["NA", "None"]
+    assert frame["n_params"].tolist() == [1_300_000_000, 2_000_000]
+    assert losses(frame) == {"a/007": 4.31, "a/008": 3.9}
+    assert frame.attrs["notes"][0] == "separator semicolon"
+    path.write_text("name;params;val/loss\na;1;3,905\n")
+    with pytest.raises(ValueError, match="'val/loss', line 2: '3,905' may be thousands or a dec"):
+        store.import_runs(path, COLUMNS)
+    frame = store.import_runs(path, COLUMNS, dialect=Dialect(decimal=","))
+    assert losses(frame) == {"a/a": 3.905}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_table_with_new_labels_or_no_file_has_rows_and_no_lines(tmp_path):
     with pytest.raises(ValueError, match="column 'loss', row 3: 'broken'"):
         fit_law({"n_params": frame.n_params.to_numpy(), "loss": frame.loss.to_numpy()})
     quoted = written(tmp_path, 'n_params,loss,note\n1,3.6,"two\nlines"\n2,broken,\n4,3.3,\n')
-    with pytest.raises(ValueError, match="column 'loss', row 1: 'broken'"):
+    with pytest.raises(ValueError, match="column 'loss', line 4: 'broken'"):
         fit_law(quoted)
 
 

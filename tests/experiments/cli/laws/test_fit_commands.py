@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.cli.app import main
 from experiments.cli.laws.audit import AuditCommand
 from experiments.cli.laws.fit import Fit, Limit
 from scaling import FitResult
@@ -91,3 +92,50 @@ def test_audit_prints_problems_and_fit_repeats_those_it_does_not_warn_of(tmp_pat
     assert said.count("move together") == 1
     assert "audit: n_tokens exceeds the unique tokens in" in said
     assert "audit: n_tokens = 20 n_params" not in said
+
+
+def test_checkpoints_of_runs_at_one_size_need_a_choice(tmp_path, capsys):
+    table = tmp_path / "history.csv"
+    sizes = [1e6, 3e6, 1e7, 3e7, 1e8]
+    rows = [
+        f"r{n:g},{step},{n:g},{2 + 30 * n**-0.2 + 100 / step}"
+        for n in sizes
+        for step in (100, 200, 10_000_000)
+    ]
+    table.write_text("\n".join(["run_name,_step,n_params,loss", *rows]))
+    out = tmp_path / "fit.json"
+    command = ["fit", str(table), "--n-boot", "0", "--out", str(out)]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "lines 2 to 4: 3 checkpoints of a run have the same n_params" in said
+    assert "`--checkpoints last`" in said
+    assert main([*command, "--checkpoints", "last"]) == 0
+    fit = FitResult.from_json(out)
+    assert fit.n_rows == 5
+    assert fit.params["E"] == pytest.approx(2.0, abs=0.01)
+    assert main([*command, "--checkpoints", "all"]) == 0
+    assert FitResult.from_json(out).n_rows == 15
+    assert main([*command, "--x", "_step", "--fixed", "alpha=1"]) == 0  # a curve uses all rows
+
+
+def test_rows_of_unnamed_runs_can_be_declared(tmp_path, capsys):
+    table = tmp_path / "grid.csv"
+    rows = [f"{n},{s},{2 + 9 * n**-0.3}" for n in (1e3, 1e4, 1e5, 1e6) for s in (10, 20)]
+    table.write_text("\n".join(["n_params,step,loss", *rows]))
+    assert main(["fit", str(table), "--n-boot", "0"]) == 2
+    assert "line 4: step starts again at 10" in capsys.readouterr().err
+    assert main(["fit", str(table), "--n-boot", "0", "--checkpoints", "all"]) == 0
+
+
+def test_what_was_taken_for_what_is_said_in_a_line(tmp_path, capsys):
+    table = tmp_path / "runs.csv"
+    table.write_text("n_params;loss\n1M;4,31\n3M;3,905\n10M;3,56\n30M;3,31\n0,1B;3,105\n")
+    assert main(["fit", str(table), "--n-boot", "0"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "runs.csv: separator semicolon; decimal comma in n_params, loss; "
+        "units (1M = 1e6) in n_params"
+    ]
+    table.write_text("n_params;loss\n1;3,905\n2;3,5\n3;3.3\n4;3,1\n")
+    assert main(["fit", str(table), "--decimal", ","]) == 2
+    assert "column 'loss', line 2: '3,905' has another decimal sign" in capsys.readouterr().err

@@ -1,0 +1,165 @@
+"""Tables that are not a row a run: charts of wandb, logs of one value a row, histories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from scaling.tables.raw import IDS, LABELS, OF_RUNS, STEPS, RawTable, is_missing
+
+CHARTED = (*STEPS, "Relative Time (Process)", "Relative Time (Wall)", "Wall Time")
+BOUNDS = ("__MIN", "__MAX")
+"""Ends of the columns of a wandb chart that hold the extremes of smoothed or binned values."""
+KEYED = ({"key", "value", "step"}, {"metric", "value", "step"})
+"""Columns of a log with a value a row, such as the metric histories of MLflow."""
+AXIS = "step"
+MOST_NAMED = 40
+
+
+def reshaped(table: RawTable) -> RawTable:
+    """The table with a column a metric, if it is a chart of wandb or a log of one value a row.
+
+    Raises:
+        ValueError: a log has two values of one metric at one step of a run.
+    """
+    return _charted(table) or _keyed(table) or table
+
+
+def _charted(table: RawTable) -> RawTable | None:
+    """A chart of wandb, whose columns are "RUN - METRIC", as rows of a run and a step each."""
+    axis, *others = table.columns or [""]
+    others = [name for name in others if not name.endswith(BOUNDS)]
+    if axis not in CHARTED or not others or not all(" - " in name for name in others):
+        return None
+    runs: dict[str, dict[str, str]] = {}
+    for name in others:
+        run, _, metric = name.rpartition(" - ")
+        runs.setdefault(run, {})[metric] = name
+    metrics = list(dict.fromkeys(metric for parts in runs.values() for metric in parts))
+    rows = [
+        (line, [run, table.columns[axis][at], *cells])
+        for run, parts in runs.items()
+        for at, line in enumerate(table.lines)
+        if not all(
+            map(is_missing, cells := [_cell(table, parts.get(metric), at) for metric in metrics])
+        )
+    ]
+    return _table(table, [LABELS[0], axis, *metrics], rows, "columns RUN - METRIC as runs")
+
+
+def _cell(table: RawTable, column: str | None, row: int) -> Any:
+    return None if column is None else table.columns[column][row]
+
+
+def _keyed(table: RawTable) -> RawTable | None:
+    """A log with a metric and its value in each row, as a row a run and step."""
+    key = table.first(("key", "metric"))
+    if key is None or not any(table.columns.keys() >= names for names in KEYED):
+        return None
+    run = run_column(table)
+    found: dict[tuple[Any, Any], tuple[int, dict[str, Any]]] = {}
+    names = table.columns[key]
+    for at, line in enumerate(table.lines):
+        place = (_cell(table, run, at), table.columns[AXIS][at])
+        _, cells = found.setdefault(place, (line, {}))
+        if names[at] in cells:
+            raise ValueError(
+                f"{table.name}, line {line}: {names[at]!r} has a value at step {place[1]} already; "
+                "the file may hold several runs: add a column run_id"
+            )
+        cells[names[at]] = table.columns["value"][at]
+    metrics = list(dict.fromkeys(names))
+    rows = [
+        (line, [*([label] if run else []), step, *(cells.get(metric) for metric in metrics)])
+        for (label, step), (line, cells) in found.items()
+    ]
+    header = [*([run] if run else []), AXIS, *metrics]
+    return _table(table, header, rows, f"the values of {key!r} as columns")
+
+
+def _table(
+    table: RawTable, header: Sequence[str], rows: Sequence[tuple[int, list[Any]]], note: str
+) -> RawTable:
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if list(header).count(name) > 1)
+        raise ValueError(f"{table.name}: {twice!r} is the name of a metric and of another column")
+    return RawTable(
+        name=table.name,
+        columns={name: [cells[at] for _, cells in rows] for at, name in enumerate(header)},
+        lines=[line for line, _ in rows],
+        notes=(*table.notes, note),
+        separator=table.separator,
+    )
+
+
+def run_column(table: RawTable) -> str | None:
+    """The column that names the run of a row: an id, else a name; None if there is neither."""
+    return table.first(IDS) or table.first(LABELS)
+
+
+def histories(
+    table: RawTable, numbers: Mapping[str, Any], label: str | None = None
+) -> list[list[int]] | None:
+    """Rows of each run of a history in the order of their steps, or None if a row is a run.
+
+    Args:
+        table: the table as written.
+        numbers: its columns with their numbers.
+        label: column that names the run of a row; by default the first of `IDS` and `LABELS`.
+
+    Returns:
+        Row numbers of each run, from 0.
+
+    Raises:
+        ValueError: steps start again and no column names the run, or it is empty in a row.
+    """
+    if label is not None and label not in table.columns:
+        allowed = ", ".join(sorted(table.columns)[:MOST_NAMED])
+        raise ValueError(f"{table.name} has no column {label!r}; it has {allowed}")
+    step = table.first(STEPS)
+    if step is None or (label is None and (table.of_runs or table.first(OF_RUNS))):
+        return None
+    steps = np.asarray(numbers[step])
+    if steps.dtype.kind not in "if":
+        return None
+    known = np.flatnonzero(np.isfinite(steps))
+    column = label or run_column(table)
+    if column is not None:
+        labels = table.columns[column]
+    elif len(set(steps[known])) < 2:
+        return None
+    else:
+        change = np.diff(steps[known])
+        if (change < 0).any() and (change > 0).any():
+            row = known[np.flatnonzero(change < 0)[0] + 1]
+            raise ValueError(
+                f"{table.name}, line {table.lines[row]}: {step} starts again at {steps[row]:g} and "
+                "no column names the run of a row; name one that differs between runs with "
+                "`--label` (for a fit, `--groups`, or `--checkpoints all` if every row is a run)"
+            )
+        labels = [step] * table.n_rows
+    runs: dict[Any, list[int]] = {}
+    for row, run in enumerate(labels):
+        if is_missing(run):
+            raise ValueError(f"{table.name}, line {table.lines[row]}: {column} is empty")
+        runs.setdefault(run, []).append(row)
+    order = np.where(np.isfinite(steps), steps, -np.inf)
+    return [sorted(rows, key=order.__getitem__) for rows in runs.values()]
+
+
+def last_cells(table: RawTable, runs: Sequence[Sequence[int]]) -> dict[str, list[int]]:
+    """Row of the last cell of each run that is not empty, by column (n_runs,).
+
+    Args:
+        table: the table.
+        runs: rows of each run, in their order.
+    """
+    return {
+        name: [
+            next((row for row in reversed(rows) if not is_missing(cells[row])), rows[-1])
+            for rows in runs
+        ]
+        for name, cells in table.columns.items()
+    }
