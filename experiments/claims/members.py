@@ -203,7 +203,8 @@ def _n7(story: Story) -> Finding:
     every = {pool: weights.gain(pool) for pool in sizes}
     alone = ", ".join(f"{value:+.4f}" for value in weights.gain_of_one.values())
     shown = ", ".join(
-        f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]" for gain in every.values()
+        f"{gain.value:+.4f}" + (f" [{gain.low:+.4f}, {gain.high:+.4f}]" if gain.is_bounded else "")
+        for gain in every.values()
     )
     return Finding(
         verdict=verdict(
