@@ -15,7 +15,7 @@ from scaling.published.figures import KIM
 from scaling.published.talk import CONTINUED
 
 NAME = "fig14"
-CLAIMS = ("P18",)
+CLAIMS = ("P18", "P18a", "P18b", "P18c", "P18d")
 TITLE = "Continued training on few tokens of a domain: small batches, epochs and ensembles"
 CAPTION = (
     "A model trained on the other docstrings continues training on those of graphical interfaces, "

@@ -16,7 +16,7 @@ from scaling import load_dataset
 from scaling.published.talk import ENTIGRAPH_ACCURACY, ENTIGRAPH_PAPER
 
 NAME = "fig16"
-CLAIMS = ("S1", "S3", "S4")
+CLAIMS = ("S1", "S3", "S4", "S4a", "S4b")
 TITLE = "What models learn from the source text, paraphrases and EntiGraph"
 CAPTION = (
     "Closed-book accuracy after continued training on a synthetic world of facts; questions have "

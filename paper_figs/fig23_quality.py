@@ -13,7 +13,7 @@ from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import SBP_PAPER, SBP_QUALITY
 
 NAME = "fig23"
-CLAIMS = ("S10",)
+CLAIMS = ("S10a", "S10b", "S10c", "S10d", "S10e")
 TITLE = "Quality of synthetic documents at two model sizes, compared with real ones"
 CAPTION = (
     "Percent of documents, means and 95 % intervals over worlds. Repetition: a fifth of the word "

@@ -14,7 +14,7 @@ from experiments.story.story import Story
 from paper_figs.style import COLORS
 
 NAME = "fig24"
-CLAIMS = ("S10",)
+CLAIMS = ("S10a", "S10b", "S10c", "S10d", "S10e")
 TITLE = "Real documents and what the synthesizer wrote from them"
 CAPTION = (
     "Left: the first real documents that have two samples; middle and right: two synthetic "

@@ -25,7 +25,7 @@ from experiments.story.story import Story
 from paper_figs.style import BLACK, Look, error_bars, log_ticks, look, spread_x
 
 NAME = "figN1"
-CLAIMS = ("N1",)
+CLAIMS = ("N1a", "N1b", "N1c")
 TITLE = "Can a fitted asymptote be trusted?"
 CAPTION = (
     "Models trained on languages of known entropy; every loss is the excess over the known value, "
