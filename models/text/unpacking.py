@@ -113,7 +113,7 @@ def _opened(
         raise CorpusError(f"{label} is not a readable .{suffix} file: it begins with {head[:6]!r}")
     if found is not None:
         # BZ2 and gzip may read ahead; nothing else reads this stream.
-        inner = io.BufferedReader(_Unpacked(PACKED[found][1](stream), label, found), HEAD)
+        inner: Any = io.BufferedReader(_Unpacked(PACKED[found][1](stream), label, found), HEAD)
         if claimed == found:
             name = f"{stem}.tar" if suffix in ALIASES and suffix != "zstd" else stem
         yield from _opened(label, name, inner)
@@ -143,5 +143,5 @@ def _members(label: str, stream: io.BufferedReader) -> Iterator[tuple[str, str, 
                 hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
                 content = archive.extractfile(member) if member.isfile() and not hidden else None
                 if content is not None:
-                    inner = io.BufferedReader(_Unpacked(content, f"{label}/{name}", "tar"), HEAD)
+                    inner: Any = io.BufferedReader(_Unpacked(content, f"{label}/{name}", "tar"), HEAD)
                     yield from _opened(f"{label}/{name}", name, inner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from models.augment.texts.records import without_surrogates
 from models.augment.writing.requests import Finish, Reply
@@ -92,7 +92,7 @@ def _finish_of(reason: Any) -> Finish:
     return "refusal" if said in REFUSAL_REASONS else "stop"
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
