@@ -19,19 +19,20 @@ HARMLESS = 0.05
 
 @claim("P2", "With the standard recipe, more epochs stop paying and then hurt.")
 def _p2(story: Story) -> Finding:
-    """At each size, the test loss at the largest number of epochs tried minus that at the number
-    that validation selects. A size where the two are one has not been tested, and leaves the
+    """At each size, the test loss at the largest number of epochs tried there minus that at the
+    number that validation selects. A size where the two are one has not been tested, and leaves the
     claim inconclusive. Supported when the interval lies above zero at every size; contradicted
     when not so and it lies below 0.05 nats at every size; else inconclusive."""
-    runs, most = story.standard, int(story.standard["n_epochs"].max())
+    runs, most = story.standard, _most_epochs(story)
     best = story.standard_epochs
-    untested = [str(width) for width, epochs in best.items() if epochs == most]
+    untested = [str(width) for width, epochs in best.items() if epochs == most[width]]
     harm = [
         intervals.difference(
-            losses(runs, width=width, n_epochs=most), losses(runs, width=width, n_epochs=epochs)
+            losses(runs, width=width, n_epochs=most[width]),
+            losses(runs, width=width, n_epochs=epochs),
         )
         for width, epochs in best.items()
-        if epochs < most
+        if epochs < most[width]
     ]
     unknown = Estimate(value=math.nan, low=-np.inf, high=np.inf, n=0)
     hurts = all(e.is_positive for e in harm)
@@ -41,9 +42,9 @@ def _p2(story: Story) -> Finding:
             supported=not untested and hurts,
             contradicted=not (untested or hurts) and all(e.high < HARMLESS for e in harm),
         ),
-        quantity=f"least harm of {most} epochs over the best number (nats)",
+        quantity="least harm of the most epochs over the best number (nats)",
         estimate=min(harm, key=lambda e: e.value, default=unknown),
-        detail=f"Best epochs: {chosen}."
+        detail=f"Best epochs: {chosen}; most {', '.join(map(str, most.values()))}."
         + (f" Not tested at width {', '.join(untested)}." if untested else ""),
     )
 
@@ -52,16 +53,17 @@ def _p2(story: Story) -> Finding:
 def _p3(story: Story) -> Finding:
     """Test loss of the largest model minus that of the best of the smaller ones, the best by
     validation loss: with epochs and learning rate selected at each size, and at the largest
-    number of epochs at which no size diverged. Supported when both intervals lie above zero;
-    contradicted when that with selected epochs lies below zero; else inconclusive, also when
-    one of the two sizes selects the largest number of epochs tried. Half of the first interval
-    is the smallest difference that these seeds can show."""
-    most = int(story.standard["n_epochs"].max())
+    number of epochs that every size tried without diverging. Supported when both intervals lie
+    above zero; contradicted when that with selected epochs lies below zero; else inconclusive,
+    also when one of the two sizes selects the largest number of epochs tried. Half of the
+    first interval     is the smallest difference that these seeds can show."""
+    most = _most_epochs(story)
     tuned, sizes, means = _largest_over_smaller(story.standard_best)
     selected = story.standard_best.groupby("width")["n_epochs"].max()
-    at_edge = [width for width in sizes if selected[width] >= most]
-    finite = story.standard.groupby("n_epochs")["test_loss"].agg(lambda of: of.notna().all())
-    n_epochs = int(finite[finite].index.max())
+    at_edge = [width for width in sizes if selected[width] >= most[width]]
+    finite = story.standard[story.standard["test_loss"].notna()]
+    n_runs = finite.groupby("n_epochs").size()
+    n_epochs = int(n_runs.index[n_runs == n_runs.max()].max())
     fixed, pair, _ = _largest_over_smaller(story.standard[story.standard["n_epochs"] == n_epochs])
     published = talk.STANDARD["loss"].iloc[-1] - talk.STANDARD["loss"].iloc[:-1].min()
     seen = (tuned.high - tuned.low) / 2
@@ -77,6 +79,12 @@ def _p3(story: Story) -> Finding:
         f"width {pair[0]}: {fixed}."
         + "".join(f" Width {w} selects the largest number of epochs tried." for w in at_edge),
     )
+
+
+def _most_epochs(story: Story) -> dict[int, int]:
+    """Return the largest number of epochs that each size tried, by width."""
+    most = story.standard.groupby("width")["n_epochs"].max()
+    return {int(str(width)): int(epochs) for width, epochs in most.items()}
 
 
 def _largest_over_smaller(runs: pd.DataFrame) -> tuple[Estimate, tuple[int, int], str]:
@@ -99,9 +107,9 @@ def _p4(story: Story) -> Finding:
     """From the epochs that validation selects to the largest number, at the largest size.
     Supported when train loss falls and test loss rises, both intervals clear of zero;
     contradicted when test loss falls; else inconclusive."""
-    runs, most = story.standard, int(story.standard["n_epochs"].max())
+    runs = story.standard
     width = int(runs["width"].max())
-    best = story.standard_epochs[width]
+    most, best = _most_epochs(story)[width], story.standard_epochs[width]
 
     def change(column: str) -> Estimate:
         return intervals.difference(

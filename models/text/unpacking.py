@@ -143,5 +143,6 @@ def _members(label: str, stream: io.BufferedReader) -> Iterator[tuple[str, str, 
                 hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
                 content = archive.extractfile(member) if member.isfile() and not hidden else None
                 if content is not None:
-                    inner: Any = io.BufferedReader(_Unpacked(content, f"{label}/{name}", "tar"), HEAD)
+                    unpacked = _Unpacked(content, f"{label}/{name}", "tar")
+                    inner: Any = io.BufferedReader(unpacked, HEAD)
                     yield from _opened(f"{label}/{name}", name, inner)

@@ -125,7 +125,7 @@ def limits_story(*, single, joint=JOINT, ensembles=(3.95, 3.9, 3.85), nested=Non
     table = pd.DataFrame({K: [1, 2], LOSS: [4.2, 4.0]})
     laws = SimpleNamespace(
         single_limit=single, joint_limit=joint, limits=limits,
-        tables=dict.fromkeys(limits, table), left_out=dict.fromkeys(limits, [table, table]),
+        tables=dict.fromkeys(limits, table), left_out={key: [table, table] for key in limits},
         joint=SimpleNamespace(members_first=3.8, params_first=3.8),
         nested_gap=nested or estimate(0.0, 0.01),
     )  # fmt: skip
