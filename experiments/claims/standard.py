@@ -56,7 +56,7 @@ def _p3(story: Story) -> Finding:
     number of epochs that every size tried without diverging. Supported when both intervals lie
     above zero; contradicted when that with selected epochs lies below zero; else inconclusive,
     also when one of the two sizes selects the largest number of epochs tried. Half of the
-    first interval     is the smallest difference that these seeds can show."""
+    first interval is the smallest difference that these seeds can show."""
     most = _most_epochs(story)
     tuned, sizes, means = _largest_over_smaller(story.standard_best)
     selected = story.standard_best.groupby("width")["n_epochs"].max()
