@@ -136,7 +136,11 @@ class DialectOptions:
         return Dialect(decimal=self.decimal, separator=self.separator, encoding=self.encoding)
 
     def read(self, path: Path) -> pd.DataFrame:
-        """Return the rows of a run table; stderr shows what was taken for what."""
+        """Return a run table, a row a run; stderr shows what was taken for what.
+
+        Returns:
+            The columns of the file, a row a run or checkpoint.
+        """
         from experiments.cli.output import print_notes
         from scaling.files import open_runs
 

@@ -121,10 +121,10 @@ def _missing(story: Story, unidentified: list[RecipeLimit]) -> str:
             "shows its results, which come with the package, and `datawall reproduce --world "
             "small` trains it (hours)."
         )
-    if len(shipped) < len(unidentified) and story.world.name != "mixed":
+    if len(shipped) < len(unidentified) and story.world.name != "quick":
         text += (
-            " The joint limit needs larger models that still gain: the world mixed, on a text of "
-            "many documents, is made for it (`datawall reproduce --world mixed`, half an hour)."
+            " The joint limit needs larger models that still gain: the world quick, on a text of "
+            "many documents, is made for it (`datawall reproduce --world quick`, minutes)."
         )
     return text
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 from models.text.data_home import CorpusError
 
 HEAD = 2**16
-"""Bytes at the beginning of a file that tell what it is."""
+"""Bytes at the beginning of a file that show what it is."""
 
 IN_MEMORY = 2**24
 """Bytes of an archive within a packed file above which it is unpacked to disk."""

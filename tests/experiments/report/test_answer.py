@@ -93,7 +93,7 @@ def test_the_limits_are_those_of_the_talk_in_its_order():
 
 def test_the_answer_prints_identified_limits_with_both_intervals():
     found = answer(story_of(joint=limit(3.6)))
-    assert "On 4,096 unique tokens" in found.sentences
+    assert f"On {WORLDS['quick'].n_unique_tokens:,} unique tokens" in found.sentences
     assert "Ever larger tuned models stop at 3.90 [3.80, 4.00], or [3.85, 3.95]" in found.sentences
     assert "then ever larger members stop at 3.60 [3.58, 3.62]." in found.sentences
     assert "3.75, 3.43, 3.34, 3.17" in found.sentences
@@ -124,8 +124,7 @@ def test_a_limit_that_is_not_identified_is_words_everywhere():
     ("world", "single", "named"),
     [
         ("quick", UNIDENTIFIED, {"report --world small", "reproduce --world small"}),
-        ("quick", SINGLE, {"reproduce --world mixed"}),
-        ("small", SINGLE, {"reproduce --world mixed"}),
+        ("small", SINGLE, {"reproduce --world quick"}),
     ],
 )
 def test_what_is_not_identified_comes_with_the_command_that_can(world, single, named):
