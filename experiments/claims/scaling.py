@@ -25,15 +25,16 @@ def _losses(runs: pd.DataFrame, column: str = "test_loss", **where: Any) -> np.n
 
 @claim("P2", "With the standard recipe, more epochs stop paying and then hurt.")
 def _p2(story: Story) -> Finding:
-    """At each size, compare the largest number of epochs with the number that validation
-    selects. Supported when the test loss is higher at the largest at every size, intervals
-    above zero; contradicted when at every size the interval lies below zero; else
+    """At each size, compare the largest number of epochs tried there with the number that
+    validation selects. Supported when the test loss is higher at the largest at every size,
+    intervals above zero; contradicted when at every size the interval lies below zero; else
     inconclusive."""
-    runs, most = story.standard, int(story.standard["n_epochs"].max())
-    best = story.standard_epochs
+    runs, best = story.standard, story.standard_epochs
+    most = runs.groupby("width")["n_epochs"].max()
     harm = {
         width: intervals.difference(
-            _losses(runs, width=width, n_epochs=most), _losses(runs, width=width, n_epochs=epochs)
+            _losses(runs, width=width, n_epochs=most[width]),
+            _losses(runs, width=width, n_epochs=epochs),
         )
         for width, epochs in best.items()
     }
@@ -44,7 +45,9 @@ def _p2(story: Story) -> Finding:
             supported=all(e.is_positive for e in harm.values()),
             contradicted=all(e.is_negative for e in harm.values()),
         ),
-        quantity=f"least harm of {most} epochs over the best number (nats)",
+        quantity=f"least harm of {most.max()} epochs over the best number (nats)"
+        if most.nunique() == 1
+        else "least harm of the most epochs tried over the best number (nats)",
         estimate=smallest,
         detail=f"Best epochs: {chosen}.",
     )
@@ -76,8 +79,9 @@ def _p4(story: Story) -> Finding:
     """From the epochs that validation selects to the largest number, at the largest size.
     Supported when train loss falls and test loss rises, both intervals clear of zero;
     contradicted when test loss falls; else inconclusive."""
-    runs, most = story.standard, int(story.standard["n_epochs"].max())
+    runs = story.standard
     width = int(runs["width"].max())
+    most = int(runs.loc[runs["width"] == width, "n_epochs"].max())
     best = story.standard_epochs[width]
 
     def change(column: str) -> Estimate:
