@@ -45,9 +45,7 @@ def _p2(story: Story) -> Finding:
             supported=all(e.is_positive for e in harm.values()),
             contradicted=all(e.is_negative for e in harm.values()),
         ),
-        quantity=f"least harm of {most.max()} epochs over the best number (nats)"
-        if most.nunique() == 1
-        else "least harm of the most epochs tried over the best number (nats)",
+        quantity="least harm of the most epochs tried over the best number (nats)",
         estimate=smallest,
         detail=f"Best epochs: {chosen}.",
     )
