@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from experiments.analysis.intervals import Estimate, jackknife
 from scaling import FitResult, LimitResult, fit_law, joint_limit
@@ -155,6 +156,38 @@ def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
         tables=tables,
         left_out=left_out,
     )
+
+
+def predicted_largest(best: pd.DataFrame) -> Estimate:
+    """Return the loss that the law of all sizes but the largest predicts for the largest.
+
+    The law is fitted to mean losses. Its prediction has the error that the means have from their
+    seeds: each mean in turn is moved by its standard error. The degrees of freedom are those of
+    Welch and Satterthwaite. The interval is unbounded with fewer than three smaller sizes or two
+    seeds.
+
+    Args:
+        best: as in `laws_of`.
+    """
+    by_size = best.groupby(N)[LOSS].agg(["mean", "std", "count"]).sort_index()
+    sizes, largest = by_size.index[:-1], by_size.index[-1]
+    rows = by_size.iloc[:-1]
+    n = int(rows["count"].min())
+    if len(rows) < 3 or n < 2:
+        return Estimate(value=np.nan, low=-np.inf, high=np.inf, n=n)
+
+    def predict(means: np.ndarray) -> float:
+        law = best_parameters({N: sizes, LOSS: means}, "power", x=N, y=LOSS)
+        return law["E"] + law["A"] / largest ** law["alpha"]
+
+    means = rows["mean"].to_numpy()
+    value = predict(means)
+    moves = np.diag(rows["std"] / np.sqrt(rows["count"]))
+    errors = np.array([predict(means + move) - value for move in moves])
+    variance = float((errors**2).sum())
+    df = variance**2 / float((errors**4 / (rows["count"] - 1)).sum())
+    half = float(stats.t.ppf(0.975, df) * np.sqrt(variance))
+    return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 
 def _limit_of(fit: FitResult, n: int) -> Estimate:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy import optimize
 
 
 def limit_estimate(scores: pd.DataFrame, column: str = "validation_loss") -> float:
@@ -71,3 +73,38 @@ def loss_by_member(
         ]
     )
     return list(mean + (n_all - 1) * (without.mean() - without))
+
+
+def predicted_loss(losses: Mapping[int, float], n_members: int) -> float:
+    """Return the loss of K members that E + B / K through the losses of one and two gives.
+
+    Args:
+        losses: mean loss by number of members, with 1 and 2.
+        n_members: K.
+    """
+    return losses[1] - 2 * (1 - 1 / n_members) * (losses[1] - losses[2])
+
+
+def exponent_of(losses: Mapping[int, float], n_members: int) -> float:
+    """Return the exponent of E + B / K^alpha through the losses of 1, 2 and K > 2 members.
+
+    Where every mean is over all subsets of a pool of at least K + 2 members, it is also the mean
+    over all ways to take the pair and the K apart, so that the K share no member with the pair.
+
+    Args:
+        losses: mean loss by number of members, with 1, 2 and K.
+        n_members: K.
+
+    Returns:
+        The exponent, or NaN if no exponent between 0.001 and 20 fits: if the loss does not fall at
+        both steps, or falls more from 2 to K than the logarithm of K does.
+    """
+
+    def excess(alpha: float) -> float:
+        first, last = 1 - 2**-alpha, 2**-alpha - n_members**-alpha
+        return float(first * (losses[2] - losses[n_members]) - last * (losses[1] - losses[2]))
+
+    falls = losses[1] > losses[2] > losses[n_members]
+    if not falls or excess(1e-3) * excess(20.0) >= 0:
+        return math.nan
+    return float(optimize.brentq(excess, 1e-3, 20.0))

@@ -1,13 +1,11 @@
 """The talk's claims as statements that runs can support or contradict.
 
 A claim is one function in a module of this folder, found by listing it; its docstring is the
-decision rule.
-The rules were written before any run was looked at. Those that a degenerate case could pass (a
-limit that is not identified, a single seed, a reference chosen on the test part) were tightened
-after a first run, and those of N4, N6, N7 and P10 were changed after a first look at the tiny
-world, whose verdicts on them therefore count for nothing. Intervals are 95 %, over what the claim
-says; hyperparameters are selected on the validation part and losses reported on the test part, in
-nats per token.
+decision rule. A rule is written before any run is looked at, and must be able to fail and to pass;
+one that was changed later has a line with its date and reason in docs/claims-rules.md. A limit that
+is not identified makes a claim inconclusive. Intervals are 95 %, over what the claim says;
+hyperparameters are selected on the validation part and losses reported on the test part, in nats
+per token.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from experiments.analysis.intervals import Estimate, rounded
@@ -217,6 +216,13 @@ def evidence(claim: Claim) -> str:
         f"Rests on {len(claim.runs):,} runs and {len(claim.records):,} records of "
         f"{', '.join(claim.recipes)}."
     )
+
+
+def losses(runs: pd.DataFrame, column: str = "test_loss", **where: Any) -> np.ndarray:
+    """Return a column of the runs whose settings equal `where`, a value a run."""
+    for name, value in where.items():
+        runs = runs[runs[name] == value]
+    return runs[column].to_numpy(float)
 
 
 def cell(found: Tuned) -> str:

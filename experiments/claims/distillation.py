@@ -7,6 +7,8 @@ from experiments.claims.claim import Finding, claim, verdict
 from experiments.recipes.distillation import ARMS, Distillation, distillation
 from experiments.story.story import Story
 
+LEAST_GAIN = 0.05
+"""Nats that the teacher must gain before a share of them, or a student, can be judged."""
 PUBLISHED_SHARE = 0.83
 """Kim et al. 2025 (arXiv 2509.14786): (3.57 - 3.36) / (3.57 - 3.32)."""
 
@@ -15,22 +17,27 @@ PUBLISHED_SHARE = 0.83
 def _p14(story: Story) -> Finding:
     """Students of the members' size, trained on real text and text of the ensemble. The share
     kept is the way from the tuned single model to the ensemble that they have come. Supported
-    when its interval lies above one half, and the students beat the same number of steps on
+    when its interval lies above one half and the students beat the same number of steps on
     real text only with an interval above zero; contradicted when the interval of the share
-    lies below one half; else inconclusive. Every arm chooses its weight decay among as many
-    candidates."""
+    lies below one half; else inconclusive. Inconclusive also where the interval of the
+    ensemble's gain does not lie above 0.05 nats, and where the weight decay that could overturn
+    the verdict lies at an end of the candidates: the control's if supported, the students' if
+    contradicted."""
     found = story[distillation]
     kept, gain = found.kept("ensemble"), found.over_control("ensemble")
+    teaches, at_edge = found.gain.low > LEAST_GAIN, found.at_edge
     others = ", ".join(
         f"{ARMS[arm]} {found.kept(arm)}" for arm in ARMS if arm not in ("ensemble", "real")
     )
     return Finding(
         verdict=verdict(
-            supported=kept.low > 0.5 and gain.is_positive, contradicted=kept.high < 0.5
+            supported=teaches and kept.low > 0.5 and gain.is_positive and "real" not in at_edge,
+            contradicted=teaches and kept.high < 0.5 and "ensemble" not in at_edge,
         ),
         quantity=f"share of the gain of {found.n_members} members kept by one student",
         estimate=kept,
-        detail=f"Single {found.single.mean():.3f}, ensemble {found.teacher:.3f}, student "
+        detail=f"Single {found.single.mean():.3f}, ensemble {found.teacher:.3f} (gain "
+        f"{found.gain}), student "
         f"{found.losses('ensemble').mean():.3f}; against the same steps on real text only: gain "
         f"{gain}. Share kept by other students: {others}. Published: {PUBLISHED_SHARE:.0%}."
         f"{_edges(found)}",
@@ -60,11 +67,14 @@ def _p16(story: Story) -> Finding:
     on. Supported when the last generation on synthetic text alone is worse than the first
     teachers, and worse than its first generation, both intervals above zero, while the last on
     real and synthetic text is better than the first teachers, interval above zero;
-    contradicted when the last on synthetic text alone is no worse than the first teachers
-    (interval below zero) or the last on both is worse (interval above zero); else
-    inconclusive."""
+    contradicted when the last on synthetic text alone is better than the first teachers, or
+    the last on both is worse, the interval clear of zero; else inconclusive. Inconclusive also
+    where the interval of an ensemble's gain over the teachers does not lie above 0.05 nats, so
+    that nothing shows that students could gain, and where a loss that the verdict rests on is
+    that of an arm whose weight decay lies at an end of the candidates."""
     found = story[distillation]
     last = int(found.students["generation"].max())
+    teaches, at_edge = found.gain.low > LEAST_GAIN, found.at_edge
     alone, first = found.losses("self only", last), found.losses("self only")
     harm = intervals.difference(alone, found.single)
     worsens = intervals.difference(alone, first)
@@ -77,19 +87,23 @@ def _p16(story: Story) -> Finding:
     }
     return Finding(
         verdict=verdict(
-            supported=harm.is_positive and worsens.is_positive and both.is_positive,
-            contradicted=harm.is_negative or both.is_negative,
+            supported=teaches
+            and harm.is_positive
+            and worsens.is_positive
+            and both.is_positive
+            and "self only" not in at_edge,
+            contradicted=teaches
+            and (harm.is_negative or (both.is_negative and "self" not in at_edge)),
         ),
         quantity=f"loss of generation {last} on synthetic text alone over its teachers' (nats)",
         estimate=harm,
-        detail=f"Teachers {found.single.mean():.3f}; generations on real and synthetic text "
-        f"{steps['self']} (gain of the last {both}); on synthetic text alone "
-        f"{steps['self only']} (from first to last {worsens}).{_edges(found)}",
+        detail=f"Teachers {found.single.mean():.3f}, gain of an ensemble {found.gain}; generations "
+        f"on real and synthetic text {steps['self']} (gain of the last {both}); on synthetic text "
+        f"alone {steps['self only']} (from first to last {worsens}).{_edges(found)}",
     )
 
 
 def _edges(found: Distillation) -> str:
     """Name the arms whose weight decay is an end of the candidates."""
-    students = found.students
-    arms = list(dict.fromkeys(students.loc[students["is_edge"], "arm"]))
-    return f" Weight decay at an end of the candidates: {', '.join(arms)}." if arms else ""
+    arms = ", ".join(found.at_edge)
+    return f" Weight decay at an end of the candidates: {arms}." if arms else ""

@@ -37,6 +37,7 @@ REPORTED = ("standard", "regularized", "ensemble", "ensemble limit", "joint limi
 """Recipes of which a loss is reported at every size: the best size of model by validation loss, of
 all members trained or of infinitely many; and of infinitely many infinitely large ones."""
 N_BOOT = 1000
+_UNKNOWN = Estimate(value=float("nan"), low=-np.inf, high=np.inf, n=0)
 
 Optima = dict[str, dict[int, Point]]
 """Points by objective ("standard", "single", "ensemble") and width."""
@@ -116,6 +117,64 @@ class DataScaling:
         found = jackknife(value, [logs])
         low, at, high = np.exp([found.low, found.value, found.high]).tolist()
         return Estimate(value=at, low=low, high=high, n=found.n)
+
+    def gain(self, recipe: str, size: int) -> Estimate:
+        """Return by how much a recipe's test loss lies below the standard one's, paired by draw."""
+        by_recipe = self._by_draw[size].unstack("recipe")
+        return mean_estimate((by_recipe[REFERENCE] - by_recipe[recipe]).dropna().to_numpy())
+
+    @cached_property
+    def _by_draw(self) -> pd.DataFrame:
+        """Test losses: a row for each draw and recipe, a column for each stock."""
+        return self.best.pivot(index=["draw_seed", "recipe"], columns=D, values=LOSS)
+
+    def measured_multiplier(self, recipe: str) -> Estimate:
+        """Return the data multiplier of a recipe within the measured range, over draws.
+
+        The geometric mean over what `measured_multipliers` gives for each draw, then over draws.
+        """
+        logs = [np.log(worth).mean() for _, worth in self.measured_multipliers(recipe).values()]
+        found = mean_estimate(logs) if logs else _UNKNOWN
+        low, value, high = np.exp([found.low, found.value, found.high]).tolist()
+        return Estimate(value=value, low=low, high=high, n=found.n)
+
+    def multiplier_slope(self, recipe: str) -> Estimate:
+        """Return the slope of ln(multiplier) on ln D within the measured range, over draws.
+
+        Least squares over what `measured_multipliers` gives for each draw.
+        """
+        slopes = [
+            np.polyfit(np.log(size), np.log(worth), 1)[0]
+            for size, worth in self.measured_multipliers(recipe).values()
+            if len(size) > 1
+        ]
+        return mean_estimate(slopes) if slopes else _UNKNOWN
+
+    def measured_multipliers(self, recipe: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Return the data multipliers of a recipe that can be read off the losses of each draw.
+
+        Both losses are lines in ln D between the stocks. A multiplier is the ratio of the data with
+        which the standard recipe and this one reach the same loss, at every measured loss of either
+        that both reach. Nothing is extrapolated.
+
+        Returns:
+            By draw: the recipe's data, in tokens, and the multipliers there, one for each such
+            loss. Draws without any are left out.
+        """
+        table = self._by_draw.dropna()
+        curves = dict(
+            zip(table.index, np.minimum.accumulate(table.to_numpy(), axis=1), strict=True)
+        )
+        at = np.log(table.columns.to_numpy(float))
+        found = {}
+        for draw in sorted({draw for draw, of in curves if of == recipe}):
+            theirs, ours = curves[draw, REFERENCE], curves[draw, recipe]
+            losses = np.unique([theirs, ours])
+            reached = (losses >= max(theirs[-1], ours[-1])) & (losses <= min(theirs[0], ours[0]))
+            here, there = (np.interp(losses[reached], of[::-1], at[::-1]) for of in (ours, theirs))
+            if len(here):
+                found[draw] = np.exp(here), np.exp(there - here)
+        return found
 
     def _log_multiplier(self, recipe: str, size: int, draws: list[int]) -> float:
         rows = self.best[self.best["draw_seed"].isin(draws)]

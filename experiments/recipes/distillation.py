@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.analysis.intervals import Estimate, difference, share_of
+from experiments.analysis.intervals import Estimate, difference, mean_estimate, share_of
 from experiments.analysis.laws import LOSS, member_curve
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
@@ -66,6 +66,17 @@ class Distillation:
         rows = self.students
         rows = rows[(rows["arm"] == arm) & (rows["generation"] == generation)]
         return rows[LOSS].to_numpy(float)
+
+    @property
+    def gain(self) -> Estimate:
+        """The gain of the ensemble, which is given, over the tuned single models."""
+        return mean_estimate(self.single - self.teacher)
+
+    @property
+    def at_edge(self) -> list[str]:
+        """The arms whose weight decay is an end of the candidates, beyond which lie others."""
+        chosen = self.students[self.students["weight_decay"] > 0]
+        return list(dict.fromkeys(chosen.loc[chosen["is_edge"], "arm"]))
 
     def kept(self, arm: str) -> Estimate:
         """Return the share of the ensemble's gain over one tuned model that an arm keeps.

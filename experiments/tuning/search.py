@@ -198,6 +198,27 @@ class Tuned:
             verdict=verdict,
         )  # fmt: skip
 
+    def bracket(self, axis: str) -> tuple[float, float]:
+        """Return the nearest values of an axis that are worse by more than the noise.
+
+        All other axes stay at the optimum.
+
+        Args:
+            axis: name of an axis.
+
+        Returns:
+            The value below the optimum and that above it; 0 and infinity where none was run.
+        """
+        ends = {-1: 0.0, 1: math.inf}
+        for by in ends:
+            near = self.grid.step(self.point, (axis,), by)
+            while near is not None:
+                if near in self.looks and self._compare((axis,), by, near).verdict == "worse":
+                    ends[by] = float(self.grid.named(near)[axis])
+                    break
+                near = self.grid.step(near, (axis,), by)
+        return ends[-1], ends[1]
+
     @cached_property
     def flaws(self) -> tuple[str, ...]:
         """Reasons why the point is not certified, one phrase each; empty if it is certified."""

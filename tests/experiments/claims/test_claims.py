@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from experiments.analysis.intervals import Estimate
+from experiments.analysis.laws import LOSS, K
 from experiments.claims import scaling as claims_part1
+from experiments.claims import standard as claims_standard
 from experiments.tuning.grid import Grid
 from experiments.tuning.search import Tuned
 
@@ -58,37 +60,61 @@ def standard_story(test, **options):
 
 HURTS = {(16, 8): 4.5, (16, 32): 4.9, (64, 8): 4.4, (64, 32): 5.6}
 HELPS = {(16, 8): 4.9, (16, 32): 4.5, (64, 8): 4.8, (64, 32): 4.4}
+HALF = {**HURTS, (16, 32): 4.4}
+FLAT = {(16, 8): 4.5, (16, 32): 4.502, (64, 8): 4.4, (64, 32): 4.402}
 
 
 @pytest.mark.parametrize(
-    ("losses", "n_seeds", "expected"),
-    [(HURTS, 3, "supported"), (HURTS, 1, "inconclusive"), (HELPS, 3, "inconclusive")],
-)
-def test_more_epochs_hurt(losses, n_seeds, expected):
-    assert claims_part1._p2(standard_story(losses, n_seeds=n_seeds)).verdict == expected
-
-
-@pytest.mark.parametrize(
-    ("largest", "n_seeds", "expected"),
+    ("losses", "n_seeds", "expected", "untested"),
     [
-        (4.8, 3, "supported"),
-        (4.2, 3, "contradicted"),
-        (4.505, 3, "inconclusive"),
-        (4.8, 1, "inconclusive"),
+        (HURTS, 3, "supported", ""),
+        (HURTS, 1, "inconclusive", ""),
+        (HELPS, 3, "inconclusive", "Not tested at width 16, 64."),
+        (HALF, 3, "inconclusive", "Not tested at width 16."),
+        (FLAT, 3, "contradicted", ""),
     ],
 )
-def test_more_parameters_stop_paying(largest, n_seeds, expected):
-    story = standard_story({(16, 8): 4.7, (32, 8): 4.5, (64, 8): largest}, n_seeds=n_seeds)
-    claim = claims_part1._p3(story)
+def test_more_epochs_hurt(losses, n_seeds, expected, untested):
+    claim = claims_standard._p2(standard_story(losses, n_seeds=n_seeds))
     assert claim.verdict == expected
-    assert claim.value == pytest.approx(largest - 4.5)
+    assert untested in claim.detail
+
+
+def sizes_story(largest, overfitted, **options):
+    """Losses at the best epochs, and of the largest size at the most epochs."""
+    best = {16: 4.7, 32: 4.5, 64: largest}
+    worse = {16: 4.9, 32: 4.8, 64: overfitted}
+    losses = {(w, 8): x for w, x in best.items()} | {(w, 32): x for w, x in worse.items()}
+    return standard_story(losses, **options)
+
+
+@pytest.mark.parametrize(
+    ("largest", "overfitted", "n_seeds", "expected"),
+    [
+        (4.8, 5.5, 3, "supported"),
+        (4.2, 5.5, 3, "contradicted"),
+        (4.505, 5.5, 3, "inconclusive"),
+        (4.8, 4.81, 3, "inconclusive"),  # no worse than width 32 at the most epochs
+        (4.8, 5.5, 1, "inconclusive"),
+        (4.8, 4.3, 3, "inconclusive"),  # selects the most epochs
+    ],
+)
+def test_more_parameters_stop_paying(largest, overfitted, n_seeds, expected):
+    claim = claims_standard._p3(sizes_story(largest, overfitted, n_seeds=n_seeds))
+    assert claim.verdict == expected
+    assert claim.value == pytest.approx(min(largest, overfitted) - 4.5)
 
 
 def test_the_reference_size_is_chosen_on_validation_not_on_test():
-    story = standard_story({(16, 8): 4.7, (32, 8): 4.5, (64, 8): 4.6})
-    best = story.standard_best
-    best.loc[best["width"] == 16, "test_loss"] = 1.0
-    assert "width 32" in claims_part1._p3(story).quantity
+    story = sizes_story(4.6, 5.5)
+    story.standard_best.loc[story.standard_best["width"] == 16, "test_loss"] = 1.0
+    assert "width 32" in claims_standard._p3(story).quantity
+
+
+def test_epochs_at_which_a_size_diverged_are_not_compared():
+    story = sizes_story(4.8, 5.5)
+    story.standard.loc[story.standard["n_epochs"] == 32, "test_loss"] = np.nan
+    assert "At 8 epochs" in claims_standard._p3(story).detail
 
 
 JOINT = estimate(3.8)
@@ -96,8 +122,10 @@ JOINT = estimate(3.8)
 
 def limits_story(*, single, joint=JOINT, ensembles=(3.95, 3.9, 3.85), nested=None):
     limits = {16 * 2**i: estimate(value) for i, value in enumerate(ensembles)}
+    table = pd.DataFrame({K: [1, 2], LOSS: [4.2, 4.0]})
     laws = SimpleNamespace(
         single_limit=single, joint_limit=joint, limits=limits,
+        tables=dict.fromkeys(limits, table), left_out={key: [table, table] for key in limits},
         joint=SimpleNamespace(members_first=3.8, params_first=3.8),
         nested_gap=nested or estimate(0.0, 0.01),
     )  # fmt: skip
@@ -109,29 +137,35 @@ def limits_story(*, single, joint=JOINT, ensembles=(3.95, 3.9, 3.85), nested=Non
 
 
 @pytest.mark.parametrize(
-    ("single", "p7", "p8", "p11"),
+    ("single", "p7", "p8"),
     [
-        (estimate(4.1), "supported", "supported", "supported"),
-        (estimate(3.0), "supported", "contradicted", "contradicted"),
-        (estimate(4.9), "contradicted", "supported", "supported"),
-        (estimate(3.9, 0.3), "supported", "inconclusive", "inconclusive"),
-        (UNIDENTIFIED, "inconclusive", "inconclusive", "inconclusive"),
+        (estimate(4.1), "supported", "supported"),
+        (estimate(3.0), "supported", "contradicted"),
+        (estimate(4.9), "contradicted", "supported"),
+        (estimate(3.9, 0.3), "supported", "inconclusive"),
+        (UNIDENTIFIED, "inconclusive", "inconclusive"),
     ],
 )
-def test_limits_are_compared_with_their_intervals(single, p7, p8, p11):
+def test_limits_are_compared_with_their_intervals(single, p7, p8):
     story = limits_story(single=single)
     assert claims_part1._p7(story).verdict == p7
     assert claims_part1._p8(story).verdict == p8
-    assert claims_part1._p11(story).verdict == p11
 
 
-def test_a_joint_limit_not_told_from_the_ensembles_is_inconclusive():
-    single = estimate(4.1)
-    near = limits_story(single=single, joint=estimate(3.84))
-    assert claims_part1._p11(near).verdict == "inconclusive"
-    assert "cannot distinguish" in claims_part1._p11(near).detail
-    unknown = limits_story(single=single, joint=UNIDENTIFIED)
-    assert claims_part1._p11(unknown).verdict == "inconclusive"
+@pytest.mark.parametrize(
+    ("joint", "ensembles", "expected"),
+    [
+        (JOINT, (3.95, 3.9, 3.85), "supported"),
+        (estimate(3.89), (3.95, 3.9, 3.85), "inconclusive"),
+        (UNIDENTIFIED, (3.95, 3.9, 3.85), "inconclusive"),
+        (UNIDENTIFIED, (3.95, 3.9, 3.99), "contradicted"),  # the largest size is worse
+        (estimate(3.97), (3.95, 3.9, 3.9), "contradicted"),
+    ],
+)
+def test_the_joint_limit_is_compared_with_members_of_the_second_size(joint, ensembles, expected):
+    claim = claims_part1._p11(limits_story(single=estimate(4.1), joint=joint, ensembles=ensembles))
+    assert claim.verdict == expected
+    assert "2 members of the one minus 2 of the other: 0.000" in claim.detail
 
 
 @pytest.mark.parametrize(
@@ -149,9 +183,7 @@ def test_order_of_limits(nested, expected):
 
 def tuned_decays(*decays, certified=True):
     tuned = {16 * 2**i: tuned_at(decay, 16, certified=certified) for i, decay in enumerate(decays)}
-    return SimpleNamespace(
-        regularized=SimpleNamespace(tuned=tuned), world=SimpleNamespace(n_seeds=3)
-    )
+    return SimpleNamespace(regularized=SimpleNamespace(tuned=tuned))
 
 
 @pytest.mark.parametrize(
@@ -160,6 +192,8 @@ def tuned_decays(*decays, certified=True):
         (tuned_decays(1.6, 3.2, 6.4), "supported"),
         (tuned_decays(1.6, 3.2, 6.4, certified=False), "inconclusive"),
         (tuned_decays(3.2, 3.2, 3.2), "inconclusive"),
+        (tuned_decays(1.6, 3.2, 3.2), "inconclusive"),  # brackets overlap
+        (tuned_decays(1.6, 6.4, 1.6), "inconclusive"),  # rises and falls
         (tuned_decays(6.4, 3.2, 1.6), "contradicted"),
         (tuned_decays(0.2, 3.2, 6.4), "contradicted"),
     ],
@@ -168,11 +202,25 @@ def test_tuned_decay(story, expected):
     assert claims_part1._p5(story).verdict == expected
 
 
-def test_exponent_of_members():
-    def story(*exponents):
-        laws = SimpleNamespace(exponents=dict(enumerate(exponents)))
-        return SimpleNamespace(laws=laws, ensembles=SimpleNamespace(tuned={}))
-
-    assert claims_part1._p9(story(estimate(1.0), estimate(0.9))).verdict == "supported"
-    assert claims_part1._p9(story(estimate(1.0), estimate(0.5))).verdict == "contradicted"
-    assert claims_part1._p9(story(estimate(1.0), estimate(1.0, 2.0))).verdict == "inconclusive"
+@pytest.mark.parametrize(
+    ("exponents", "n_members", "expected"),
+    [
+        ((1.0, 0.9), 5, "supported"),
+        ((1.0, 0.5), 5, "contradicted"),
+        ((1.0, 1.0), 4, "inconclusive"),  # all but two of four are no more than two
+    ],
+)
+def test_exponent_of_members(exponents, n_members, expected):
+    tables = {
+        width: pd.DataFrame({K: k, LOSS: 4 + 0.5 / k**exponent})
+        for width, exponent in enumerate(exponents)
+        for k in [np.arange(1, n_members + 1.0)]
+    }
+    left_out = {width: [table.iloc[:-1]] * n_members for width, table in tables.items()}
+    story = SimpleNamespace(
+        laws=SimpleNamespace(tables=tables, left_out=left_out), ensembles=SimpleNamespace(tuned={})
+    )
+    claim = claims_part1._p9(story)
+    assert claim.verdict == expected
+    if n_members == 5:
+        assert (claim.low, claim.high) == pytest.approx((exponents[1], exponents[0]))
