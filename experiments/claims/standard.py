@@ -61,7 +61,7 @@ def _p3(story: Story) -> Finding:
     selected = story.standard_best.groupby("width")["n_epochs"].max()
     at_edge = [width for width in sizes if selected[width] >= most]
     finite = story.standard.groupby("n_epochs")["test_loss"].agg(lambda of: of.notna().all())
-    n_epochs = int(finite[finite].index.max())
+    n_epochs = int(max(finite.index[finite], default=finite.index.min()))
     fixed, pair, _ = _largest_over_smaller(story.standard[story.standard["n_epochs"] == n_epochs])
     published = talk.STANDARD["loss"].iloc[-1] - talk.STANDARD["loss"].iloc[:-1].min()
     seen = (tuned.high - tuned.low) / 2

@@ -134,7 +134,9 @@ class DataScaling:
         The geometric mean over what `measured_multipliers` gives for each draw, then over draws.
         """
         logs = [np.log(worth).mean() for _, worth in self.measured_multipliers(recipe).values()]
-        found = mean_estimate(logs) if logs else _UNKNOWN
+        if not logs:
+            return _UNKNOWN
+        found = mean_estimate(logs)
         low, value, high = np.exp([found.low, found.value, found.high]).tolist()
         return Estimate(value=value, low=low, high=high, n=found.n)
 

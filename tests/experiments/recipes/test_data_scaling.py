@@ -85,6 +85,7 @@ def test_measured_multipliers_stay_within_the_stocks(known):
 def test_a_multiplier_beyond_the_stocks_is_unknown():
     found = scaling_of({"standard": {32: standard_loss}, "ensemble": {32: worth(10)}})
     assert np.isnan(found.measured_multiplier("ensemble").value)
+    assert not found.measured_multiplier("ensemble").is_bounded
     assert not found.multiplier_slope("ensemble").is_bounded
 
 
