@@ -70,6 +70,36 @@ def test_the_data_law_is_recovered_and_multipliers_are_the_factors(known):
     assert known.efficiency("ensemble", 4_000).multiplier == pytest.approx(3, rel=0.05)
 
 
+def test_measured_multipliers_stay_within_the_stocks(known):
+    for recipe, factor in (("regularized", 2), ("ensemble", 3)):
+        assert known.measured_multiplier(recipe).value == pytest.approx(factor, rel=0.02)
+        assert known.multiplier_slope(recipe).value == pytest.approx(0, abs=0.03)
+        assert known.gain(recipe, 8_000).value == pytest.approx(
+            standard_loss(8_000) - standard_loss(factor * 8_000)
+        )
+        for size, times in known.measured_multipliers(recipe).values():
+            assert min(size) >= 4_000 * (1 - 1e-9)
+            assert max(size * times) <= 32_000 * (1 + 1e-9)
+
+
+def test_a_multiplier_beyond_the_stocks_is_unknown():
+    found = scaling_of({"standard": {32: standard_loss}, "ensemble": {32: worth(10)}})
+    assert np.isnan(found.measured_multiplier("ensemble").value)
+    assert not found.measured_multiplier("ensemble").is_bounded
+    assert not found.multiplier_slope("ensemble").is_bounded
+
+
+def test_a_multiplier_that_shrinks_has_a_negative_slope():
+    found = scaling_of(
+        {
+            "standard": {32: standard_loss},
+            "ensemble": {32: lambda size: standard_loss(4 * (size / 4_000) ** -0.5 * size)},
+        },
+        luck=0.01,
+    )
+    assert found.multiplier_slope("ensemble").value == pytest.approx(-0.5, abs=0.03)
+
+
 def test_a_loss_below_the_asymptote_is_worth_any_amount_of_data():
     deep = scaling_of(
         {"standard": {32: standard_loss}, "ensemble": {32: lambda size: 0.1}}, luck=0.01
@@ -102,6 +132,8 @@ def test_draws_that_recipes_share_do_not_widen_the_gain():
         (worth(2), worth(3), "supported"),
         (worth(0.5), worth(3), "contradicted"),
         (worth(1), worth(3), "inconclusive"),
+        (lambda size: standard_loss(5 * (size / 4_000) ** -0.75 * size), worth(3), "contradicted"),
+        (worth(10), worth(3), "inconclusive"),  # beyond the stocks
     ],
 )
 def test_gains_persist(single, many, expected):

@@ -12,14 +12,14 @@ from experiments.recipes.distillation import ARMS, Distillation, distillation
 JITTER = np.array([-0.005, 0.0, 0.005])
 
 
-def distilled(means, *, single=4.2, teacher=4.0, later=None):
+def distilled(means, *, single=4.2, teacher=4.0, later=None, edges=()):
     """means: {arm: loss of generation 1}; arms left out are as good as real text (4.18)."""
     losses = {(arm, 1): means.get(arm, 4.18) for arm in ARMS}
     losses |= {(arm, 2): loss for arm, loss in (later or {}).items()}
     rows = [
         {
             "arm": arm, "generation": generation, "seed": seed, "weight_decay": 1.6,
-            "is_edge": False, "validation_loss": loss, "test_loss": loss + jitter,
+            "is_edge": arm in edges, "validation_loss": loss, "test_loss": loss + jitter,
         }
         for (arm, generation), loss in losses.items()
         for seed, jitter in enumerate(JITTER)
@@ -66,6 +66,21 @@ def test_most_of_the_gain_is_kept(means, expected):
 
 
 @pytest.mark.parametrize(
+    ("student", "options", "expected"),
+    [
+        (4.04, {"edges": ["ensemble"]}, "supported"),  # another decay could only be better
+        (4.04, {"edges": ["real"]}, "inconclusive"),
+        (4.19, {"edges": ["ensemble"]}, "inconclusive"),
+        (4.19, {"edges": ["real"]}, "contradicted"),
+        (4.16, {"teacher": 4.155}, "inconclusive"),  # a gain of 0.045 nats is too little to judge
+        (4.25, {"teacher": 4.155}, "inconclusive"),
+    ],
+)
+def test_a_share_needs_a_gain_and_decays_inside_their_candidates(student, options, expected):
+    assert claims_distillation._p14(distilled({"ensemble": student}, **options)).verdict == expected
+
+
+@pytest.mark.parametrize(
     ("loss", "expected"), [(4.1, "supported"), (4.25, "contradicted"), (4.179, "inconclusive")]
 )
 def test_self_distillation_is_judged_against_the_same_steps(loss, expected):
@@ -84,6 +99,28 @@ def test_self_distillation_is_judged_against_the_same_steps(loss, expected):
 def test_synthetic_text_alone_collapses(first, both, alone, expected):
     story = distilled({"self only": first}, later={"self": both, "self only": alone})
     assert claims_distillation._p16(story).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("both", "alone", "options", "expected"),
+    [
+        (4.1, 4.6, {"edges": ["self only"]}, "inconclusive"),
+        (4.3, 4.6, {"edges": ["self"]}, "inconclusive"),
+        (4.1, 4.1, {"edges": ["self only"]}, "contradicted"),
+        (4.3, 4.6, {"teacher": 4.155}, "inconclusive"),
+    ],
+)
+def test_a_collapse_needs_a_gain_and_decays_inside_their_candidates(both, alone, options, expected):
+    later = {"self": both, "self only": alone}
+    story = distilled({"self only": 4.3}, later=later, **options)
+    assert claims_distillation._p16(story).verdict == expected
+
+
+def test_the_least_candidate_is_no_end_if_it_is_zero():
+    found = distilled({}, edges=["ensemble"])[distillation]
+    assert found.at_edge == ["ensemble"]
+    found.students["weight_decay"] = 0.0
+    assert found.at_edge == []
 
 
 def test_an_arm_whose_decay_is_an_end_of_the_candidates_is_named():

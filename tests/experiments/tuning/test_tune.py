@@ -413,3 +413,22 @@ def test_a_warm_start_saves_runs_on_drifting_bowls():
             if kind == "warm":
                 start = tuned.point
     assert runs["warm"] < 0.8 * runs["cold"]
+
+
+def test_the_bracket_ends_at_the_nearest_values_that_are_worse():
+    grid = Grid(axes={"decay": (0.1, 0.2, 0.4, 0.8, 1.6), "epochs": (8,)})
+    means = {0.1: 3.3, 0.2: 3.1, 0.4: 3.0, 0.8: 3.005, 1.6: 3.2}
+    losses = {(decay, 8): (mean, mean + 0.01, mean - 0.01) for decay, mean in means.items()}
+    losses[0.2, 8] = (3.11, 3.1, 3.09)  # so that the noise is not zero
+    looks = {point: values[0] for point, values in losses.items()}
+    values = {(decay, 8): losses[decay, 8] for decay in (0.2, 0.4, 0.8)}
+
+    def bracket(axis, *unknown):
+        known = {point: loss for point, loss in looks.items() if point[0] not in unknown}
+        tuned = Tuned(grid=grid, n_look=1, path=((0.4, 8),), looks=known, values=values)
+        return tuned.bracket(axis)
+
+    assert bracket("decay") == (0.2, 1.6)  # 0.8 is a tie
+    assert bracket("decay", 1.6) == (0.2, math.inf)
+    assert bracket("decay", 0.2) == (0.1, 1.6)
+    assert bracket("epochs") == (0.0, math.inf)
