@@ -74,7 +74,7 @@ def read_edge_list(path: Path) -> LabelledRows:
     return {**rows, "labels": tuple(position)}
 
 
-def read_graph_xml(path: Path) -> nx.DiGraph | None:
+def read_graph_xml(path: Path) -> nx.Graph | None:
     """Return the graph of a GraphML or GEXF file, or None if the file is neither.
 
     Its nodes are the labels of the file if these are distinct, else its ids.

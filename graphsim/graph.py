@@ -134,7 +134,7 @@ class EntityGraph:
         return cls(**edge_lists.read_edge_list(Path(path)))
 
     @classmethod
-    def from_networkx(cls, graph: nx.DiGraph) -> EntityGraph:
+    def from_networkx(cls, graph: nx.Graph) -> EntityGraph:
         """Return the graph of a directed networkx graph, with node names as labels.
 
         Weights are ignored, because the model has only "stated" and "not stated"; self-loops are
