@@ -82,6 +82,11 @@ class _Unpacked(io.RawIOBase):
         return len(data)
 
 
+def _buffered(stream: IO[bytes], label: str, suffix: str) -> io.BufferedReader:
+    raw: Any = _Unpacked(stream, label, suffix)
+    return io.BufferedReader(raw, HEAD)
+
+
 def open_files(file: Path) -> Iterator[tuple[str, str, io.BufferedReader]]:
     """Yield a file, or the members of an archive, as streams; any of them may be packed.
 
@@ -113,7 +118,7 @@ def _opened(
         raise CorpusError(f"{label} is not a readable .{suffix} file: it begins with {head[:6]!r}")
     if found is not None:
         # BZ2 and gzip may read ahead; nothing else reads this stream.
-        inner: Any = io.BufferedReader(_Unpacked(PACKED[found][1](stream), label, found), HEAD)
+        inner = _buffered(PACKED[found][1](stream), label, found)
         if claimed == found:
             name = f"{stem}.tar" if suffix in ALIASES and suffix != "zstd" else stem
         yield from _opened(label, name, inner)
@@ -143,6 +148,5 @@ def _members(label: str, stream: io.BufferedReader) -> Iterator[tuple[str, str, 
                 hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
                 content = archive.extractfile(member) if member.isfile() and not hidden else None
                 if content is not None:
-                    unpacked = _Unpacked(content, f"{label}/{name}", "tar")
-                    inner: Any = io.BufferedReader(unpacked, HEAD)
+                    inner = _buffered(content, f"{label}/{name}", "tar")
                     yield from _opened(f"{label}/{name}", name, inner)

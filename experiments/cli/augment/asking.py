@@ -35,7 +35,7 @@ class _Asking(ABC):
     """Settings of the methods that prompt a language model."""
 
     input: Annotated[Path, tyro.conf.Positional]
-    """A file or folder of texts: plain text, JSON lines or parquet with a column "text"; may be
+    """A file or folder of texts: plain text, JSON, CSV or parquet with a field "text"; may be
     compressed."""
     out: Path
     """Folder for texts.jsonl; after an interruption, the same command resumes there."""

@@ -49,7 +49,7 @@ class Sbp:
     """Train a synthesizer on pairs of related documents, and sample new ones from it."""
 
     input: Annotated[Path, tyro.conf.Positional]
-    """A file or folder of texts: plain text, JSON lines or parquet with a column "text"; may be
+    """A file or folder of texts: plain text, JSON, CSV or parquet with a field "text"; may be
     compressed."""
     out: Path
     """Folder for texts.jsonl; after an interruption, the same command resumes there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import Any
 
 from models.augment.texts.records import without_surrogates
 from models.augment.writing.requests import Finish, Reply
@@ -55,13 +55,12 @@ def reply_of(body: bytes, *, prompt: str, count_tokens: Callable[[str], int]) ->
         text, finish = refusal, "refusal"
     usage = values.get("usage") if isinstance(values.get("usage"), dict) else {}
     assert isinstance(usage, dict)
-    n_prompt, n_reply = usage.get("prompt_tokens"), usage.get("completion_tokens")
     text = without_surrogates(text)
     return Reply(
         text=text,
         finish=finish,
-        n_prompt_tokens=n_prompt if _is_count(n_prompt) else count_tokens(prompt),
-        n_reply_tokens=n_reply if _is_count(n_reply) else count_tokens(text),
+        n_prompt_tokens=_count(usage.get("prompt_tokens"), prompt, count_tokens),
+        n_reply_tokens=_count(usage.get("completion_tokens"), text, count_tokens),
     )
 
 
@@ -92,8 +91,10 @@ def _finish_of(reason: Any) -> Finish:
     return "refusal" if said in REFUSAL_REASONS else "stop"
 
 
-def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+def _count(said: Any, text: str, count_tokens: Callable[[str], int]) -> int:
+    """Return the number of tokens that the server gives, or else an estimate."""
+    is_count = isinstance(said, int) and not isinstance(said, bool) and 0 <= said < 2**53
+    return said if is_count else count_tokens(text)
 
 
 def words_of(body: Any) -> str:

@@ -15,6 +15,9 @@ from models.augment.texts.records import Record
 MOST_RECORDS = 100_000
 """Most records measured on either side; a uniform sample of larger sets."""
 
+WIDTH = 16
+"""Characters of a column of the table."""
+
 Read = Callable[[], Iterable[Record]]
 """Returns an iterable over the records; called once for each pass."""
 
@@ -72,16 +75,22 @@ def compare(real: Read, synthetic: Read, *, seed: int = 0) -> dict[str, Quality]
 def quality_table(measured: dict[str, Quality]) -> str:
     """Return the measures as lines of text, a column for each key, shares in per cent."""
     columns = list(measured)
-    lines = [f"{'quality':<24}" + "".join(f"{column:>12}" for column in columns)]
+    lines = [f"{'quality':<24}" + "".join(f"{column:>{WIDTH}}" for column in columns)]
     for field in fields(Quality):
-        cells = [_cell(field.name, getattr(measured[column], field.name)) for column in columns]
-        lines.append(f"{field.name:<24}" + "".join(f"{cell:>12}" for cell in cells))
+        values = [getattr(measured[column], field.name) for column in columns]
+        # Pairs are of synthetic texts with their sources; real texts have none.
+        empty = [field.name.startswith("pair_") and column == "real" for column in columns]
+        cells = [
+            "-" if is_empty else _cell(field.name, value)
+            for value, is_empty in zip(values, empty, strict=True)
+        ]
+        lines.append(f"{field.name:<24}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
     return "\n".join(lines)
 
 
 def _cell(name: str, value: float | None) -> str:
     if value is None:
-        return "-"
+        return "not measurable"
     return f"{value:,}" if name.startswith("n_") else f"{100 * value:.1f} %"
 
 

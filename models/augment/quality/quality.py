@@ -21,7 +21,11 @@ DUPLICATES_AMONG = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Quality measures of a set of texts; shares lie in [0, 1], None where undefined.
+    """Quality measures of a set of texts; shares lie in [0, 1], None where not measurable.
+
+    Repetition, duplicates, novel n-grams and copying compare n-grams of words. They are not
+    measurable where most texts are too short to have one, as texts without spaces in a script that
+    `minhash` does not know.
 
     Attributes:
         n_texts: number of texts.
@@ -35,9 +39,9 @@ class Quality:
 
     n_texts: int
     n_words: int
-    repetition: float
-    duplicates: float
-    novel_ngrams: float
+    repetition: float | None
+    duplicates: float | None
+    novel_ngrams: float | None
     pair_copying: float | None = None
     pair_relevance: float | None = None
 
@@ -70,29 +74,40 @@ def measure_quality(
         other real text has.
     """
     real_grams = NgramSet.of(real)
+    can_compare = _has_ngrams(real) and _has_ngrams(synthetic)
     pair_copying = pair_relevance = None
     if sources is not None:
-        pair_copying = float((copying(synthetic, real, sources) >= COPIED_SHARE).mean())
+        if can_compare:
+            pair_copying = float((copying(synthetic, real, sources) >= COPIED_SHARE).mean())
         if real_vectors is not None and synthetic_vectors is not None:
             pair_relevance = relevance(synthetic_vectors, real_vectors, sources, seed=seed)
+
+    def of(texts: HashedTexts, novel_ngrams: float, **pairs: float | None) -> Quality:
+        is_measurable = _has_ngrams(texts)
+        duplicates = duplicate_share(texts, among=duplicates_among, seed=seed)
+        return Quality(
+            n_texts=len(texts),
+            n_words=texts.n_words,
+            repetition=repetition(texts) if is_measurable else None,
+            duplicates=duplicates if is_measurable else None,
+            novel_ngrams=novel_ngrams if can_compare else None,
+            **pairs,
+        )
+
     return {
-        "real": Quality(
-            n_texts=len(real),
-            n_words=real.n_words,
-            repetition=repetition(real),
-            duplicates=duplicate_share(real, among=duplicates_among, seed=seed),
-            novel_ngrams=real_grams.share_in_one_text,
-        ),
-        "synthetic": Quality(
-            n_texts=len(synthetic),
-            n_words=synthetic.n_words,
-            repetition=repetition(synthetic),
-            duplicates=duplicate_share(synthetic, among=duplicates_among, seed=seed),
-            novel_ngrams=novel_share(synthetic, real_grams),
+        "real": of(real, real_grams.share_in_one_text),
+        "synthetic": of(
+            synthetic,
+            novel_share(synthetic, real_grams),
             pair_copying=pair_copying,
             pair_relevance=pair_relevance,
         ),
     }
+
+
+def _has_ngrams(texts: HashedTexts) -> bool:
+    """Return whether at least half of the texts have a 4-gram of words."""
+    return bool(2 * (np.diff(texts.starts) >= NGRAM_WORDS).sum() >= len(texts))
 
 
 def repetition(texts: HashedTexts) -> float:

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from models.augment.texts.minhash import UNSPACED, spaced
+
 BATCH_TEXTS = 4096
 """Texts held in memory at a time."""
 
@@ -32,7 +34,8 @@ class Embedder(Protocol):
 class LSA:
     """Latent semantic analysis: truncated singular value decomposition of TF-IDF vectors.
 
-    Words are weighted by (1 + log count) times inverse document frequency.
+    Words are weighted by (1 + log count) times inverse document frequency. In scripts without
+    spaces, every three consecutive characters are a word, as in `minhash`.
 
     Source:
         Deerwester et al. 1990, J. Am. Soc. Inf. Sci. 41, 391.
@@ -56,7 +59,13 @@ class LSA:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        tfidf = TfidfVectorizer(sublinear_tf=True, max_features=2**16, dtype=np.float32)
+        tfidf = TfidfVectorizer(
+            sublinear_tf=True,
+            max_features=2**16,
+            dtype=np.float32,
+            preprocessor=_lower_and_spaced,
+            token_pattern=rf"[{UNSPACED}]+|\b\w\w+\b",
+        )
         sample = _sample(texts, FIT_TEXTS, seed)
         try:
             weights = tfidf.fit_transform(sample)
@@ -105,6 +114,10 @@ class SentenceTransformer:
         model = sentence_transformers.SentenceTransformer(self.name)
         parts = [model.encode(batch, convert_to_numpy=True) for batch in batches_of_texts(texts)]
         return normalized(stacked(parts, 1))
+
+
+def _lower_and_spaced(text: str) -> str:
+    return spaced(text.lower())
 
 
 def normalized(vectors: np.ndarray) -> np.ndarray:

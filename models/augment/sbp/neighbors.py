@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.augment.texts.minhash import without_near_copies
+
 QUERY_BLOCK, KEY_BLOCK = 1024, 4096
 """Documents compared at a time, so that their similarities stay in the CPU cache."""
 
@@ -98,14 +100,18 @@ def find_pairs(
 ) -> np.ndarray:
     """Return pairs of each document d1 with those of its k nearest whose similarity exceeds alpha.
 
+    Near-copies of an earlier document are left out before neighbours are counted: otherwise the
+    copies of a document would be all of its neighbours, and several copies of another one count as
+    several.
+
     Args:
         vectors: unit vectors [n_documents, n_dimensions].
         alpha: inner product that a pair must exceed.
         k: most d2 for one d1.
-        signatures: MinHash signatures [n_documents, n_hashes] (`minhash.signatures`) used to drop
-            pairs of near-duplicates; without them none is dropped.
-        duplicate_above: estimated Jaccard similarity from which two documents are near-duplicates.
-        neighbors: precomputed neighbours (default: `nearest_neighbors`).
+        signatures: MinHash signatures [n_documents, n_hashes] (`minhash.signatures`) by which
+            near-copies are known; without them none is left out.
+        duplicate_above: estimated Jaccard similarity from which two documents are near-copies.
+        neighbors: precomputed neighbours of the documents left (default: `nearest_neighbors`).
 
     Returns:
         int64 [n_pairs, 2] positions of d1 and d2, by d1 and then nearest first.
@@ -114,26 +120,26 @@ def find_pairs(
         NoNeighborsError: no pair is left.
         ValueError: as `nearest_neighbors`.
     """
-    found = neighbors or nearest_neighbors(vectors, k=k)
-    above = (found.ids >= 0) & (found.similarities > alpha)
-    first, rank = np.nonzero(above)
-    pairs = np.stack([first, found.ids[first, rank].astype(np.int64)], axis=1)
-    if not len(pairs):
+    kept = np.arange(len(vectors))
+    if signatures is not None:
+        checked_vectors(vectors, k)
+        kept = without_near_copies(signatures, jaccard=duplicate_above)
+        if len(kept) < 2:
+            raise NoNeighborsError(
+                f"all {len(vectors):,} documents are near-duplicates of one (estimated Jaccard "
+                f"similarity of {duplicate_above:g} or more)"
+            )
+        k = min(k, len(kept) - 1)
+    found = neighbors or nearest_neighbors(vectors[kept], k=k)
+    first, rank = np.nonzero((found.ids >= 0) & (found.similarities > alpha))
+    if not len(first):
+        n_copies = len(vectors) - len(kept)
+        copies = f"{n_copies:,} near-copies left out, " if n_copies else ""
         raise NoNeighborsError(
-            f"no document has a neighbour with an inner product above alpha = {alpha:g}; "
+            f"{copies}no document has a neighbour with an inner product above alpha = {alpha:g}; "
             f"similarities of nearest neighbours:\n{similarity_histogram(found.similarities[:, 0])}"
         )
-    if signatures is None:
-        return pairs
-    jaccard = (signatures[pairs[:, 0]] == signatures[pairs[:, 1]]).mean(axis=1)
-    kept = pairs[jaccard < duplicate_above]
-    if not len(kept):
-        raise NoNeighborsError(
-            f"all {len(pairs):,} pairs above alpha = {alpha:g} are near-duplicates (estimated "
-            f"Jaccard similarity of {duplicate_above:g} or more); similarities of nearest "
-            f"neighbours:\n{similarity_histogram(found.similarities[:, 0])}"
-        )
-    return kept
+    return np.stack([kept[first], kept[found.ids[first, rank]]], axis=1)
 
 
 def similarity_histogram(similarities: np.ndarray, *, n_bins: int = 10, width: int = 40) -> str:

@@ -1,11 +1,14 @@
 """MinHash signatures over shingles of hashed words, to detect near-duplicates fast.
 
-A word is a lower-case string between white space; a shingle is n consecutive words. Words are
-hashed to 32 bits and texts are dropped once hashed, so that a corpus takes four bytes a word.
+A word is a lower-case string between white space; a shingle is n consecutive words. Chinese,
+Japanese, Korean, Thai and their like are written with few spaces or none: there, every three
+consecutive characters are a word. Words are hashed to 32 bits and texts are dropped once hashed, so
+that a corpus takes four bytes a word.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from zlib import crc32
@@ -16,6 +19,19 @@ SHINGLE_WORDS = 5
 N_HASHES = 128
 BATCH_WORDS = 2**20
 """Words worked on at a time."""
+
+CHARACTERS_OF_A_WORD = 3
+"""Of scripts without spaces: a shingle of five such words has seven characters."""
+
+UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    r"\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff"  # Hangul
+    r"\u2e80-\u2fff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"  # radicals, kana
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"  # Han
+)
+"""Characters of scripts with few spaces or none, as ranges of a regular expression."""
+
+_RUN = re.compile(f"[{UNSPACED}]+")
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -37,7 +53,7 @@ class HashedTexts:
         """Return hashed texts; the texts are read once and not kept."""
         parts, lengths = [], [0]
         for text in texts:
-            words = text.lower().encode(errors="replace").split()
+            words = spaced(text.lower()).encode(errors="replace").split()
             parts.append(np.fromiter(map(crc32, words), np.uint32, len(words)))
             lengths.append(len(words))
         hashed = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
@@ -94,6 +110,24 @@ class Shingles:
         """Average a value of each shingle over each text, float64 [n_texts]; 0 without shingles."""
         sums = np.bincount(self.owners, values, self.n_texts)
         return sums / np.maximum(np.bincount(self.owners, minlength=self.n_texts), 1)
+
+
+def spaced(text: str) -> str:
+    """Return a text whose words stand between plain spaces, see the module.
+
+    Runs of characters of a script without spaces become their overlapping parts of
+    `CHARACTERS_OF_A_WORD` characters.
+    """
+    if text.isascii():
+        return text
+    # All white space of Unicode, such as no-break and ideographic spaces.
+    return " ".join(_RUN.sub(_parts, text).split())
+
+
+def _parts(run: re.Match[str]) -> str:
+    n = CHARACTERS_OF_A_WORD
+    parts = (run[0][i : i + n] for i in range(max(len(run[0]) - n + 1, 1)))
+    return f" {' '.join(parts)} "
 
 
 def _shingles(texts: HashedTexts, first: int, last: int, n: int) -> Shingles:
@@ -164,6 +198,32 @@ def near_duplicates(
         rows_per_band: hashes in a band.
     """
     is_duplicate = np.zeros(len(signatures), bool)
+    is_duplicate[_similar_pairs(signatures, jaccard, rows_per_band)] = True
+    return is_duplicate
+
+
+def without_near_copies(
+    signatures: np.ndarray, *, jaccard: float = 0.8, rows_per_band: int = 8
+) -> np.ndarray:
+    """Return the positions of texts that are no near-copies of an earlier one kept, int64 [n_kept].
+
+    Args:
+        signatures: uint32 [n_texts, n_hashes].
+        jaccard: smallest estimated similarity of near-copies.
+        rows_per_band: hashes in a band, see `near_duplicates`.
+    """
+    is_kept = np.ones(len(signatures), bool)
+    pairs = np.sort(_similar_pairs(signatures, jaccard, rows_per_band), axis=1)
+    # By the later text, so that it is known by then whether the earlier one is kept.
+    for earlier, later in pairs[np.argsort(pairs[:, 1], kind="stable")].tolist():
+        if is_kept[earlier]:
+            is_kept[later] = False
+    return np.flatnonzero(is_kept)
+
+
+def _similar_pairs(signatures: np.ndarray, jaccard: float, rows_per_band: int) -> np.ndarray:
+    """Return pairs of similar texts that share a band, int64 [n_pairs, 2]."""
+    pairs = [np.zeros((0, 2), np.int64)]
     for first in range(0, signatures.shape[1] - rows_per_band + 1, rows_per_band):
         band = np.ascontiguousarray(signatures[:, first : first + rows_per_band])
         keys = band.view([("", band.dtype)] * rows_per_band)[:, 0]
@@ -174,5 +234,5 @@ def near_duplicates(
         for other in (firsts, np.roll(order, 1)):
             left, right = order[~is_first], other[~is_first]
             same = (signatures[left] == signatures[right]).mean(axis=1) >= jaccard
-            is_duplicate[left[same]] = is_duplicate[right[same]] = True
-    return is_duplicate
+            pairs.append(np.stack([left[same], right[same]], axis=1))
+    return np.concatenate(pairs)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models.augment.quality.comparison import quality_table
 from models.augment.quality.quality import (
     NgramSet,
     copying,
@@ -13,7 +14,12 @@ from models.augment.quality.quality import (
     repetition,
 )
 from models.augment.texts import minhash
-from models.augment.texts.minhash import HashedTexts, near_duplicates, signatures
+from models.augment.texts.minhash import (
+    HashedTexts,
+    near_duplicates,
+    signatures,
+    without_near_copies,
+)
 
 WORDS = [f"w{i}" for i in range(200)]
 
@@ -141,3 +147,65 @@ def test_a_parrot_is_told_from_a_writer():
     assert good["synthetic"].novel_ngrams > 0.99
     assert good["real"].pair_copying is None
     assert good["real"].novel_ngrams > 0.99
+
+
+SCRIPTS = {
+    "Chinese": (0x4E00, 2000), "Japanese": (0x3041, 80), "Thai": (0x0E01, 46),
+    "Korean": (0xAC00, 1000), "Burmese": (0x1000, 40),
+}  # fmt: skip
+
+
+def unspaced_texts(script, n, *, length=300, seed=0):
+    first, count = SCRIPTS[script]
+    rng = np.random.default_rng(seed)
+    return ["".join(map(chr, first + rng.integers(count, size=length))) for _ in range(n)]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_texts_without_spaces_are_compared_by_their_characters(script):
+    real = unspaced_texts(script, 20)
+    copies = [text[:150] + text[152:] for text in real]
+    writer = unspaced_texts(script, 20, seed=1)
+    sources = np.arange(20)
+    hashed = HashedTexts.of(real)
+    bad = measure_quality(hashed, HashedTexts.of(copies), sources=sources)["synthetic"]
+    good = measure_quality(hashed, HashedTexts.of(writer), sources=sources)["synthetic"]
+    assert duplicate_share(HashedTexts.of(real + copies)) == 1
+    assert duplicate_share(HashedTexts.of(real + writer)) == 0
+    assert (bad.pair_copying, good.pair_copying) == (1, 0)
+    # Of 293 6-grams of characters, those across the cut are new, unless they occur by chance.
+    assert bad.novel_ngrams == pytest.approx(5 / 293, abs=0.5 / 293)
+    assert good.novel_ngrams > 0.9
+    assert repetition(HashedTexts.of([text[:60] * 5 for text in real])) == 1
+    assert repetition(HashedTexts.of(real)) == 0
+
+
+def test_words_are_divided_by_any_space_and_scripts_are_mixed():
+    assert minhash.spaced("a\u00a0b\u3000c\u2009d") == "a b c d"
+    assert (
+        minhash.spaced("GPT-4は日本語も書く。ok") == "GPT-4 は日本 日本語 本語も 語も書 も書く 。ok"
+    )
+    plain = HashedTexts.of(["naïve café b c"]).words
+    np.testing.assert_array_equal(plain, HashedTexts.of(["naïve\u00a0café b\u2003c"]).words)
+
+
+def test_what_has_no_ngrams_of_words_is_not_measurable():
+    """A script of which it is not known that it has no spaces: a text is one long word."""
+    tibetan = ["".join(chr(0x0F40 + i * j % 40) for j in range(300)) for i in range(1, 6)]
+    found = measure_quality(HashedTexts.of(tibetan), HashedTexts.of(tibetan), sources=np.arange(5))
+    for quality in found.values():
+        assert quality.n_texts == 5
+        assert (quality.repetition, quality.duplicates, quality.novel_ngrams) == (None,) * 3
+        assert quality.pair_copying is None
+    table = quality_table(found)
+    assert table.count("not measurable") == 8
+    assert "0.0 %" not in table
+    assert [line.split()[1] for line in table.splitlines() if line.startswith("pair_")] == ["-"] * 2
+
+
+def test_near_copies_are_left_out_but_for_one():
+    texts = random_texts(50)
+    copies = [f"{texts[3]} tail", texts[3], texts[7], texts[3]]
+    kept = without_near_copies(signatures(HashedTexts.of(texts + copies)))
+    assert kept.tolist() == [*range(50)]
+    assert without_near_copies(signatures(HashedTexts.of([]))).tolist() == []

@@ -94,6 +94,27 @@ def test_pairs_share_a_topic_and_are_no_near_duplicates():
     assert [1, 0] not in kept.tolist()
 
 
+def test_copies_neither_hide_related_documents_nor_count_as_several():
+    """Five copies of each document: with three neighbours, each would only have its copies."""
+    texts = topic_texts(20)
+    copied = [text for text in texts for _ in range(5)]
+    vectors = LSA.fit(texts, n_dimensions=8).embed(copied)
+    found = signatures(HashedTexts.of(copied))
+    pairs = find_pairs(vectors, alpha=0.3, k=3, signatures=found)
+    alone = find_pairs(vectors[::5], alpha=0.3, k=3, signatures=found[::5])
+    assert len(alone) > len(texts)
+    np.testing.assert_array_equal(pairs, 5 * alone)
+
+
+def test_documents_without_spaces_are_related_by_their_characters():
+    rng = np.random.default_rng(0)
+    words = [["".join(map(chr, rng.integers(0x4E00, 0x9FFF, 3))) for _ in range(12)] for _ in "ab"]
+    texts = ["".join(rng.choice(words[i % 2], 40)) for i in range(40)]
+    pairs = find_pairs(LSA.fit(texts, n_dimensions=2).embed(texts), alpha=0.3, k=3)
+    assert len(pairs) == 3 * 40
+    assert (pairs[:, 0] % 2 == pairs[:, 1] % 2).all()
+
+
 def test_no_neighbour_says_how_similar_documents_are():
     vectors = clustered(50)
     with pytest.raises(NoNeighborsError, match=r"above alpha = 0\.9999.*\n.*\d\.\d+ to .*#"):
