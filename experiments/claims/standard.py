@@ -53,7 +53,7 @@ def _p2(story: Story) -> Finding:
 def _p3(story: Story) -> Finding:
     """Test loss of the largest model minus that of the best of the smaller ones, the best by
     validation loss: with epochs and learning rate selected at each size, and at the largest
-    number of epochs that every size tried without diverging. Supported when both intervals lie
+    number of epochs that most sizes tried without diverging. Supported when both intervals lie
     above zero; contradicted when that with selected epochs lies below zero; else inconclusive,
     also when one of the two sizes selects the largest number of epochs tried. Half of the
     first interval is the smallest difference that these seeds can show."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -18,7 +18,7 @@ class Import(DialectOptions):
     """Import runs from a table, such as an export of wandb.
 
     A table has one row per run. From histories (rows with `_step` or `step`, or the CSV of a wandb
-    chart), the last value of each column is taken.
+    chart), the last value of each column is taken, unless every row is to be a run.
     """
 
     file: Annotated[Path, tyro.conf.Positional]
@@ -34,6 +34,9 @@ class Import(DialectOptions):
     name: str | None = None
     """Name of the import, the name of the file by default; an import of that name is replaced."""
 
+    checkpoints: Literal["last", "all"] = "last"
+    """Which rows of a history become runs: the last of each run, or all."""
+
     def run(self) -> int:
         """Import the runs and print a summary."""
         from experiments.display.tables import print_table
@@ -47,6 +50,7 @@ class Import(DialectOptions):
             constants={name: _value(text) for name, text in _pairs("--set", self.set).items()},
             label=self.label,
             name=self.name,
+            checkpoints=self.checkpoints,
             dialect=self.dialect(),
         )
         print_notes(self.file, frame.attrs["notes"])

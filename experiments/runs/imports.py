@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scaling.files import Dialect, RunFile
 
 IMPORT_SCHEMA = 1
+Checkpoints = Literal["last", "all"]
 RESERVED = ("run_id", "source", "status", "reason")
 NUMBERS = {
     *(
@@ -54,6 +55,7 @@ def import_runs(
     constants: Mapping[str, float | str] | None = None,
     label: str | None = None,
     name: str | None = None,
+    checkpoints: Checkpoints = "last",
     dialect: Dialect | None = None,
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Return the runs in a file after adding them to a store, replacing an earlier import.
@@ -65,6 +67,7 @@ def import_runs(
         constants: our column -> a value that all these runs share.
         label: the file's column that names a run; by default one of the usual ones.
         name: name of the import; by default that of the file.
+        checkpoints: which rows of a history are runs: the last of each run, or all.
         dialect: what is ambiguous in the file.
 
     Returns:
@@ -81,7 +84,7 @@ def import_runs(
     _check(columns, constants, name)
     file = open_runs(path, dialect)
     _check_source(file, columns.values())
-    runs = file.histories(label)
+    runs = file.histories(label) if checkpoints == "last" else None
     if runs is not None:
         _check_constant(file, runs, columns)
         file = file.last(runs)

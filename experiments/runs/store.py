@@ -31,7 +31,7 @@ import pandas as pd
 
 from experiments.runs import Runs
 from experiments.runs.files import read_json, storing, write_json
-from experiments.runs.imports import import_runs, read_imports
+from experiments.runs.imports import Checkpoints, import_runs, read_imports
 from experiments.runs.index import read_index
 from experiments.runs.locks import Locks, Owner, RunLock, RunLocked
 from experiments.runs.metrics import Line, append_line, losses_by_step, read_lines
@@ -313,6 +313,7 @@ class RunStore:
         constants: Mapping[str, float | str] | None = None,
         label: str | None = None,
         name: str | None = None,
+        checkpoints: Checkpoints = "last",
         dialect: Dialect | None = None,
     ) -> pd.DataFrame:
         """Import runs of others from a file, see `experiments.runs.imports.import_runs`.
@@ -323,6 +324,7 @@ class RunStore:
             constants: our column -> a value that all these runs share.
             label: the file's column that names a run; by default one of the usual names.
             name: name of the import; by default that of the file.
+            checkpoints: which rows of a history are runs: the last of each run, or all.
             dialect: what is ambiguous in the file.
 
         Returns:
@@ -330,7 +332,7 @@ class RunStore:
         """
         rows, notes = import_runs(
             self.root, Path(path), columns, constants=constants, label=label, name=name,
-            dialect=dialect,
+            checkpoints=checkpoints, dialect=dialect,
         )  # fmt: skip
         frame = frame_of(rows)
         frame.attrs["notes"] = list(notes)

@@ -230,4 +230,4 @@ def test_a_size_that_always_diverged_leaves_the_comparison_open():
     story = sizes_story(4.8, 5.5)
     story.standard.loc[story.standard["width"] == 16, ["validation_loss", "test_loss"]] = np.nan
     claim = claims_standard._p3(story)
-    assert "At 8 epochs, width 64 minus width 32" in claim.detail
+    assert "At 32 epochs, width 64 minus width 32" in claim.detail

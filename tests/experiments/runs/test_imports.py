@@ -152,6 +152,7 @@ def test_a_published_export_of_wandb_gives_the_published_fit(store):
             "n_params": "params_active_precise",
             "n_tokens_seen": "tokens",
         },
+        checkpoints="all",
     )
     table = load_dataset("gemstones_hot")
     np.testing.assert_allclose(frame["validation_loss"], table["loss"], rtol=1e-12)
