@@ -218,7 +218,8 @@ class SweepProgress:
         self._shown.advance(_work(spec, n_steps), other=max(n_steps, 0) * spec.tokens_per_step)
 
     def _note(self) -> str:
-        counts = Counter(SHOWN.get(state) for state in self._states.values())
+        states = list(self._states.values())  # copied at once: runs report from other threads
+        counts = Counter(map(SHOWN.get, states))
         parts = [f"{counts[what]} {what}" for what in SHOWN.values() if counts[what]]
         if speed := self._shown.speed:
             parts.append(f"{speed / 1000:.0f}k tokens/s")

@@ -174,8 +174,8 @@ def test_shipped_results_identify_the_limits_that_the_page_says_they_do(tmp_path
 
     if not Archive.exists(SHIPPED, "small"):
         pytest.skip("no shipped results")
-    with open_lab("small", corpus=None, runs=tmp_path, shipped=True) as lab:
-        results = run_recipes(lab, [regularized, ensembles])
+    lab = open_lab("small", corpus=None, runs=tmp_path, shipped=True)
+    results = run_recipes(lab, [regularized, ensembles])
     laws = laws_of(results[regularized].best, results[ensembles].curves)
     second = sorted(laws.limits)[1]
     found = {
