@@ -243,21 +243,38 @@ class _FactRuns:
 
     def row(self, cell: Cell, spec: RunSpec) -> dict[str, object]:
         """Describe the corpus of a cell, and answer the questions after reading it."""
-        author = self.plan.settings(cell.graph).target()
-        corpus = synthesize(author, cell.method, cell.n_synthetic, seed=cell.graph)
         row: dict[str, object] = {
             "method": cell.method,
             "n_synthetic": cell.n_synthetic,
-            "n_unique": corpus.n_tokens,
-            "n_steps": corpus.n_steps,
             "graph": cell.graph,
             "learning_rate": spec.optimizer.learning_rate,
         }
-        if cell.method == "entigraph":
-            row["stated"] = coverage(author, corpus)
-            row["stated_twice"] = coverage(author, corpus, times=2)
-            row["expected"] = expected_coverage(author, corpus.n_steps)
-        return row | self.answers(cell.graph, [spec])
+        return row | self.corpus(cell) | self.answers(cell.graph, [spec])
+
+    def corpus(self, cell: Cell) -> dict[str, float]:
+        """Count what the corpus of a cell states; it is written again only where that is not kept.
+
+        Returns:
+            `n_unique` (tokens), `n_steps` (documents written), and for EntiGraph the shares of
+            pairs `stated` once, `stated_twice` and `expected` by the random graph.
+        """
+        settings = self.plan.settings(cell.graph)
+
+        def count() -> dict[str, float]:
+            author = settings.target()
+            corpus = synthesize(author, cell.method, cell.n_synthetic, seed=cell.graph)
+            counts: dict[str, float] = {"n_unique": corpus.n_tokens, "n_steps": corpus.n_steps}
+            if cell.method == "entigraph":
+                counts |= {
+                    "stated": coverage(author, corpus),
+                    "stated_twice": coverage(author, corpus, times=2),
+                    "expected": expected_coverage(author, corpus.n_steps),
+                }
+            return counts
+
+        identity = [asdict(settings), cell.method, cell.n_synthetic]
+        found: dict[str, float] = self.lab.remember("corpora", identity, count, from_losses=True)
+        return found
 
     def answers(self, graph: int, specs: Sequence[RunSpec]) -> dict[str, float]:
         """Question finished runs, their predictions averaged; the answers are kept."""
