@@ -9,7 +9,7 @@ EXTRA_LOCKS ?=
 # Where this is set, each of the many processes that start would compile every module anew: 7 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce test test-long check pytest benchmark docs lock clean
+.PHONY: reproduce test test-long check pytest numbers benchmark docs lock clean
 
 reproduce: .venv/installed
 	$(BIN)/datawall reproduce --world $(WORLD)
@@ -27,6 +27,9 @@ pytest: .venv/installed
 
 test-long: .venv/installed  # whole worlds, killed sweeps, clusters, notebooks
 	$(BIN)/pytest $(PARALLEL) -m long
+
+numbers: .venv/installed  # every check of a published number, and a table of them
+	$(BIN)/pytest -m published $$(grep -rl --include='test_*.py' check_number tests)
 
 check: .venv/installed
 	$(BIN)/ruff check .
