@@ -5,11 +5,13 @@ BIN := .venv/bin
 WORLD ?= quick
 # Further lock files to install, such as requirements-hf.lock: tests that need what they hold then run.
 EXTRA_LOCKS ?=
+# Options of `jupyter lab`, such as LAB=--no-browser.
+LAB ?=
 
 # Where this is set, each of the many processes that start would compile every module anew: 7 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce test test-long check pytest benchmark docs lock clean
+.PHONY: reproduce test test-long check pytest numbers benchmark docs notebook lock clean
 
 reproduce: .venv/installed
 	$(BIN)/datawall reproduce --world $(WORLD)
@@ -28,6 +30,9 @@ pytest: .venv/installed
 test-long: .venv/installed  # whole worlds, killed sweeps, clusters, notebooks
 	$(BIN)/pytest $(PARALLEL) -m long
 
+numbers: .venv/installed  # every check of a published number, and a table of them
+	$(BIN)/pytest -m published $$(grep -rl --include='test_*.py' check_number tests)
+
 check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,6 +43,16 @@ benchmark: .venv/installed  # the PyTorch peer is timed where torch is installed
 
 docs: .venv/installed  # the pages, into site/; reading them asks nothing of a network
 	$(BIN)/mkdocs build --strict
+
+notebook: .venv/notebook  # JupyterLab on copies of the notebooks, in which changes are kept
+	mkdir -p notebooks
+	for one in experiments/notebooks/*.ipynb; do \
+	    test -e notebooks/$${one##*/} || cp $$one notebooks; done
+	$(BIN)/jupyter-lab notebooks $(LAB)
+
+.venv/notebook: requirements-notebook.lock .venv/installed
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement $<
+	touch $@
 
 # The stamp is made last, so an interrupted installation starts again. Modules are compiled when first
 # imported: most never are. The lock names everything there is, so nothing is resolved, and two halves
@@ -50,9 +65,12 @@ docs: .venv/installed  # the pages, into site/; reading them asks nothing of a n
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --editable .
 	touch $@
 
-lock:
-	uv pip compile pyproject.toml --extra test --extra docs --universal --python-version 3.11 \
-	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --no-annotate \
+    --no-emit-index-url --no-emit-find-links
+lock:  # that of the notebooks holds what is not in the other
+	$(COMPILE) --extra test --extra docs -o requirements.lock
+	$(COMPILE) --quiet --extra notebook -c requirements.lock | grep -vxFf requirements.lock \
+	    > requirements-notebook.lock
 
 clean:
 	rm -rf .venv build site *.egg-info .mypy_cache .ruff_cache

@@ -14,6 +14,7 @@ import pytest
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 from models.training.devices import configure_host_devices
+from tests import published_numbers
 from tests.data import summary_of
 
 # The processes that pytest-xdist starts inherit the cache: what one has read or compiled is
@@ -41,7 +42,13 @@ LONGEST = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Put the longest files first; processes of pytest-xdist are handed files in this order."""
+    """Put the longest files first; processes of pytest-xdist are handed files in this order.
+
+    Tests of published numbers get their mark.
+    """
+    for item in items:
+        if "check_number" in item.fixturenames:
+            item.add_marker(published_numbers.MARK)
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
 
@@ -60,8 +67,30 @@ def optimized():
         jax.clear_caches()
 
 
+@pytest.fixture
+def check_number(request):
+    """Return a function that asserts a published number and enters it into `make numbers`.
+
+    Its arguments are the fields of `tests.published_numbers.Number`.
+    """
+
+    def check(quantity, *, published, ours, tolerance, source, agrees=True):
+        number = published_numbers.Number(
+            quantity=quantity, published=float(published), ours=float(ours),
+            tolerance=float(tolerance), source=source, agrees=agrees,
+        )  # fmt: skip
+        published_numbers.check(number, request.node.user_properties)
+
+    return check
+
+
 def pytest_terminal_summary(terminalreporter):
-    """Say what data is absent and where it comes from, in a line."""
+    """Say what data is absent and where it comes from; print the published numbers if asked."""
+    if terminalreporter.config.option.markexpr == published_numbers.MARK:
+        stats = terminalreporter.stats
+        reports = [*stats.get("passed", []), *stats.get("failed", [])]
+        for line in published_numbers.table(one for one in reports if one.when == "call"):
+            terminalreporter.write_line(line)
     skipped = terminalreporter.stats.get("skipped", [])
     if line := summary_of(report.longrepr[2] for report in skipped):  # path, line, reason
         terminalreporter.write_line(line)

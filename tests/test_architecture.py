@@ -178,3 +178,14 @@ def test_the_public_names_of_models_are_those_that_type_checkers_see():
         assert getattr(models, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = models.nothing
+
+
+def test_lock_files_agree_and_name_no_index():
+    pins: dict[str, set[str]] = {}
+    for path in HOUSE.glob("requirements*.lock"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert re.match(r"[\w.-]+==\S+( ; .+)?$", line), f"{path.name}: {line}"
+            name, _, pin = line.partition("==")
+            pins.setdefault(name + pin.partition(" ;")[2], set()).add(pin)
+    assert len(pins) > 150
+    assert {name: found for name, found in pins.items() if len(found) > 1} == {}

@@ -180,10 +180,28 @@ def judge_claims(story: Story) -> Claims:
     A claim on a recipe that the world does not run is left out.
     """
     claims = []
-    for test in _tests().values():
-        with contextlib.suppress(NotRun), story.results.reading() as read:
-            claims.append(_with_evidence(test(story), story, read))
+    for id in _tests():
+        with contextlib.suppress(NotRun):
+            claims.append(judge_claim(story, id))
     return Claims(sorted(claims, key=lambda it: _order(it.id)))
+
+
+def judge_claim(story: Story, id: str) -> Claim:
+    """Return one claim; of shipped results, only the recipes that it reads are evaluated.
+
+    Args:
+        story: results of a world.
+        id: as in the list of claims, such as "P8".
+
+    Raises:
+        ValueError: there is no such claim.
+        NotRun: the world does not run a recipe that it reads.
+    """
+    if id not in _tests():
+        known = ", ".join(sorted(claim_ids(), key=_order))
+        raise ValueError(f"claim must be one of {known}; not {id!r}")
+    with story.results.reading() as read:
+        return _with_evidence(_tests()[id](story), story, read)
 
 
 def _order(id: str) -> tuple[int, int, str]:

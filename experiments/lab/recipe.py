@@ -125,6 +125,9 @@ class Results:
                 raise NotRun(f"world {self.world} does not run the recipe {one.name}")
             self._read[one] = None
 
+    def __repr__(self) -> str:
+        return f"results of world {self.world}: {', '.join(one.name for one in self)}"
+
     def __contains__(self, recipe: Recipe[Any]) -> bool:
         return recipe in self._found
 
@@ -145,6 +148,56 @@ class Results:
         return self._evidence.get(recipe, Evidence())
 
 
+class LazyResults(Results):
+    """Results of recipes, each of which is run in a lab when its result is first read.
+
+    Args:
+        lab: where runs are trained and kept.
+        recipes: in any order; all that they build on are included.
+    """
+
+    def __init__(self, lab: Lab, recipes: Iterable[Recipe[Any]]) -> None:
+        super().__init__(lab.world.name, {})
+        self._lab = lab
+        self._recipes = {each: None for wanted in recipes for each in wanted.with_needs}
+
+    def require(self, *recipes: Recipe[Any]) -> None:
+        """Run recipes that have not been run, and note them as read.
+
+        Raises:
+            NotRun: the world does not run one of them.
+        """
+        for one in recipes:
+            self._run(one)
+        super().require(*recipes)
+
+    def __contains__(self, recipe: Recipe[Any]) -> bool:
+        return recipe in self._recipes
+
+    def __iter__(self) -> Iterator[Recipe[Any]]:
+        return iter(self._recipes)
+
+    def evidence(self, recipe: Recipe[Any]) -> Evidence:
+        """Return the runs and records that a recipe asked for itself."""
+        self._run(recipe)
+        return super().evidence(recipe)
+
+    def _run(self, recipe: Recipe[Any]) -> None:
+        """Run a recipe and all that it builds on; runs and records carry the recipes' names."""
+        for one in recipe.with_needs if recipe in self else ():
+            if one in self._found:
+                continue
+            account = self._lab.account
+            with self._lab.labeling(one.name):
+                self._found[one] = one.run(self._lab, *(self._found[need] for need in one.needs))
+            self._evidence[one] = Evidence(
+                runs=tuple(
+                    sorted(id for id, spec in account.runs.items() if one.name in spec.recipes)
+                ),
+                records=tuple(sorted(account.read.get(one.name, ()))),
+            )
+
+
 def run_recipes(lab: Lab, recipes: Iterable[Recipe[Any]]) -> Results:
     """Return the results of recipes and of all that they build on; runs carry the recipes' names.
 
@@ -155,15 +208,6 @@ def run_recipes(lab: Lab, recipes: Iterable[Recipe[Any]]) -> Results:
     Returns:
         The result of each, with what it rests on.
     """
-    found: dict[Recipe[Any], Any] = {}
-    evidence: dict[Recipe[Any], Evidence] = {}
-    for one in {each: None for wanted in recipes for each in wanted.with_needs}:
-        with lab.labeling(one.name):
-            found[one] = one.run(lab, *(found[need] for need in one.needs))
-        evidence[one] = Evidence(
-            runs=tuple(
-                sorted(id for id, spec in lab.account.runs.items() if one.name in spec.recipes)
-            ),
-            records=tuple(sorted(lab.account.read.get(one.name, ()))),
-        )
-    return Results(lab.world.name, found, evidence)
+    results = LazyResults(lab, recipes)
+    results.require(*results)
+    return results

@@ -87,6 +87,16 @@ class Archive:
             for row in records.itertuples(index=False)
         }
 
+    @property
+    def runs(self) -> pd.DataFrame:
+        """All runs, a row each, with the columns of `RunStore.frame`."""
+        return frame_of(self._rows.values())
+
+    @property
+    def records(self) -> dict[str, str]:
+        """Digest of the values of each record, by "kind/key"."""
+        return {f"{kind}/{key}": digest(values) for (kind, key), values in self._records.items()}
+
     def is_done(self, spec: RunSpec) -> bool:
         """Return whether a run is held."""
         return spec.run_id in self._rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from experiments.analysis.laws import Laws, laws_of
+from experiments.display.tables import text_table
 from experiments.lab.lab import Lab
-from experiments.lab.recipe import Recipe, Result, Results, run_recipes
+from experiments.lab.recipe import LazyResults, Recipe, Result, Results, run_recipes
 from experiments.recipes import find_recipe
 from experiments.recipes.ensembles import Ensembles, ensembles
 from experiments.recipes.regularized import Regularized, regularized
@@ -28,11 +30,14 @@ from experiments.worlds import recipe_names
 from experiments.worlds.registry import WORLDS, get_world
 from experiments.worlds.world import World
 from scaling.published.datasets import data_folder
+from scaling.results import markup
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Story:
     """What figures, claims and report read.
+
+    Of shipped results, a recipe is evaluated when its result is first read.
 
     Attributes:
         world: its settings.
@@ -53,6 +58,34 @@ class Story:
     runs: pd.DataFrame
     records: Mapping[str, str]
     n_trained: int
+
+    def __repr__(self) -> str:
+        return f"{self._title}: {', '.join(one.name for one in self.results)}"
+
+    def _repr_html_(self) -> str:
+        return markup.fragment(self._title, tables=[text_table(self.contents())])
+
+    @property
+    def _title(self) -> str:
+        return (
+            f"Results of world {self.world.name}: {len(self.runs):,} runs on "
+            f"{self.world.n_unique_tokens:,} unique tokens of {self.world.corpus}"
+        )
+
+    def contents(self) -> pd.DataFrame:
+        """Return a row per recipe: name, part of the talk, runs, and what it does."""
+        labels = self.runs["recipes"].str.split(",").explode().value_counts()
+        return pd.DataFrame(
+            [
+                {
+                    "recipe": one.name,
+                    "part": one.part,
+                    "runs": labels.get(one.name, 0),
+                    "what it does": (inspect.getdoc(one.run) or "").partition("\n")[0],
+                }
+                for one in self.results
+            ]
+        )
 
     def __getitem__(self, recipe: Recipe[Result]) -> Result:
         """Return what a recipe found.
@@ -165,17 +198,50 @@ def open_lab(
         ValueError: unknown world or corpus, too little text, too little memory, a width that no
             model can have.
     """
-    known = world_name in WORLDS and Archive.exists(SHIPPED, world_name)
-    if shipped and known and not (corpus or widths or (runs / world_name).exists()):
-        archive = Archive(SHIPPED, world_name)
-        world = dataclasses.replace(WORLDS[world_name], recipes=archive.recipes)
-        return Lab(world, archive, facts=archive.facts)
+    known = shipped and world_name in _shipped_worlds()
+    if known and not (corpus or widths or (runs / world_name).exists()):
+        return _shipped_lab(world_name)
     world = get_world(world_name, corpus=corpus, widths=widths, search=search)
     return Lab(world, RunStore(runs / world.name), executor)
 
 
+def _shipped_worlds() -> list[str]:
+    """Return the built-in worlds whose results come with the package."""
+    return [name for name in WORLDS if Archive.exists(SHIPPED, name)]
+
+
+def _shipped_lab(world_name: str) -> Lab:
+    """Return a lab of a built-in world and its shipped results, with the recipes these hold."""
+    archive = Archive(SHIPPED, world_name)
+    world = dataclasses.replace(WORLDS[world_name], recipes=archive.recipes)
+    return Lab(world, archive, facts=archive.facts)
+
+
+def open_results(world_name: str = "small") -> Story:
+    """Return the results of a world that come with the package; nothing is trained.
+
+    Runs are read at once; a recipe is evaluated when its result is first read.
+
+    Args:
+        world_name: of a built-in world whose results are shipped.
+
+    Raises:
+        ValueError: no results of that world are shipped, they are of another version, or pyarrow is
+            not installed.
+    """
+    if world_name not in _shipped_worlds():
+        raise ValueError(
+            f"`world_name` must be one of {', '.join(map(repr, _shipped_worlds()))}; not "
+            f"{world_name!r}: open your own runs with story_of(open_lab({world_name!r}, "
+            'corpus=None, runs=Path("runs")))'
+        )
+    return story_of(_shipped_lab(world_name))
+
+
 def story_of(lab: Lab, *, part: int | None = None) -> Story:
     """Return the results of a lab's world, or of a part of it, training whatever is missing.
+
+    Recipes are run now, or, of shipped results, when their results are first read.
 
     Raises:
         ValueError: the world runs no recipe of that part.
@@ -188,14 +254,20 @@ def story_of(lab: Lab, *, part: int | None = None) -> Story:
             f"world {lab.world.name} runs no recipe of part {part}; `datawall run` trains each of "
             f"{of_part} by itself"
         )
-    results = run_recipes(lab, recipes)
+    results: Results
+    if isinstance(lab.store, Archive) and part is None:
+        results = LazyResults(lab, recipes)
+        runs, records = lab.store.runs, lab.store.records
+    else:
+        results = run_recipes(lab, recipes)
+        runs, records = lab.used(), dict(lab.account.records)
     return Story(
         world=lab.world,
         corpus_sha256=lab.text.facts.corpus_sha256,
         bytes_per_token=lab.text.facts.bytes_per_token,
         text_scope=lab.text.scope,
         results=results,
-        runs=lab.used(),
-        records=dict(lab.account.records),
+        runs=runs,
+        records=records,
         n_trained=lab.account.n_trained,
     )

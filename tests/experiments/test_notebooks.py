@@ -14,10 +14,17 @@ HOUSE = Path(__file__).parents[2]
 NOTEBOOKS = sorted((HOUSE / "experiments" / "notebooks").glob("*.ipynb"))
 SHOWN = {
     "1_fit_your_own_runs": ["<b>CONVERGED</b>", "image/png", "<b>NOT_IDENTIFIED</b>"],
-    "2_from_a_sweep_to_a_limit": ["members: 9 done in", "runs/tiny: 9 done", "Joint limit: loss"],
+    "2_from_a_sweep_to_a_limit": [
+        "members: 7 done in", "runs/tiny: 10 done", "<b>CONVERGED</b>",
+        "loss of infinitely many members: 5.",
+    ],
     "3_entigraphs_law": ["expected accuracy from 500 sources", "image/png", "plateau"],
     "4_your_own_recipe": ["jitter: 12 done in", "high"],
-}
+    "5_read_the_small_world": [
+        "Results of world small: 3,", "<b>CONVERGED</b>", "not identified", "LAW_REJECTED",
+        "P8: Ensembles of small models", "image/png",
+    ],
+}  # fmt: skip
 """What the outputs of each must hold."""
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from experiments.analysis.growth import growth_of
-from experiments.claims.claim import claim, judge_claims
-from experiments.lab.recipe import Evidence, Results
+from experiments.claims.claim import claim, judge_claim, judge_claims
+from experiments.lab.recipe import Evidence, NotRun, Results
 from experiments.recipes import find_recipe
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
 from experiments.recipes.continued.recipe import Continued, Setting
@@ -214,9 +214,16 @@ def test_growth_is_read_in_both_halves_of_the_sizes():
 
 
 def test_claims_of_recipes_that_were_not_run_are_left_out():
-    found = {claim.id for claim in judge_claims(story_of(continued=continued()))}
+    story = story_of(continued=continued())
+    found = {one.id: one for one in judge_claims(story)}
+    for id, one in found.items():
+        assert repr(judge_claim(story, id)) == repr(one)  # where NaN is NaN
+    with pytest.raises(NotRun):
+        judge_claim(story, "P8")
+    with pytest.raises(ValueError, match=r"claim must be one of P1, P2, .*; not 'P99'"):
+        judge_claim(story, "P99")
     assert "P18" in found
-    assert not found & {"S1", "S8", "N3", "P2"}
+    assert not found.keys() & {"S1", "S8", "N3", "P2"}
 
 
 def test_a_verdict_carries_the_runs_and_records_of_the_recipes_that_it_read():

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.lab.lab import Account, Lab
-from experiments.lab.recipe import Evidence, NotRun, Results, recipe, run_recipes
+from experiments.lab.recipe import Evidence, LazyResults, NotRun, Results, recipe, run_recipes
 from experiments.recipes import find_recipe
 from experiments.worlds import recipe_names
 
@@ -54,6 +54,24 @@ def test_a_recipe_runs_once_after_all_that_it_needs():
     assert results.evidence(first) == Evidence(runs=("a",), records=("kind/1",))
     assert results.evidence(second) == Evidence(runs=("b",), records=("kind/2",))
     assert results.evidence(third) == Evidence()
+
+
+def test_lazy_results_run_only_what_is_read_and_once():
+    lab = SmallLab()
+    results = LazyResults(lab, [third])
+    assert third in results
+    assert [one.name for one in results] == ["first", "second", "third"]
+    assert not lab.account.runs
+    assert results[first] == Found(1)
+    assert [*lab.account.runs] == ["a"]
+    with results.reading() as read:
+        assert results[third] == Found(21)
+    assert [one.name for one in read] == ["third"]
+    assert [*lab.account.runs] == ["a", "b"]
+    assert results[first] is results[first]
+    assert results.evidence(second) == Evidence(runs=("b",), records=("kind/2",))
+    with pytest.raises(NotRun, match="world small does not run the recipe second"):
+        LazyResults(SmallLab(), [first])[second]
 
 
 def test_what_is_read_in_a_block_is_noted():
