@@ -126,6 +126,7 @@ class Lab:
             seed=int(seed),
             init_from=init_from,
             synthetic=synthetic,
+            score_every=self.world.score_every,
         )
 
     def train(self, specs: Iterable[RunSpec], *, title: str) -> pd.DataFrame:

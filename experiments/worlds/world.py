@@ -41,6 +41,8 @@ class World:
             documents, and the scored tokens are spread over all held-out documents; 0 reads whole
             documents and scores the beginning of each part, see `experiments.runs.spec.DataConfig`.
         batch_size: windows in a training step.
+        score_every: epochs between validation losses along the runs on this text, 0 for none, see
+            `models.training.jobs.Job.scores_along`.
         standard_decay: weight decay of the standard recipe.
         standard_epochs: epochs that the standard recipe tries at every size.
         further_epochs: epochs, ascending, that it tries one by one at sizes where the largest
@@ -89,6 +91,7 @@ class World:
     n_eval_tokens: int
     chunk_tokens: int = 0
     batch_size: int = 8
+    score_every: float = 0.0
     standard_decay: float = USUAL_DECAY
     standard_epochs: tuple[int, ...]
     further_epochs: tuple[int, ...] = ()

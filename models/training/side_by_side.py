@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from models.training.devices import free_bytes, members_that_fit, training_bytes
-from models.training.jobs import Callbacks, Failed, Job, Segment, score
+from models.training.jobs import Callbacks, Failed, Job, Segment, score, score_along
 from models.training.sharding import (
     Mesh,
     member_sharding,
@@ -113,6 +113,16 @@ class _Slot:
     diverged: bool = False
 
 
+class _Stretch(NamedTuple):
+    """Steps of one slot in a segment, and the held-out loss after them where the job is scored."""
+
+    at: int
+    slot: _Slot
+    first_step: int
+    n_steps: int
+    validation_loss: float | None = None
+
+
 @cache
 def _compiled(program: Program, mesh: jax.sharding.Mesh) -> Any:
     """Return `segment` for stacked jobs of one program, spread over the mesh."""
@@ -168,7 +178,7 @@ class _StackedJobs:
 
     def train(self) -> None:
         """Train until all jobs are done or `callbacks.stop` is set."""
-        before: list[tuple[int, _Slot, int, int]] = []
+        before: list[_Stretch] = []
         losses: jax.Array | None = None
         while True:
             for at, slot in enumerate(self.slots):
@@ -217,11 +227,8 @@ class _StackedJobs:
             slot.started = slot.last = time.monotonic()
             return
 
-    def _step(self) -> tuple[list[tuple[int, _Slot, int, int]], jax.Array]:
-        """Start one segment of every slot; return its steps and their losses [slots, steps].
-
-        Each entry is (slot index, slot, first step, number of steps).
-        """
+    def _step(self) -> tuple[list[_Stretch], jax.Array]:
+        """Start one segment of every slot; return its steps and their losses [slots, steps]."""
         if self._placed_rings is None:
             self._placed_rings = jax.device_put(self.rings, member_sharding(self.mesh))
         jobs = [slot.job for slot in self.slots]
@@ -241,15 +248,20 @@ class _StackedJobs:
         now = []
         for at, (slot, n) in enumerate(zip(self.slots, n_now.tolist(), strict=True)):
             if slot.job is not None:
-                now.append((at, slot, slot.step, n))
-                slot.step += n
+                first, slot.step = slot.step, slot.step + n
+                now.append(_Stretch(at, slot, first, n, self._scored(at, slot.job, slot.step)))
         return now, losses
 
-    def _report(self, steps: list[tuple[int, _Slot, int, int]], losses: jax.Array | None) -> None:
+    def _scored(self, at: int, job: Job, step: int) -> float | None:
+        if not job.is_scored_at(step):
+            return None
+        return score_along(job, jax.device_put(self._fetched(self.states, at), self.device))
+
+    def _report(self, steps: list[_Stretch], losses: jax.Array | None) -> None:
         if not steps or losses is None:
             return
         all_losses = np.asarray(losses)
-        for at, slot, first_step, n in steps:
+        for at, slot, first_step, n, validation_loss in steps:
             if slot.job is None or slot.diverged or n == 0:
                 continue
             own = all_losses[at, :n]
@@ -257,7 +269,13 @@ class _StackedJobs:
             now, last = time.monotonic(), slot.last
             slot.last = now
             self.callbacks.report(
-                Segment(job=slot.job, first_step=first_step, losses=own, seconds=now - last)
+                Segment(
+                    job=slot.job,
+                    first_step=first_step,
+                    losses=own,
+                    seconds=now - last,
+                    validation_loss=validation_loss,
+                )
             )
 
     def _finish(self) -> None:

@@ -158,8 +158,8 @@ def test_spec_round_trips(sample):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 99}, "schema 99; readable are 1 to 4"),
-        ({"schema": None}, "schema None; readable are 1 to 4"),
+        ({"schema": 99}, "schema 99; readable are 1 to 5"),
+        ({"schema": None}, "schema None; readable are 1 to 5"),
         ({"colour": "red"}, "a spec has no colour; it has data, init_from, model, optimizer"),
         (
             {"model": {**SCHEMA_1["model"], "depth": 3}},
