@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args, get_type_hints
 
-from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.config import ModelConfig, OptimizerConfig, TrainConfig, check_together
 from models.text.mixing import mixed_steps_per_epoch, synthetic_per_batch
 
 SCHEMA_VERSION = 5
@@ -141,8 +141,8 @@ class RunSpec:
             `models.training.jobs.Job.scores_along`; not part of its identity, as no result changes.
 
     Raises:
-        ValueError: a synthetic share that rounds to no window of a batch, or a negative
-            `score_every`.
+        ValueError: a synthetic share that rounds to no window of a batch, a negative `score_every`,
+            or settings that make no sense together.
     """
 
     model: ModelConfig
@@ -156,6 +156,7 @@ class RunSpec:
     score_every: float = dataclasses.field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
+        check_together(self.model, self.train)
         if not 0 <= self.score_every < math.inf:
             raise ValueError(
                 f"score_every must be a number of epochs >= 0; not {self.score_every!r}"

@@ -176,8 +176,8 @@ def _train(job: Job, callbacks: Callbacks, device: jax.Device) -> None:
     hyper = job.hyperparameters
     step, diverged = int(state.step), False
     while step < job.n_steps and not diverged:
-        starts, n_now = job.starts(step)
-        state, losses = train_segment(program, state, ring, starts, np.int32(n_now), hyper)
+        reads, n_now = job.reads(step)
+        state, losses = train_segment(program, state, ring, reads, np.int32(n_now), hyper)
         losses = np.asarray(losses)[:n_now]
         held_out = score_along(job, state)
         now = time.monotonic()

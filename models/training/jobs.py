@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.text.batches import as_ring, has_unscored
+from models.text.batches import as_ring, document_order, document_positions, has_unscored
 from models.text.mixing import mixed_ring, mixed_starts, mixed_steps_per_epoch, synthetic_per_batch
 from models.training.evaluate import BATCH_WINDOWS, document_losses, held_out_loss
 from models.training.train import (
@@ -63,7 +63,8 @@ class Job:
             `scores_along`; 0 for none.
 
     Raises:
-        ValueError: a share outside [0, 1], or a share without synthetic windows.
+        ValueError: a share outside [0, 1], a share without synthetic windows, or an order of
+            documents where there is one document only.
     """
 
     id: str
@@ -83,6 +84,13 @@ class Job:
         synthetic_per_batch(self.train.batch_size, self.synthetic_share)
         if self.synthetic_share and self.synthetic is None:
             raise ValueError("a synthetic_share needs synthetic windows")
+        if self.shuffles_documents:
+            n_documents = len(document_positions(self.tokens, self.model.end_of_text_id))
+            if n_documents < 2:
+                raise ValueError(
+                    "data_order 'documents' needs two documents or more; these "
+                    f"{len(self.tokens):,} tokens are one (chunk_tokens draws chunks of many)"
+                )
 
     @property
     def ring(self) -> np.ndarray:
@@ -166,32 +174,64 @@ class Job:
         """Numeric settings, as arguments of the compiled program."""
         return Hyperparameters.of(self.optimizer, self.n_steps, train=self.train, seed=self.seed)
 
-    def starts(self, step: int) -> tuple[np.ndarray, int]:
-        """Return the window starts of the segment that begins at `step`, and its number of steps.
+    @property
+    def shuffles_documents(self) -> bool:
+        """Whether every epoch reads the documents in a new order."""
+        return self.train.data_order == "documents"
+
+    @property
+    def reads_shape(self) -> tuple[int, ...]:
+        """Shape of what `reads` returns."""
+        shape = (SEGMENT_STEPS, self.train.batch_size)
+        return (*shape, self.model.context + 1) if self.shuffles_documents else shape
+
+    def reads(self, step: int) -> tuple[np.ndarray, int]:
+        """Return what the segment that begins at `step` reads, and its number of steps.
 
         Returns:
-            int32 [SEGMENT_STEPS, batch] positions in the ring, zeros past the end of the segment;
-            and its number of steps, at most to the end of the job or the next score along the run.
+            int32 [SEGMENT_STEPS, batch] first positions of windows in the ring, or all their
+            positions [SEGMENT_STEPS, batch, context + 1] if documents are shuffled, zeros past the
+            end of the segment; and its number of steps, at most to the end of the job or the next
+            score along the run.
         """
         last = self.n_steps
         if self.scores_along is not None:
             every = self.scores_along[0]
             last = min(last, (step // every + 1) * every)
         n_now = max(0, min(SEGMENT_STEPS, last - step))
-        starts = np.zeros((SEGMENT_STEPS, self.train.batch_size), np.int32)
+        reads = np.zeros(self.reads_shape, np.int32)
         if n_now:
             order_seed = self.train.order_seed
-            starts[:n_now] = mixed_starts(
+            seed = self.seed if order_seed is None else order_seed
+            starts = mixed_starts(
                 len(self.tokens),
                 0 if self.synthetic is None else len(self.synthetic),
                 context=self.model.context,
                 train=self.train,
                 share=self.synthetic_share,
-                seed=self.seed if order_seed is None else order_seed,
+                seed=seed,
                 first_step=step,
                 last_step=step + n_now,
             )
-        return starts, n_now
+            reads[:n_now] = (
+                self._shuffled(starts, step, seed) if self.shuffles_documents else starts
+            )
+        return reads, n_now
+
+    def _shuffled(self, starts: np.ndarray, first_step: int, seed: int) -> np.ndarray:
+        """Return the positions [n, batch, context + 1] of windows in text of shuffled documents."""
+        context, n_tokens = self.model.context, len(self.tokens)
+        epochs = np.arange(first_step, first_step + len(starts)) // self.steps_per_epoch
+        positions = starts[..., None] + np.arange(context + 1)
+        for epoch in np.unique(epochs):
+            order = document_order(
+                self.tokens, end_of_text_id=self.model.end_of_text_id, seed=seed, epoch=int(epoch)
+            )
+            ring, now = as_ring(order, context=context), positions[epochs == epoch]
+            # Synthetic windows, behind the ring of the real text, are read as they are.
+            real = np.minimum(now, n_tokens + context)
+            positions[epochs == epoch] = np.where(now == real, ring[real], now)
+        return positions
 
     @property
     def flops(self) -> float:

@@ -26,7 +26,7 @@ from models.training.sharding import (
     state_shardings,
     window_sharding,
 )
-from models.training.train import SEGMENT_STEPS, Program, TrainState, init_state, segment
+from models.training.train import Program, TrainState, init_state, segment
 
 logger = logging.getLogger("datawall")
 
@@ -53,16 +53,16 @@ def train_side_by_side(
     Raises:
         ValueError: a mesh of another number of devices.
     """
-    groups: dict[tuple[Program, int], list[Job]] = {}
+    groups: dict[tuple[Program, tuple[int, ...]], list[Job]] = {}
     for job in jobs:
         try:
             program = job.program(callbacks.execution)
         except ValueError as error:
             callbacks.report(Failed(job=job, error=error))
             continue
-        groups.setdefault((program, job.train.batch_size), []).append(job)
-    for (program, batch_size), group in groups.items():
-        shape = mesh or _mesh_for(len(group), batch_size, len(devices))
+        groups.setdefault((program, job.reads_shape), []).append(job)
+    for (program, reads_shape), group in groups.items():
+        shape = mesh or _mesh_for(len(group), reads_shape[1], len(devices))
         fits = _largest(group, callbacks, devices[0], shape) if n_members is None else n_members
         # Longest first, so that jobs trained together end at similar times.
         waiting = deque(sorted(group, key=lambda job: job.n_steps, reverse=True))
@@ -233,16 +233,16 @@ class _StackedJobs:
             self._placed_rings = jax.device_put(self.rings, member_sharding(self.mesh))
         jobs = [slot.job for slot in self.slots]
         spare = next(job for job in jobs if job is not None)
-        idle = (np.zeros((SEGMENT_STEPS, spare.train.batch_size), np.int32), 0)
-        segments = [s.job.starts(s.step) if s.job else idle for s in self.slots]
+        idle = (np.zeros(spare.reads_shape, np.int32), 0)
+        segments = [s.job.reads(s.step) if s.job else idle for s in self.slots]
         hyper = jax.tree.map(lambda *n: np.stack(n), *[(j or spare).hyperparameters for j in jobs])
         n_now = np.array([n for _, n in segments], np.int32)
-        starts = np.stack([starts for starts, _ in segments])
+        reads = np.stack([reads for reads, _ in segments])
         members = member_sharding(self.mesh)
         self.states, losses = _compiled(self.program, self.mesh)(
             self.states,
             self._placed_rings,
-            jax.device_put(starts, window_sharding(self.mesh)),
+            jax.device_put(reads, window_sharding(self.mesh)),
             *jax.device_put((n_now, hyper), members),
         )
         now = []

@@ -54,7 +54,7 @@ def test_scores_are_those_of_the_weights_at_their_steps_and_change_nothing(train
     assert none == {job.id: {}}
     for one, other in zip(weights[job.id], expected[job.id], strict=True):
         np.testing.assert_array_equal(one, other)
-    starts, _ = silent.starts(0)  # the steps before the first score, without a job list
+    starts, _ = silent.reads(0)  # the steps before the first score, without a job list
     program = job.program()
     state, _ = train_segment(
         program, init_state(program, 0), job.padded_ring, starts, np.int32(every),
