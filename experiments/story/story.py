@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -148,6 +148,8 @@ def open_lab(
     widths: tuple[int, ...] = (),
     shipped: bool = False,
     search: bool = False,
+    levers: Sequence[str] = (),
+    score_every: float | None = None,
 ) -> Lab:
     """Return a lab of a world's text and store.
 
@@ -160,18 +162,24 @@ def open_lab(
         shipped: whether a world whose runs are not in the folder is read from the results that come
             with the package, if there are any; its recipes are then those that are shipped.
         search: whether to search for tuned settings even if the world comes with them.
+        levers: settings of all runs on the text that differ from the world's, such as
+            "clip_norm=1"; these runs are kept in a folder of their own.
+        score_every: epochs between validation losses along the runs, instead of the world's.
 
     Raises:
-        ValueError: unknown world or corpus, too little text, too little memory, a width that no
-            model can have.
+        ValueError: unknown world, corpus or lever, too little text, too little memory, a width that
+            no model can have.
     """
     known = world_name in WORLDS and Archive.exists(SHIPPED, world_name)
-    if shipped and known and not (corpus or widths or (runs / world_name).exists()):
+    if shipped and known and not (corpus or widths or levers or (runs / world_name).exists()):
         archive = Archive(SHIPPED, world_name)
         world = dataclasses.replace(WORLDS[world_name], recipes=archive.recipes)
         return Lab(world, archive, facts=archive.facts)
-    world = get_world(world_name, corpus=corpus, widths=widths, search=search)
-    return Lab(world, RunStore(runs / world.name), executor)
+    world = get_world(
+        world_name, corpus=corpus, widths=widths, search=search, levers=levers,
+        score_every=score_every,
+    )  # fmt: skip
+    return Lab(world, RunStore(runs / world.folder), executor)
 
 
 def story_of(lab: Lab, *, part: int | None = None) -> Story:
