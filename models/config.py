@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-DataOrder = Literal["reshuffled", "fixed"]
+DataOrder = Literal["reshuffled", "fixed", "documents"]
 OptimizerName = Literal["adamw", "muon"]
 Decayed = Literal["matrices", "hidden", "all"]
-Schedule = Literal["cosine", "wsd"]
+Schedule = Literal["cosine", "linear", "wsd"]
 Precision = Literal["float32", "bfloat16"]
 WeightAverage = Literal["none", "ema", "snapshots"]
 
 
 _LATER = {"since": 2}
 """Marks a setting added after schema 1; its default reproduces runs of schema 1."""
+
+
+def lever(off: float) -> Any:
+    """Return the field of a lever: a number that changes a training step unless it is `off`.
+
+    It is an argument of the compiled step, so that other values need no compilation, and only a
+    step that uses it has its operations, see `models.training.levers`.
+    """
+    return field(default=off, metadata={"since": 5, "lever": True})
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -79,6 +89,8 @@ class ModelConfig:
         attend_across_documents: let a position attend to earlier documents in its window; False
             confines attention to the document (packing with a mask).
         end_of_text_id: the token that ends a document.
+        qk_norm: divide the queries and keys of each head by their root mean square, with learned
+            gains, before they are rotated (Henry et al. 2020, arXiv 2010.04245).
 
     Raises:
         ValueError: a size below 1, an odd head width, or a width that the heads do not divide.
@@ -97,6 +109,7 @@ class ModelConfig:
     norm_epsilon: float = field(default=1e-6, metadata=_LATER)
     attend_across_documents: bool = field(default=True, metadata=_LATER)
     end_of_text_id: int = field(default=0, metadata=_LATER)
+    qk_norm: bool = field(default=False, metadata={"since": 5})
 
     def __post_init__(self) -> None:
         _require_sizes(
@@ -172,7 +185,8 @@ class ModelConfig:
     def n_params_non_embedding(self) -> int:
         """Weights of the blocks and norms; the N of every law fitted here."""
         attention = 2 * self.width * self.head_width * (self.n_heads + self.kv_heads)
-        block = attention + 3 * self.width * self.mlp_width + 2 * self.width
+        gains = 2 * self.width + 2 * self.head_width * self.qk_norm
+        block = attention + 3 * self.width * self.mlp_width + gains
         return self.n_layers * block + self.width
 
     @property
@@ -210,8 +224,13 @@ class OptimizerConfig:
         name: `adamw` or `muon`.
         decayed: which weights decay: `matrices` (including embedding and output head), `hidden`
             (matrices of the blocks only) or `all` (norm gains too).
-        schedule: `cosine`, or `wsd`: constant after the warm-up, then linear to zero.
+        schedule: fall to zero after the warm-up: `cosine`, `linear`, or `wsd`: constant, then
+            linear.
         cooldown_fraction: share of the steps in `wsd`'s fall to zero.
+        clip_norm: largest norm of the gradient over all weights, to which longer ones are scaled
+            down (Pascanu et al. 2013); 0 clips none.
+        final_decay: weight decay of the last step over that of the first, between which it changes
+            linearly; 1 keeps it.
 
     Raises:
         ValueError: a rate, decay or coefficient outside its range.
@@ -227,6 +246,8 @@ class OptimizerConfig:
     decayed: Decayed = field(default="matrices", metadata=_LATER)
     schedule: Schedule = field(default="cosine", metadata=_LATER)
     cooldown_fraction: float = field(default=0.2, metadata=_LATER)
+    clip_norm: float = lever(off=0.0)
+    final_decay: float = lever(off=1.0)
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "> 0")
@@ -235,6 +256,9 @@ class OptimizerConfig:
         for name in ("beta1", "beta2", "warmup_fraction"):
             value = getattr(self, name)
             _require(0 <= value < 1, name, value, "in [0, 1)")
+        for name in ("clip_norm", "final_decay"):
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, name, value, "a number >= 0")
         _require_choice(self, "name", OptimizerName)
         _require_choice(self, "decayed", Decayed)
         _require_choice(self, "schedule", Schedule)
@@ -248,13 +272,14 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Epochs, batches, order of the data, regularization, precision and weight averaging.
+    """Epochs, batches, order and changes of the data, regularization, precision, weight averaging.
 
     Attributes:
         n_epochs: passes over the unique tokens.
         batch_size: sequences in a step.
         data_order: `reshuffled` draws a new order of the windows every epoch; `fixed` repeats the
-            first, as in Kim et al. 2025 (arXiv 2509.14786).
+            first, as in Kim et al. 2025 (arXiv 2509.14786); `documents` draws a new order of the
+            documents too, before the text is cut into windows.
         window_jitter: cut the token stream into windows at a new phase every epoch, so that a
             repeated text is never cut twice in the same places.
         dropout: share of channels set to zero after the embedding, attention and SwiGLU layers.
@@ -266,6 +291,17 @@ class TrainConfig:
         n_snapshots: number of last epochs whose final weights are averaged; all if fewer.
         order_seed: random seed of the order of the data and the phases of the windows; by default
             the seed of the run, which also draws the weights.
+        z_loss: factor of the mean square of the log of the softmax's normaliser, which is added to
+            the loss but not reported (Chowdhery et al. 2022, arXiv 2204.02311).
+        replaced_share: share of the input tokens that are replaced by others, drawn uniformly; the
+            targets, and tokens that end a document, stay.
+        masked_share: share of the input tokens whose embedding is zero, likewise.
+        reversed_share: share of the windows that are read from right to left, in training only.
+        stochastic_depth: share of the blocks that a sequence skips in training; what the others add
+            is scaled up (Huang et al. 2016, arXiv 1603.09382).
+
+    Raises:
+        ValueError: a value out of its range, or shares of the input that leave nothing of it.
     """
 
     n_epochs: int
@@ -278,6 +314,11 @@ class TrainConfig:
     ema_decay: float = field(default=0.99, metadata=_LATER)
     n_snapshots: int = field(default=4, metadata=_LATER)
     order_seed: int | None = field(default=None, metadata=_LATER)
+    z_loss: float = lever(off=0.0)
+    replaced_share: float = lever(off=0.0)
+    masked_share: float = lever(off=0.0)
+    reversed_share: float = lever(off=0.0)
+    stochastic_depth: float = lever(off=0.0)
 
     def __post_init__(self) -> None:
         _require_sizes(self, "n_epochs", "batch_size", "n_snapshots")
@@ -286,5 +327,28 @@ class TrainConfig:
         _require_choice(self, "data_order", DataOrder)
         _require_choice(self, "precision", Precision)
         _require_choice(self, "weight_average", WeightAverage)
-        for name in ("dropout", "ema_decay"):
+        shares = ("replaced_share", "masked_share", "reversed_share", "stochastic_depth")
+        for name in ("dropout", "ema_decay", *shares):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+        _require(0 <= self.z_loss < math.inf, "z_loss", self.z_loss, "a number >= 0")
+        changed = self.replaced_share + self.masked_share
+        _require(changed < 1, "replaced_share + masked_share", changed, "below 1")
+
+
+def levers_in_use(optimizer: OptimizerConfig, train: TrainConfig) -> dict[str, float]:
+    """Return the value of each lever that is not off, by name."""
+    return {
+        one.name: float(getattr(settings, one.name))
+        for settings in (optimizer, train)
+        for one in fields(settings)
+        if one.metadata.get("lever") and getattr(settings, one.name) != one.default
+    }
+
+
+def check_together(model: ModelConfig, train: TrainConfig) -> None:
+    """Raise ValueError for settings that are allowed by themselves but make no sense together."""
+    if train.reversed_share and not model.attend_across_documents:
+        raise ValueError(
+            "reversed_share needs attend_across_documents: in a window read from right to left, a "
+            "document would begin with the end of the text before it"
+        )

@@ -80,6 +80,12 @@ class WorldOptions:
     """Text to train on instead of that of the world: stdlib, novels, files:PATH or hf:DATASET."""
     search: bool = False
     """Search for tuned settings, from those that the world comes with (quick)."""
+    levers: tuple[str, ...] = ()
+    """Settings of all runs on the text that differ from the world's, for example clip_norm=1
+    qk_norm=true; the runs are kept in a folder of their own."""
+    score_every: float | None = None
+    """Epochs between validation losses along each run, written to its metrics.jsonl; by default
+    those of the world (none)."""
     runs: Path = Path("runs")
     """Folder of run stores, with a subfolder for each world."""
     executor: ExecutorName = "threads"
@@ -113,7 +119,8 @@ class WorldOptions:
         with self.open_executor() as executor:
             yield open_lab(
                 self.world, corpus=self.corpus, runs=self.runs, executor=executor, widths=widths,
-                shipped=shipped, search=search or self.search,
+                shipped=shipped, search=search or self.search, levers=self.levers,
+                score_every=self.score_every,
             )  # fmt: skip
 
 

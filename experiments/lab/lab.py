@@ -20,6 +20,7 @@ from experiments.runs.store import can_train
 from experiments.runs.texts import TextFacts
 from experiments.sweeps.executors import Executor
 from experiments.sweeps.sweep import run_sweep
+from experiments.worlds.levers import with_levers
 from experiments.worlds.world import World
 from models.config import OptimizerConfig, TrainConfig
 
@@ -116,22 +117,30 @@ class Lab:
             raise ValueError(f"n_epochs must be a whole number; not {n_epochs:g}")
         if learning_rate is None:
             learning_rate = self.world.learning_rate(width)
+        optimizer = OptimizerConfig(
+            learning_rate=float(learning_rate), weight_decay=float(weight_decay)
+        )
+        train = TrainConfig(n_epochs=int(n_epochs), batch_size=self.world.batch_size)
         return RunSpec(
             model=self.world.model(width),
             data=self.text.data(n_unique_tokens=n_unique_tokens, draw_seed=draw_seed),
-            optimizer=OptimizerConfig(
-                learning_rate=float(learning_rate), weight_decay=float(weight_decay)
-            ),
-            train=TrainConfig(n_epochs=int(n_epochs), batch_size=self.world.batch_size),
+            optimizer=with_levers(optimizer, self.world.levers),
+            train=with_levers(train, self.world.levers),
             seed=int(seed),
             init_from=init_from,
             synthetic=synthetic,
+            score_every=self.world.score_every,
         )
 
     def train(self, specs: Iterable[RunSpec], *, title: str) -> pd.DataFrame:
-        """Train what is missing of these runs and return all of them, see `RunStore.frame`."""
+        """Train what is missing of these runs and return all of them, see `RunStore.frame`.
+
+        Raises:
+            ValueError: a recipe's own settings override a lever of the world.
+        """
         wanted = {}
         for spec in specs:
+            self._check_levers(spec)
             known = self.account.runs.get(spec.run_id, spec)
             wanted[spec.run_id] = known.labeled(self.account.labels)
         self.account.runs |= wanted
@@ -140,6 +149,15 @@ class Lab:
                 list(wanted.values()), self.store, executor=self.executor, title=title
             )
         return self.store.frame(wanted.values())
+
+    def _check_levers(self, spec: RunSpec) -> None:
+        for settings in (spec.model, spec.optimizer, spec.train):
+            if settings != with_levers(settings, self.world.levers):
+                recipes = ", ".join(self.account.labels) or "this recipe"
+                raise ValueError(
+                    f"{recipes} chooses settings of its own, which the levers "
+                    f"{', '.join(self.world.levers)} do not reach; run it without them"
+                )
 
     def used(self) -> pd.DataFrame:
         """Return every run that this lab has asked for so far."""

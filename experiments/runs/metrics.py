@@ -1,7 +1,8 @@
 """The losses of a run in a file of JSON lines, one appended for each segment of training.
 
-A line is {"schema", "session", "first_step", "seconds", "loss": [...]}; a loss that is not finite
-is null. Truncated and other lines are skipped.
+A line is {"schema", "session", "first_step", "seconds", "loss": [...]}, with "validation_loss" if
+the weights after its last step were scored; a loss that is not finite is null. Truncated and other
+lines are skipped.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from experiments.runs.spec import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One segment: losses in nats per token from `first_step` on, and its wall time."""
+    """One segment: losses in nats per token from `first_step` on, and its wall time.
+
+    `validation_loss` is that of the weights after its last step, None if they were not scored.
+    """
 
     session: str
     first_step: int
     seconds: float
     losses: tuple[float, ...]
+    validation_loss: float | None = None
 
 
 def append_line(path: Path, line: Line) -> None:
@@ -35,6 +40,8 @@ def append_line(path: Path, line: Line) -> None:
         "seconds": line.seconds,
         "loss": [loss if math.isfinite(loss) else None for loss in line.losses],
     }
+    if line.validation_loss is not None and math.isfinite(line.validation_loss):
+        values["validation_loss"] = line.validation_loss
     with path.open("ab") as file:
         # The leading newline ends a line that a killed writer has left unfinished.
         file.write(b"\n" + json.dumps(values).encode())
@@ -62,12 +69,13 @@ def _line(values: dict[str, Any], n_steps: int) -> Line | None:
         return None
     if not all(loss is None or _is_real(loss) for loss in losses):
         return None
-    seconds = values.get("seconds")
+    seconds, held_out = values.get("seconds"), values.get("validation_loss")
     return Line(
         session=str(values.get("session", "")),
         first_step=first,
         seconds=float(seconds) if _is_real(seconds) and 0 <= seconds < math.inf else 0.0,
         losses=tuple(math.nan if loss is None else float(loss) for loss in losses),
+        validation_loss=float(held_out) if _is_real(held_out) else None,
     )
 
 
@@ -86,3 +94,12 @@ def losses_by_step(lines: Iterable[Line]) -> dict[int, float]:
     for line in lines:
         losses.update(enumerate(line.losses, line.first_step))
     return losses
+
+
+def held_out_by_step(lines: Iterable[Line]) -> dict[int, float]:
+    """Return the validation loss after each number of steps at which it was scored."""
+    return {
+        line.first_step + len(line.losses): line.validation_loss
+        for line in lines
+        if line.validation_loss is not None
+    }

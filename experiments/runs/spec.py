@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args, get_type_hints
 
-from models.config import ModelConfig, OptimizerConfig, TrainConfig
+from models.config import ModelConfig, OptimizerConfig, TrainConfig, check_together
 from models.text.mixing import mixed_steps_per_epoch, synthetic_per_batch
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`;
 3 added `init_from` and `synthetic`; 4 added `DataConfig.chunk_tokens` and
-`SyntheticConfig.prompt`."""
+`SyntheticConfig.prompt`; 5 added `score_every` and the levers of `models.config`."""
 
 
 STREAM_PREFIX = "stream:"
@@ -136,9 +137,12 @@ class RunSpec:
             by default they are drawn from the seed.
         synthetic: sampled text to read as well; an epoch remains one pass over the real text.
         recipes: labels of the recipes that need the run, not part of its identity.
+        score_every: epochs between validation losses along the run, 0 for none, see
+            `models.training.jobs.Job.scores_along`; not part of its identity, as no result changes.
 
     Raises:
-        ValueError: a synthetic share that rounds to no window of a batch.
+        ValueError: a synthetic share that rounds to no window of a batch, a negative `score_every`,
+            or settings that make no sense together.
     """
 
     model: ModelConfig
@@ -149,8 +153,14 @@ class RunSpec:
     init_from: str | None = None
     synthetic: SyntheticConfig | None = None
     recipes: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    score_every: float = dataclasses.field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
+        check_together(self.model, self.train)
+        if not 0 <= self.score_every < math.inf:
+            raise ValueError(
+                f"score_every must be a number of epochs >= 0; not {self.score_every!r}"
+            )
         if self.synthetic and not synthetic_per_batch(self.train.batch_size, self.synthetic.share):
             raise ValueError(
                 f"synthetic share {self.synthetic.share:g} rounds to 0 of the "
@@ -223,7 +233,7 @@ class RunSpec:
         schema = values.get("schema")
         if schema not in range(1, SCHEMA_VERSION + 1):
             raise ValueError(f"this spec has schema {schema!r}; readable are 1 to {SCHEMA_VERSION}")
-        known = {"schema", "seed", "init_from", "synthetic", "recipes", *PARTS}
+        known = {"schema", "seed", "init_from", "synthetic", "recipes", "score_every", *PARTS}
         _refuse_unknown("a spec", set(values) - known, known)
         missing = [name for name in (*PARTS, "seed") if name not in values]
         if missing:
@@ -235,6 +245,7 @@ class RunSpec:
             init_from=values.get("init_from"),
             synthetic=_settings(SyntheticConfig, synthetic) if synthetic else None,
             recipes=tuple(values.get("recipes", ())),
+            score_every=values.get("score_every", 0.0),
         )
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 import traceback
 import uuid
@@ -34,7 +35,13 @@ from experiments.runs.files import read_json, storing, write_json
 from experiments.runs.imports import Checkpoints, import_runs, read_imports
 from experiments.runs.index import read_index
 from experiments.runs.locks import Locks, Owner, RunLock, RunLocked
-from experiments.runs.metrics import Line, append_line, losses_by_step, read_lines
+from experiments.runs.metrics import (
+    Line,
+    append_line,
+    held_out_by_step,
+    losses_by_step,
+    read_lines,
+)
 from experiments.runs.overview import store_html, unfinished_state
 from experiments.runs.records import read_record
 from experiments.runs.rows import (
@@ -146,6 +153,7 @@ class RunStore:
             first_step=segment.first_step,
             seconds=segment.seconds,
             losses=tuple(float(loss) for loss in segment.losses),
+            validation_loss=segment.validation_loss,
         )
         with storing(self.root):
             append_line(self.folder(spec) / "metrics.jsonl", line)
@@ -159,6 +167,30 @@ class RunStore:
         out = np.full(max(losses, default=-1) + 1, np.nan)
         out[list(losses)] = list(losses.values())
         return out
+
+    def curve(self, spec: RunSpec) -> pd.DataFrame:
+        """Return the losses of a run along its training, as far as it has come.
+
+        Returns:
+            Its columns: `step` (steps done, from 1), `epoch` (passes over the unique tokens),
+            `n_tokens_seen`, `loss` (of the training step) and `validation_loss` (of the weights
+            after it), both in nats per token, NaN where not known. The latter is of the windows
+            that `Job.scores_along` chooses, the same along the run; the loss of all windows at its
+            end is in `frame`.
+        """
+        lines = self._lines(spec)
+        held_out = held_out_by_step(lines)
+        training = {step + 1: loss for step, loss in losses_by_step(lines).items()}
+        steps = np.array(sorted({*training, *held_out}), int)
+        return pd.DataFrame(
+            {
+                "step": steps,
+                "epoch": steps * spec.train.n_epochs / spec.n_steps,
+                "n_tokens_seen": steps * spec.tokens_per_step,
+                "loss": [training.get(step, math.nan) for step in steps],
+                "validation_loss": [held_out.get(step, math.nan) for step in steps],
+            }
+        )
 
     def _lines(self, spec: RunSpec) -> list[Line]:
         path = self.folder(spec) / "metrics.jsonl"

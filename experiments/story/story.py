@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -181,6 +181,8 @@ def open_lab(
     widths: tuple[int, ...] = (),
     shipped: bool = False,
     search: bool = False,
+    levers: Sequence[str] = (),
+    score_every: float | None = None,
 ) -> Lab:
     """Return a lab of a world's text and store.
 
@@ -193,16 +195,22 @@ def open_lab(
         shipped: whether a world whose runs are not in the folder is read from the results that come
             with the package, if there are any; its recipes are then those that are shipped.
         search: whether to search for tuned settings even if the world comes with them.
+        levers: settings of all runs on the text that differ from the world's, such as
+            "clip_norm=1"; these runs are kept in a folder of their own.
+        score_every: epochs between validation losses along the runs, instead of the world's.
 
     Raises:
-        ValueError: unknown world or corpus, too little text, too little memory, a width that no
-            model can have.
+        ValueError: unknown world, corpus or lever, too little text, too little memory, a width that
+            no model can have.
     """
     known = shipped and world_name in _shipped_worlds()
-    if known and not (corpus or widths or (runs / world_name).exists()):
+    if known and not (corpus or widths or levers or (runs / world_name).exists()):
         return _shipped_lab(world_name)
-    world = get_world(world_name, corpus=corpus, widths=widths, search=search)
-    return Lab(world, RunStore(runs / world.name), executor)
+    world = get_world(
+        world_name, corpus=corpus, widths=widths, search=search, levers=levers,
+        score_every=score_every,
+    )  # fmt: skip
+    return Lab(world, RunStore(runs / world.folder), executor)
 
 
 def _shipped_worlds() -> list[str]:

@@ -138,6 +138,7 @@ class _Session:
                 documents=documents_of(spec),
                 synthetic=synthetic_windows(spec, self.store),
                 synthetic_share=spec.synthetic.share if spec.synthetic else 0.0,
+                score_every=spec.score_every,
             )
         except CorpusError:
             raise  # concerns this machine, not this run

@@ -84,6 +84,8 @@ def _value(hint: Any, value: Any, key: str) -> Any:
     Raises:
         ValueError: the value is not of that type; the message names the key and what is allowed.
     """
+    if hint is Any:  # checked where it is used
+        return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):  # a plan or None; TOML has no None
         (hint,) = (part for part in arguments if part is not types.NoneType)

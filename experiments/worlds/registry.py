@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from experiments.worlds.files import SUFFIX, read_world
 from experiments.worlds.h200 import H200
+from experiments.worlds.levers import read_levers
 from experiments.worlds.quick import QUICK
 from experiments.worlds.small import SMALL
 from experiments.worlds.tiny import TINY
@@ -41,7 +43,13 @@ def world_argument(world: World) -> str:
 
 
 def get_world(
-    name: str, *, corpus: str | None = None, widths: tuple[int, ...] = (), search: bool = False
+    name: str,
+    *,
+    corpus: str | None = None,
+    widths: tuple[int, ...] = (),
+    search: bool = False,
+    levers: Iterable[str] = (),
+    score_every: float | None = None,
 ) -> World:
     """Return a world, optionally with another corpus and other model sizes.
 
@@ -50,10 +58,12 @@ def get_world(
         corpus: text that replaces the world's.
         widths: model sizes that replace the world's.
         search: whether to search for tuned settings even if the world comes with them.
+        levers: settings of all runs on the text that differ from the world's, see `read_levers`.
+        score_every: epochs between validation losses along the runs, instead of the world's.
 
     Raises:
-        ValueError: there is no such world, a width is invalid, or the world needs more memory than
-            this machine has free.
+        ValueError: there is no such world, a width or a lever is invalid, or the world needs more
+            memory than this machine has free.
     """
     import psutil
 
@@ -62,6 +72,10 @@ def get_world(
         world = dataclasses.replace(world, corpus=corpus)
     if search:
         world = dataclasses.replace(world, search=True)
+    if changed := read_levers(levers):
+        world = dataclasses.replace(world, levers={**world.levers, **changed})
+    if score_every is not None:
+        world = dataclasses.replace(world, score_every=score_every)
     if widths:
         world = dataclasses.replace(world, widths=tuple(sorted(set(widths))))
     needed, free = world.memory_bytes(), psutil.virtual_memory().available

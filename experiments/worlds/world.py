@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from experiments.tuning.grid import Grid
 from experiments.tuning.search import Effort
+from experiments.worlds.levers import check_levers, with_levers
 from experiments.worlds.plans import (
     USUAL_DECAY,
     CalibrationPlan,
@@ -41,6 +42,10 @@ class World:
             documents, and the scored tokens are spread over all held-out documents; 0 reads whole
             documents and scores the beginning of each part, see `experiments.runs.spec.DataConfig`.
         batch_size: windows in a training step.
+        levers: settings of `models.config` that differ from their default in all runs on this text,
+            by name, such as `{"clip_norm": 1.0}`.
+        score_every: epochs between validation losses along the runs on this text, 0 for none, see
+            `models.training.jobs.Job.scores_along`.
         standard_decay: weight decay of the standard recipe.
         standard_epochs: epochs that the standard recipe tries at every size.
         further_epochs: epochs, ascending, that it tries one by one at sizes where the largest
@@ -74,7 +79,7 @@ class World:
         excerpts: plan of the recipe `bootstrapped_text`, or None.
 
     Raises:
-        ValueError: `n_tuning_members` is less than 3.
+        ValueError: `n_tuning_members` is less than 3, or a lever is unknown or of the wrong type.
     """
 
     name: str
@@ -89,6 +94,8 @@ class World:
     n_eval_tokens: int
     chunk_tokens: int = 0
     batch_size: int = 8
+    levers: Mapping[str, Any] = field(default_factory=dict)
+    score_every: float = 0.0
     standard_decay: float = USUAL_DECAY
     standard_epochs: tuple[int, ...]
     further_epochs: tuple[int, ...] = ()
@@ -115,6 +122,12 @@ class World:
     def __post_init__(self) -> None:
         if self.n_tuning_members < 3:
             raise ValueError(f"n_tuning_members must be 3 or more; not {self.n_tuning_members}")
+        check_levers(self.levers)
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its run store, which names the levers too."""
+        return "+".join([self.name, *(f"{name}={value}" for name, value in self.levers.items())])
 
     @property
     def carries_settings(self) -> bool:
@@ -137,9 +150,10 @@ class World:
 
     def model(self, width: int) -> ModelConfig:
         """Return the architecture of a model of a given width."""
-        return ModelConfig.from_width(
+        model = ModelConfig.from_width(
             width, vocab_size=self.vocab_size, context=self.context, n_layers=self.n_layers
         )
+        return with_levers(model, self.levers) if self.levers else model
 
     def learning_rate(self, width: int) -> float:
         """Return the peak learning rate at which searches start.

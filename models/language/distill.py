@@ -167,7 +167,8 @@ def distill_soft(
         first_params: initial weights (default: drawn from the seed).
 
     Raises:
-        ValueError: settings out of range, a teacher of another vocabulary or shorter context.
+        ValueError: settings out of range, a lever that soft targets do not support, a teacher of
+            another vocabulary or shorter context.
         FloatingPointError: the loss became non-finite.
 
     Source:
@@ -185,6 +186,10 @@ def distill_soft(
         held_out={}, first_params=first_params, synthetic=synthetic,
         synthetic_share=synthetic_share,
     )  # fmt: skip
+    if refused := sorted(job.program().levers - {"clip_norm", "final_decay"}):
+        raise ValueError(f"soft targets do not support {', '.join(refused)}")
+    if job.shuffles_documents:
+        raise ValueError("soft targets do not support data_order 'documents'")
     if job.has_unscored:
         raise ValueError("soft targets need every token to be scored; tokens hold unscored ones")
     models, params = stacked_members(pool)
@@ -192,7 +197,7 @@ def distill_soft(
     state = jax.tree.map(jnp.copy, init_state(job.program(), seed, first_params))
     losses: list[float] = []
     while len(losses) < job.n_steps:
-        starts, n_now = job.starts(len(losses))
+        starts, n_now = job.reads(len(losses))
         state, found = _soft_segment(
             job.program(), models, how, state, params, job.ring, starts, np.int32(n_now),
             job.hyperparameters, np.float32(soft_share), np.float32(temperature),

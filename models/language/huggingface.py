@@ -58,8 +58,8 @@ def export_llama(
         tokenizer: the tokenizer it was trained with, or the path of its `tokenizer.json`.
 
     Raises:
-        ValueError: the folder is not empty, the weights are of another architecture, or the
-            tokenizer cannot be read or is of another vocabulary.
+        ValueError: the folder is not empty, the weights are of another architecture or have
+            `qk_norm`, or the tokenizer cannot be read or is of another vocabulary.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

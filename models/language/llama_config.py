@@ -52,7 +52,13 @@ ACROSS_DOCUMENTS = "attend_across_documents"
 
 
 def llama_config(model: ModelConfig) -> dict[str, Any]:
-    """Return the `config.json` of a model as `LlamaForCausalLM`, with float32 weights."""
+    """Return the `config.json` of a model as `LlamaForCausalLM`, with float32 weights.
+
+    Raises:
+        ValueError: the model normalises queries and keys, which Llama does not.
+    """
+    if model.qk_norm:
+        raise ValueError("a model with qk_norm cannot be exported: Llama has no such norm")
     config: dict[str, Any] = {
         "architectures": [FAMILY["llama"]],
         "model_type": "llama",

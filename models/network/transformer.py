@@ -39,6 +39,21 @@ class Dropout(NamedTuple):
         kept = jax.random.bernoulli(key, 1 - self.rate, x_ND.shape)
         return jnp.where(kept, x_ND / (1 - self.rate), 0).astype(x_ND.dtype)
 
+    def whole(self, x_ND: jax.Array, n_sequences: int, place: int | jax.Array) -> jax.Array:
+        """Return [N, D] with all positions of a sequence dropped together.
+
+        Args:
+            x_ND: positions of one sequence after another.
+            n_sequences: their number, which divides N.
+            place: where in the network; each draws separately.
+        """
+        kept = jax.random.bernoulli(
+            jax.random.fold_in(self.key, place), 1 - self.rate, (n_sequences, 1, 1)
+        )
+        x_BTD = x_ND.reshape(n_sequences, -1, x_ND.shape[-1])
+        dropped_BTD = jnp.where(kept, x_BTD / (1 - self.rate), 0)
+        return dropped_BTD.reshape(x_ND.shape).astype(x_ND.dtype)
+
 
 NEVER = np.iinfo(np.int32).max
 """Position of padding and empty slots: after all others, so that it is never attended to."""
@@ -92,12 +107,12 @@ def _matrix(rngs: nnx.Rngs, n_in: int, n_out: int, scale: float = 1.0) -> nnx.Pa
 class RMSNorm(nnx.Module):
     """Divide by the root mean square over channels, then scale each channel."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        self.gain = nnx.Param(jnp.ones(config.width))
+    def __init__(self, config: ModelConfig, n_channels: int | None = None) -> None:
+        self.gain = nnx.Param(jnp.ones(n_channels or config.width))
         self.epsilon = config.norm_epsilon
 
     def __call__(self, x_ND: jax.Array) -> jax.Array:
-        """Normalise [N, D], in float32 whatever the precision of x."""
+        """Normalise [N, D] or [..., K], in float32 whatever the precision of x."""
         x32_ND = x_ND.astype(jnp.float32)
         mean_square = jnp.mean(jnp.square(x32_ND), axis=-1, keepdims=True)
         normed = x32_ND * jax.lax.rsqrt(mean_square + self.epsilon)
@@ -147,6 +162,9 @@ class Attention(nnx.Module):
         n_out = config.head_width * (config.n_heads + 2 * config.kv_heads)
         self.qkv = _matrix(rngs, config.width, n_out)
         self.out = _matrix(rngs, config.width, config.width, (2 * config.n_layers) ** -0.5)
+        if config.qk_norm:
+            self.q_norm = RMSNorm(config, config.head_width)
+            self.k_norm = RMSNorm(config, config.head_width)
 
     def project(self, x_ND: jax.Array, at_BT: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Return queries [B, T, H, K], keys and values [B, T, G, K], rotated to positions at_BT."""
@@ -154,6 +172,8 @@ class Attention(nnx.Module):
         qkv = x_ND @ self.qkv[...]
         qkv = qkv.reshape(-1, at_BT.shape[1], heads + 2 * groups, self.config.head_width)
         q_BTHK, k_BTGK, v_BTGK = jnp.split(qkv, [heads, heads + groups], axis=2)
+        if self.config.qk_norm:
+            q_BTHK, k_BTGK = self.q_norm(q_BTHK), self.k_norm(k_BTGK)
         frequency = rope_frequencies(self.config)
         return rotate(q_BTHK, at_BT, frequency), rotate(k_BTGK, at_BT, frequency), v_BTGK
 
@@ -254,14 +274,22 @@ class Transformer(nnx.Module):
             self.head = _matrix(rngs, config.width, config.vocab_size)
 
     def __call__(
-        self, ids_BT: jax.Array, *, drop: Dropout | None = None, remat: bool = False
+        self,
+        ids_BT: jax.Array,
+        *,
+        drop: Dropout | None = None,
+        skip: Dropout | None = None,
+        remat: bool = False,
+        masked_BT: jax.Array | None = None,
     ) -> jax.Array:
         """Return the logits of the token after each position.
 
         Args:
             ids_BT: token ids [sequences, positions], at most `config.context` positions.
             drop: dropout to apply, in training.
+            skip: drops what a block adds to a whole sequence, in training.
             remat: recompute activations in the backward pass instead of keeping them.
+            masked_BT: positions whose embedding is replaced by zeros.
 
         Returns:
             Logits [sequences, positions, vocab_size], float32.
@@ -269,7 +297,8 @@ class Transformer(nnx.Module):
         Raises:
             ValueError: more positions than the model's context.
         """
-        return self._logits(self._states(ids_BT, drop, remat)).reshape(*ids_BT.shape, -1)
+        x_ND = self._states(ids_BT, drop, remat, skip=skip, masked_BT=masked_BT)
+        return self._logits(x_ND).reshape(*ids_BT.shape, -1)
 
     def hidden_states(self, ids_BT: jax.Array) -> jax.Array:
         """Return the normalised final state [B, T, width] of each position, read by the head.
@@ -279,7 +308,15 @@ class Transformer(nnx.Module):
         """
         return self.norm(self._states(ids_BT, None, False)).reshape(*ids_BT.shape, -1)
 
-    def _states(self, ids_BT: jax.Array, drop: Dropout | None, remat: bool) -> jax.Array:
+    def _states(
+        self,
+        ids_BT: jax.Array,
+        drop: Dropout | None,
+        remat: bool,
+        *,
+        skip: Dropout | None = None,
+        masked_BT: jax.Array | None = None,
+    ) -> jax.Array:
         """Return the residual stream after the last block, [N, D]."""
         n_positions = ids_BT.shape[1]
         if n_positions > self.config.context:
@@ -293,9 +330,14 @@ class Transformer(nnx.Module):
             x_ND: jax.Array, layer_and_weights: tuple[jax.Array, nnx.State]
         ) -> tuple[jax.Array, None]:
             layer, weights = layer_and_weights
-            return nnx.merge(definition, weights)(x_ND, positions, layer, drop), None
+            out_ND = nnx.merge(definition, weights)(x_ND, positions, layer, drop)
+            if skip:
+                out_ND = x_ND + skip.whole(out_ND - x_ND, len(ids_BT), layer)
+            return out_ND, None
 
         x_ND = self.embedding[...][ids_BT.reshape(-1)]
+        if masked_BT is not None:
+            x_ND = jnp.where(masked_BT.reshape(-1, 1), 0, x_ND)
         x_ND = drop(x_ND, self.config.n_layers) if drop else x_ND
         x_ND, _ = jax.lax.scan(
             jax.checkpoint(block) if remat else block,

@@ -49,7 +49,7 @@ def window_starts(
     per_epoch = steps_per_epoch(n_tokens, context=context, batch_size=train.batch_size)
     rows = []
     for epoch in range(first_step // per_epoch, -(-last_step // per_epoch)):
-        order_epoch = epoch if train.data_order == "reshuffled" else 0
+        order_epoch = 0 if train.data_order == "fixed" else epoch
         order = np.random.default_rng((seed, 0, order_epoch)).permutation(n_tokens // context)
         phase = np.random.default_rng((seed, 1, epoch)).integers(context)
         starts = order[: per_epoch * train.batch_size] * context
@@ -59,6 +59,29 @@ def window_starts(
         high = min(last_step - epoch * per_epoch, per_epoch)
         rows.append(starts.reshape(per_epoch, train.batch_size)[low:high])
     return np.concatenate(rows).astype(np.int32)
+
+
+def document_order(tokens: np.ndarray, *, end_of_text_id: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the order in which an epoch reads tokens if it shuffles their documents.
+
+    Args:
+        tokens: unique tokens [D], `unscored` ones included; the last document may lack its end.
+        end_of_text_id: the token that ends a document.
+        seed: seed of the run.
+        epoch: the epoch, from 0.
+
+    Returns:
+        Positions int [D] in the tokens, those of a document one after another.
+    """
+    documents = document_positions(tokens, end_of_text_id)
+    order = np.random.default_rng((seed, 3, epoch)).permutation(len(documents))
+    return np.concatenate([documents[i] for i in order])
+
+
+def document_positions(tokens: np.ndarray, end_of_text_id: int) -> list[np.ndarray]:
+    """Return the positions int [n_tokens_in_it] of each document, its end of text included."""
+    ends = np.flatnonzero((tokens == end_of_text_id) | (tokens == ~end_of_text_id)) + 1
+    return np.split(np.arange(len(tokens)), ends[ends < len(tokens)])
 
 
 def unscored(ids: np.ndarray) -> np.ndarray:

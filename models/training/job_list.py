@@ -20,7 +20,18 @@ import numpy as np
 
 from models.training.devices import worker_devices
 from models.training.interrupts import interrupt_sets
-from models.training.jobs import Callbacks, Event, Failed, Finished, Job, Keep, Load, Segment, score
+from models.training.jobs import (
+    Callbacks,
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Keep,
+    Load,
+    Segment,
+    score,
+    score_along,
+)
 from models.training.sharding import Mesh
 from models.training.side_by_side import train_side_by_side
 from models.training.train import Execution, init_state, train_segment
@@ -165,11 +176,20 @@ def _train(job: Job, callbacks: Callbacks, device: jax.Device) -> None:
     hyper = job.hyperparameters
     step, diverged = int(state.step), False
     while step < job.n_steps and not diverged:
-        starts, n_now = job.starts(step)
-        state, losses = train_segment(program, state, ring, starts, np.int32(n_now), hyper)
+        reads, n_now = job.reads(step)
+        state, losses = train_segment(program, state, ring, reads, np.int32(n_now), hyper)
         losses = np.asarray(losses)[:n_now]
+        held_out = score_along(job, state)
         now = time.monotonic()
-        callbacks.report(Segment(job=job, first_step=step, losses=losses, seconds=now - last))
+        callbacks.report(
+            Segment(
+                job=job,
+                first_step=step,
+                losses=losses,
+                seconds=now - last,
+                validation_loss=held_out,
+            )
+        )
         last = now
         step, diverged = step + n_now, not np.isfinite(losses).all()
         if step < job.n_steps and not diverged:

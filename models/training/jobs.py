@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.text.batches import as_ring, has_unscored
+from models.text.batches import as_ring, document_order, document_positions, has_unscored
 from models.text.mixing import mixed_ring, mixed_starts, mixed_steps_per_epoch, synthetic_per_batch
-from models.training.evaluate import document_losses, held_out_loss
+from models.training.evaluate import BATCH_WINDOWS, document_losses, held_out_loss
 from models.training.train import (
     SEGMENT_STEPS,
     Execution,
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 LEAST_RING = 2**16
 """Length to which shorter rings are padded; longer ones to 4, 16, ... times this length."""
+
+MOST_SCORING = 0.03
+"""Operations spent on held-out losses along a run, at most, over those of its training. In time it
+is more, up to 1.45 times as much on a CPU with models of 7k to 400k weights."""
+
+SELECTION = "validation"
+"""Name of the windows that are scored along a run; reported losses are of others."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,9 +59,12 @@ class Job:
         synthetic: windows [n_windows, context + 1] of sampled text to train on as well, see
             `generate.sample_windows`; an epoch remains one pass over `tokens`.
         synthetic_share: share of synthetic windows in every batch, see `mixing`.
+        score_every: epochs, or a fraction of one, between held-out losses along the run, see
+            `scores_along`; 0 for none.
 
     Raises:
-        ValueError: a share outside [0, 1], or a share without synthetic windows.
+        ValueError: a share outside [0, 1], a share without synthetic windows, or an order of
+            documents where there is one document only.
     """
 
     id: str
@@ -67,11 +78,19 @@ class Job:
     first_params: Params | None = None
     synthetic: np.ndarray | None = None
     synthetic_share: float = 0.0
+    score_every: float = 0.0
 
     def __post_init__(self) -> None:
         synthetic_per_batch(self.train.batch_size, self.synthetic_share)
         if self.synthetic_share and self.synthetic is None:
             raise ValueError("a synthetic_share needs synthetic windows")
+        if self.shuffles_documents:
+            n_documents = len(document_positions(self.tokens, self.model.end_of_text_id))
+            if n_documents < 2:
+                raise ValueError(
+                    "data_order 'documents' needs two documents or more; these "
+                    f"{len(self.tokens):,} tokens are one (chunk_tokens draws chunks of many)"
+                )
 
     @property
     def ring(self) -> np.ndarray:
@@ -115,6 +134,31 @@ class Job:
         """Tokens read in one step."""
         return self.train.batch_size * self.model.context
 
+    @cached_property
+    def scores_along(self) -> tuple[int, np.ndarray] | None:
+        """Steps between held-out losses along the run, and the windows [n, context + 1] scored.
+
+        The windows are as many batches of all validation windows, spread evenly, as take at most
+        `MOST_SCORING` of the operations of `score_every` epochs, of which a forward pass is a
+        third. Where a single batch takes more, scores are several times `score_every` apart.
+        None if only the end of the run is scored.
+        """
+        windows = self.held_out.get(SELECTION)
+        if not self.score_every or windows is None:
+            return None
+        asked = max(1, round(self.score_every * self.steps_per_epoch))
+        affordable = 3 * MOST_SCORING * asked * self.tokens_per_step / self.model.context
+        # Whole batches: another number of windows would be compiled once more.
+        n = min(len(windows), BATCH_WINDOWS * max(1, int(affordable / BATCH_WINDOWS)))
+        spread = np.arange(n) * len(windows) // n
+        return asked * max(1, math.ceil(n / affordable)), windows[spread]
+
+    def is_scored_at(self, step: int) -> bool:
+        """Return whether the weights after this number of steps are scored along the run."""
+        if self.scores_along is None or not step:
+            return False
+        return step % self.scores_along[0] == 0 or step == self.n_steps
+
     def program(self, execution: Execution | None = None) -> Program:
         """Return the program that has to be compiled to train this job."""
         return Program.of(
@@ -130,28 +174,64 @@ class Job:
         """Numeric settings, as arguments of the compiled program."""
         return Hyperparameters.of(self.optimizer, self.n_steps, train=self.train, seed=self.seed)
 
-    def starts(self, step: int) -> tuple[np.ndarray, int]:
-        """Return the window starts of the segment that begins at `step`, and its number of steps.
+    @property
+    def shuffles_documents(self) -> bool:
+        """Whether every epoch reads the documents in a new order."""
+        return self.train.data_order == "documents"
+
+    @property
+    def reads_shape(self) -> tuple[int, ...]:
+        """Shape of what `reads` returns."""
+        shape = (SEGMENT_STEPS, self.train.batch_size)
+        return (*shape, self.model.context + 1) if self.shuffles_documents else shape
+
+    def reads(self, step: int) -> tuple[np.ndarray, int]:
+        """Return what the segment that begins at `step` reads, and its number of steps.
 
         Returns:
-            int32 [SEGMENT_STEPS, batch] positions in the ring, zeros past the end of the job; and
-            the number of steps before that end.
+            int32 [SEGMENT_STEPS, batch] first positions of windows in the ring, or all their
+            positions [SEGMENT_STEPS, batch, context + 1] if documents are shuffled, zeros past the
+            end of the segment; and its number of steps, at most to the end of the job or the next
+            score along the run.
         """
-        n_now = max(0, min(SEGMENT_STEPS, self.n_steps - step))
-        starts = np.zeros((SEGMENT_STEPS, self.train.batch_size), np.int32)
+        last = self.n_steps
+        if self.scores_along is not None:
+            every = self.scores_along[0]
+            last = min(last, (step // every + 1) * every)
+        n_now = max(0, min(SEGMENT_STEPS, last - step))
+        reads = np.zeros(self.reads_shape, np.int32)
         if n_now:
             order_seed = self.train.order_seed
-            starts[:n_now] = mixed_starts(
+            seed = self.seed if order_seed is None else order_seed
+            starts = mixed_starts(
                 len(self.tokens),
                 0 if self.synthetic is None else len(self.synthetic),
                 context=self.model.context,
                 train=self.train,
                 share=self.synthetic_share,
-                seed=self.seed if order_seed is None else order_seed,
+                seed=seed,
                 first_step=step,
                 last_step=step + n_now,
             )
-        return starts, n_now
+            reads[:n_now] = (
+                self._shuffled(starts, step, seed) if self.shuffles_documents else starts
+            )
+        return reads, n_now
+
+    def _shuffled(self, starts: np.ndarray, first_step: int, seed: int) -> np.ndarray:
+        """Return the positions [n, batch, context + 1] of windows in text of shuffled documents."""
+        context, n_tokens = self.model.context, len(self.tokens)
+        epochs = np.arange(first_step, first_step + len(starts)) // self.steps_per_epoch
+        positions = starts[..., None] + np.arange(context + 1)
+        for epoch in np.unique(epochs):
+            order = document_order(
+                self.tokens, end_of_text_id=self.model.end_of_text_id, seed=seed, epoch=int(epoch)
+            )
+            ring, now = as_ring(order, context=context), positions[epochs == epoch]
+            # Synthetic windows, behind the ring of the real text, are read as they are.
+            real = np.minimum(now, n_tokens + context)
+            positions[epochs == epoch] = np.where(now == real, ring[real], now)
+        return positions
 
     @property
     def flops(self) -> float:
@@ -168,12 +248,15 @@ class Segment:
         first_step: first of these steps, counted from the beginning of training.
         losses: loss of each step [n_steps], in nats per token.
         seconds: time since the previous segment, or since this call of `train_jobs` took the job.
+        validation_loss: held-out loss of the weights after these steps in nats per token; None if
+            the job does not score them here, see `Job.is_scored_at`.
     """
 
     job: Job
     first_step: int
     losses: np.ndarray
     seconds: float = 0.0
+    validation_loss: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -231,6 +314,18 @@ class Callbacks:
     keep_every: float
     stop: threading.Event
     execution: Execution
+
+
+def score_along(job: Job, state: TrainState) -> float | None:
+    """Return the held-out loss of a state at which the job is scored along the run, else None.
+
+    It is that of the weights or, where one is kept, of their moving average; the mean of
+    `snapshots` is formed only at the end.
+    """
+    if job.scores_along is None or not job.is_scored_at(int(state.step)):
+        return None
+    params = state.result if job.train.weight_average == "ema" else state.params
+    return held_out_loss(job.model, params, job.scores_along[1])
 
 
 def score(

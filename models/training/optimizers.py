@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from models.config import Decayed, OptimizerConfig, OptimizerName, TrainConfig
+from models.config import Decayed, OptimizerConfig, OptimizerName, TrainConfig, levers_in_use
 
 Params = Any
 """An nnx.State of Param: a pytree of float32 arrays."""
@@ -22,7 +23,10 @@ MUON_RMS = 0.2
 
 
 class Hyperparameters(NamedTuple):
-    """Numeric settings of one job, as arguments of the program: changing them compiles nothing."""
+    """Numeric settings of one job, as arguments of the program: changing them compiles nothing.
+
+    `levers` holds those in use, by name.
+    """
 
     learning_rate: Scalar
     weight_decay: Scalar
@@ -38,6 +42,7 @@ class Hyperparameters(NamedTuple):
     average_decay: Scalar
     average_from: Scalar
     average_every: Scalar
+    levers: Mapping[str, Scalar]
 
     @classmethod
     def of(
@@ -53,12 +58,12 @@ class Hyperparameters(NamedTuple):
         Args:
             optimizer: optimiser settings.
             n_steps: steps of the run.
-            train: dropout and weight average (default: neither).
-            seed: random seed of dropout.
+            train: dropout, weight average and levers (default: none).
+            seed: random seed of dropout and levers.
         """
         train = train or TrainConfig(n_epochs=1)
         warmup_steps = max(1.0, optimizer.warmup_fraction * n_steps)
-        linear = optimizer.schedule == "wsd"
+        wsd = optimizer.schedule == "wsd"
         per_epoch = n_steps // train.n_epochs
         ema = train.weight_average == "ema"
         return cls(
@@ -69,15 +74,18 @@ class Hyperparameters(NamedTuple):
             epsilon=np.float32(optimizer.epsilon),
             warmup_steps=np.float32(warmup_steps),
             fall_from=np.float32(
-                n_steps * (1 - optimizer.cooldown_fraction) if linear else warmup_steps
+                n_steps * (1 - optimizer.cooldown_fraction) if wsd else warmup_steps
             ),
-            falls_linearly=np.float32(linear),
+            falls_linearly=np.float32(optimizer.schedule != "cosine"),
             n_steps=np.float32(n_steps),
             dropout=np.float32(train.dropout),
             seed=np.uint32(seed % 2**32),
             average_decay=np.float32(train.ema_decay if ema else 1),
             average_from=np.float32(0 if ema else n_steps - train.n_snapshots * per_epoch),
             average_every=np.float32(1 if ema else per_epoch),
+            levers={
+                name: np.float32(value) for name, value in levers_in_use(optimizer, train).items()
+            },
         )
 
 
@@ -107,7 +115,11 @@ def average_weight_at(step: jax.Array | int, hyper: Hyperparameters) -> jax.Arra
 
 
 def optimizer_of(
-    name: OptimizerName, decayed: Decayed, hyper: Hyperparameters, learning_rate: Scalar
+    name: OptimizerName,
+    decayed: Decayed,
+    hyper: Hyperparameters,
+    learning_rate: Scalar,
+    weight_decay: Scalar,
 ) -> optax.GradientTransformation:
     """Return the optimiser whose updates are added to the weights at one step.
 
@@ -116,6 +128,7 @@ def optimizer_of(
         decayed: which weights decay, see `OptimizerConfig`.
         hyper: the job's hyperparameters.
         learning_rate: learning rate of the step.
+        weight_decay: weight decay of the step.
 
     Source:
         Loshchilov and Hutter 2019 (AdamW); Jordan et al. 2024 and Liu et al. 2025 (Muon).
@@ -124,7 +137,7 @@ def optimizer_of(
     return optax.chain(
         adam if name == "adamw" else _with_muon(adam, hyper),
         optax.add_decayed_weights(
-            hyper.weight_decay,  # type: ignore[arg-type]
+            weight_decay,  # type: ignore[arg-type]
             mask=lambda params: _map_names(params, lambda names: _decays(names, decayed)),
         ),
         optax.scale(-learning_rate),  # type: ignore[arg-type]

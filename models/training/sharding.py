@@ -82,5 +82,5 @@ def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
 
 
 def window_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
-    """Return the sharding of window starts [members, steps, batch]."""
+    """Return the sharding of window starts [members, steps, batch], or of all their positions."""
     return NamedSharding(mesh, PartitionSpec("member", None, "data"))

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from models.training.devices import free_bytes, members_that_fit, training_bytes
-from models.training.jobs import Callbacks, Failed, Job, Segment, score
+from models.training.jobs import Callbacks, Failed, Job, Segment, score, score_along
 from models.training.sharding import (
     Mesh,
     member_sharding,
@@ -26,7 +26,7 @@ from models.training.sharding import (
     state_shardings,
     window_sharding,
 )
-from models.training.train import SEGMENT_STEPS, Program, TrainState, init_state, segment
+from models.training.train import Program, TrainState, init_state, segment
 
 logger = logging.getLogger("datawall")
 
@@ -53,16 +53,16 @@ def train_side_by_side(
     Raises:
         ValueError: a mesh of another number of devices.
     """
-    groups: dict[tuple[Program, int], list[Job]] = {}
+    groups: dict[tuple[Program, tuple[int, ...]], list[Job]] = {}
     for job in jobs:
         try:
             program = job.program(callbacks.execution)
         except ValueError as error:
             callbacks.report(Failed(job=job, error=error))
             continue
-        groups.setdefault((program, job.train.batch_size), []).append(job)
-    for (program, batch_size), group in groups.items():
-        shape = mesh or _mesh_for(len(group), batch_size, len(devices))
+        groups.setdefault((program, job.reads_shape), []).append(job)
+    for (program, reads_shape), group in groups.items():
+        shape = mesh or _mesh_for(len(group), reads_shape[1], len(devices))
         fits = _largest(group, callbacks, devices[0], shape) if n_members is None else n_members
         # Longest first, so that jobs trained together end at similar times.
         waiting = deque(sorted(group, key=lambda job: job.n_steps, reverse=True))
@@ -111,6 +111,16 @@ class _Slot:
     started: float = 0.0
     last: float = 0.0
     diverged: bool = False
+
+
+class _Stretch(NamedTuple):
+    """Steps of one slot in a segment, and the held-out loss after them where the job is scored."""
+
+    at: int
+    slot: _Slot
+    first_step: int
+    n_steps: int
+    validation_loss: float | None = None
 
 
 @cache
@@ -168,7 +178,7 @@ class _StackedJobs:
 
     def train(self) -> None:
         """Train until all jobs are done or `callbacks.stop` is set."""
-        before: list[tuple[int, _Slot, int, int]] = []
+        before: list[_Stretch] = []
         losses: jax.Array | None = None
         while True:
             for at, slot in enumerate(self.slots):
@@ -217,39 +227,41 @@ class _StackedJobs:
             slot.started = slot.last = time.monotonic()
             return
 
-    def _step(self) -> tuple[list[tuple[int, _Slot, int, int]], jax.Array]:
-        """Start one segment of every slot; return its steps and their losses [slots, steps].
-
-        Each entry is (slot index, slot, first step, number of steps).
-        """
+    def _step(self) -> tuple[list[_Stretch], jax.Array]:
+        """Start one segment of every slot; return its steps and their losses [slots, steps]."""
         if self._placed_rings is None:
             self._placed_rings = jax.device_put(self.rings, member_sharding(self.mesh))
         jobs = [slot.job for slot in self.slots]
         spare = next(job for job in jobs if job is not None)
-        idle = (np.zeros((SEGMENT_STEPS, spare.train.batch_size), np.int32), 0)
-        segments = [s.job.starts(s.step) if s.job else idle for s in self.slots]
+        idle = (np.zeros(spare.reads_shape, np.int32), 0)
+        segments = [s.job.reads(s.step) if s.job else idle for s in self.slots]
         hyper = jax.tree.map(lambda *n: np.stack(n), *[(j or spare).hyperparameters for j in jobs])
         n_now = np.array([n for _, n in segments], np.int32)
-        starts = np.stack([starts for starts, _ in segments])
+        reads = np.stack([reads for reads, _ in segments])
         members = member_sharding(self.mesh)
         self.states, losses = _compiled(self.program, self.mesh)(
             self.states,
             self._placed_rings,
-            jax.device_put(starts, window_sharding(self.mesh)),
+            jax.device_put(reads, window_sharding(self.mesh)),
             *jax.device_put((n_now, hyper), members),
         )
         now = []
         for at, (slot, n) in enumerate(zip(self.slots, n_now.tolist(), strict=True)):
             if slot.job is not None:
-                now.append((at, slot, slot.step, n))
-                slot.step += n
+                first, slot.step = slot.step, slot.step + n
+                now.append(_Stretch(at, slot, first, n, self._scored(at, slot.job, slot.step)))
         return now, losses
 
-    def _report(self, steps: list[tuple[int, _Slot, int, int]], losses: jax.Array | None) -> None:
+    def _scored(self, at: int, job: Job, step: int) -> float | None:
+        if not job.is_scored_at(step):
+            return None
+        return score_along(job, jax.device_put(self._fetched(self.states, at), self.device))
+
+    def _report(self, steps: list[_Stretch], losses: jax.Array | None) -> None:
         if not steps or losses is None:
             return
         all_losses = np.asarray(losses)
-        for at, slot, first_step, n in steps:
+        for at, slot, first_step, n, validation_loss in steps:
             if slot.job is None or slot.diverged or n == 0:
                 continue
             own = all_losses[at, :n]
@@ -257,7 +269,13 @@ class _StackedJobs:
             now, last = time.monotonic(), slot.last
             slot.last = now
             self.callbacks.report(
-                Segment(job=slot.job, first_step=first_step, losses=own, seconds=now - last)
+                Segment(
+                    job=slot.job,
+                    first_step=first_step,
+                    losses=own,
+                    seconds=now - last,
+                    validation_loss=validation_loss,
+                )
             )
 
     def _finish(self) -> None:

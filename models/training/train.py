@@ -23,8 +23,11 @@ from models.config import (
     OptimizerName,
     Precision,
     TrainConfig,
+    check_together,
+    levers_in_use,
 )
 from models.network.transformer import Dropout, Transformer
+from models.training.levers import Batch, batch_of, clipped, skipped_blocks, weight_decay_at
 from models.training.optimizers import (
     Hyperparameters,
     Params,
@@ -85,6 +88,7 @@ class Program:
     precision: Precision = "float32"
     keeps_average: bool = False
     has_unscored: bool = False
+    levers: frozenset[str] = frozenset()
     execution: Execution = Execution()
 
     @classmethod
@@ -107,8 +111,10 @@ class Program:
             has_unscored: whether windows hold `batches.unscored` tokens.
 
         Raises:
-            ValueError: the microbatches do not divide the batch.
+            ValueError: the microbatches do not divide the batch, or the settings make no sense
+                together.
         """
+        check_together(model, train)
         execution = execution or Execution()
         if train.batch_size % execution.n_microbatches:
             raise ValueError(
@@ -123,6 +129,7 @@ class Program:
             precision=train.precision,
             keeps_average=train.weight_average != "none",
             has_unscored=has_unscored,
+            levers=frozenset(levers_in_use(optimizer, train)),
             execution=execution,
         )
 
@@ -168,7 +175,8 @@ def init_state(program: Program, seed: int, params: Params | None = None) -> Tra
     """
     params = init_params(program.model, seed) if params is None else params
     hyper = Hyperparameters(*(np.float32(0),) * len(Hyperparameters._fields))  # type: ignore[arg-type]
-    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, np.float32(0))
+    zero = np.float32(0)
+    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, zero, zero)
     average = jax.tree.map(jnp.copy, params) if program.keeps_average else None
     return TrainState(params, optimizer.init(params), average, jnp.int32(0))
 
@@ -212,16 +220,47 @@ def mean_loss(
         n_scored: for windows with `batches.unscored` tokens, the number that the sum over the other
             targets is divided by.
     """
+    _, loss = _objective(
+        model, params, Batch(windows), precision=precision, drop=drop, remat=remat,
+        n_scored=n_scored,
+    )  # fmt: skip
+    return loss
+
+
+def _objective(
+    model: ModelConfig,
+    params: Params,
+    batch: Batch,
+    *,
+    precision: Precision,
+    drop: Dropout | None,
+    skip: Dropout | None = None,
+    remat: bool,
+    n_scored: jax.Array | None,
+    z_loss: Scalar | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Return what a step minimises and the mean cross-entropy, scalars, equal without z-loss."""
+    windows = batch.windows
     ids = windows if n_scored is None else jnp.where(windows < 0, ~windows, windows)
     inputs, targets = ids[:, :-1], ids[:, 1:]
+    if batch.inputs is not None:
+        inputs = batch.inputs
     params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
-    logits = nnx.merge(graph_of(model), params)(inputs, drop=drop, remat=remat)
+    network = nnx.merge(graph_of(model), params)
+    logits = network(inputs, drop=drop, skip=skip, remat=remat, masked_BT=batch.masked)
     # A one-hot product instead of a gather: its gradient is a product too, not a slow scatter.
     gold = jnp.sum(logits * jax.nn.one_hot(targets, model.vocab_size), axis=-1)
-    losses_BT = jax.nn.logsumexp(logits, axis=-1) - gold
-    if n_scored is None:
-        return jnp.mean(losses_BT)
-    return jnp.sum(jnp.where(windows[:, 1:] < 0, 0, losses_BT)) / n_scored
+    normaliser_BT = jax.nn.logsumexp(logits, axis=-1)
+
+    def mean(x_BT: jax.Array) -> jax.Array:
+        if n_scored is None:
+            return jnp.mean(x_BT)
+        return jnp.sum(jnp.where(windows[:, 1:] < 0, 0, x_BT)) / n_scored
+
+    loss = mean(normaliser_BT - gold)
+    if z_loss is None:
+        return loss, loss
+    return loss + z_loss * mean(jnp.square(normaliser_BT)), loss
 
 
 def _loss_and_gradient(
@@ -230,30 +269,36 @@ def _loss_and_gradient(
     """Return the loss and gradient of one step, averaged over its microbatches."""
     n_parts = program.execution.n_microbatches
     key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
+    # Drawn for the whole batch, so that its parts do not matter.
+    batch = batch_of(windows, key, hyper, program.model)
     n_scored = None
     if program.has_unscored:
         # Counted over the whole batch, so that the mean over its parts is the mean over its tokens.
-        n_scored = jnp.maximum(jnp.sum(windows[:, 1:] >= 0), 1) / n_parts
+        n_scored = jnp.maximum(jnp.sum(batch.windows[:, 1:] >= 0), 1) / n_parts
 
-    def part(index: jax.Array | int, windows: jax.Array) -> tuple[jax.Array, Params]:
+    def part(index: jax.Array | int, batch: Batch) -> tuple[jax.Array, Params]:
         drop = None
         if program.has_dropout:
             drop = Dropout(jax.random.fold_in(key, index), hyper.dropout)  # type: ignore[arg-type]
-        return jax.value_and_grad(
-            lambda params: mean_loss(
+        (_, loss), gradient = jax.value_and_grad(
+            lambda params: _objective(
                 program.model,
                 params,
-                windows,
+                batch,
                 precision=program.precision,
                 drop=drop,
+                skip=skipped_blocks(key, index, hyper),
                 remat=program.execution.remat,
                 n_scored=n_scored,
-            )
+                z_loss=hyper.levers.get("z_loss"),
+            ),
+            has_aux=True,
         )(state.params)
+        return loss, gradient
 
     if n_parts == 1:
-        return part(0, windows)
-    parts = windows.reshape(n_parts, -1, windows.shape[-1])
+        return part(0, batch)
+    parts = jax.tree.map(lambda x: x.reshape(n_parts, -1, x.shape[-1]), batch)
     zero = (jnp.float32(0), jax.tree.map(jnp.zeros_like, state.params))
     total, _ = jax.lax.scan(
         lambda total, each: (jax.tree.map(jnp.add, total, part(*each)), None),
@@ -291,8 +336,9 @@ def apply_gradient(
         hyper: hyperparameters of the job.
     """
     learning_rate = learning_rate_at(state.step, hyper)
-    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, learning_rate)
-    updates, moments = optimizer.update(gradient, state.moments, state.params)
+    decay = weight_decay_at(state.step, hyper)
+    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, learning_rate, decay)
+    updates, moments = optimizer.update(clipped(gradient, hyper), state.moments, state.params)
     params = optax.apply_updates(state.params, updates)
     average = state.average
     if program.keeps_average:
@@ -305,17 +351,18 @@ def segment(
     program: Program,
     state: TrainState,
     ring: jax.Array,
-    starts: jax.Array,
+    reads: jax.Array,
     n_steps: jax.Array,
     hyper: Hyperparameters,
 ) -> tuple[TrainState, jax.Array]:
-    """Return the state after the first `n_steps` rows of `starts`, and their losses.
+    """Return the state after the first `n_steps` rows of `reads`, and their losses.
 
     Args:
         program: program of the run; the only argument whose change needs compilation.
         state: state before the segment.
         ring: unique tokens with their wrapped beginning, as `batches.as_ring` makes them.
-        starts: int32 [SEGMENT_STEPS, batch] first tokens of each step's windows.
+        reads: int32 [SEGMENT_STEPS, batch] first positions of each step's windows, or
+            [SEGMENT_STEPS, batch, context + 1] all of them.
         n_steps: rows to use, at most SEGMENT_STEPS.
         hyper: hyperparameters of the job.
 
@@ -326,11 +373,12 @@ def segment(
 
     def body(i: jax.Array, carry: tuple[TrainState, jax.Array]) -> tuple[TrainState, jax.Array]:
         state, losses = carry
-        windows = ring[starts[i][:, None] + offsets].astype(jnp.int32)
+        positions = reads[i][:, None] + offsets if reads.ndim == 2 else reads[i]
+        windows = ring[positions].astype(jnp.int32)
         state, loss = train_step(program, state, windows, hyper)
         return state, losses.at[i].set(loss)
 
-    return jax.lax.fori_loop(0, n_steps, body, (state, jnp.zeros(starts.shape[0])))
+    return jax.lax.fori_loop(0, n_steps, body, (state, jnp.zeros(reads.shape[0])))
 
 
 train_segment = jax.jit(segment, static_argnums=0, donate_argnums=1)

@@ -1,4 +1,4 @@
-"""Tables that are not a row a run: charts of wandb, logs of one value a row, histories."""
+"""Tables that are not a row a run: charts of wandb, logs of one value or many a row, histories."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ BOUNDS = ("__MIN", "__MAX")
 KEYED = ({"key", "value", "step"}, {"metric", "value", "step"})
 """Columns of a log with a value a row, such as the metric histories of MLflow."""
 AXIS = "step"
+HELD_OUT = "validation_loss"
 MOST_NAMED = 40
 
 
 def reshaped(table: RawTable) -> RawTable:
-    """The table with a column a metric, if it is a chart of wandb or a log of one value a row.
+    """The table with a row a step and a column a metric, if it is a chart or a log.
+
+    It may be a chart of wandb, a log of one value a row, or the `metrics.jsonl` of a run here.
 
     Raises:
         ValueError: a log has two values of one metric at one step of a run.
     """
-    return _charted(table) or _keyed(table) or table
+    return _charted(table) or _keyed(table) or _segmented(table) or table
 
 
 def _charted(table: RawTable) -> RawTable | None:
@@ -77,6 +80,31 @@ def _keyed(table: RawTable) -> RawTable | None:
     ]
     header = [*([run] if run else []), AXIS, *metrics]
     return _table(table, header, rows, f"the values of {key!r} as columns")
+
+
+def _segmented(table: RawTable) -> RawTable | None:
+    """The losses of a run here, a list of consecutive steps in each row, as a row a step.
+
+    The validation loss of a row is that of its last step; of repeated steps the later row counts.
+    """
+    if not table.columns.keys() >= {"first_step", "loss"}:
+        return None
+    first, losses = table.columns["first_step"], table.columns["loss"]
+    if not all(isinstance(cells, list) for cells in losses):
+        return None
+    held_out = table.columns.get(HELD_OUT)
+    found: dict[int, tuple[int, list[Any]]] = {}
+    for at, line in enumerate(table.lines):
+        if not isinstance(first[at], int):
+            raise ValueError(f"{table.name}, line {line}: first_step must be a whole number")
+        for step, loss in enumerate(losses[at], first[at] + 1):
+            found[step] = (line, [step, loss, None])
+        if held_out is not None and held_out[at] is not None:
+            last = first[at] + len(losses[at])
+            found.setdefault(last, (line, [last, None, None]))[1][2] = held_out[at]
+    header = [AXIS, "loss", *([HELD_OUT] if held_out is not None else [])]
+    rows = [(line, cells[: len(header)]) for _, (line, cells) in sorted(found.items())]
+    return _table(table, header, rows, "lists of losses as a row a step")
 
 
 def _table(

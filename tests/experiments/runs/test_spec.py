@@ -79,6 +79,18 @@ def test_run_id_changes_with_every_setting_that_changes_the_result(sample):
         sample.spec(data=dataclasses.replace(base.data, sha256="cd" * 32)),
         sample.spec(optimizer=dataclasses.replace(base.optimizer, weight_decay=0.4)),
         sample.spec(train=dataclasses.replace(base.train, window_jitter=False)),
+        sample.spec(train=dataclasses.replace(base.train, data_order="documents")),
+        sample.spec(model=dataclasses.replace(base.model, qk_norm=True)),
+        sample.spec(optimizer=dataclasses.replace(base.optimizer, schedule="linear")),
+        sample.spec(optimizer=dataclasses.replace(base.optimizer, clip_norm=1.0)),
+        sample.spec(optimizer=dataclasses.replace(base.optimizer, final_decay=0.0)),
+        *(
+            sample.spec(train=dataclasses.replace(base.train, **{lever: 0.125}))
+            for lever in (
+                *("z_loss", "replaced_share", "masked_share"),
+                *("reversed_share", "stochastic_depth"),
+            )
+        ),
     ]
     assert len({spec.run_id for spec in (base, *changed)}) == len(changed) + 1
 
@@ -158,8 +170,8 @@ def test_spec_round_trips(sample):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 99}, "schema 99; readable are 1 to 4"),
-        ({"schema": None}, "schema None; readable are 1 to 4"),
+        ({"schema": 99}, "schema 99; readable are 1 to 5"),
+        ({"schema": None}, "schema None; readable are 1 to 5"),
         ({"colour": "red"}, "a spec has no colour; it has data, init_from, model, optimizer"),
         (
             {"model": {**SCHEMA_1["model"], "depth": 3}},
@@ -167,6 +179,13 @@ def test_spec_round_trips(sample):
         ),
         ({"train": {}}, "TrainConfig: .*n_epochs"),
         ({"data": {**SCHEMA_1["data"], "chunk_tokens": -1}}, "chunk_tokens must be .*; not -1"),
+        (
+            {
+                "model": {**SCHEMA_1["model"], "attend_across_documents": False},
+                "train": {**SCHEMA_1["train"], "reversed_share": 0.5},
+            },
+            "reversed_share needs attend_across_documents",
+        ),
         ({"data": 3}, "DataConfig must be an object of settings; not 3"),
         ({"model": {**SCHEMA_1["model"], "width": -1}}, "width must be a whole number >= 1"),
     ],

@@ -17,6 +17,7 @@ from experiments.runs.spec import SCHEMA_VERSION
 from experiments.runs.store import CHECKPOINT, RunStore
 from models.config import OptimizerConfig
 from models.training.train import Program, init_state
+from scaling import read_runs
 
 
 def files_of(store, spec):
@@ -48,7 +49,7 @@ def test_a_run_is_done_only_with_its_whole_result(tmp_path, sample):
     result.write_text(whole.replace(spec.run_id, "0" * 16))
     assert not store.is_done(spec)
     result.write_text(json.dumps({**values, "schema": 99}))
-    with pytest.raises(ValueError, match="schema 99; readable are 1 to 4"):
+    with pytest.raises(ValueError, match="schema 99; readable are 1 to 5"):
         store.is_done(spec)
     result.write_text(whole)
     assert len(store.frame()) == 1
@@ -74,6 +75,32 @@ def test_torn_and_repeated_metrics_are_read_for_what_they_hold(tmp_path, sample)
     np.testing.assert_array_equal(store.losses(spec), [5, 4.5, 3, 2.5, 2])
 
 
+def test_validation_losses_along_a_run_are_read_by_the_store_and_as_a_run_table(tmp_path, sample):
+    store, spec = RunStore(tmp_path), sample.spec(score_every=0.5)
+    assert spec == sample.spec()  # no result depends on them
+    assert spec.run_id == sample.spec().run_id
+    store.begin(spec)
+    assert store.spec(spec.run_id).score_every == 0.5
+    for first, held_out in ((0, 3.5), (2, None), (2, 3.25)):  # the second session repeats steps
+        segment = sample.segment(spec, [4.0 - first, np.nan], first_step=first)
+        store.append(spec, dataclasses.replace(segment, validation_loss=held_out))
+    curve = store.curve(spec)
+    assert curve["step"].tolist() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(curve["epoch"], np.arange(1, 5) * 2 / 64)
+    np.testing.assert_array_equal(curve["n_tokens_seen"], np.arange(1, 5) * 32)
+    np.testing.assert_array_equal(curve["loss"], [4, np.nan, 2, np.nan])
+    np.testing.assert_array_equal(curve["validation_loss"], [np.nan, 3.5, np.nan, 3.25])
+    table = read_runs(store.folder(spec) / "metrics.jsonl")
+    shared = ["step", "loss", "validation_loss"]
+    np.testing.assert_array_equal(table[shared].astype(float), curve[shared])
+
+
+def test_a_score_may_not_be_asked_for_at_no_interval(sample):
+    for wrong in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="score_every must be a number of epochs >= 0; not"):
+            sample.spec(score_every=wrong)
+
+
 LOSSES = st.lists(st.floats(0, 20) | st.just(float("nan")), min_size=1, max_size=8)
 LINES = st.builds(
     Line,
@@ -81,6 +108,7 @@ LINES = st.builds(
     first_step=st.integers(0, 50),
     seconds=st.floats(0, 1e6),
     losses=LOSSES.map(tuple),
+    validation_loss=st.none() | st.floats(0, 20),
 )
 NONSENSE = st.one_of(
     st.binary(max_size=60),

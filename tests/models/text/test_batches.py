@@ -68,7 +68,7 @@ def test_the_order_of_the_data_may_have_a_seed_of_its_own():
             train=TrainConfig(n_epochs=2, batch_size=4, order_seed=order_seed), seed=seed,
             tokens=np.zeros(256, int), held_out={},
         )  # fmt: skip
-        return job.starts(0)[0].tolist()
+        return job.reads(0)[0].tolist()
 
     assert starts(1, None) == starts(0, 1) == starts(1, 1)
     assert starts(1, 0) == starts(0, None) != starts(1, None)

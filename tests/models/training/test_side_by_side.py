@@ -146,7 +146,7 @@ def test_how_a_step_is_computed_does_not_change_it(kind):
     losses = []
     for program in (job.program(), job.program(execution)):
         state = init_state(program, 0)
-        starts, hyper = job.starts(0)[0], job.hyperparameters
+        starts, hyper = job.reads(0)[0], job.hyperparameters
         losses.append(train_segment(program, state, ring, starts, np.int32(9), hyper)[1])
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
     with pytest.raises(ValueError, match="must divide the batch of 4 sequences; not 3"):
