@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from models.augment.writing.asking import Ask, Prices, Tally
     from models.augment.writing.documents import Chunk
     from models.augment.writing.output import OutputFolder
+    from models.augment.writing.relations import SourceGraph
     from models.augment.writing.requests import Backend, Outcome
 
 EXIT_FAILED = 1
@@ -110,8 +111,10 @@ class _Asking(ABC):
         )
 
     @abstractmethod
-    def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
-        """Yield the results of the method."""
+    def _outcomes(
+        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
+    ) -> Iterator[Outcome]:
+        """Yield the results of the method; write to `keep` what it finds besides texts."""
 
     @abstractmethod
     def _prompts(self) -> tuple[str, ...]:
@@ -242,7 +245,8 @@ class _Asking(ABC):
 
             asker = Asker(backend=backend, ledger=ledger, prices=prices, on_answer=on_answer)
             documents = self._chunks(backend)
-            written = write_outcomes(self._outcomes(documents, asker, backend.name), folder)
+            outcomes = self._outcomes(documents, asker, backend.name, keep=folder)
+            written = write_outcomes(outcomes, folder)
             if self.parquet:
                 print(write_table(folder))
         tally = asker.tally
@@ -293,7 +297,9 @@ class Rephrase(_Asking):
     def _prompts(self) -> tuple[str, ...]:
         return self._settings().prompts
 
-    def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
+    def _outcomes(
+        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
+    ) -> Iterator[Outcome]:
         from models.augment.writing import rephrase
 
         return rephrase.rephrase(documents, ask, self._settings(), writer=writer)
@@ -327,7 +333,31 @@ class Entigraph(_Asking):
     def _prompts(self) -> tuple[str, ...]:
         return self._settings().prompts
 
-    def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
+    def _outcomes(
+        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
+    ) -> Iterator[Outcome]:
         from models.augment.writing import entigraph
+        from models.augment.writing.relations import SourceGraph
 
-        return entigraph.entigraph(documents, ask, self._settings(), writer=writer)
+        graph = SourceGraph()
+        yield from entigraph.entigraph(
+            documents, ask, self._settings(), writer=writer, on_entities=graph.add
+        )
+        if keep is not None:
+            self._keep_graph(graph, keep)
+
+    def _keep_graph(self, graph: SourceGraph, folder: OutputFolder) -> None:
+        """Write the graph of the entities with the mean tokens of all recorded answers."""
+        from models.augment.writing.ledger import Ledger
+
+        with Ledger(folder.calls, read_only=True) as ledger:
+            graph.prompt_tokens = ledger.n_prompt_tokens / max(len(ledger), 1)
+            graph.reply_tokens = ledger.n_reply_tokens / max(len(ledger), 1)
+        graph.write(folder.graph, folder.edges)
+
+    def _write(
+        self, backend: Backend, folder: OutputFolder, prices: Prices, *, n_calls: int
+    ) -> int:
+        status = super()._write(backend, folder, prices, n_calls=n_calls)
+        print(f"graph of the entities: {folder.graph} and {folder.edges.name}", file=sys.stderr)
+        return status
