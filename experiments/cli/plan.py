@@ -172,9 +172,10 @@ def _call_notes(plan: CallPlan) -> str:
     if asked.n_documents:
         where = f"one of {asked.n_documents:,} documents" if asked.n_documents > 1 else "the text"
         pairs = (
-            f"Calls are on pairs of entities of {where}: {asked.n_asked:,} ordered pairs; `datawall augment entigraph` asks for each of "
-            f"{asked.n_asked // 2:,} pairs once, the model draws them with replacement. A relation "
-            "is stated where a sentence names both entities."
+            f"Calls are on pairs of entities of {where}: {asked.n_asked:,} ordered pairs; "
+            f"`datawall augment entigraph` asks for each of {asked.n_asked // 2:,} pairs once, the "
+            "model draws them with replacement. A relation is stated where a sentence names both "
+            "entities."
         )
     else:
         pairs = f"Calls are on pairs of all entities: {asked.n_asked:,} ordered pairs."

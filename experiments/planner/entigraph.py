@@ -225,7 +225,8 @@ def asked_graph(path: Path) -> AskedGraph:
 
 def _from_file(path: Path, name: str) -> AskedGraph:
     found = read_graph_xml(path)
-    if found is not None and all("documents" in values for _, values in found.nodes(data=True)):
+    parts = [] if found is None else [*found.nodes(data=True), *found.edges(data=True)]
+    if found is not None and all("documents" in part[-1] for part in parts):
         return _within_documents(found, name, is_recorded=True)
     graph = EntityGraph.from_edge_list(path)
     return AskedGraph(name=name, graph=graph, n_asked=graph.n_pairs)
