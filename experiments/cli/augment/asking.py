@@ -66,6 +66,8 @@ class _Asking(ABC):
     """Sampling temperature of the model."""
     seed: int = 0
     """Random seed for sampling pairs, triples and texts."""
+    hold_out: bool = False
+    """Generate nothing from the documents that `datawall worth` holds out for evaluation."""
     dry_run: bool = False
     """Only print the estimated number of calls and tokens."""
     preview: int = 0
@@ -150,6 +152,7 @@ class _Asking(ABC):
         return TemplateBackend()
 
     def _chunks(self, backend: Backend, notices: Notices | None = None) -> Iterator[Chunk]:
+        from models.augment.texts.held_out import held_out_ids
         from models.augment.texts.records import read_records
         from models.augment.writing.documents import chunks_for
 
@@ -161,8 +164,11 @@ class _Asking(ABC):
             if notices:
                 notices.say("text split to fit the context", f"{record.id}, {n_parts} chunks")
 
+        ids = [record.id for record in read_records(self.input)] if self.hold_out else []
+        left_out = set(held_out_ids(ids))
+        records = read_records(self.input, on_empty=on_empty)
         return chunks_for(
-            read_records(self.input, on_empty=on_empty),
+            (record for record in records if record.id not in left_out),
             backend,
             prompts=self._prompts(),
             n_tokens=self.tokens,
