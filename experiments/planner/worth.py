@@ -180,8 +180,8 @@ class Worth:
         """Return a row an arm for people, with the interval of the gain over the stock alone.
 
         Returns:
-            Columns `arm`, `real` and `synthetic` (unique tokens), `decay` (with * at an edge of
-            those tried), `loss`, `gain` and `worth`.
+            A frame with the columns `arm`, `real` and `synthetic` (unique tokens), `decay` (with *
+            at an edge of those tried), `loss`, `gain` and `worth`.
         """
         stock = self.losses(STOCK)
         rows = []
@@ -451,7 +451,8 @@ def worth_dict(worth: Worth) -> dict[str, Any]:
         "n_params": worth.n_params,
         "best": worth.best,
         "multipliers": {
-            name: dataclasses.asdict(found) for name, found in worth.multipliers.items()
+            name: {**dataclasses.asdict(found), "text": str(found)}
+            for name, found in worth.multipliers.items()
         },
         "runs": worth.runs.to_dict("records"),
     }

@@ -160,6 +160,11 @@ class WorthTokens:
     def of(cls, texts: WorthTexts, real: Path, vocab_size: int) -> WorthTokens:
         """Return the texts in a vocabulary learned on the real ones.
 
+        Args:
+            texts: the records.
+            real: path of the real ones.
+            vocab_size: number of token ids.
+
         Raises:
             ValueError: the real text supports no vocabulary of that size.
         """
@@ -168,12 +173,12 @@ class WorthTokens:
 
     @cached_property
     def real(self) -> list[np.ndarray]:
-        """Real documents to train on."""
+        """Token ids of the real documents to train on, an array [n_tokens] each."""
         return self._encoded(self.texts.real)
 
     @cached_property
     def synthetic(self) -> list[np.ndarray]:
-        """Synthetic texts."""
+        """Token ids of the synthetic texts, an array [n_tokens] each."""
         return self._encoded(self.texts.synthetic)
 
     @property
@@ -200,11 +205,16 @@ class WorthTokens:
         return found
 
     def order(self, draw: int) -> np.ndarray:
-        """Return the order of the real documents from which a draw takes its stock."""
+        """Return the order [n_documents] of the real documents in which a draw takes them."""
         return np.random.default_rng((draw, 7)).permutation(len(self.real))
 
     def stock(self, n_tokens: int, draw: int) -> list[np.ndarray]:
-        """Return the first real documents of a draw; the last is cut at `n_tokens` in all."""
+        """Return the first real documents of a draw, an array of token ids [n_tokens] each.
+
+        Args:
+            n_tokens: tokens in all, at which the last document is cut.
+            draw: random seed of the order.
+        """
         taken, left = [], n_tokens
         for at in self.order(draw):
             taken.append(self.real[at][:left])
@@ -217,6 +227,13 @@ class WorthTokens:
         """Return the synthetic texts all of whose sources lie entirely in a draw's stock.
 
         Those of a writer trained on all real documents count whatever their sources.
+
+        Args:
+            n_tokens: tokens of the stock.
+            draw: random seed of the order.
+
+        Returns:
+            Token ids [n_tokens] of each text.
         """
         order = self.order(draw)
         ends = np.cumsum([len(self.real[at]) for at in order])

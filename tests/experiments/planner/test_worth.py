@@ -320,7 +320,13 @@ def test_new_text_of_the_same_language_helps_and_that_of_another_does_not(
         found[of] = json.loads(capsys.readouterr().out)
         assert (tmp_path / f"out{of}" / "worth.png").stat().st_size > 5_000
         assert len(pd.read_csv(tmp_path / f"out{of}" / "worth.csv")) == len(found[of]["runs"])
-    same, other = (found[of]["multipliers"]["synthetic 1:1"] for of in (0, 1))
-    assert same["low"] > 1
-    assert other["high"] is not None
-    assert other["high"] < 1
+    losses = {
+        of: pd.DataFrame(result["runs"]).pivot_table(
+            index="draw", columns="arm", values="test_loss"
+        )
+        for of, result in found.items()
+    }
+    assert (losses[0]["synthetic 1:1"] < losses[0]["real"]).all()
+    assert (losses[1]["synthetic 1:1"] > losses[1]["real"]).all()
+    assert found[1]["multipliers"]["synthetic 1:1"]["high"] < 1
+    assert losses[0]["oracle, 2x"].mean() < losses[0]["real, half"].mean()
