@@ -58,6 +58,7 @@ def expected_accuracy(
     seed: int = 0,
     *,
     per_pair: bool = False,
+    n_drawn: int | None = None,
 ) -> AccuracyCurve:
     """Return the expected accuracy E[Acc(M_t)] of the synthesis on one graph.
 
@@ -73,14 +74,20 @@ def expected_accuracy(
             ``uniform_path`` (a new uniformly drawn shortest path at each step).
         seed: random seed of the sampled sources and the random parents.
         per_pair: whether `times` are steps per ordered pair.
+        n_drawn: number of ordered pairs that steps are drawn from, if they leave out pairs without
+            a path between them, such as those of entities of different documents; all by default.
 
     Raises:
-        ValueError: for bad times, an unknown tie rule, n_sources < 2, or too little memory.
+        ValueError: for bad times, an unknown tie rule, n_sources < 2, n_drawn < 1, or too little
+            memory.
 
     Source:
         Yang et al. 2024, arXiv 2409.07431, section 6; README.md, section 2.
     """
-    *_, last = accuracy_stream(graph, times, n_sources, ties, seed, per_pair=per_pair)
+    stream = accuracy_stream(
+        graph, times, n_sources, ties, seed, per_pair=per_pair, n_drawn=n_drawn
+    )
+    *_, last = stream
     return last
 
 
@@ -92,6 +99,7 @@ def accuracy_stream(
     seed: int = 0,
     *,
     per_pair: bool = False,
+    n_drawn: int | None = None,
     seconds: float = 0.5,
 ) -> Iterator[AccuracyCurve]:
     """Yield increasingly accurate estimates of `expected_accuracy`, which is the last one.
@@ -106,12 +114,16 @@ def accuracy_stream(
         ties: rule for shortest paths; see `expected_accuracy`.
         seed: random seed of the order of sources and the random parents.
         per_pair: whether `times` are steps per ordered pair.
+        n_drawn: pairs that steps are drawn from; see `expected_accuracy`.
         seconds: least time between two estimates.
 
     Raises:
         ValueError: as for `expected_accuracy`.
     """
-    steps = checked_times(times) * (graph.n_pairs if per_pair else 1)
+    n_drawn = graph.n_pairs if n_drawn is None else n_drawn
+    if n_drawn < 1:
+        raise ValueError(f"n_drawn must be 1 or more, not {n_drawn}")
+    steps = checked_times(times) * (n_drawn if per_pair else 1)
     checked_ties(ties)
     if n_sources is not None and n_sources < 2:
         raise ValueError(f"n_sources must be 2 or more (or None for all), not {n_sources}")
@@ -119,7 +131,7 @@ def accuracy_stream(
 
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x50C5]))
     counter = SubtreeCounter(graph, ties, seed)
-    curve = _CurveOf(steps, graph.n_pairs)
+    curve = _CurveOf(steps, n_drawn)
     block_cap = max(1, _EDGES_PER_CALL // max(1, graph.n_edges))
     if n_sources is None:
         outside = np.zeros(0, dtype=np.int64)

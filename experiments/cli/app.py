@@ -41,6 +41,7 @@ COMMANDS = {
     "design": ("laws.design:DesignCommand", "Suggest the next runs that narrow the limit most."),
     "plan": ("plan:PlanCommand", "Estimate the value of a stock of unique tokens per recipe."),
     "graphsim": ("graphsim:Graphsim", "Simulate EntiGraph's random graph and compare its laws."),
+    "worth": ("augment.worth:WorthCommand", "Measure what synthetic text is worth in real text."),
     "augment": ("augment.command:Augment", "Generate new texts from a folder of texts."),
     "doctor": ("doctor:Doctor", "Check this installation and report problems."),
     "completion": ("completion:Completion", "Print a script for tab completion."),

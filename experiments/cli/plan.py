@@ -1,4 +1,4 @@
-"""`datawall plan`: the value of a fixed stock of text under each recipe."""
+"""`datawall plan`: the value of a stock of text under each recipe, and of EntiGraph's calls."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from experiments.planner.entigraph import CallPlan
     from experiments.planner.plan import Plan, Range
 
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 class PlanCommand:
     """Estimate the loss, data multiplier and data wall of each recipe on a stock of unique tokens.
 
-    Also print the projected stock of public text and the year in which it is used up.
+    Also print the projected stock of public text and the year in which it is used up. With
+    `--entigraph`, plan the calls of `datawall augment entigraph` instead: how many state half and
+    90 % of the relations that a text implies.
     """
 
-    unique_tokens: str
+    unique_tokens: str | None = None
     """Number of unique tokens, such as 200M."""
     params: str | None = None
     """Parameters of the largest model to train, such as 1B; by default unlimited."""
@@ -35,6 +38,15 @@ class PlanCommand:
     """Budget of training FLOPs, such as 1e21; prints its best use under each recipe."""
     runs: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Use the runs of this run store instead of the published laws."""
+    entigraph: Path | None = None
+    """Plan EntiGraph's calls on these texts, on the output folder of `datawall augment entigraph`,
+    or on a graph (.graphml, .gexf, or an edge list .tsv, .edges)."""
+    calls: str | None = None
+    """Number of calls, such as 10k; prints what they reach."""
+    price_prompt: float | None = None
+    """Price per million prompt tokens, for `--entigraph`."""
+    price_reply: float | None = None
+    """Price per million generated tokens, for `--entigraph`."""
     json: bool = False
     """Print JSON."""
     plot: Path | None = None
@@ -44,6 +56,12 @@ class PlanCommand:
         """Make the plan; draw and print it."""
         from experiments.display.quantities import parse_quantity
 
+        if self.entigraph is not None:
+            return self._plan_calls(self.entigraph)
+        if self.calls or self.price_prompt is not None or self.price_reply is not None:
+            raise ValueError("--calls and prices apply to --entigraph")
+        if self.unique_tokens is None:
+            raise ValueError("give --unique-tokens, such as 200M, or --entigraph and texts")
         tokens = parse_quantity(self.unique_tokens, name="--unique-tokens")
         params = self.params and parse_quantity(self.params, name="--params")
         compute = self.compute and parse_quantity(self.compute, name="--compute")
@@ -70,6 +88,24 @@ class PlanCommand:
             print_plan(plan)
         return 0
 
+    def _plan_calls(self, path: Path) -> int:
+        from experiments.display.quantities import parse_quantity
+        from experiments.planner.entigraph import asked_graph, plan_calls
+        from models.augment.writing.asking import Prices
+
+        if self.unique_tokens or self.params or self.compute or self.runs or self.plot:
+            raise ValueError("--entigraph goes with --calls, prices and --json only")
+        calls = [parse_quantity(self.calls, name="--calls")] if self.calls else []
+        prices = None
+        if self.price_prompt is not None or self.price_reply is not None:
+            prices = Prices(prompt=self.price_prompt or 0.0, reply=self.price_reply or 0.0)
+        plan = plan_calls(asked_graph(path), calls, prices=prices)
+        if self.json:
+            print_json(call_plan_dict(plan))
+        else:
+            print_call_plan(plan)
+        return 0
+
 
 def plan_dict(plan: Plan) -> dict[str, Any]:
     """Return a plan as JSON types."""
@@ -82,6 +118,83 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
         "share_of_stock": asdict(plan.share),
         "stock_used_up": {name: asdict(year) for name, year in plan.years.items()},
     }
+
+
+def call_plan_dict(plan: CallPlan) -> dict[str, Any]:
+    """Return a plan of EntiGraph's calls as JSON types."""
+    asked = plan.asked
+    return {
+        "source": asked.name,
+        "entities": asked.graph.n_entities,
+        "documents": asked.n_documents,
+        "stated_relations": asked.graph.n_edges,
+        "implied_relations": plan.n_implied,
+        "pairs": asked.n_asked,
+        "prompt_tokens_per_call": asked.prompt_tokens,
+        "reply_tokens_per_call": asked.reply_tokens,
+        "tokens_are_recorded": asked.is_recorded,
+        "levels": [asdict(row) for row in plan.levels],
+        "calls": [asdict(row) for row in plan.chosen],
+        "corrected_law_calls": plan.law_calls,
+    }
+
+
+def print_call_plan(plan: CallPlan) -> None:
+    """Print a plan of EntiGraph's calls to stdout, in the width of the terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    asked, graph = plan.asked, plan.asked.graph
+    console.print(asked.name, style="bold", markup=False)
+    console.print(
+        f"{graph.n_entities:,} entities, {graph.n_edges:,} stated relations (ordered pairs), "
+        f"{plan.n_implied:,.0f} implied ones: the plateau",
+        markup=False,
+    )
+    console.print(_call_table(plan))
+    console.print(_call_notes(plan), style="dim", markup=False)
+
+
+def _call_table(plan: CallPlan) -> Table:
+    from experiments.display.quantities import human
+
+    has_cost = any(row.cost is not None for row in plan.levels)
+    table = _table("calls", "share of the plateau", "implied relations", *["cost"] * has_cost)
+    for row in sorted((*plan.levels, *plan.chosen), key=lambda row: row.calls):
+        error = f" ± {row.stderr:.1g}" if row.stderr else ""
+        cost = [] if row.cost is None else [f"{row.cost:,.2f}"]
+        table.add_row(human(row.calls), f"{row.share:.3f}{error}", human(row.implied), *cost)
+    return table
+
+
+def _call_notes(plan: CallPlan) -> str:
+    asked = plan.asked
+    if asked.n_documents:
+        where = f"one of {asked.n_documents:,} documents" if asked.n_documents > 1 else "the text"
+        pairs = (
+            f"Calls are on pairs of entities of {where}: {asked.n_asked:,} ordered pairs; "
+            f"`datawall augment entigraph` asks for each of {asked.n_asked // 2:,} pairs once, the "
+            "model draws them with replacement. A relation is stated where a sentence names both "
+            "entities."
+        )
+    else:
+        pairs = f"Calls are on pairs of all entities: {asked.n_asked:,} ordered pairs."
+    notes = [pairs, "Exact expectation of the random-graph model on this graph."]
+    if any(row.stderr for row in plan.levels):
+        notes[1] = "Expectation of the random-graph model, from a sample of its entities."
+    if plan.law_calls is not None:
+        half, most = (f"{calls:,.0f}" for calls in plan.law_calls)
+        notes.append(
+            f"The corrected law, for a random graph of this size and degree: {half} calls to half, "
+            f"{most} to 90 %."
+        )
+    if asked.prompt_tokens or asked.reply_tokens:
+        how = "on average in recorded answers" if asked.is_recorded else "at most"
+        notes.append(
+            f"A call reads {asked.prompt_tokens:,.0f} and writes {asked.reply_tokens:,.0f} tokens, "
+            f"{how}."
+        )
+    return "\n".join(notes)
 
 
 def print_plan(plan: Plan) -> None:

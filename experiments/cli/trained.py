@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,6 @@ from models.training.job_list import Event, Failed, Finished, Job, Segment, trai
 
 if TYPE_CHECKING:
     import tokenizers
-
-HELD_OUT_SHARE = 0.1
-"""Share of the records that are held out from training, for evaluation."""
-
-
-def is_held_out(source_id: str) -> bool:
-    """Return whether a record is held out from training, decided by the hash of its id."""
-    return int(hashlib.sha256(source_id.encode()).hexdigest()[:8], 16) < HELD_OUT_SHARE * 2**32
 
 
 def trained_and_kept(

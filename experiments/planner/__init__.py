@@ -1,1 +1,1 @@
-"""The value of a stock of text under each recipe, from published laws or from a run store."""
+"""The value of a stock of text under each recipe, of synthetic text, and of EntiGraph's calls."""

@@ -1,1 +1,1 @@
-"""The subcommands of `datawall augment`, which write synthetic texts."""
+"""The subcommands of `datawall augment`, which write synthetic texts, and `datawall worth`."""

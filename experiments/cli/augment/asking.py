@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from models.augment.writing.asking import Ask, Prices, Tally
     from models.augment.writing.documents import Chunk
     from models.augment.writing.output import OutputFolder
+    from models.augment.writing.relations import SourceGraph
     from models.augment.writing.requests import Backend, Outcome
 
 EXIT_FAILED = 1
@@ -65,6 +66,8 @@ class _Asking(ABC):
     """Sampling temperature of the model."""
     seed: int = 0
     """Random seed for sampling pairs, triples and texts."""
+    hold_out: bool = False
+    """Generate nothing from the documents that `datawall worth` holds out for evaluation."""
     dry_run: bool = False
     """Only print the estimated number of calls and tokens."""
     preview: int = 0
@@ -110,8 +113,10 @@ class _Asking(ABC):
         )
 
     @abstractmethod
-    def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
-        """Yield the results of the method."""
+    def _outcomes(
+        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
+    ) -> Iterator[Outcome]:
+        """Yield the results of the method; write to `keep` what it finds besides texts."""
 
     @abstractmethod
     def _prompts(self) -> tuple[str, ...]:
@@ -147,6 +152,7 @@ class _Asking(ABC):
         return TemplateBackend()
 
     def _chunks(self, backend: Backend, notices: Notices | None = None) -> Iterator[Chunk]:
+        from models.augment.texts.held_out import held_out_ids
         from models.augment.texts.records import read_records
         from models.augment.writing.documents import chunks_for
 
@@ -158,8 +164,11 @@ class _Asking(ABC):
             if notices:
                 notices.say("text split to fit the context", f"{record.id}, {n_parts} chunks")
 
+        ids = [record.id for record in read_records(self.input)] if self.hold_out else []
+        left_out = set(held_out_ids(ids))
+        records = read_records(self.input, on_empty=on_empty)
         return chunks_for(
-            read_records(self.input, on_empty=on_empty),
+            (record for record in records if record.id not in left_out),
             backend,
             prompts=self._prompts(),
             n_tokens=self.tokens,
@@ -242,7 +251,8 @@ class _Asking(ABC):
 
             asker = Asker(backend=backend, ledger=ledger, prices=prices, on_answer=on_answer)
             documents = self._chunks(backend)
-            written = write_outcomes(self._outcomes(documents, asker, backend.name), folder)
+            outcomes = self._outcomes(documents, asker, backend.name, keep=folder)
+            written = write_outcomes(outcomes, folder)
             if self.parquet:
                 print(write_table(folder))
         tally = asker.tally
@@ -293,7 +303,9 @@ class Rephrase(_Asking):
     def _prompts(self) -> tuple[str, ...]:
         return self._settings().prompts
 
-    def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
+    def _outcomes(
+        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
+    ) -> Iterator[Outcome]:
         from models.augment.writing import rephrase
 
         return rephrase.rephrase(documents, ask, self._settings(), writer=writer)
@@ -327,7 +339,31 @@ class Entigraph(_Asking):
     def _prompts(self) -> tuple[str, ...]:
         return self._settings().prompts
 
-    def _outcomes(self, documents: Iterator[Chunk], ask: Ask, writer: str) -> Iterator[Outcome]:
+    def _outcomes(
+        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
+    ) -> Iterator[Outcome]:
         from models.augment.writing import entigraph
+        from models.augment.writing.relations import SourceGraph
 
-        return entigraph.entigraph(documents, ask, self._settings(), writer=writer)
+        graph = SourceGraph()
+        yield from entigraph.entigraph(
+            documents, ask, self._settings(), writer=writer, on_entities=graph.add
+        )
+        if keep is not None:
+            self._keep_graph(graph, keep)
+
+    def _keep_graph(self, graph: SourceGraph, folder: OutputFolder) -> None:
+        """Write the graph of the entities with the mean tokens of all recorded answers."""
+        from models.augment.writing.ledger import Ledger
+
+        with Ledger(folder.calls, read_only=True) as ledger:
+            graph.prompt_tokens = ledger.n_prompt_tokens / max(len(ledger), 1)
+            graph.reply_tokens = ledger.n_reply_tokens / max(len(ledger), 1)
+        graph.write(folder.graph, folder.edges)
+
+    def _write(
+        self, backend: Backend, folder: OutputFolder, prices: Prices, *, n_calls: int
+    ) -> int:
+        status = super()._write(backend, folder, prices, n_calls=n_calls)
+        print(f"graph of the entities: {folder.graph} and {folder.edges.name}", file=sys.stderr)
+        return status

@@ -134,7 +134,7 @@ class Sbp:
         """Return the training job and tokenizer of a base model for records not held out."""
         import numpy as np
 
-        from experiments.cli.trained import is_held_out
+        from models.augment.texts.held_out import is_held_out
         from models.augment.texts.records import read_records
         from models.config import ModelConfig, TrainConfig
         from models.text.tokens import END_OF_TEXT_ID, tokenize_corpus
@@ -196,8 +196,8 @@ class Sbp:
         return documents
 
     def _pairs(self, documents: Chunks, base: LanguageModel) -> RelatedPairs:
-        from experiments.cli.trained import is_held_out
         from models.augment.sbp.pipeline import related_pairs
+        from models.augment.texts.held_out import is_held_out
 
         pairs = related_pairs(
             documents,

@@ -68,6 +68,10 @@ the law with one free parameter; a line in ln tokens and one exponential with tw
 READ = ("implicit", "n_unique", "expected", "stated_twice")
 
 
+EARLY = 16
+"""Corpora so many times smaller than the largest, or smaller still, from which it is predicted."""
+
+
 def held_out_error(rows: pd.DataFrame, form: Form) -> float:
     """Return the root mean squared error of accuracies predicted from the other corpus sizes.
 
@@ -75,13 +79,31 @@ def held_out_error(rows: pd.DataFrame, form: Form) -> float:
         rows: answers after EntiGraph's corpora on one graph.
         form: one of `FORMS`; what it predicts is cut to [0, 1].
     """
-    table = {name: rows[name].to_numpy(float) for name in READ}
     places = np.arange(len(rows))
+    errors = [_error(rows, form, known=places != place, at=int(place)) for place in places]
+    return float(np.sqrt(np.mean(np.square(errors))))
 
-    def predicted(place: np.integer) -> float:
-        known = {name: values[places != place] for name, values in table.items()}
-        new = {name: values[places == place] for name, values in table.items()}
-        return float(form(known, new)[0])
 
-    errors = np.clip([predicted(place) for place in places], 0, 1) - table["implicit"]
-    return float(np.sqrt(np.mean(errors**2)))
+def early_error(rows: pd.DataFrame, form: Form) -> float:
+    """Return predicted minus measured accuracy of the largest corpus, from those up to 1/16 of it.
+
+    Args:
+        rows: answers after EntiGraph's corpora on one graph.
+        form: one of `FORMS`; what it predicts is cut to [0, 1].
+
+    Raises:
+        ValueError: fewer than two corpora are that small.
+    """
+    sizes = rows["n_synthetic"].to_numpy(float)
+    known = sizes * EARLY <= sizes.max()
+    if known.sum() < 2:
+        raise ValueError(f"a prediction needs 2 corpora of 1/{EARLY} of the largest or less")
+    return _error(rows, form, known=known, at=int(sizes.argmax()))
+
+
+def _error(rows: pd.DataFrame, form: Form, *, known: np.ndarray, at: int) -> float:
+    """Return predicted minus measured accuracy of one row, from the known ones."""
+    table = {name: rows[name].to_numpy(float) for name in READ}
+    fitted = {name: values[known] for name, values in table.items()}
+    new = {name: values[at : at + 1] for name, values in table.items()}
+    return float(np.clip(form(fitted, new)[0], 0, 1) - table["implicit"][at])

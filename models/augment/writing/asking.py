@@ -66,7 +66,7 @@ class Prices:
         if not (self.prompt >= 0 and self.reply >= 0 and (self.most is None or self.most >= 0)):
             raise ValueError(f"prices and the maximum cost must not be negative; not {self}")
 
-    def cost(self, n_prompt_tokens: int, n_reply_tokens: int) -> float:
+    def cost(self, n_prompt_tokens: float, n_reply_tokens: float) -> float:
         """Return what so many tokens cost."""
         return (n_prompt_tokens * self.prompt + n_reply_tokens * self.reply) / 1e6
 

@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +84,12 @@ class Entities:
 
 
 def entigraph(
-    documents: Iterable[Chunk], ask: Ask, settings: EntiGraph, *, writer: str
+    documents: Iterable[Chunk],
+    ask: Ask,
+    settings: EntiGraph,
+    *,
+    writer: str,
+    on_entities: Callable[[Chunk, tuple[str, ...]], None] = lambda document, names: None,
 ) -> Iterator[Outcome]:
     """Yield each document's summary and the texts on its pairs and triples, or failures.
 
@@ -96,6 +101,7 @@ def entigraph(
         ask: returns answers to requests, see `asking`.
         settings: numbers of texts.
         writer: name of the backend and model, for the provenance.
+        on_entities: called with each document and the entities of it that are used.
 
     Source:
         Yang et al. 2024, arXiv 2409.07431, section 2.
@@ -110,6 +116,7 @@ def entigraph(
                 yield outcome
                 continue
             found.append((document, outcome))
+            on_entities(document, outcome.names[: settings.max_entities])
             if outcome.summary:
                 yield record_of(
                     answer.request, outcome.summary, writer, task="summary", finish="stop"
@@ -180,7 +187,7 @@ def parsed_entities(text: str) -> Entities | None:
             spelling = " ".join(without_surrogates(name).split())
             # "..." is the prompt's own example, said again.
             if any(map(str.isalnum, spelling)):
-                spellings.setdefault(_folded(spelling), spelling)
+                spellings.setdefault(folded(spelling), spelling)
         if spellings or not entities:
             return Entities(summary=summary.strip(), names=tuple(spellings.values()))
     return None
@@ -202,7 +209,7 @@ def _names(values: Any) -> Iterator[str]:
             yield from _names(value) if isinstance(value, list) else (key,)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """Return a name without differences of case and of compatible characters."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 

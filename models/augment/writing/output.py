@@ -52,6 +52,16 @@ class OutputFolder:
         return self.root / ".augment" / "calls.jsonl"
 
     @property
+    def graph(self) -> Path:
+        """The graph of the entities (GraphML) if EntiGraph wrote the texts."""
+        return self.root / ".augment" / "graph.graphml"
+
+    @property
+    def edges(self) -> Path:
+        """The same graph as an edge list."""
+        return self.root / ".augment" / "graph.tsv"
+
+    @property
     def failures(self) -> Path:
         """Requests of the last run that led to no text, with reasons."""
         return self.root / ".augment" / "failed.jsonl"

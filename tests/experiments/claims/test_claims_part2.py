@@ -13,7 +13,13 @@ from experiments.lab.recipe import Evidence, NotRun, Results
 from experiments.recipes import find_recipe
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
 from experiments.recipes.continued.recipe import Continued, Setting
-from experiments.recipes.entigraph.forms import FORMS, ceiling_fit, held_out_error, law_of
+from experiments.recipes.entigraph.forms import (
+    FORMS,
+    ceiling_fit,
+    early_error,
+    held_out_error,
+    law_of,
+)
 from experiments.recipes.entigraph.recipe import FactResults, FactWorlds
 from experiments.story.story import Story
 from experiments.worlds import recipe_names
@@ -274,6 +280,26 @@ def test_a_form_predicts_the_sizes_that_it_has_not_seen_of_its_own_curve_best(fo
     errors = {name: held_out_error(rows, FORMS[name]) for name in ("law", "line", "exponential")}
     assert errors[form] < 0.01
     assert min(errors, key=errors.__getitem__) == form
+
+
+def test_the_largest_corpus_is_predicted_from_those_up_to_a_sixteenth():
+    tokens = np.array([4e3, 1.6e4, 6.4e4, 2.56e5])
+    stated = np.array([0.2, 0.6, 0.9, 1.0])
+    rows = pd.DataFrame(
+        {"n_synthetic": tokens, "n_unique": tokens, "expected": stated, "stated_twice": stated,
+         "implicit": law_of(stated, 0.8)}
+    )  # fmt: skip
+    assert early_error(rows, FORMS["law"]) == pytest.approx(0)
+    rows.loc[2, "implicit"] = 0.0  # of the fit, not the prediction
+    assert early_error(rows, FORMS["law"]) == pytest.approx(0)
+    rows.loc[3, "implicit"] -= 0.2
+    assert early_error(rows, FORMS["law"]) == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="needs 2 corpora of 1/16"):
+        early_error(rows.iloc[1:], FORMS["law"])
+
+
+def test_s5_says_on_how_many_graphs_small_corpora_predict_the_largest():
+    assert "of the largest and less, the largest is predicted within" in verdicts()["S5"].detail
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -1,0 +1,259 @@
+"""`datawall worth`: what the texts of `datawall augment` are worth in real text."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from experiments.cli.options import readable
+from experiments.cli.output import print_json
+from experiments.sweeps.executors import ExecutorName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from experiments.planner.worth import Worth, WorthSettings
+    from experiments.planner.worth_texts import WorthTexts, WorthTokens
+    from experiments.runs.spec import RunSpec
+
+MOST_STOCK = 65_536
+"""Real tokens of the stock unless more are asked for, so that it takes minutes."""
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class WorthCommand:
+    """Measure on small models what synthetic texts are worth in tokens of real text.
+
+    Models of one size are trained for the same number of steps on a stock of real text, on the
+    stock with synthetic text in several shares, on synthetic text alone, and on an oracle of more
+    real text, each with the weight decay that is best for it. Losses are those of held-out real
+    documents.
+    """
+
+    input: Annotated[Path, tyro.conf.Positional]
+    """The real texts, as given to `datawall augment`."""
+    synthetic: Path
+    """The texts that `datawall augment` wrote from them."""
+    shares: tuple[str, ...] = ("1:8", "1:3", "1:1")
+    """Synthetic tokens to real tokens in what a model reads."""
+    unique_tokens: str | None = None
+    """Real tokens of the stock (default: half of the text, at most 65,536; the rest is held back
+    for the oracle)."""
+    epochs: int = 16
+    """Passes over the stock of the model that reads it alone; all others take as many steps."""
+    draws: int = 3
+    """Number of stocks drawn from the text, each with initial weights of its own."""
+    width: int = 32
+    """Width of the models."""
+    layers: int = 2
+    """Layers of the models."""
+    context: int = 64
+    """Context length of the models."""
+    vocab: int = 512
+    """Vocabulary size."""
+    batch: int = 16
+    """Sequences in a training step."""
+    learning_rate: float = 5e-3
+    """Peak learning rate of all models."""
+    leave_out_overlap: bool = False
+    """Leave out synthetic texts that come from held-out documents, instead of refusing them."""
+    runs: Path = Path("runs/worth")
+    """Run store; finished runs are not trained again."""
+    executor: ExecutorName = "threads"
+    """Train in threads of this process, in local processes or in Dask workers."""
+    workers: int | None = None
+    """Number of runs to train at once; by default one per core or GPU, if memory allows."""
+    json: bool = False
+    """Print JSON."""
+    out: Path = Path("out/worth")
+    """Folder for worth.json, worth.csv and worth.png."""
+
+    def run(self) -> int:
+        """Train the models; write, draw and print what they say."""
+        from experiments.planner.worth import measure_worth, worth_dict
+        from experiments.planner.worth_texts import WorthTokens, worth_texts
+        from experiments.runs.store import RunStore
+        from experiments.sweeps.executors import open_executor
+        from experiments.sweeps.sweep import run_sweep
+
+        shares = {share: parse_share(share) for share in self.shares}
+        texts = worth_texts(self.input, self.synthetic, leave_out_overlap=self.leave_out_overlap)
+        tokens = WorthTokens.of(texts, self.input, self.vocab)
+        settings = self._settings(shares, tokens)
+        self.out.mkdir(parents=True, exist_ok=True)  # fails before the work starts
+        self._say(texts, settings)
+        store = RunStore(self.runs)
+        with open_executor(self.executor, workers=self.workers) as executor:
+
+            def train(specs: Sequence[RunSpec], title: str) -> None:
+                run_sweep(specs, store, executor=executor, title=title)
+
+            worth = measure_worth(tokens, settings, store, train)
+        files = _write(worth, self.out)
+        if self.json:
+            print_json(worth_dict(worth))
+            return 0
+        _print(worth, has_oracle=texts.has_oracle)
+        print("\n".join(map(str, files)))
+        return 0
+
+    def _settings(self, shares: dict[str, float], tokens: WorthTokens) -> WorthSettings:
+        from experiments.display.quantities import parse_quantity
+        from experiments.planner.worth import WorthSettings
+
+        if self.unique_tokens:
+            n_stock = round(parse_quantity(self.unique_tokens, name="--unique-tokens"))
+        else:
+            n_stock = min(tokens.n_real // (2 if tokens.texts.has_oracle else 1), MOST_STOCK)
+        return WorthSettings(
+            shares=shares,
+            n_stock=n_stock,
+            epochs=self.epochs,
+            n_draws=self.draws,
+            width=self.width,
+            n_layers=self.layers,
+            context=self.context,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+        )
+
+    def _say(self, texts: WorthTexts, settings: WorthSettings) -> None:
+        left_out = f"; {texts.n_left_out:,} from held-out documents left out" * bool(
+            texts.n_left_out
+        )
+        print(
+            f"{len(texts.real):,} real documents to train on, {len(texts.validation):,} to select "
+            f"on, {len(texts.test):,} to test on; {len(texts.synthetic):,} synthetic texts"
+            f"{left_out}\nstock of {settings.n_stock:,} real tokens, {settings.n_steps:,} steps of "
+            f"every model",
+            file=sys.stderr,
+        )
+
+
+def parse_share(text: str) -> float:
+    """Return synthetic tokens per real token of a share such as 1:3.
+
+    Raises:
+        ValueError: the text is not two numbers above 0 with a colon.
+    """
+    try:
+        synthetic, real = map(float, text.split(":"))
+    except ValueError:
+        synthetic = real = 0.0
+    if not (0 < synthetic < float("inf") and 0 < real < float("inf")):
+        raise ValueError(
+            f"a share is synthetic to real tokens, two numbers above 0 such as 1:3; not {text!r}"
+        )
+    return synthetic / real
+
+
+def verdict(worth: Worth) -> str:
+    """Return what the best arm is worth, in words."""
+    found, stock = worth.multipliers[worth.best], worth.settings.n_stock
+    head = f"{worth.best}, best by validation: the stock of {stock:,} real tokens is worth {found}"
+    if not found.is_identified:
+        return (
+            f"{worth.best}, best by validation: its worth is not identified; the draws differ more "
+            "than half and all of the real text do"
+        )
+    if found.low > 1:
+        return f"{head}: the synthetic text helps."
+    if found.high < 1:
+        return f"{head}: the synthetic text harms."
+    return f"{head}: not shown to help or harm."
+
+
+def _print(worth: Worth, *, has_oracle: bool) -> None:
+    from experiments.display.tables import print_table
+
+    settings = worth.settings
+    print_table(
+        worth.table(),
+        title=f"loss on held-out real documents, nats per token, means of {settings.n_draws} draws",
+    )
+    print(verdict(worth))
+    print(f"synthetic text: {worth.provenance}")
+    print("\n".join(limits(worth, has_oracle=has_oracle)))
+
+
+def limits(worth: Worth, *, has_oracle: bool) -> list[str]:
+    """Return what the measurement does not say, a sentence each."""
+    settings = worth.settings
+    notes = [
+        f"This is measured on models of {worth.n_params:,} parameters (without embeddings), on "
+        f"{settings.n_stock:,} tokens and {settings.n_steps:,} steps. It says whether these texts "
+        "hold what helps such a model predict your documents. It does not say what a large "
+        "pretrained model gains, which knows the language already and may lack only the facts, nor "
+        "what more steps or another learning rate would give.",
+        "Intervals are over draws of the stock with new weights; the held-out documents, the "
+        "writer and the synthetic texts of a document are the same throughout.",
+    ]
+    if worth.runs["is_edge"].any():
+        notes.append("* the best weight decay is an end of those tried.")
+    if not has_oracle:
+        notes.append(
+            "The synthesizer has read all of the real text, so that no oracle is fair: worth above "
+            "1x is open."
+        )
+    if "template:" in worth.provenance:
+        notes.append(
+            "The template writer only rearranges sentences of the source: this measures repetition "
+            "in another order, not new text."
+        )
+    return notes
+
+
+def _write(worth: Worth, folder: Path) -> list[Path]:
+    import json
+
+    from experiments.cli.output import finite
+    from experiments.planner.worth import worth_dict
+    from experiments.runs.files import replacing
+
+    files = [folder / f"worth.{kind}" for kind in ("json", "csv", "png")]
+    with replacing(files[0]) as beside:
+        text = json.dumps(finite(worth_dict(worth)), indent=1, allow_nan=False)
+        beside.write_text(text, encoding="utf-8")
+    with replacing(files[1]) as beside:
+        worth.runs.to_csv(beside, index=False)
+    _draw(worth, files[2])
+    return files
+
+
+def _draw(worth: Worth, path: Path) -> None:
+    """Draw the losses of real text by its tokens, and those of the other arms beside them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from experiments.runs.files import replacing
+
+    runs, settings = worth.runs, worth.settings
+    means = runs.groupby("arm", sort=False)[["size", "share", "test_loss"]].mean()
+    spread = runs.groupby("arm", sort=False)["test_loss"].agg(["min", "max"])
+    real = means[means["share"] == 0]
+    figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    ax.plot(real["size"] * settings.n_stock, real["test_loss"], "o-", color="#000000", label="real")
+    ax.fill_between(
+        real["size"] * settings.n_stock, spread.loc[real.index, "min"],
+        spread.loc[real.index, "max"], color="#000000", alpha=0.15, linewidth=0,
+    )  # fmt: skip
+    colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+    others = means[means["share"] > 0]
+    for at, (name, row) in enumerate(others.iterrows()):
+        worth_of = worth.multipliers[str(name)]
+        ax.axhline(
+            row["test_loss"], color=colors[at % len(colors)], linewidth=1.2,
+            linestyle="-" if name == worth.best else "--", label=f"{name}: {worth_of}",
+        )  # fmt: skip
+    ax.set(xscale="log", xlabel="unique real tokens", ylabel="loss on held-out real text (nats)")
+    ax.legend(frameon=False, fontsize="small")
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=160)
+    plt.close(figure)
