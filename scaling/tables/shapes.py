@@ -86,6 +86,7 @@ def _segmented(table: RawTable) -> RawTable | None:
     """The losses of a run here, a list of consecutive steps in each row, as a row a step.
 
     The validation loss of a row is that of its last step; of repeated steps the later row counts.
+    If there are validation losses, only the steps that have one become rows: fits take no gaps.
     """
     if not table.columns.keys() >= {"first_step", "loss"}:
         return None
@@ -102,9 +103,14 @@ def _segmented(table: RawTable) -> RawTable | None:
         if held_out is not None and held_out[at] is not None:
             last = first[at] + len(losses[at])
             found.setdefault(last, (line, [last, None, None]))[1][2] = held_out[at]
-    header = [AXIS, "loss", *([HELD_OUT] if held_out is not None else [])]
-    rows = [(line, cells[: len(header)]) for _, (line, cells) in sorted(found.items())]
-    return _table(table, header, rows, "lists of losses as a row a step")
+    rows = [found[step] for step in sorted(found)]
+    if held_out is None:
+        short = [(line, cells[:2]) for line, cells in rows]
+        return _table(table, [AXIS, "loss"], short, "lists of losses as a row a step")
+    scored = [(line, cells) for line, cells in rows if cells[2] is not None]
+    return _table(
+        table, [AXIS, "loss", HELD_OUT], scored, "the steps with a validation loss as rows"
+    )
 
 
 def _table(

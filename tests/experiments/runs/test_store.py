@@ -92,7 +92,13 @@ def test_validation_losses_along_a_run_are_read_by_the_store_and_as_a_run_table(
     np.testing.assert_array_equal(curve["validation_loss"], [np.nan, 3.5, np.nan, 3.25])
     table = read_runs(store.folder(spec) / "metrics.jsonl")
     shared = ["step", "loss", "validation_loss"]
-    np.testing.assert_array_equal(table[shared].astype(float), curve[shared])
+    scored = curve.loc[curve["validation_loss"].notna(), shared]
+    np.testing.assert_array_equal(table[shared].astype(float), scored)
+    silent = sample.spec(seed=1)
+    store.begin(silent)
+    store.append(silent, sample.segment(silent, [4.0, 3.0]))
+    table = read_runs(store.folder(silent) / "metrics.jsonl")
+    np.testing.assert_array_equal(table[["step", "loss"]], store.curve(silent)[["step", "loss"]])
 
 
 def test_a_score_may_not_be_asked_for_at_no_interval(sample):
