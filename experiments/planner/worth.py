@@ -303,7 +303,7 @@ def multiplier_of(runs: pd.DataFrame, arm: str) -> Multiplier:
     )
     sizes = real.columns.to_numpy(float)
     measured = float(sizes[0]), float(sizes[-1])
-    grid = np.linspace(np.log(measured[0]), np.log(measured[1]), N_GRID)
+    grid = np.linspace(math.log(measured[0]), math.log(measured[1]), N_GRID)
     curves = np.array([np.interp(grid, np.log(sizes), row) for row in real.to_numpy(float)])
     gaps = curves - of_arm[:, None]  # above zero where that much real text is worse than the arm
     if not np.isfinite(gaps).all():
