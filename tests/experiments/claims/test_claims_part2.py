@@ -21,6 +21,8 @@ from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan
 from experiments.worlds.registry import WORLDS
 from experiments.worlds.world import PLANS
 from paper_figs import figure_modules
+from paper_figs.files import figure_of
+from tests.drawn import missing_numbers
 
 FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24")
 ARMS = {"baseline": 1.56, "oracle": 1.41, "sbp": 1.49, "random": 1.60, "unconditional": 1.59}
@@ -272,10 +274,14 @@ def test_a_form_predicts_the_sizes_that_it_has_not_seen_of_its_own_curve_best(fo
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_draw_what_was_found(name):
     (module,) = figure_modules([name])
-    figure, frame = module.draw(story())
+    found = story()
+    with found.reading() as read:
+        axes, frame = module.draw(found)
     assert name == module.NAME
+    assert {*read} == {*module.NEEDS}
     assert len(frame) > 0
-    plt.close(figure)
+    assert not missing_numbers(axes, frame)
+    plt.close(figure_of(axes))
 
 
 def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
