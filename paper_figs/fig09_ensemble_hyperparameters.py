@@ -113,7 +113,8 @@ def _looseness(ax: Axes, story: Story) -> pd.DataFrame:
     ax.set_yscale("log", base=2)
     ax.set_xticks(range(len(names)), names)
     ax.set(xlabel="members K", title="epochs over weight decay, best for K")
-    ax.legend()
+    ax.set_ylim(top=16 * ax.get_ylim()[1])  # room for the legend
+    ax.legend(loc="upper left")
     return table.assign(chosen_for="best for K")
 
 
