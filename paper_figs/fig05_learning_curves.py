@@ -118,7 +118,8 @@ def _draw_law(
 def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw three curves with their predictions, and the errors of all.
 
-    The frame has columns `what` (point, law, error or median error), `series`, `x`, `y`, `window` and `error`.
+    The frame has columns `what` (point, law, error or median error), `series`, `x`, `y`, `window`
+    and `error`.
 
     Raises:
         FileNotFoundError: the curves are not in the data folder.

@@ -16,6 +16,7 @@ from paper_figs.style import (
     COLORS,
     MARKERS,
     UNCERTIFIED,
+    error_bars,
     legend_beside,
     limit_line,
     log_counts,
