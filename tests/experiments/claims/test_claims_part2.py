@@ -21,7 +21,7 @@ from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan
 from experiments.worlds.registry import WORLDS
 from experiments.worlds.world import PLANS
 from paper_figs import figure_modules
-from paper_figs.files import figure_of
+from paper_figs.files import figure_of, recipes_read
 from tests.drawn import missing_numbers
 
 FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24")
@@ -275,10 +275,10 @@ def test_a_form_predicts_the_sizes_that_it_has_not_seen_of_its_own_curve_best(fo
 def test_figures_draw_what_was_found(name):
     (module,) = figure_modules([name])
     found = story()
-    with found.reading() as read:
+    with found.results.reading() as read:
         axes, frame = module.draw(found)
     assert name == module.NAME
-    assert {*read} == {*module.NEEDS}
+    assert {*read} == {*recipes_read(module, found)}
     assert len(frame) > 0
     assert not missing_numbers(axes, frame)
     plt.close(figure_of(axes))
