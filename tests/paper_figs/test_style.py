@@ -156,10 +156,11 @@ def test_a_figure_without_measurements_opens_no_world(tmp_path, monkeypatch):
 
 def test_a_world_without_the_recipe_names_the_command_that_trains_it(tmp_path, capsys):
     runs = tmp_path / "runs"
-    assert main(["figures", "fig13", "--world", "tiny", "--runs", str(runs)]) == 2
+    assert main(["figures", "figN1", "--world", "tiny", "--runs", str(runs)]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "fig13 was not drawn: it needs the recipe downstream, which world tiny" in said
-    assert "`datawall figures fig13 --world quick` trains it" in said
+    assert "figN1 was not drawn: it needs the recipe calibration, which world tiny" in said
+    assert "`datawall figures figN1 --world small` trains it" in said
+    assert not runs.exists()
 
 
 def test_tick_labels_that_would_overlap_are_left_out():
