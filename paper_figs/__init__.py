@@ -1,16 +1,23 @@
 """The figures of the talk, one file each.
 
+    axes, numbers = paper_figs.draw("fig06", story)         # a new figure
+    ax, numbers = paper_figs.draw("fig06", story, ax=ax)    # in axes of your own
+    paper_figs.save("fig06", story, "out", suffixes=("pdf",), size=(3.3, 2.4))
+
 A file `figNN_name.py` defines `NAME` and what it draws:
 
-- `TITLE`, `CAPTION` and `draw(story)`, from the runs of a world;
-- `PUBLISHED_TITLE`, `PUBLISHED_CAPTION` and `draw_published()`, from published numbers alone, with
-  laws refitted here.
+- `TITLE`, `CAPTION`, `NEEDS` and `draw(story, ax=None)`, from the runs of a world; `NEEDS` are the
+  recipes whose results it reads, and `READS_IF_RUN` those it shows in worlds that run them;
+- `PUBLISHED_TITLE`, `PUBLISHED_CAPTION` and `draw_published(ax=None)`, from published numbers
+  alone, with laws refitted here.
 
 It has one of the two or both, and `CLAIMS`: ids of the claims that it shows evidence for, whose
-first letter says in which part of the report it is shown. Each function returns the figure and a
-frame of the plotted numbers.
+first letter says in which part of the report it is shown. Both functions draw in the current style
+into `ax`: axes (a list with one for each panel if there are several), or a figure or subfigure that
+they divide into panels; by default they make a figure. They return the axes (a list if there are
+several panels) and a frame that holds every plotted number.
 A figure without measurements, such as a schematic, sets `draw_published = draw` and needs only
-`TITLE` and `CAPTION`.
+`TITLE`, `CAPTION` and an empty `NEEDS`.
 """
 
 from __future__ import annotations
@@ -22,14 +29,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from paper_figs.files import PNG_DPI
+
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import pandas as pd
+    from matplotlib.axes import Axes
 
     from experiments.story.story import Story
+    from paper_figs.layout import Place
 
 SUFFIXES = ("png", "pdf", "csv")
-PNG_DPI = 200
-PNG_COLORS = 256
 
 
 def _files(*, published: bool) -> dict[str, str]:
@@ -67,8 +76,13 @@ def figure_modules(names: Iterable[str] = (), *, published: bool = False) -> lis
     files = _files(published=published)
     names = list(names)
     for name in names:
-        if name not in files:
-            raise ValueError(f"figure must be one of {', '.join(files)}; not {name!r}")
+        if name in files:
+            continue
+        elsewhere = ""
+        if name in _files(published=not published):
+            of, option = ("runs", "without") if published else ("published numbers", "with")
+            elsewhere = f", which is drawn from {of} only: {option} --published"
+        raise ValueError(f"figure must be one of {', '.join(files)}; not {name!r}{elsewhere}")
     return [importlib.import_module(f"{__name__}.{files[name]}") for name in names or files]
 
 
@@ -79,23 +93,65 @@ def published_texts(module: ModuleType) -> tuple[str, str]:
     return module.PUBLISHED_TITLE, module.PUBLISHED_CAPTION
 
 
+def draw(
+    figure: str | ModuleType, story: Story | None = None, ax: Place = None
+) -> tuple[Axes | list[Axes], pd.DataFrame]:
+    """Draw one figure.
+
+    Args:
+        figure: its name, such as "fig06", or its module.
+        story: results of a world, or None to draw the published numbers.
+        ax: where to draw, in the current style: axes, or a list of axes for a figure of several
+            panels, or a figure or subfigure. By default a new figure, in the style of the project.
+
+    Returns:
+        The axes (a list for a figure of several panels), and a frame with every plotted number.
+
+    Raises:
+        ValueError: there is no such figure, or it has another number of panels.
+        NotRun: the world does not run a recipe that the figure needs.
+    """
+    import matplotlib.pyplot as plt
+
+    from paper_figs.style import STYLE
+
+    module = _module(figure, published=story is None)
+    with plt.style.context(STYLE if ax is None else {}):
+        return _drawn(module, story, ax)
+
+
 def save(
-    module: ModuleType,
+    figure: str | ModuleType,
     story: Story | None,
-    folder: Path,
+    folder: Path | str,
     *,
     suffixes: Sequence[str] = SUFFIXES,
+    size: tuple[float, float] | None = None,
+    style: Sequence[str] = (),
+    dpi: int = PNG_DPI,
 ) -> list[Path]:
     """Draw one figure and write it; the same numbers give the same bytes.
 
+    The metadata of pictures hold the command that draws them, the version of datawall and a hash
+    of the results behind them.
+
     Args:
-        module: module of the figure.
+        figure: its name, such as "fig06", or its module.
         story: results of a world, or None to draw the published numbers.
         folder: folder of the files.
         suffixes: files to write: "png", "pdf", "svg", and "csv" for the plotted numbers.
+        size: width and height in inches; by default a multiple of the style parameter
+            `figure.figsize`.
+        style: files such as paper.mplstyle, or names of matplotlib's styles, over the project's.
+        dpi: dots per inch of a PNG.
 
     Returns:
         The paths of the files.
+
+    Raises:
+        ValueError: unknown figure, suffix or style, or a resolution out of range; the message lists
+            what is allowed.
+        NotRun: the world does not run a recipe that the figure needs.
     """
     import matplotlib
 
@@ -103,33 +159,45 @@ def save(
     import matplotlib.pyplot as plt
 
     from experiments.runs.files import replacing
+    from paper_figs.files import check_format, figure_of, options_of, origin, write_picture
+    from paper_figs.layout import check_styles
     from paper_figs.style import STYLE
 
-    with plt.style.context(STYLE):
-        figure, frame = module.draw_published() if story is None else module.draw(story)
-        paths = [folder / f"{module.NAME}.{suffix}" for suffix in suffixes]
+    module = _module(figure, published=story is None)
+    check_format(suffixes, dpi)
+    check_styles(style)
+    with plt.style.context([STYLE, *style]):
+        axes, frame = _drawn(module, story, plt.figure(figsize=size) if size else None)
+        numbers = frame.to_csv(index=False).encode()
+        about = origin(module, story, numbers, options_of(size, style, dpi))
+        paths = [Path(folder) / f"{module.NAME}.{suffix}" for suffix in suffixes]
         for path in paths:
             with replacing(path) as beside:
                 if path.suffix == ".csv":
-                    frame.to_csv(beside, index=False)
+                    beside.write_bytes(numbers)
                 else:
-                    _write(figure, beside, path.suffix)
-        plt.close(figure)
+                    write_picture(figure_of(axes), beside, path.suffix, about, dpi=dpi)
+        plt.close(figure_of(axes))
     return paths
 
 
-def _write(figure: Figure, path: Path, suffix: str) -> None:
-    """Write a figure without dates, a PNG with a palette, which makes it three times smaller."""
-    import io
+def _module(figure: str | ModuleType, *, published: bool) -> ModuleType:
+    if not isinstance(figure, str):
+        return figure
+    if published and figure not in _files(published=True) and figure in _files(published=False):
+        (module,) = figure_modules([figure])
+        if not module.NEEDS:  # it is computed, and the same in every world
+            return module
+    (module,) = figure_modules([figure], published=published)
+    return module
 
-    from PIL import Image
 
-    undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix)
-    if suffix != ".png":
-        figure.savefig(path, format=suffix[1:], metadata=undated)
-        return
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=PNG_DPI, format="png")
-    image = Image.open(drawn).convert("RGB")
-    palette = image.quantize(PNG_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    palette.save(path, format="png", optimize=True)
+def _drawn(
+    module: ModuleType, story: Story | None, ax: Place
+) -> tuple[Axes | list[Axes], pd.DataFrame]:
+    drawn: tuple[Axes | list[Axes], pd.DataFrame] = (
+        module.draw_published(ax=ax)
+        if story is None and hasattr(module, "draw_published")
+        else module.draw(story, ax=ax)
+    )
+    return drawn

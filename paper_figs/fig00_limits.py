@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.display.quantities import human
+from experiments.recipes.ensembles import ensembles
+from experiments.recipes.regularized import regularized
+from experiments.recipes.standard import standard
 from experiments.story.limits import RecipeLimit, recipe_limits
 from experiments.story.story import Story
+from paper_figs.layout import Place, panels
 from paper_figs.style import GREY, error_bars, look
 from scaling.published import talk
 from scaling.published.figures import KIM
 
 NAME = "fig00"
 CLAIMS = ("P7", "P8", "P11")
+NEEDS = (standard, regularized, ensembles)
 TITLE = "Where each recipe stops"
 CAPTION = (
     "The loss of the best standard model and the limits of ever larger tuned models, of ensembles "
@@ -33,14 +36,14 @@ _NAMES = {
 }
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw the limits of four recipes, ours beside the published ones.
 
     The frame has columns `recipe`, `limit`, `low`, `high`, `low_if_law_holds`,
     `high_if_law_holds`, `reached` and `published`; limits that are not identified are empty.
     """
     limits = recipe_limits(story)
-    figure, (here, published) = plt.subplots(1, 2, figsize=(7.4, 3.6), sharey=True)
+    axes = here, published = panels(ax, 1, 2, wide=1.05, tall=0.8, sharey=True)
     rows = [_row(one) for one in limits]
     for place, one in enumerate(limits):
         shown = look(one.recipe)
@@ -48,23 +51,22 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         published.plot(one.published, place, markersize=9, **shown.line)
         published.annotate(
             f"{one.published:g}", (one.published, place), xytext=(0, 9), ha="center",
-            textcoords="offset points", fontsize=11,
+            textcoords="offset points",
         )  # fmt: skip
     theirs = np.array([one.published for one in limits])
     frame = pd.DataFrame(rows)
     ours = frame[["limit", "low", "high", "reached"]].to_numpy(float)
     middles = [(np.nanmin(values) + np.nanmax(values)) / 2 for values in (ours, theirs)]
     half = 0.7 * max(np.nanmax(ours) - np.nanmin(ours), np.ptp(theirs))
-    for ax, middle in zip((here, published), middles, strict=True):
-        ax.set_xlim(middle - half, middle + half)
-        ax.set_xlabel("nats per token", fontsize=11)
-        ax.tick_params(labelsize=11)
-        ax.locator_params(axis="x", nbins=5)
+    for one_of, middle in zip(axes, middles, strict=True):
+        one_of.set_xlim(middle - half, middle + half)
+        one_of.set_xlabel("nats per token")
+        one_of.locator_params(axis="x", nbins=5)
     here.set_yticks(range(len(limits)), [_NAMES[one.recipe] for one in limits])
     here.set_ylim(len(limits) - 0.5, -0.7)
-    here.set_title(f"here: {human(story.world.n_unique_tokens)} unique tokens", fontsize=12)
-    published.set_title(f"published: {human(talk.N_UNIQUE_TOKENS)} unique tokens", fontsize=12)
-    return figure, frame
+    here.set_title(f"here: {human(story.world.n_unique_tokens)} unique tokens")
+    published.set_title(f"published: {human(talk.N_UNIQUE_TOKENS)} unique tokens")
+    return axes, frame
 
 
 def _row(one: RecipeLimit) -> dict[str, str | float]:
@@ -90,7 +92,7 @@ def _draw_here(ax: Axes, place: int, one: RecipeLimit) -> None:
     if not limit.is_bounded:
         ax.annotate(
             "limit not identified", (one.reached, place), xytext=(8, -4), ha="left",
-            textcoords="offset points", fontsize=11,
+            textcoords="offset points",
         )  # fmt: skip
         return
     ax.errorbar(
@@ -101,5 +103,5 @@ def _draw_here(ax: Axes, place: int, one: RecipeLimit) -> None:
         ax.hlines(place, *limit.if_law_holds, color=shown.color, linewidth=5, alpha=0.5)
     ax.annotate(
         f"{limit.value:.2f} [{limit.low:.2f}, {limit.high:.2f}]", (limit.value, place),
-        xytext=(0, 9), ha="center", textcoords="offset points", fontsize=11,
+        xytext=(0, 9), ha="center", textcoords="offset points",
     )  # fmt: skip

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from paper_figs.layout import Place, panels
 from paper_figs.style import BLACK, COLORS, MARKERS
 from scaling import load_dataset
 from scaling.published.talk import DATED_TRAINING_SETS
@@ -30,14 +29,12 @@ _LOOKS = {"raw": ":", "good": "--", "effective": "-"}
 _LABELS = {"raw": "indexed web", "good": "of good quality", "effective": "with repetition"}
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw stock and demand by year, and the year in which they meet.
 
     The frame has columns `panel`, `system`, `series`, `x`, `y`, `low` and `high`.
     """
-    figure, (ax, met) = plt.subplots(
-        1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
-    )
+    axes = ax, met = panels(ax, 1, 2, wide=1.5, tall=1.05, width_ratios=(1.7, 1))
     stock, demand = draw_stock(), draw_demand()
     frames = [_models(ax)]
     for name, rows in stock.quantiles(_YEARS).groupby("stock", sort=False):
@@ -57,7 +54,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     ax.legend(loc="upper left")
     years = years_of_use(stock, demand)
     frames.append(_meeting(met, years))
-    return figure, pd.concat(frames, ignore_index=True)
+    return axes, pd.concat(frames, ignore_index=True)
 
 
 def _models(ax: Axes) -> pd.DataFrame:
@@ -65,9 +62,10 @@ def _models(ax: Axes) -> pd.DataFrame:
     named = DATED_TRAINING_SETS
     ax.plot(named["year"], named["tokens"], MARKERS[1], color=COLORS[1])
     for row in named.itertuples():
+        left = row.system in ("FLAN", "Llama 3")  # above the line of the demand
         ax.annotate(
-            row.system, (row.year, row.tokens), xytext=(5, -9 if row.system != "Llama 3" else 4),
-            textcoords="offset points", fontsize=7,
+            row.system, (row.year, row.tokens), xytext=(-5, 4) if left else (5, -9),
+            ha="right" if left else "left", textcoords="offset points", fontsize="small",
         )  # fmt: skip
     shown = named.rename(columns={"year": "x", "tokens": "y"}).assign(panel="named models")
     try:
@@ -90,8 +88,11 @@ def _meeting(ax: Axes, years: np.ndarray) -> pd.DataFrame:
         ax.axvline(end, color=BLACK, linestyle=":")
     ax.plot([], [], color=BLACK, linestyle=":", label=f"95 %: {low:.1f} to {high:.1f}")
     ax.set(xlabel="year in which the stock is used up", ylabel="share of draws per half year")
-    ax.legend(loc="upper right")
-    return pd.DataFrame({"panel": "year of use", "x": edges[:-1], "y": share})
+    ax.legend(loc="upper right", frameon=True, framealpha=1, edgecolor="none")
+    ends = pd.DataFrame({"panel": "year of use", "series": ["low", "median", "high"],
+                         "x": [low, median, high]})  # fmt: skip
+    bars = pd.DataFrame({"panel": "year of use", "series": "share", "x": edges[:-1], "y": share})
+    return pd.concat([ends, bars])
 
 
 def _long(rows: pd.DataFrame, series: str) -> pd.DataFrame:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from experiments.display.quantities import human
+from experiments.recipes.standard import standard
 from experiments.story.story import Story
+from paper_figs.layout import Place, panel
 from paper_figs.style import COLORS, MARKERS, log_ticks, look
+from scaling.published import talk
 from scaling.published.figures import KIM
-from scaling.published.talk import infinite_compute
 
 NAME = "fig02"
 CLAIMS = ("P2",)
+NEEDS = (standard,)
 TITLE = "More epochs of one model, standard recipe"
 CAPTION = (
     "Test loss of the standard recipe (usual weight decay, learning rate set by one rule for all "
@@ -24,7 +26,7 @@ CAPTION = (
 )
 PUBLISHED_TITLE = "More epochs of one model help, then hurt; weight decay moves the turning point"
 PUBLISHED_CAPTION = (
-    f"Published (public data of {KIM}): mean accuracy on ARC-Easy, PIQA and SciQ of a 300M model "
+    f"Published (public code of {KIM}): mean accuracy on ARC-Easy, PIQA and SciQ of a 300M model "
     "against epochs over 200M tokens, learning rate 3e-3, at the usual weight decay 0.1 and at "
     "1.6. Rings: the best number of epochs. The losses of this sweep are not published as "
     "numbers. The learning rates tuned in the talk at 1, 8 and 128 epochs are 1e-3, 1e-3 and "
@@ -32,16 +34,16 @@ PUBLISHED_CAPTION = (
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw loss against epochs, one line per size.
 
-    The frame has columns `width`, `n_params_non_embedding`, `n_epochs`, `mean`, `min`, `max` and
-    `n_seeds`.
+    The frame has columns `width`, `n_params_non_embedding`, `n_epochs`, `mean`, `min`, `max`,
+    `n_seeds` and `is_chosen`.
     """
     runs = story.standard
     keys = ["width", "n_params_non_embedding", "n_epochs"]
     table = runs.groupby(keys)["test_loss"].agg(["mean", "min", "max", "count"]).reset_index()
-    figure, ax = plt.subplots()
+    ax = panel(ax)
     for i, (width, rows) in enumerate(table.groupby("width")):
         errors = [rows["mean"] - rows["min"], rows["max"] - rows["mean"]]
         label = f"N = {human(rows['n_params_non_embedding'].iloc[0])}"
@@ -57,31 +59,30 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     log_ticks(ax, table["n_epochs"].tolist(), base=2)
     ax.set(xlabel="epochs", ylabel="test loss (nats per token)")
     ax.legend(title="non-embedding parameters")
-    return figure, table.rename(columns={"count": "n_seeds"})
+    chosen = table["n_epochs"] == table["width"].map(story.standard_epochs)
+    return ax, table.rename(columns={"count": "n_seeds"}).assign(is_chosen=chosen)
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw accuracy against epochs, one line per weight decay.
 
     The frame has columns `weight_decay`, `n_epochs` and `accuracy`.
     """
-    rows = infinite_compute("benchmark", metric="avg3_acc")
-    rows = rows[rows["recipe"] == "epoch sweep"].sort_values(["weight_decay", "n_epochs"])
-    figure, ax = plt.subplots()
+    rows = talk.EPOCH_ACCURACY
+    ax = panel(ax)
     for (decay, line), recipe in zip(
         rows.groupby("weight_decay"), ("standard", "regularized"), strict=True
     ):
         shown = look(recipe)
         ax.plot(
-            line["n_epochs"], 100 * line["value"], label=f"weight decay {decay:g}", **shown.line
+            line["n_epochs"], 100 * line["accuracy"], label=f"weight decay {decay:g}", **shown.line
         )  # fmt: skip
-        best = line.loc[line["value"].idxmax()]
+        best = line.loc[line["accuracy"].idxmax()]
         ax.plot(
-            best["n_epochs"], 100 * best["value"], "o", markersize=13, fillstyle="none",
+            best["n_epochs"], 100 * best["accuracy"], "o", markersize=13, fillstyle="none",
             color=shown.color,
         )  # fmt: skip
     log_ticks(ax, rows["n_epochs"].unique().tolist(), base=2)
     ax.set(xlabel="epochs over 200M tokens", ylabel="mean accuracy of three tasks (%)")
     ax.legend()
-    columns = ["weight_decay", "n_epochs", "value"]
-    return figure, rows[columns].rename(columns={"value": "accuracy"})
+    return ax, rows

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
+from experiments.recipes.standard import standard
 from experiments.story.story import Story
-from paper_figs.style import MARKERS, UNCERTIFIED, log_ticks, look, mark_uncertified, shades
+from paper_figs.layout import Place, panel
+from paper_figs.style import (
+    MARKERS,
+    UNCERTIFIED,
+    log_ticks,
+    look,
+    mark_uncertified,
+    print_below,
+    shades,
+)
 from scaling.published import talk
 from scaling.published.figures import KIM
 
 NAME = "fig03"
 CLAIMS = ("P3",)
+NEEDS = (standard,)
 TITLE = "More parameters under the standard recipe"
 CAPTION = (
-    "Left: test loss at the usual weight decay against model size, with epochs and learning rate "
-    "tuned at each size (printed beside the point), and at fixed numbers of epochs; bars run from "
-    f"the lowest to the highest seed. {UNCERTIFIED} Right, published ({KIM}): the same for 150M to "
-    "1.4B parameters on 200M tokens, with the best epochs and learning rate at each size."
+    "Test loss at the usual weight decay against model size, with epochs and learning rate "
+    "tuned at each size (printed at the bottom), and at fixed numbers of epochs; bars run from "
+    f"the lowest to the highest seed. {UNCERTIFIED}"
 )
 PUBLISHED_TITLE = "Under the standard recipe, more parameters stop helping at 600M"
 PUBLISHED_CAPTION = (
     f"Published ({KIM}): held-out loss on 200M tokens of DCLM at the usual weight decay 0.1, with "
-    "learning rate and epochs tuned at each size (printed beside the point). Ring: the best size. "
+    "learning rate and epochs tuned at each size (printed at the bottom). Ring: the best size. "
     "The last increase in size costs 0.015 nats; no spread over seeds is published."
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw loss against size, ours beside the published one.
+def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
+    """Draw loss against size.
 
     The frame has columns `series`, `n_params_non_embedding`, `n_epochs`, `learning_rate`, `mean`,
     `min`, `max` and `certified`.
     """
     runs = story.standard
     n = "n_params_non_embedding"
-    figure, (ax, published) = plt.subplots(
-        1, 2, figsize=(8.4, 3.8), gridspec_kw={"width_ratios": [1.6, 1]}
-    )
+    ax = panel(ax)
     frames = []
     tuned = [found.tuned for _, found in sorted(story.standard_certificates.items())]
     best = story.standard_best.groupby([n, "learning_rate", "n_epochs"])["test_loss"]
@@ -61,30 +68,22 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         )  # fmt: skip
     mark_uncertified(ax, best[n].tolist(), best["mean"].tolist(), tuned, **standard.line)
     for row in best.itertuples():
-        ax.annotate(
-            f"{row.n_epochs} ep\nlr {row.learning_rate:g}", (row.n_params_non_embedding, row.mean),
-            textcoords="offset points", xytext=(0, -24), ha="center", fontsize=8,
-            color=standard.color,
-        )  # fmt: skip
-    ax.margins(0.12, 0.15)  # room for the labels of the outermost points
+        settings = f"lr {row.learning_rate:g}\n{row.n_epochs} ep"
+        print_below(ax, row.n_params_non_embedding, settings, standard.color)
+    ax.margins(0.12, 0.15)
     log_ticks(ax, runs[n].tolist())
-    ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")
+    ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)")
     ax.legend()
-    theirs = talk.STANDARD
-    published.plot(theirs["n_params"], theirs["loss"], **standard.line)
-    log_ticks(published, theirs["n_params"].tolist())
-    published.set(xlabel="parameters", title="published: 200M tokens")
-    shown = theirs.rename(columns={"n_params": n, "loss": "mean"}).assign(series="published")
-    return figure, pd.concat([*frames, shown], ignore_index=True)
+    return ax, pd.concat(frames, ignore_index=True)
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw loss against size with the tuned settings.
 
     The frame has columns `n_params`, `loss`, `n_epochs` and `learning_rate`.
     """
     table = talk.STANDARD
-    figure, ax = plt.subplots()
+    ax = panel(ax)
     standard = look("standard")
     ax.plot(table["n_params"], table["loss"], **standard.line)
     best = table.loc[table["loss"].idxmin()]
@@ -92,11 +91,9 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         best["n_params"], best["loss"], "o", markersize=14, fillstyle="none", color=standard.color
     )
     for row in table.itertuples():
-        ax.annotate(
-            f"lr {row.learning_rate:g}\n{row.n_epochs} epochs", (row.n_params, row.loss),
-            xytext=(0, 9), textcoords="offset points", ha="center", fontsize=8.5,
-        )  # fmt: skip
+        settings = f"lr {row.learning_rate:g}\n{row.n_epochs} ep"
+        print_below(ax, row.n_params, settings, standard.color)
     log_ticks(ax, table["n_params"].tolist())
     ax.margins(x=0.12, y=0.2)
     ax.set(xlabel="parameters", ylabel="held-out loss (nats per token)")
-    return figure, table
+    return ax, table

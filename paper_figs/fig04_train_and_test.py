@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from experiments.display.quantities import human
+from experiments.recipes.standard import standard
 from experiments.story.story import Story
+from paper_figs.layout import Place, panel
 from paper_figs.style import COLORS, MARKERS, log_ticks
 
 NAME = "fig04"
 CLAIMS = ("P4",)
+NEEDS = (standard,)
 TITLE = "Training and test loss as the data is repeated"
 CAPTION = (
     "Standard recipe: training loss averaged over the last epoch (dashed, hollow) and test loss "
@@ -20,7 +22,7 @@ CAPTION = (
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw both losses against epochs.
 
     The frame has columns `width`, `n_params_non_embedding`, `n_epochs`, `train_loss` and
@@ -28,7 +30,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     """
     keys = ["width", "n_params_non_embedding", "n_epochs"]
     table = story.standard.groupby(keys)[["train_loss", "test_loss"]].mean().reset_index()
-    figure, ax = plt.subplots()
+    ax = panel(ax)
     for i, (_, rows) in enumerate(table.groupby("width")):
         size = human(rows["n_params_non_embedding"].iloc[0])
         ax.plot(
@@ -42,4 +44,4 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     log_ticks(ax, table["n_epochs"].tolist(), base=2)
     ax.set(xlabel="epochs", ylabel="loss (nats per token)")
     ax.legend(ncols=2)
-    return figure, table
+    return ax, table

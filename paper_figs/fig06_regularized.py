@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from experiments.display.quantities import human
+from experiments.analysis.laws import N
+from experiments.recipes.ensembles import ensembles
+from experiments.recipes.regularized import regularized
+from experiments.recipes.standard import standard
 from experiments.story.story import Story
+from paper_figs.layout import Place, panel, panels
 from paper_figs.style import (
     BLACK,
     COLORS,
@@ -21,23 +23,24 @@ from paper_figs.style import (
     log_ticks,
     look,
     mark_uncertified,
+    print_below,
     spread_x,
 )
 from scaling import PUBLISHED_FIGURES
 from scaling.published import talk
 from scaling.published.figures import KIM
-from scaling.published.talk import infinite_compute
 
 NAME = "fig06"
+N_BAND = 12  # points of a band, whose intervals take time
 CLAIMS = ("P5", "P6", "P7")
+NEEDS = (standard, regularized, ensembles)
 TITLE = "Tuned regularization: scaling with parameters and its limit"
 CAPTION = (
-    "Left: test loss against model size with learning rate, weight decay and epochs tuned at "
-    "every size (printed beside the points; one point per seed), the fitted law E + A / N^alpha, "
-    "dashed where it extrapolates, and its limit E with a 95 % interval (neither, if these runs do "
-    "not identify it). For comparison, the "
-    f"standard recipe with learning rate and epochs tuned. {UNCERTIFIED} Right, published: 3.43 + "
-    f"0.05 / N^1.02, N in billions, on 200M tokens, and the standard recipe ({KIM})."
+    "Test loss against model size with learning rate, weight decay and epochs tuned at every size "
+    "(printed at the bottom; one point per seed), the fitted law E + A / N^alpha with the 95 % "
+    "band of its mean, dashed where it extrapolates, and its limit E with a 95 % interval (no "
+    "limit, if these runs do not identify it). For comparison, the standard recipe with learning "
+    f"rate and epochs tuned. {UNCERTIFIED}"
 )
 PUBLISHED_TITLE = "With tuned weight decay the loss falls with size towards a limit"
 PUBLISHED_CAPTION = (
@@ -50,69 +53,46 @@ PUBLISHED_CAPTION = (
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw the tuned losses, the law and its limit, ours beside the published one.
+def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
+    """Draw the tuned losses, the law and its limit.
 
     The frame has columns `series`, `width`, `n_params_non_embedding`, `learning_rate`,
-    `weight_decay`, `n_epochs`, `seed`, `validation_loss`, `test_loss` and `certified`.
+    `weight_decay`, `n_epochs`, `seed`, `validation_loss`, `test_loss`, `certified`, `low` and
+    `high`; the last two are of the series "law" and "limit".
     """
-    n = "n_params_non_embedding"
-    best, fit = story.regularized.best, story.laws.single
-    figure, (ax, published) = plt.subplots(
-        1, 2, figsize=(9.2, 4.2), gridspec_kw={"width_ratios": [1.7, 1]}
-    )
-    standard = story.standard_best.groupby(n)["test_loss"].mean()
+    ax = panel(ax)
+    best = story.regularized.best
+    standard = story.standard_best.groupby(N)["test_loss"].mean()
     usual, regularized = look("standard"), look("regularized")
     ax.plot(standard.index, standard, label=usual.label, **usual.line)
     mark_uncertified(
         ax, standard.index.tolist(), standard.tolist(),
         [found.tuned for _, found in sorted(story.standard_certificates.items())], **usual.line,
     )  # fmt: skip
-    smallest = best["width"].min()
-    for width, rows in best.groupby("width"):
+    for i, (width, rows) in enumerate(best.groupby("width")):
         tuned = story.regularized.tuned[int(str(width))]
         ax.plot(
-            rows[n], rows["test_loss"], regularized.marker, color=regularized.color,
-            label=f"{regularized.label}, one point a seed" if width == smallest else None,
+            rows[N], rows["test_loss"], regularized.marker, color=regularized.color,
+            label=None if i else f"{regularized.label}, one point a seed",
         )  # fmt: skip
         mark_uncertified(
-            ax, rows[n].tolist(), rows["test_loss"].tolist(), [tuned] * len(rows),
+            ax, rows[N].tolist(), rows["test_loss"].tolist(), [tuned] * len(rows),
             **regularized.line,
         )  # fmt: skip
         learning_rate, weight_decay, n_epochs = tuned.point
-        ax.annotate(
-            f"lr {learning_rate:g}\nwd {weight_decay:g}\n{n_epochs:g} ep",
-            (rows[n].iloc[0], rows["test_loss"].max()),
-            textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8,
-            color=regularized.color,
-        )  # fmt: skip
-    inside = spread_x(best[n].min(), best[n].max())
-    beyond = spread_x(best[n].max(), 30 * best[n].max())
-    # Without an identified limit the law is not drawn beyond the sizes that were measured.
-    extrapolated = [(beyond, "--")] if story.laws.single_limit.is_bounded else []
-    for sizes, linestyle in ((inside, "-"), *extrapolated):
-        mean = fit.evaluate({n: sizes})
-        ax.plot(sizes, mean, color=regularized.color, linestyle=linestyle, linewidth=1.2)
-    limit_line(ax, story.laws.single_limit, color=regularized.color, label="limit")
-    log_ticks(ax, [*best[n].unique(), 30 * best[n].max()])
-    ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)", title="here")
+        settings = f"lr {learning_rate:g}\nwd {weight_decay:g}\n{n_epochs:g} ep"
+        print_below(ax, rows[N].iloc[0], settings, regularized.color)
+    law = _draw_law(ax, story)
+    limit = limit_line(ax, story.laws.single_limit, color=regularized.color, label="limit")
+    log_ticks(ax, [*best[N].unique(), 30 * best[N].max()])
+    ax.set_xlim(left=best[N].min() / 2)  # room for the settings of the smallest
+    ax.set(xlabel="non-embedding parameters", ylabel="test loss (nats per token)")
     ax.legend(loc="upper right")
-
-    law = talk.REGULARIZED_LAW
-    sizes = np.geomspace(150e6, 14e9, 200)
-    published.plot(
-        talk.STANDARD["n_params"], talk.STANDARD["loss"], label=usual.label, **usual.line
-    )
-    curve = law["E"] + law["A"] / (sizes / talk.BILLION) ** law["alpha"]
-    published.plot(sizes, curve, color=regularized.color, label=f"{regularized.label}, law")
-    published.axhline(law["E"], color=regularized.color, linestyle="--", label=f"limit {law['E']}")
-    log_counts(published)
-    published.set(xlabel="parameters", title="published: 200M tokens")
-    published.legend()
     columns = [
-        "width", n, "learning_rate", "weight_decay", "n_epochs", "seed", "validation_loss",
+        "width", N, "learning_rate", "weight_decay", "n_epochs", "seed", "validation_loss",
         "test_loss",
     ]  # fmt: skip
+    means = standard.reset_index().assign(series="standard, mean")
     tuned_of = {"tuned": story.regularized.certificates, "standard": story.standard_certificates}
     tables = [
         table[columns].assign(
@@ -120,18 +100,37 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         )
         for series, table in (("tuned", best), ("standard", story.standard_best))
     ]
-    return figure, pd.concat(tables, ignore_index=True)
+    end = pd.DataFrame([{"series": "limit", N: np.inf, **limit}])
+    return ax, pd.concat([*tables, means, law, end], ignore_index=True)
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def _draw_law(ax: Axes, story: Story) -> pd.DataFrame:
+    """Draw the law of tuned single models, beyond the measured sizes only if it has a limit."""
+    fit, color = story.laws.single, look("regularized").color
+    measured = story.regularized.best[N]
+    identified = story.laws.single_limit.is_bounded
+    last = 30 * measured.max() if identified else measured.max()
+    sizes = np.union1d(spread_x(measured.min(), last, 100), [measured.max()])
+    mean = fit.evaluate({N: sizes})
+    for part, linestyle in ((sizes <= measured.max(), "-"), (sizes >= measured.max(), "--")):
+        ax.plot(sizes[part], mean[part], color=color, linestyle=linestyle, linewidth=1.2)
+    rows = pd.DataFrame({"series": "law", N: sizes, "test_loss": mean})
+    if identified:
+        few = spread_x(measured.min(), last, N_BAND)
+        band = fit.predict({N: few})
+        ax.fill_between(few, band["low"], band["high"], color=color, alpha=0.12, lw=0)
+        band = band[["low", "high"]].assign(**{"series": "law, band", N: few})
+        rows = pd.concat([rows, band], ignore_index=True)
+    return rows
+
+
+def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw the law with its limit, and the tuned decay against N/D.
 
-    The frame has columns `panel`, `x` and `y`.
+    The frame has columns `panel`, `series`, `x` and `y`.
     """
-    figure, (ax, decay) = plt.subplots(
-        1, 2, figsize=(9.6, 4.2), gridspec_kw={"width_ratios": [1.4, 1]}
-    )
-    return figure, pd.concat([_law(ax), _decay(decay)], ignore_index=True)
+    axes = panels(ax, 1, 2, wide=1.5, width_ratios=(1.4, 1))
+    return axes, pd.concat([_law(axes[0]), _decay(axes[1])], ignore_index=True)
 
 
 def _law(ax: Axes) -> pd.DataFrame:
@@ -148,7 +147,7 @@ def _law(ax: Axes) -> pd.DataFrame:
     for row in talk.TUNED.itertuples():
         ax.annotate(
             f"lr {row.learning_rate:g}\nwd {row.weight_decay:g}\n{row.n_epochs} ep",
-            (row.n_params, law["E"] - 0.03), ha="center", va="top", fontsize=8,
+            (row.n_params, law["E"] - 0.03), ha="center", va="top", fontsize="small",
             color=regularized.color,
         )  # fmt: skip
     log_counts(ax)
@@ -159,18 +158,24 @@ def _law(ax: Axes) -> pd.DataFrame:
         ylabel="held-out loss (nats per token)",
     )
     ax.legend(loc="upper right")
-    return pd.DataFrame({"panel": "law", "x": sizes, "y": loss})
+    drawn = {
+        "law": (sizes, loss),
+        "limit": ([np.inf], [law["E"]]),
+        "printed": ([300e6], [one]),
+        "standard": (talk.STANDARD["n_params"], talk.STANDARD["loss"]),
+    }
+    frames = [pd.DataFrame({"series": name, "x": x, "y": y}) for name, (x, y) in drawn.items()]
+    return pd.concat(frames, ignore_index=True).assign(panel="law")
 
 
 def _decay(ax: Axes) -> pd.DataFrame:
-    rows = infinite_compute("tuned_hparams")
-    rows = rows[(rows["recipe"] == "regularized") & rows["n_params"].notna()]
+    rows = talk.TUNED_DECAY
     rows = rows.assign(ratio=rows["n_params"] / rows["n_unique_tokens"])
     slope, at_one = np.polyfit(np.log(rows["ratio"]), np.log(rows["weight_decay"]), 1)
     for i, (tokens, part) in enumerate(rows.groupby("n_unique_tokens")):
         ax.plot(
             part["ratio"], part["weight_decay"], MARKERS[i], color=COLORS[i],
-            label=f"{human(float(str(tokens)))} tokens",
+            label=f"{talk.STOCK_LABELS[tokens]} tokens",
         )  # fmt: skip
     ends = np.array([rows["ratio"].min(), rows["ratio"].max()])
     ax.plot(
@@ -181,5 +186,7 @@ def _decay(ax: Axes) -> pd.DataFrame:
     ax.set(xscale="log", yscale="log", xlabel="parameters per unique token", ylabel="best decay")
     ax.set_yticks([0.1, 0.4, 1.6, 6.4], ["0.1", "0.4", "1.6", "6.4"])
     ax.minorticks_off()
-    ax.legend(fontsize=8)
-    return pd.DataFrame({"panel": "decay", "x": rows["ratio"], "y": rows["weight_decay"]})
+    ax.legend()
+    best = pd.DataFrame({"series": "best", "x": rows["ratio"], "y": rows["weight_decay"]})
+    line = pd.DataFrame({"series": "law", "x": ends, "y": np.exp(at_one) * ends**slope})
+    return pd.concat([best, line]).assign(panel="decay")

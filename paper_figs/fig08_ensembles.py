@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
-from experiments.analysis.laws import member_curve
+from experiments.analysis.laws import N, member_curve
 from experiments.display.quantities import human
 from experiments.planner.published_laws import member_gain
+from experiments.recipes.ensembles import ensembles
+from experiments.recipes.regularized import regularized
 from experiments.story.equal_size import compare
 from experiments.story.story import Story
+from paper_figs.layout import Place, panel
 from paper_figs.style import (
     MARKERS,
     UNCERTIFIED,
     error_bars,
+    legend_beside,
     limit_line,
     log_counts,
     look,
@@ -29,14 +32,14 @@ from scaling.published.figures import KIM
 
 NAME = "fig08"
 CLAIMS = ("P8", "P9", "N6")
+NEEDS = (regularized, ensembles)
 TITLE = "Ensembles against one ever larger model, at equal total size"
 CAPTION = (
-    "Left: test loss against total parameters N x K for ensembles of K members (logits averaged, "
-    "means over subsets of the members), one line per member size, members tuned for the "
-    "ensemble; dotted: fitted E + A / K^gamma. For comparison, the tuned single models and the "
-    "limit of their law. Stars: ensembles interpolated to exactly the size of one model, with 95 "
-    f"% intervals. {UNCERTIFIED} Right, published: members of 300M, 3.34 + 0.25 / K, against 3.43 "
-    f"+ 0.05 / N^1.02 ({KIM})."
+    "Test loss against total parameters N x K for ensembles of K members (logits averaged, means "
+    "over subsets of the members), one line per member size, members tuned for the ensemble; the "
+    "lines are fits of E + A / K^gamma, dotted beyond the largest ensemble. For comparison, the "
+    "tuned single models and the limit of their law. Stars: ensembles interpolated to exactly the "
+    f"size of one model, with 95 % intervals. {UNCERTIFIED}"
 )
 PUBLISHED_TITLE = "Ensembles of small models go below the limit of one ever larger model"
 PUBLISHED_CAPTION = (
@@ -48,72 +51,41 @@ PUBLISHED_CAPTION = (
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw loss against total parameters, ours beside the published one.
+def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
+    """Draw loss against total parameters.
 
     The frame has columns `series`, `width`, `n_params_non_embedding`, `n_members`,
     `validation_loss`, `test_loss`, `n_subsets`, `certified`, `low`, `high` and `one_model`.
     """
-    n = "n_params_non_embedding"
-    figure, (ax, published) = plt.subplots(
-        1, 2, figsize=(9.2, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
-    )
-    single = story.regularized.best.groupby(n)["test_loss"].mean()
+    ax = panel(ax, wide=1.5)
+    single = story.regularized.best.groupby(N)["test_loss"].mean()
     one_model, ensemble = look("regularized"), look("ensemble")
     ax.plot(single.index, single, label=one_model.label, **one_model.line)
     mark_uncertified(
         ax, single.index.tolist(), single.tolist(),
         [found for _, found in sorted(story.regularized.tuned.items())], **one_model.line,
     )  # fmt: skip
-    tables = []
-    colors = shades(ensemble.color, len(story.laws.ensembles))
-    for i, (width, fit) in enumerate(story.laws.ensembles.items()):
-        table = member_curve(story.ensembles.curves, width)
-        size = story.world.model(width).n_params_non_embedding
-        limit = story.laws.limits[width]
-        ax.plot(
-            size * table["n_members"], table["test_loss"], color=colors[i], marker=MARKERS[i],
-            label=f"members of {human(size)}: limit {limit}",
-        )  # fmt: skip
-        tuned = story.ensembles.tuned[width]
-        mark_uncertified(
-            ax, (size * table["n_members"]).tolist(), table["test_loss"].tolist(),
-            [tuned] * len(table), color=colors[i], marker=MARKERS[i],
-        )  # fmt: skip
-        members = spread_x(1, 100)
-        curve = fit.evaluate({"n_members": members})
-        ax.plot(size * members, curve, color=colors[i], linestyle=":", linewidth=1.2)
-        tables.append(
-            table.assign(width=width, n_params_non_embedding=size, certified=tuned.certified)
-        )
-    pairs = compare(story.regularized, story.ensembles, count=n)
+    colors = dict(
+        zip(story.laws.ensembles, shades(ensemble.color, len(story.laws.ensembles)), strict=True)
+    )
+    tables = [single.reset_index().assign(series="one model")]
+    for i, (width, color) in enumerate(colors.items()):
+        tables += _draw_members(ax, story, width, color, MARKERS[i])
+    pairs = compare(story.regularized, story.ensembles, count=N)
     for pair in pairs:
         found = pair.ensemble
         ax.errorbar(
             single.index[story.world.widths.index(pair.large)], found.value,
             yerr=error_bars(found.value, found.low, found.high), marker="*", markersize=9,
-            color=colors[sorted(story.laws.ensembles).index(pair.small)], capsize=3, zorder=5,
+            color=colors[pair.small], capsize=3, zorder=5, linestyle="none",
             label="star: ensemble of the size of one model" if pair is pairs[0] else None,
         )  # fmt: skip
-    limit_line(ax, story.laws.single_limit, color=one_model.color, label="limit of one model")
+    limit = limit_line(
+        ax, story.laws.single_limit, color=one_model.color, label="limit of one model"
+    )
     log_counts(ax)
-    ax.set(xlabel="total parameters N x K", ylabel="test loss (nats per token)", title="here")
-    ax.legend(fontsize=7.5)
-
-    small, one = talk.ENSEMBLE_LAW, talk.REGULARIZED_LAW
-    k = np.arange(1, 33)
-    sizes = np.geomspace(150e6, 10e9, 100)
-    published.plot(
-        300e6 * k, small["E"] + small["A"] / k ** small["alpha"],
-        markevery=[0, 1, 2, 3, 7, 15, 31], label="members of 300M", **ensemble.line,
-    )  # fmt: skip
-    published.plot(
-        sizes, one["E"] + one["A"] / (sizes / talk.BILLION) ** one["alpha"],
-        color=one_model.color, label=one_model.label,
-    )  # fmt: skip
-    log_counts(published)
-    published.set(xlabel="total parameters N x K", title="published: 200M tokens")
-    published.legend()
+    ax.set(xlabel="total parameters N x K", ylabel="test loss (nats per token)")
+    legend_beside(ax)
     equal = pd.DataFrame(
         [
             {
@@ -124,17 +96,41 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             for pair in pairs
         ]
     )  # fmt: skip
-    curves = pd.concat(tables, ignore_index=True).assign(series="curve")
-    return figure, pd.concat([curves, equal], ignore_index=True)
+    end = pd.DataFrame([{"series": "limit of one model", N: np.inf, "n_members": 1, **limit}])
+    return ax, pd.concat([*tables, equal, end], ignore_index=True)
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def _draw_members(
+    ax: Axes, story: Story, width: int, color: str, marker: str
+) -> list[pd.DataFrame]:
+    """Draw ensembles of one member size with their law; return both, and the limit."""
+    table = member_curve(story.ensembles.curves, width)
+    size = story.world.model(width).n_params_non_embedding
+    limit, tuned = story.laws.limits[width], story.ensembles.tuned[width]
+    members = np.union1d(spread_x(1, 100, 60), [table["n_members"].max()])
+    curve = story.laws.ensembles[width].evaluate({"n_members": members})
+    measured = members <= table["n_members"].max()
+    ax.plot(size * members[measured], curve[measured], color=color)
+    ax.plot(size * members[~measured], curve[~measured], color=color, linestyle=":")
+    total, losses = (size * table["n_members"]).tolist(), table["test_loss"].tolist()
+    known = f"{limit}" if limit.is_bounded else "not identified"
+    ax.plot(total, losses, marker, color=color, label=f"members of {human(size)}: limit {known}")
+    mark_uncertified(ax, total, losses, [tuned] * len(table), color=color, marker=marker)
+    law = pd.DataFrame({"series": "law", "n_members": members, "test_loss": curve})
+    end = {"series": "limit", "n_members": np.inf}
+    if limit.is_bounded:
+        end |= {"test_loss": limit.value, "low": limit.low, "high": limit.high}
+    curves = table.assign(series="curve", certified=tuned.certified)
+    return [part.assign(**{"width": width, N: size}) for part in (curves, law, pd.DataFrame([end]))]
+
+
+def draw_published(ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw the three laws with their limits against total parameters.
 
     The frame has columns `series`, `x` and `y`.
     """
     small, one = talk.ENSEMBLE_LAW, talk.REGULARIZED_LAW
-    size, members = 300e6, np.arange(1, 33)
+    size, members = 300e6, spread_x(1, 32, 60)
     sizes = np.geomspace(150e6, 10e9, 100)
     tuned_limit = MEMBER_LIMITS["209M"][0.3]
     series = {
@@ -155,7 +151,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         (light, "-", small["E"]),
         (dark, ":", tuned_limit),
     )
-    figure, ax = plt.subplots(figsize=(6.8, 4.4))
+    ax = panel(ax, wide=1.1, tall=1.05)
     for (name, (x, y)), (color, linestyle, limit) in zip(series.items(), looks, strict=True):
         ax.plot(x, y, color=color, linestyle=linestyle, label=f"{name}; limit {limit:.2f}")
         ax.axhline(limit, color=color, linestyle="--", linewidth=0.8)
@@ -167,5 +163,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     ax.set(xlabel="total parameters N x K", ylabel="held-out loss (nats per token)")
     ax.legend(loc="upper right")
     frames = [pd.DataFrame({"series": name, "x": x, "y": y}) for name, (x, y) in series.items()]
+    limits = {f"{name}; limit": limit for name, (*_, limit) in zip(series, looks, strict=True)}
+    frames.append(pd.DataFrame({"series": [*limits], "x": np.inf, "y": [*limits.values()]}))
     frames.append(pd.DataFrame({"series": "printed", "x": [size, 8 * size], "y": printed}))
-    return figure, pd.concat(frames, ignore_index=True)
+    return ax, pd.concat(frames, ignore_index=True)

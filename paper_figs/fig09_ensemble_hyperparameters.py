@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 
-import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.display.quantities import human
+from experiments.recipes.ensembles import ensembles
 from experiments.recipes.member_counts import member_counts
+from experiments.recipes.regularized import regularized
 from experiments.story.story import Story
 from experiments.tuning.certificates import AXIS_LABELS
+from paper_figs.layout import Place, panels
 from paper_figs.style import BLACK, COLORS, GREY, MARKERS, log_ticks, look, mark_uncertified
+from scaling.published import talk
 from scaling.published.figures import KIM
-from scaling.published.talk import STOCK_TOKENS, infinite_compute
 
 NAME = "fig09"
 CLAIMS = ("P10",)
+NEEDS = (regularized, ensembles, member_counts)
 TITLE = "Hyperparameters against the size of the ensemble"
 CAPTION = (
     "Test loss against the number of members (logits averaged, means over subsets), one panel per "
@@ -38,10 +41,10 @@ PUBLISHED_CAPTION = (
     "heuristic for members (twice the epochs, half the weight decay). Bottom row: the difference. "
     "At the largest stocks the authors give no fit for some sizes."
 )
-_RECIPES = {"single-model-optimal": "best for one model", "heuristic": "members' heuristic"}
+_CHOSEN = {"single": "best for one model", "heuristic": look("heuristic").label}
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw one panel per size, one line per choice of hyperparameters.
 
     The frame has columns `width`, `n_params_non_embedding`, `chosen_for`, `learning_rate`,
@@ -57,14 +60,12 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     widths = sorted(table["width"].unique())
     n_columns = 2 if len(widths) <= 3 else 3
     n_rows = -(-(len(widths) + 1) // n_columns)
-    figure, axes = plt.subplots(
-        n_rows, n_columns, figsize=(4.0 * n_columns, 3.1 * n_rows), squeeze=False
-    )
+    axes = panels(ax, n_rows, n_columns, wide=0.5 * n_columns, tall=0.8 * n_rows)
     encoding = {
         "palette": {choice: look(choice).color for choice in CHOICES},
         "markers": {choice: look(choice).marker for choice in CHOICES},
     }
-    for ax, width in zip(axes.flat, widths, strict=False):
+    for ax, width in zip(axes, widths, strict=False):
         of_width = table[table["width"] == width]
         seaborn.lineplot(
             of_width, x="n_members", y="test_loss", hue="chosen_for", style="chosen_for",
@@ -74,20 +75,22 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         tuned = {"single": story.regularized.tuned, "ensemble": story.ensembles.tuned}
         handles, choices = ax.get_legend_handles_labels()
         labels = [
-            f"{choice}: lr {cells.learning_rate[choice]:g}, wd {cells.weight_decay[choice]:g}, "
+            f"{look(choice).label}:\nlr {cells.learning_rate[choice]:g}, "
+            f"wd {cells.weight_decay[choice]:g}, "
             f"{cells.n_epochs[choice]:g} epochs"
             + (" (not certified)" if choice in tuned and not tuned[choice][width].certified else "")
             for choice in choices
         ]
-        ax.legend(handles, labels, fontsize=7.5)
+        ax.set_ylim(top=ax.get_ylim()[1] + 0.5 * np.ptp(ax.get_ylim()))  # room for the legend
+        ax.legend(handles, labels, loc="upper right")
         ax.set(title=f"N = {human(of_width['n_params_non_embedding'].iloc[0])}")
         ax.set(xlabel="members K", ylabel="", xticks=sorted(table["n_members"].unique()))
-    looseness = _looseness(axes.flat[len(widths)], story)
-    for ax in axes.flat[len(widths) + 1 :]:
+    looseness = _looseness(axes[len(widths)], story)
+    for ax in axes[len(widths) + 1 :]:
         ax.set_visible(False)
-    for ax in axes[:, 0]:
+    for ax in axes[::n_columns]:
         ax.set_ylabel("test loss (nats per token)")
-    return figure, pd.concat([table, looseness], ignore_index=True)
+    return axes, pd.concat([table, looseness], ignore_index=True)
 
 
 def _looseness(ax: Axes, story: Story) -> pd.DataFrame:
@@ -110,38 +113,32 @@ def _looseness(ax: Axes, story: Story) -> pd.DataFrame:
     ax.set_yscale("log", base=2)
     ax.set_xticks(range(len(names)), names)
     ax.set(xlabel="members K", title="epochs over weight decay, best for K")
-    ax.legend(fontsize=7.5)
+    ax.set_ylim(top=16 * ax.get_ylim()[1])  # room for the legend
+    ax.legend(loc="upper left")
     return table.assign(chosen_for="best for K")
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw both limits against size and their difference, one panel per stock.
 
     The frame has columns `n_unique_tokens`, `n_params`, one per choice and `gain`.
     """
-    rows = infinite_compute("fitted_asymptote")
-    rows = rows.assign(
-        chosen=rows["recipe"].map(
-            lambda recipe: next(label for key, label in _RECIPES.items() if key in recipe)
-        )
+    limits = talk.MEMBER_SETTINGS.pivot_table(
+        index=["n_unique_tokens", "n_params"], columns="chosen_for", values="loss"
     )
-    limits = rows.pivot_table(
-        index=["n_unique_tokens", "n_params"], columns="chosen", values="value"
-    )
-    limits["gain"] = limits["best for one model"] - limits["members' heuristic"]
-    figure, axes = plt.subplots(
-        2, 4, figsize=(10.4, 5.2), sharex=True, sharey="row", height_ratios=[1.6, 1]
-    )
-    for column, (stock, tokens) in enumerate(STOCK_TOKENS.items()):
+    limits["gain"] = limits["single"] - limits["heuristic"]
+    axes = panels(ax, 2, 4, wide=1.5, tall=1.2, sharex=True, sharey="row", height_ratios=(1.6, 1))
+    limits_row, gains_row = axes[:4], axes[4:]
+    for column, (tokens, stock) in enumerate(talk.STOCK_LABELS.items()):
         part = limits.loc[tokens]
-        for recipe, chosen in _RECIPES.items():
-            axes[0, column].plot(part.index, part[chosen], label=chosen, **look(recipe).line)
-        axes[1, column].plot(part.index, part["gain"], color=BLACK, marker=MARKERS[2])
-        axes[1, column].axhline(0, color=GREY, linewidth=0.8)
-        axes[0, column].set_title(f"{stock} tokens")
-        log_ticks(axes[1, column], [150e6, 300e6, 600e6, 1.4e9])
-        axes[1, column].set_xlabel("parameters")
-    axes[0, 0].set_ylabel("loss of infinitely many")
-    axes[1, 0].set_ylabel("gain of the heuristic")
-    axes[0, -1].legend(fontsize=8)
-    return figure, limits.reset_index()
+        for choice, label in _CHOSEN.items():
+            limits_row[column].plot(part.index, part[choice], label=label, **look(choice).line)
+        gains_row[column].plot(part.index, part["gain"], color=BLACK, marker=MARKERS[2])
+        gains_row[column].axhline(0, color=GREY, linewidth=0.8)
+        limits_row[column].set_title(f"{stock} tokens")
+        log_ticks(gains_row[column], [150e6, 300e6, 600e6, 1.4e9])
+        gains_row[column].set_xlabel("parameters")
+    limits_row[0].set_ylabel("loss of infinitely many")
+    gains_row[0].set_ylabel("gain of the heuristic")
+    limits_row[-1].legend()
+    return axes, limits.reset_index()

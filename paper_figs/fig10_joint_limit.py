@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
+from experiments.recipes.ensembles import ensembles
+from experiments.recipes.regularized import regularized
+from experiments.recipes.standard import standard
 from experiments.story.story import Story
+from paper_figs.layout import Place, panel, panels
 from paper_figs.style import (
     BLACK,
     COLORS,
     MARKERS,
     UNCERTIFIED,
+    error_bars,
+    legend_beside,
     limit_line,
     log_counts,
     log_ticks,
@@ -25,13 +30,13 @@ from scaling.published.figures import KIM
 
 NAME = "fig10"
 CLAIMS = ("P11", "P12")
+NEEDS = (standard, regularized, ensembles)
 TITLE = "Members to infinity and parameters to infinity: the joint limit"
 CAPTION = (
-    "Left: test loss of the best standard recipe, the tuned single model, ensembles of 1 to K "
-    "members tuned at every size (grey, darker for larger K) and the fitted limit of infinitely "
-    "many members, against the size of a member; the joint limit with its 95 % interval, or a "
-    f"note that these runs do not identify it. {UNCERTIFIED} Right, published: limits of "
-    f"infinitely many members at 200M tokens and the joint limit 3.17 ({KIM})."
+    "Test loss of the best standard recipe, the tuned single model, ensembles of 1 to K members "
+    "tuned at every size (grey, darker for larger K) and the fitted limit of infinitely many "
+    "members, against the size of a member; the joint limit with its 95 % interval, or a note that "
+    f"these runs do not identify it. {UNCERTIFIED}"
 )
 PUBLISHED_TITLE = "Members to infinity, then parameters to infinity, at four stocks of tokens"
 PUBLISHED_CAPTION = (
@@ -44,18 +49,16 @@ PUBLISHED_CAPTION = (
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw the recipes and their limits against size, ours beside the published ones.
+def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
+    """Draw the recipes and their limits against size.
 
-    The frame has columns `n_params_non_embedding`, `n_members`, `validation_loss`, `test_loss` and
-    `n_subsets`; infinite numbers of members or parameters are limits, empty where they are not
-    identified.
+    The frame has columns `series`, `n_params_non_embedding`, `n_members`, `validation_loss`,
+    `test_loss`, `n_subsets`, `low` and `high`; infinite numbers of members or parameters are
+    limits, empty where they are not identified.
     """
     n = "n_params_non_embedding"
     laws = story.laws
-    figure, (ax, published) = plt.subplots(
-        1, 2, figsize=(9.2, 4.4), gridspec_kw={"width_ratios": [1.7, 1]}
-    )
+    ax = panel(ax, wide=1.5)
     standard = story.standard_best.groupby(n)["test_loss"].mean()
     single = story.regularized.best.groupby(n)["test_loss"].mean()
     endless, joint = look("ensemble limit"), look("joint limit")
@@ -88,40 +91,34 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     )  # fmt: skip
     members = [story.ensembles.tuned[width] for width in laws.ensembles]
     mark_uncertified(ax, sizes, values.tolist(), members, **endless.line)
-    limit_line(ax, laws.joint_limit, color=joint.color, label=joint.label)
+    end = limit_line(ax, laws.joint_limit, color=joint.color, label=joint.label)
     log_ticks(ax, sizes)
     ax.set(
-        xlabel="non-embedding parameters of a member", ylabel="test loss (nats per token)",
-        title="here",
+        xlabel="non-embedding parameters of a member", ylabel="test loss (nats per token)"
     )  # fmt: skip
-    ax.set_ylim(top=ax.get_ylim()[1] + 0.25 * np.ptp(ax.get_ylim()))  # room for the legend
-    ax.legend(ncols=2, fontsize=7.5, loc="upper right")
+    legend_beside(ax)
 
-    for series, shown in ((talk.STANDARD, look("standard")), (talk.ENSEMBLE_LIMITS, endless)):
-        published.plot(series["n_params"], series["loss"], label=shown.label, **shown.line)
-    published.axhline(
-        talk.JOINT_LIMIT,
-        color=joint.color,
-        linestyle="--",
-        label=f"{joint.label} {talk.JOINT_LIMIT}",
-    )
-    log_ticks(published, talk.STANDARD["n_params"].tolist())
-    published.set(xlabel="parameters of a member", title="published: 200M tokens")
-    published.legend()
-    limit_rows = pd.DataFrame({n: sizes, "n_members": np.inf, "test_loss": values})
-    limit = laws.joint_limit.value if laws.joint_limit.is_bounded else np.nan
-    joint_row = pd.DataFrame({n: [np.inf], "n_members": [np.inf], "test_loss": [limit]})
-    return figure, pd.concat([table, limit_rows, joint_row], ignore_index=True)
+    of_recipes = [
+        means.reset_index().assign(series=series, n_members=1)
+        for series, means in (("standard", standard), ("single", single))
+    ]
+    of_members = pd.DataFrame(
+        {
+            "series": "limit in K", n: sizes, "n_members": np.inf, "test_loss": values,
+            "low": values - errors[0], "high": values + errors[1],
+        }
+    )  # fmt: skip
+    joint_end = pd.DataFrame([{"series": "joint", n: np.inf, "n_members": np.inf, **end}])
+    ensembles = table.assign(series="ensemble")
+    return ax, pd.concat([*of_recipes, ensembles, of_members, joint_end], ignore_index=True)
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw the limits of many members against size, and the joint limit of each stock.
 
     The frame has columns `panel`, `series`, `n_params`, `loss`, `low`, `high` and `status`.
     """
-    figure, (ax, joint) = plt.subplots(
-        1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.5, 1]}
-    )
+    axes = ax, joint = panels(ax, 1, 2, wide=1.5, tall=1.05, width_ratios=(1.5, 1))
     sizes = np.geomspace(0.15, 40, 120)
     frames, rows = [], []
     for i, (stock, limits) in enumerate(MEMBER_LIMITS.items()):
@@ -130,7 +127,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         curve = fit.params["E"] + fit.params["A"] / sizes ** fit.params["alpha"]
         ax.plot(
             points["n_params"] * talk.BILLION, points["loss"], MARKERS[i], color=COLORS[i],
-            label=f"{stock} tokens",
+            label=f"{talk.STOCK_LABELS[talk.STOCK_TOKENS[stock]]} tokens",
         )  # fmt: skip
         inside = sizes <= 1.4
         ax.plot(sizes[inside] * talk.BILLION, curve[inside], color=COLORS[i], linewidth=1)
@@ -140,7 +137,11 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         )  # fmt: skip
         low, high = fit.interval("E")
         rows.append((stock, fit.params["E"], low, high, fit.status.name))
-        frames.append(points.assign(series=stock))
+        law = pd.DataFrame({"n_params": sizes, "loss": curve})
+        frames += [
+            part.assign(series=stock, panel=name)
+            for name, part in (("points", points), ("law", law))
+        ]
     log_counts(ax)
     ax.set(xlabel="parameters of a member", ylabel="loss of infinitely many (nats per token)")
     ax.legend()
@@ -149,25 +150,27 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     for i, row in enumerate(found.itertuples()):
         low = row.low if np.isfinite(row.low) else -np.inf
         identified = low > bottom
-        ends = [[row.loss - max(low, bottom)], [min(row.high, 4.0) - row.loss]]
+        ends = error_bars(row.loss, max(low, bottom), row.high)
         # A limit that is not identified has neither a point nor a number.
         joint.errorbar(
             i, row.loss, yerr=ends, color=COLORS[i], marker=MARKERS[i] if identified else "",
             capsize=4,
         )  # fmt: skip
         if not identified:
-            joint.plot(i, bottom, "v", color=COLORS[i])
+            joint.plot(i, 0, "v", color=COLORS[i], transform=joint.get_xaxis_transform())
         text = (
             f"{row.loss:.3f}\n[{row.low:.2f}, {row.high:.2f}]" if identified else "not\nidentified"
         )
         joint.annotate(
-            text, (i, row.loss), xytext=(6, 4), textcoords="offset points", fontsize=8
+            text, (i, row.loss), xytext=(6, 4), textcoords="offset points", fontsize="small"
         )  # fmt: skip
     joint.axhline(talk.JOINT_LIMIT, color=BLACK, linestyle=":", label="published, 200M: 3.17")
-    joint.set_xticks(range(len(MEMBER_LIMITS)), list(MEMBER_LIMITS))
+    joint.set_xticks(range(len(MEMBER_LIMITS)), list(talk.STOCK_LABELS.values()))
     joint.set(xlim=(-0.4, 4.1), xlabel="unique tokens", ylabel="joint limit")
     joint.legend()
-    return figure, pd.concat([*frames, found.assign(panel="joint limit")], ignore_index=True)
+    published = pd.DataFrame({"series": ["published"], "loss": [talk.JOINT_LIMIT]})
+    found = pd.concat([found, published])
+    return axes, pd.concat([*frames, found.assign(panel="joint limit")], ignore_index=True)
 
 
 def refit(points: pd.DataFrame) -> FitResult:

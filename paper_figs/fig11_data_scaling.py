@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
 from experiments.analysis.laws import LOSS
 from experiments.planner.published_laws import data_laws, multiplier_of
 from experiments.recipes.data_scaling import REFERENCE, D, DataScaling, data_scaling
 from experiments.story.story import Story
 from paper_figs.fig10_joint_limit import refit
-from paper_figs.style import BLACK, MARKERS, Look, log_counts, log_ticks, look, shades, spread_x
+from paper_figs.layout import Place, panels
+from paper_figs.style import (
+    BLACK,
+    Look,
+    dodged,
+    error_bars,
+    log_counts,
+    log_ticks,
+    look,
+    spread_x,
+)
 from scaling import MEMBER_LIMITS, PUBLISHED_FIGURES, fit_law
 from scaling.published import talk
 from scaling.published.figures import KIM
 
 NAME = "fig11"
 CLAIMS = ("P13",)
+NEEDS = (data_scaling,)
 TITLE = "Data scaling: do the gains persist as data grows?"
 CAPTION = (
     "Left: test loss against unique tokens D, each recipe tuned on every stock (means over draws "
     "of the corpus with 95 % intervals; lines: fitted E + A / D^alpha). Hollow: some optimum "
-    "behind the point is not certified. Middle: how many times more data the standard recipe "
-    "would need for the same loss, by its data law (jackknife intervals over draws, recipes "
-    "paired; an arrow means no upper end). Right, published: limits of infinitely many members "
-    f"(public code of {KIM})."
+    "behind the point is not certified. Right: how many times more data the standard recipe would "
+    "need for the same loss, by its data law (jackknife intervals over draws, recipes paired; an "
+    "arrow means no upper end). Points of one stock are drawn side by side."
 )
 PUBLISHED_TITLE = "The gains of each recipe persist as data grows"
 PUBLISHED_CAPTION = (
@@ -39,6 +46,7 @@ PUBLISHED_CAPTION = (
     "span the published ranges of E and alpha and the rounding of losses; rings: printed values "
     "(for ensembles read off a figure)."
 )
+_TIMES = (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 1e3, 1e4)
 _RECIPES = {
     "standard": (talk.STANDARD_BEST, None),
     "regularized": (talk.REGULARIZED_LAW["E"], "multiplier_regularized"),
@@ -53,83 +61,76 @@ _LOOKS = {
 }
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw losses and data multipliers against D, beside the published limits.
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
+    """Draw losses and data multipliers against D.
 
-    The frame has columns `recipe`, `n_unique_tokens`, `test_loss`, `low`, `high`, `certified`,
-    `multiplier`, `multiplier_low`, `multiplier_high`, `unpaired_low` and `unpaired_high`.
+    The frame has columns `series` (points or law), `recipe`, `n_unique_tokens`, `test_loss`, `low`,
+    `high`, `certified`, `multiplier`, `multiplier_low` and `multiplier_high`.
     """
     found = story[data_scaling]
-    figure, (ax, worth, published) = plt.subplots(
-        1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.4, 1.2, 1]}
-    )
-    sizes = np.array(found.sizes, float)
+    axes = ax, worth = panels(ax, 1, 2, wide=1.5, tall=1.05, width_ratios=(1.2, 1))
     tables = []
-    for recipe in found.recipes:
+    for i, recipe in enumerate(found.recipes):
+        table, law = _losses(found, recipe)
+        places = dodged(table[D], i, len(found.recipes))
         shown = look(recipe)
-        losses = [found.loss(recipe, size) for size in found.sizes]
-        values = np.array([loss.value for loss in losses])
-        errors = np.abs([[e.value - e.low, e.high - e.value] for e in losses]).T
         ax.errorbar(
-            sizes, values, yerr=np.where(np.isfinite(errors), errors, 0), linestyle="none",
-            capsize=3, label=shown.label, **shown.line,
+            places, table[LOSS], yerr=error_bars(table[LOSS], table["low"], table["high"]),
+            linestyle="none", capsize=3, label=shown.label, **shown.line,
         )  # fmt: skip
-        curve = spread_x(sizes[0], 4 * sizes[-1])
-        law = found.laws[recipe].evaluate({D: curve})
-        ax.plot(curve, law, color=shown.color, linestyle=":", linewidth=1.2)
-        certified = [_certified(found, recipe, size) for size in found.sizes]
+        ax.plot(law[D], law[LOSS], color=shown.color, linestyle=":", linewidth=1.2)
+        hollow = ~table["certified"].to_numpy(bool)
         ax.plot(
-            sizes[~np.array(certified)], values[~np.array(certified)], linestyle="none",
-            marker=shown.marker, markeredgecolor=shown.color, markerfacecolor="white", zorder=4,
-            label="_uncertified",
-        )  # fmt: skip
-        table = pd.DataFrame(
-            {
-                "recipe": recipe, D: found.sizes, LOSS: values, "low": values - errors[0],
-                "high": values + errors[1], "certified": certified,
-            }
+            places[hollow], table.loc[hollow, LOSS], linestyle="none", marker=shown.marker,
+            markeredgecolor=shown.color, markerfacecolor="white", zorder=4, label="_uncertified",
         )  # fmt: skip
         if recipe != REFERENCE:
             worths = [found.multiplier(recipe, size) for size in found.sizes]
-            unpaired = [found.efficiency(recipe, size).interval for size in found.sizes]
             table["multiplier"] = [estimate.value for estimate in worths]
             table["multiplier_low"] = [estimate.low for estimate in worths]
             table["multiplier_high"] = [estimate.high for estimate in worths]
-            table["unpaired_low"], table["unpaired_high"] = zip(*unpaired, strict=True)
-            _draw_worth(worth, table, shown)
-        tables.append(table)
+            _draw_worth(worth, table, places, shown)
+        tables += [table.assign(series="points"), law.assign(series="law", recipe=recipe)]
     worth.axhline(1, color=BLACK, linewidth=0.8)
     worth.set_yscale("log")
-    worth.yaxis.set_major_formatter(LogFormatter())
-    worth.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
-    for axes in (ax, worth):
-        log_ticks(axes, found.sizes)
-        axes.set_xlabel("unique tokens D")
-    ax.set(ylabel="test loss (nats per token)", title="here")
-    worth.set(ylabel="times more data for the standard recipe", title="data efficiency, here")
+    low, high = worth.get_ylim()
+    log_ticks(worth, [tick for tick in _TIMES if low <= tick <= high], axis="y")
+    for one in axes:
+        log_ticks(one, found.sizes)
+        one.set_xlabel("unique tokens D")
+    ax.set(ylabel="test loss (nats per token)")
+    worth.set(ylabel="times more data for the standard recipe")
     ax.legend()
-    stocks = list(talk.STOCK_TOKENS.values())
-    colors = shades(look("ensemble limit").color, len(MEMBER_LIMITS["209M"]))
-    for i, n_params in enumerate(MEMBER_LIMITS["209M"]):
-        published.plot(
-            stocks, [limits[n_params] for limits in MEMBER_LIMITS.values()],
-            color=colors[i], marker=MARKERS[i], label=f"members of {n_params:g}B",
-        )  # fmt: skip
-    log_ticks(published, stocks)
-    published.set(xlabel="unique tokens D", title="published: limits in K")
-    published.legend()
-    return figure, pd.concat(tables, ignore_index=True)
+    return axes, pd.concat(tables, ignore_index=True)
 
 
-def _draw_worth(ax: plt.Axes, table: pd.DataFrame, shown: Look) -> None:
+def _losses(found: DataScaling, recipe: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the losses of a recipe on each stock, and its law."""
+    losses = [found.loss(recipe, size) for size in found.sizes]
+    points = pd.DataFrame(
+        {
+            "recipe": recipe,
+            D: found.sizes,
+            LOSS: [loss.value for loss in losses],
+            "low": [loss.low for loss in losses],
+            "high": [loss.high for loss in losses],
+            "certified": [_certified(found, recipe, size) for size in found.sizes],
+        }
+    )
+    sizes = spread_x(found.sizes[0], 4 * found.sizes[-1], 60)
+    return points, pd.DataFrame({D: sizes, LOSS: found.laws[recipe].evaluate({D: sizes})})
+
+
+def _draw_worth(ax: Axes, table: pd.DataFrame, places: np.ndarray, shown: Look) -> None:
     """Draw multipliers with their intervals; an arrow stands for an infinite end."""
-    there = table[np.isfinite(table["multiplier"])]
+    known = np.isfinite(table["multiplier"])
+    there = table[known]
     below = there["multiplier"] - there["multiplier_low"]
     endless = ~np.isfinite(there["multiplier_high"])
     above = (there["multiplier_high"] - there["multiplier"]).where(~endless, there["multiplier"])
     ax.errorbar(
-        there[D], there["multiplier"], yerr=[below, above], lolims=endless.to_numpy(), capsize=3,
-        **shown.line,
+        places[known], there["multiplier"], yerr=[below, above], lolims=endless.to_numpy(),
+        capsize=3, **shown.line,
     )  # fmt: skip
 
 
@@ -145,15 +146,13 @@ def _certified(found: DataScaling, recipe: str, size: int) -> bool:
     )
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw the data laws and the multipliers.
 
     The frame has columns `panel`, `series`, `x`, `y`, `low` and `high`.
     """
-    figure, (ax, worth) = plt.subplots(
-        1, 2, figsize=(9.6, 4.4), gridspec_kw={"width_ratios": [1.5, 1]}
-    )
-    return figure, pd.concat([_laws(ax), _multipliers(worth)], ignore_index=True)
+    axes = panels(ax, 1, 2, wide=1.5, tall=1.05, width_ratios=(1.5, 1))
+    return axes, pd.concat([_laws(axes[0]), _multipliers(axes[1])], ignore_index=True)
 
 
 def _laws(ax: Axes) -> pd.DataFrame:
@@ -188,7 +187,9 @@ def _laws(ax: Axes) -> pd.DataFrame:
     ax.set(xlabel="unique tokens", ylabel="held-out loss (nats per token)")
     ax.legend()
     refitted = points.rename(columns={"n_tokens": "x", "loss": "y"})
-    return pd.concat([*frames, refitted.assign(panel="law", series="joint, refitted")])
+    frames.append(refitted.assign(panel="law", series="joint, refitted"))
+    law_of_limits = pd.DataFrame({"x": tokens, "y": shown})
+    return pd.concat([*frames, law_of_limits.assign(panel="law", series="law of joint, refitted")])
 
 
 def _multipliers(ax: Axes) -> pd.DataFrame:
@@ -199,7 +200,7 @@ def _multipliers(ax: Axes) -> pd.DataFrame:
         ax.errorbar(place, found.value, yerr=ends, capsize=4, **_LOOKS[name].line)
         ax.annotate(
             f"{found.value:.2f}x", (place, found.value), xytext=(8, 0), textcoords="offset points",
-            va="center", fontsize=8.5,
+            va="center", fontsize="small",
         )  # fmt: skip
         if figure is not None:
             ax.plot(
@@ -207,6 +208,9 @@ def _multipliers(ax: Axes) -> pd.DataFrame:
                 color=BLACK,
             )  # fmt: skip
         rows.append(("multiplier", name, place, found.value, found.low, found.high))
+        if figure is not None:
+            printed = PUBLISHED_FIGURES[figure].value
+            rows.append(("multiplier", f"{name}, printed", place, printed, np.nan, np.nan))
     ax.set_xticks(range(len(_RECIPES)), ["standard", "regular-\nized", "300M\nensembles", "joint"])
     ax.set(xlim=(-0.4, 3.7), ylim=(0, 6.2), ylabel="times more data")
     return pd.DataFrame(rows, columns=["panel", "series", "x", "y", "low", "high"])

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
+import textwrap
+
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from experiments.analysis.intervals import mean_estimate
 from experiments.recipes.distillation import ARMS, distillation
 from experiments.story.story import Story
+from paper_figs.layout import Place, panel, panels
 from paper_figs.style import error_bars, look
 from scaling import PUBLISHED_FIGURES
 from scaling.published.figures import KIM
 
 NAME = "fig12"
 CLAIMS = ("P14", "P15", "P16")
+NEEDS = (distillation,)
 TITLE = "Distillation and self-distillation, with their controls"
 CAPTION = (
     "Left: test loss of students of the size of a member, all trained for the same number of "
     "steps, by their training data (means over seeds with 95 % intervals); dashed: the tuned "
     "single model and the ensemble that is the teacher. Hollow: the weight decay selected on "
-    "validation data is the smallest or largest candidate. Middle: generations of self-training, "
-    "each with the previous one as teacher. Right, published: 8 members of 300M and students of "
-    f"300M at 200M tokens ({KIM})."
+    "validation data is the smallest or largest candidate. Right: generations of self-training, "
+    "each with the previous one as teacher, on real and synthetic text (filled, solid) and on "
+    "synthetic text only (hollow, dashed)."
 )
 TAUGHT = {
     "ensemble": "distilled",
@@ -35,13 +38,6 @@ TAUGHT = {
     "real": "regularized",
 }
 """Name in `paper_figs.style.LOOKS` of the students of each arm."""
-SHOWN = {
-    "regularized": "single_loss",
-    "self-distilled": "self_distilled_loss",
-    "distilled": "distilled_loss",
-    "ensemble": "eight_members_loss",
-}
-"""Names in `LOOKS` -> names in `PUBLISHED_FIGURES` of the losses beside ours."""
 PUBLISHED_TITLE = "One small student keeps most of an ensemble's gain; self-distillation helps too"
 PUBLISHED_CAPTION = (
     f"Published ({KIM}; losses of 300M models on 200M tokens). Top: a regularized model, the "
@@ -61,16 +57,14 @@ _ROWS = (
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
-    """Draw students by arm and by generation, beside the published values.
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
+    """Draw students by arm and by generation.
 
     The frame has columns `arm`, `reads`, `generation`, `test_loss`, `low`, `high`, `kept`,
     `kept_low`, `kept_high`, `weight_decay`, `is_edge` and `n_seeds`.
     """
     found = story[distillation]
-    figure, (ax, loops, published) = plt.subplots(
-        1, 3, figsize=(11, 4.2), gridspec_kw={"width_ratios": [1.5, 1, 0.8]}
-    )
+    axes = ax, loops = panels(ax, 1, 2, wide=1.5, tall=1.05, width_ratios=(1.3, 1))
     rows = []
     single_look, ensemble = look("regularized"), look("ensemble")
     for i, arm in enumerate(ARMS):
@@ -79,7 +73,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         is_edge = bool(arms["is_edge"].any())
         ax.errorbar(
             [loss.value], [i], xerr=error_bars(loss.value, loss.low, loss.high), capsize=3,
-            markerfacecolor="white" if is_edge else None, **look(TAUGHT[arm]).line,
+            markersize=8, markerfacecolor="white" if is_edge else None, **look(TAUGHT[arm]).line,
         )  # fmt: skip
         kept = found.kept(arm)
         rows.append(
@@ -90,7 +84,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
                 "is_edge": is_edge, "n_seeds": loss.n, "generation": 1,
             }
         )  # fmt: skip
-    ax.set_yticks(range(len(ARMS)), list(ARMS.values()), fontsize=7.5)
+    ax.set_yticks(range(len(ARMS)), [textwrap.fill(text, 24) for text in ARMS.values()])
     ax.invert_yaxis()
     single = float(found.single.mean())
     for value, name, color in (
@@ -98,20 +92,21 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         (found.teacher, f"{ensemble.label} of {found.n_members}", ensemble.color),
     ):
         ax.axvline(value, color=color, linestyle="--", linewidth=1.2, label=f"{name}: {value:.3f}")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.3, -0.14), ncols=2)
-    ax.set(xlabel="test loss (nats per token)", title="here: students by what they read")
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
+    ax.set(xlabel="test loss (nats per token)")
 
     last = int(found.students["generation"].max())
-    for arm, label, linestyle in (
-        ("self", "real and synthetic text", "-"),
-        ("self only", "synthetic text only", "--"),
+    for arm, label, linestyle, aside in (
+        ("self", "real and synthetic text", "-", -0.05),
+        ("self only", "synthetic text only", "--", 0.05),
     ):
         losses = [mean_estimate(found.losses(arm, g)) for g in range(1, last + 1)]
         values = [single, *(loss.value for loss in losses)]
         half = [0.0, *(np.nan_to_num(loss.high - loss.value, posinf=0) for loss in losses)]
         loops.errorbar(
-            range(last + 1), values, yerr=half, capsize=3, linestyle=linestyle, label=label,
-            fillstyle="full" if linestyle == "-" else "none", **look("self-distilled").line,
+            aside + np.arange(last + 1), values, yerr=half, capsize=3, linestyle=linestyle,
+            label=label, fillstyle="full" if linestyle == "-" else "none",
+            **look("self-distilled").line,
         )  # fmt: skip
         rows += [
             {"arm": arm, "reads": ARMS[arm], "test_loss": loss.value, "low": loss.low,
@@ -120,38 +115,35 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
             if generation > 1
         ]  # fmt: skip
     loops.set_xticks(range(last + 1))
-    loops.set(xlabel="generation (0: trained on real text)", title="here: self-training")
-    loops.legend()
+    loops.set(xlabel="generation of self-training (0: real text)")
+    loops.legend(loc="upper left")
 
-    theirs = [PUBLISHED_FIGURES[name].value for name in SHOWN.values()]
-    shown = [look(name) for name in SHOWN]
-    published.barh([one.label for one in shown], theirs, color=[one.color for one in shown])
-    published.invert_yaxis()
-    published.set_xlim(3.25, 3.6)
-    published.tick_params(axis="y", labelsize=7.5)
-    published.set(xlabel="loss (nats per token)", title="published")
-    return figure, pd.DataFrame(rows)
+    for name, value in (("single", single), ("teacher", found.teacher)):
+        rows.append({"arm": name, "reads": "", "test_loss": float(value), "generation": 0})
+    return axes, pd.DataFrame(rows)
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw one point per model.
 
     The frame has columns `model`, `loss` and `share_kept`.
     """
     table = pd.DataFrame(_ROWS, columns=["model", "figure", "recipe"])
     table["loss"] = [PUBLISHED_FIGURES[name].value for name in table["figure"]]
-    figure, ax = plt.subplots(figsize=(7.4, 4.0))
+    ax = panel(ax, wide=1.2)
     places = [7.0, 6.0, 5.0, 3.4, 2.4, 1.4, 0.4]
     for place, row in zip(places, table.itertuples(), strict=True):
         ax.plot(row.loss, place, markersize=7, **look(str(row.recipe)).line)
         ax.annotate(
             f"{row.loss:.3g}", (row.loss, place), xytext=(8, 0), textcoords="offset points",
-            va="center", fontsize=8.5,
+            va="center", fontsize="small",
         )  # fmt: skip
     one, eight, student = table["loss"][:3]
     kept = (one - student) / (one - eight)
     ax.annotate("", (student, 5.35), (one, 5.35), arrowprops={"arrowstyle": "->", "lw": 1})
-    ax.text((one + student) / 2, 5.5, f"{100 * kept:.0f} % of the gain", ha="center", fontsize=8.5)
+    ax.text(
+        (one + student) / 2, 5.5, f"{100 * kept:.0f} % of the gain", ha="center", fontsize="small"
+    )
     ax.set_yticks(places, table["model"])
     ax.set(xlabel="held-out loss (nats per token)", xlim=(3.25, 4.2), ylim=(-0.2, 7.6))
-    return figure, table[["model", "loss"]].assign(share_kept=kept)
+    return ax, table[["model", "loss"]].assign(share_kept=kept)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from experiments.display.quantities import human
+from paper_figs.layout import Place, panel
 from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import DOMAIN_CORPORA, ENTIGRAPH_PAPER
 
@@ -16,19 +16,19 @@ PUBLISHED_TITLE = "10,000 times less data than in other work on continued pre-tr
 PUBLISHED_CAPTION = (
     f"Published ({ENTIGRAPH_PAPER}, and table of the talk): unique tokens in studies that adapt a "
     "language model to a domain by continued pre-training, as ranges where several models were "
-    "trained, and the 1.3M tokens of the EntiGraph setting. Printed beside each: how many times "
-    "more than the latter."
+    "trained, and the 1.3M tokens of the EntiGraph setting, with the domains and parameter counts "
+    "of the models as printed. Beside each: how many times more tokens than in the latter."
 )
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw one row per study on a logarithmic axis.
 
-    The frame has columns `study`, `domain`, `low`, `high` and `times_more`.
+    The frame has columns `study`, `domain`, `parameters`, `low`, `high` and `times_more`.
     """
     table = DOMAIN_CORPORA.sort_values("high", ignore_index=True)
     least = table["low"].min()
-    figure, ax = plt.subplots(figsize=(7.6, 3.8))
+    ax = panel(ax, wide=1.3, tall=0.9)
     for row in table.itertuples():
         ours = row.low == least
         color, marker = (COLORS[1], MARKERS[1]) if ours else (COLORS[0], MARKERS[0])
@@ -36,8 +36,16 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         times = "" if ours else f", {row.low / least:,.0f}x"
         ax.annotate(
             f"{human(row.low)}{times}", (row.high, row.Index), xytext=(8, 0),
-            textcoords="offset points", va="center", fontsize=8.5,
+            textcoords="offset points", va="center", fontsize="small",
         )  # fmt: skip
+        ax.annotate(
+            row.parameters, (0.02, row.Index), xycoords=ax.get_yaxis_transform(), va="center",
+            fontsize="small",
+        )  # fmt: skip
+    ax.annotate(
+        "parameters", (0.02, len(table) - 0.4), xycoords=ax.get_yaxis_transform(),
+        fontsize="small", weight="bold",
+    )  # fmt: skip
     ax.set_yticks(table.index, [f"{row.study} ({row.domain})" for row in table.itertuples()])
-    ax.set(xscale="log", xlim=(5e5, 2e13), xlabel="unique tokens")
-    return figure, table.assign(times_more=table["low"] / least)
+    ax.set(xscale="log", xlim=(5e3, 2e13), ylim=(-0.6, len(table) + 0.2), xlabel="unique tokens")
+    return ax, table.assign(times_more=table["low"] / least)

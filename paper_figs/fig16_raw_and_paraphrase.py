@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from experiments.analysis import intervals
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.recipe import entigraph
 from experiments.story.story import Story
+from paper_figs.layout import Place, panel, panels
 from paper_figs.style import GREY, error_bars, log_ticks, look
 from scaling import load_dataset
 from scaling.published.talk import ENTIGRAPH_ACCURACY, ENTIGRAPH_PAPER
 
 NAME = "fig16"
 CLAIMS = ("S1", "S3", "S4", "S4a", "S4b")
+NEEDS = (entigraph,)
 TITLE = "What models learn from the source text, paraphrases and EntiGraph"
 CAPTION = (
     "Closed-book accuracy after continued training on a synthetic world of facts; questions have "
@@ -46,14 +47,14 @@ PUBLISHED_CAPTION = (
 _SERIES = ("rephrase_cpt", "entigraph_cpt")
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw accuracy against synthetic tokens, one panel per kind of question.
 
     The frame has columns `method`, `questions`, `n_synthetic`, `n_graphs`, `accuracy`, `low` and
     `high`.
     """
     answers = story[entigraph].answers
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.7), sharey=True)
+    axes = panels(ax, 1, 3, wide=1.5, tall=0.85, sharey=True)
     rows = []
     for ax, (sheet, title) in zip(axes, SHEETS.items(), strict=True):
         for method in (*METHODS, *FLAT):
@@ -81,7 +82,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         ax.set(title=title, xlabel="synthetic tokens", ylim=(0, 1.05))
     axes[0].set_ylabel("accuracy")
     axes[-1].legend(loc="upper right")
-    return figure, pd.DataFrame(rows)
+    return axes, pd.DataFrame([*rows, {"method": "chance", "accuracy": CHANCE}])
 
 
 def _estimate(values: np.ndarray) -> dict[str, float]:
@@ -89,18 +90,20 @@ def _estimate(values: np.ndarray) -> dict[str, float]:
     return {"accuracy": found.value, "low": found.low, "high": found.high}
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw both curves with their log-linear fits.
 
-    The frame has columns `series`, `x`, `y` and `slope`.
+    The frame has columns `series`, `x`, `y`, `slope` and `half_interval`.
 
     Raises:
         FileNotFoundError: the points are not in the data folder.
     """
     table = load_dataset("entigraph")
     table = table[table["setting"] == "closed_book"]
-    figure, ax = plt.subplots(figsize=(7.0, 4.4))
-    frames = []
+    ax = panel(ax, wide=1.1)
+    frames = [
+        pd.DataFrame({"series": look(name).label, "y": [ENTIGRAPH_ACCURACY[name]]}) for name in FLAT
+    ]
     for series in _SERIES:
         shown = look(series)
         rows = table[table["series"] == series]
@@ -116,7 +119,13 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
                 line[inside], at_one + slope * np.log(line[inside]), color=shown.color,
                 linestyle=linestyle, linewidth=1,
             )  # fmt: skip
-        frames.append(pd.DataFrame({"series": shown.label, "x": x, "y": y, "slope": slope}))
+        frames.append(
+            pd.DataFrame(
+                {"series": shown.label, "x": x, "y": y, "slope": slope, "half_interval": half}
+            )
+        )
+        fitted = {"x": line, "y": at_one + slope * np.log(line)}
+        frames.append(pd.DataFrame({"series": f"{shown.label}, law", **fitted}))
     for name, linestyle in FLAT.items():
         accuracy, shown = ENTIGRAPH_ACCURACY[name], look(name)
         ax.axhline(
@@ -125,7 +134,7 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
         )  # fmt: skip
     ax.set(xscale="log", xlabel="synthetic tokens (millions)", ylabel="closed-book accuracy (%)")
     ax.legend()
-    return figure, pd.concat(frames, ignore_index=True)
+    return ax, pd.concat(frames, ignore_index=True)
 
 
 def log_linear(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from paper_figs.layout import Place, panel
 from paper_figs.style import BLACK, COLORS
 
 NAME = "fig17"
 CLAIMS = ("S4",)
+NEEDS = ()
 TITLE = "EntiGraph: from a small corpus to a large one through its entities"
 CAPTION = (
     "Schematic; no measurements. Entities are extracted from each source document. A language "
@@ -37,12 +37,12 @@ BOXES = pd.DataFrame(
 _WIDTH, _HEIGHT = 2.2, 2.3
 
 
-def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw the stages from left to right.
 
     The frame has columns `stage` and `content`.
     """
-    figure, ax = plt.subplots(figsize=(10.5, 3.2))
+    ax = panel(ax, wide=1.5, tall=0.75)
     for number, (stage, content, x) in enumerate(BOXES.itertuples(index=False)):
         step = number in (1, 2, 4)
         _box(ax, x, stage, content, COLORS[0] if step else COLORS[1], "-" if step else "--")
@@ -54,10 +54,10 @@ def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
             mutation_scale=12, color=BLACK, linestyle=":",
         )
     )  # fmt: skip
-    ax.text(4.0, -0.38, "the document stays in context", ha="center", fontsize=8)
+    ax.text(4.0, -0.38, "the document stays in context", ha="center", fontsize="small")
     ax.set(xlim=(0, 13.4), ylim=(-0.7, 3.6))
     ax.axis("off")
-    return figure, BOXES[["stage", "content"]].replace("\n", " ", regex=True)
+    return ax, BOXES[["stage", "content"]].replace("\n", " ", regex=True)
 
 
 draw_published = draw
@@ -71,7 +71,7 @@ def _box(ax: Axes, x: float, stage: str, content: str, color: str, linestyle: st
         )
     )  # fmt: skip
     ax.text(x + _WIDTH / 2, 2.85, stage, ha="center", va="bottom", color=color, weight="bold")
-    ax.text(x + _WIDTH / 2, 0.4 + _HEIGHT / 2, content, ha="center", va="center", fontsize=8.5)
+    ax.text(x + _WIDTH / 2, 0.4 + _HEIGHT / 2, content, ha="center", va="center", fontsize="small")
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import networkx as nx
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from graphsim import EntityGraph
+from paper_figs.layout import Place, panels
 from paper_figs.style import COLORS
 
 NAME = "fig18"
 CLAIMS = ("S7",)
+NEEDS = ()
 TITLE = "The source states edges; paths are implicit; EntiGraph makes them explicit"
 CAPTION = (
     "The model of arXiv 2409.07431, Section 6, on one random directed graph of 14 entities with "
@@ -29,7 +29,7 @@ _SEED, _N_ENTITIES, _MEAN_DEGREE = 4, 14, 1.7
 _STATED, _PATH, _TAUGHT = "#999999", COLORS[1], COLORS[0]
 
 
-def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw the three panels.
 
     The frame has columns `kind`, `source`, `target`, `source_x`, `source_y`, `target_x` and
@@ -42,7 +42,7 @@ def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     star = [(path[0], target) for target in path[2:]]
     places = nx.circular_layout(graph)
 
-    figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.7))
+    axes = panels(ax, 1, 3, wide=1.5, tall=0.8)
     titles = ("stated: edges", "implied: a path from x to y", "taught by the step (x, y)")
     for ax, title in zip(axes, titles, strict=True):
         _nodes(ax, graph, places, path)
@@ -58,7 +58,7 @@ def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     for name, index in (("source", 1), ("target", 2)):
         where = np.array([places[row[index]] for row in rows])
         frame[f"{name}_x"], frame[f"{name}_y"] = where.T
-    return figure, frame
+    return axes, frame
 
 
 draw_published = draw

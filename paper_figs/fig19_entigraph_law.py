@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from graphsim import (
     EntityGraph,
@@ -16,10 +14,12 @@ from graphsim import (
     printed_law,
     simulate_runs,
 )
+from paper_figs.layout import Place, panels
 from paper_figs.style import BLACK, COLORS, MARKERS
 
 NAME = "fig19"
 CLAIMS = ("S7",)
+NEEDS = ()
 TITLE = "EntiGraph's accuracy has three phases; the printed law is too low, the corrected one holds"
 CAPTION = (
     "Everything is computed here, on random directed graphs of the model in arXiv 2409.07431. "
@@ -44,19 +44,19 @@ _LAWS = {
 }
 
 
-def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw the curves and the errors of the laws.
 
     The frame has columns `panel`, `series`, `x`, `y` and `stderr`.
     """
-    figure, axes = plt.subplots(2, 2, figsize=(9.6, 7.2))
+    axes = panels(ax, 2, 2, wide=1.5, tall=1.7)
     frames = [
-        _small(axes[0, 0]),
-        _large(axes[0, 1]),
-        _errors_over_degree(axes[1, 0]),
-        _errors_over_size(axes[1, 1]),
+        _small(axes[0]),
+        _large(axes[1]),
+        _errors_over_degree(axes[2]),
+        _errors_over_size(axes[3]),
     ]
-    return figure, pd.concat(frames, ignore_index=True)
+    return axes, pd.concat(frames, ignore_index=True)
 
 
 def _small(ax: Axes) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def _curves(ax: Axes, n_entities: int, s: np.ndarray) -> pd.DataFrame:
     for name, (low, high) in spans.items():
         ax.axvspan(low, high, color="#bbbbbb", alpha=0.3, linewidth=0)
         middle = np.sqrt(low * high)
-        ax.text(middle, 1.03, name, ha="center", va="bottom", fontsize=7.5)
+        ax.text(middle, 1.03, name, ha="center", va="bottom", fontsize="small")
     ax.set(xscale="log", xlabel="steps per ordered pair, s", ylim=(-0.02, 1.02))
     ax.legend(loc="center left")
     return frame
@@ -150,7 +150,7 @@ def _errors_over_size(ax: Axes) -> pd.DataFrame:
         frames.append(_long(frame, panel=f"error V={n_entities}"))
     ax.axhline(0, color=BLACK, linewidth=0.8)
     ax.set(xscale="log", xlabel="steps per ordered pair, s", title="mean degree 3")
-    ax.legend(loc="upper right", title="printed dashed, corrected solid", title_fontsize=8.5)
+    ax.legend(loc="upper right", title="printed dashed, corrected solid", title_fontsize="small")
     return pd.concat(frames)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from paper_figs.layout import Place, panels
 from paper_figs.style import BLACK, COLORS, MARKERS, error_bars, look
 from scaling import FitResult, fit_law
 from scaling.published.datasets import data_folder
@@ -15,6 +14,7 @@ from scaling.published.talk import ENTIGRAPH_ACCURACY
 
 NAME = "fig20"
 CLAIMS = ("S5",)
+NEEDS = ()
 TITLE = "Accuracy grows with synthetic tokens; the plateau is not identified"
 CAPTION = (
     "Left: published closed-book accuracy on QuALITY after continued pre-training on EntiGraph (36 "
@@ -35,7 +35,7 @@ _RATES_PER_CAP = 1e3  # the law's slowest rate is 1e-3 / t0
 _FILE = "published/entigraph_points.csv"
 
 
-def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
+def draw(story: object = None, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw points, fits and plateaus.
 
     The frame has columns `panel`, `series`, `x`, `y`, `low`, `high` and `identified`.
@@ -46,9 +46,7 @@ def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
     points = _published_points()
     entigraph = points[points["series"] == "entigraph_cpt"]
     fits = {cap: _fit(entigraph, cap) for cap in CAPS}
-    figure, (ax, plateaus) = plt.subplots(
-        1, 2, figsize=(9.6, 4.2), gridspec_kw={"width_ratios": [1.9, 1]}
-    )
+    axes = ax, plateaus = panels(ax, 1, 2, wide=1.5, width_ratios=(1.9, 1))
     frames = [_draw_points(ax, points), _draw_fits(ax, entigraph, fits)]
     frames.append(_draw_plateaus(plateaus, fits))
     ax.set(
@@ -56,7 +54,7 @@ def draw(story: object = None) -> tuple[Figure, pd.DataFrame]:
         ylabel="closed-book accuracy (%)",
     )  # fmt: skip
     ax.legend(loc="upper left")
-    return figure, pd.concat(frames, ignore_index=True)
+    return axes, pd.concat(frames, ignore_index=True)
 
 
 draw_published = draw
@@ -99,8 +97,9 @@ def _draw_points(ax: Axes, points: pd.DataFrame) -> pd.DataFrame:
         )  # fmt: skip
     base = look("base")
     ax.axhline(BASE_ACCURACY, color=base.color, linewidth=0.9)
-    ax.annotate(base.label, (30, BASE_ACCURACY - 0.2), va="top", fontsize=8, color=base.color)
-    return points[["series", "x", "y"]].assign(panel="points")
+    ax.annotate(base.label, (30, BASE_ACCURACY - 0.2), va="top", fontsize="small", color=base.color)
+    at_base = pd.DataFrame({"series": ["base"], "y": [BASE_ACCURACY]})
+    return pd.concat([points[["series", "x", "y"]], at_base]).assign(panel="points")
 
 
 def _draw_fits(ax: Axes, points: pd.DataFrame, fits: dict[int, FitResult]) -> pd.DataFrame:
@@ -139,14 +138,15 @@ def _draw_plateaus(ax: Axes, fits: dict[int, FitResult]) -> pd.DataFrame:
         label = "not\nidentified" if open_ended else f"[{low:.1f},\n{high:.1f}]"
         ax.annotate(
             label, (place, min(low, plateau)), textcoords="offset points", xytext=(0, -8),
-            ha="center", va="top", fontsize=8,
+            ha="center", va="top", fontsize="small",
         )  # fmt: skip
-        rows.append((f"cap {cap}", cap, plateau, low, high, not open_ended))
+        rows.append((f"cap {cap}", float(cap), plateau, low, high, not open_ended))
     ax.axhline(PUBLISHED_PLATEAU, color=BLACK, linestyle=":")
     ax.set_xticks(range(len(fits)), [f"{cap}x" for cap in fits])
     ax.set(
         xlim=(-0.6, len(fits) - 0.4), ylim=(45, 101), xlabel="slowest time scale over data",
         ylabel="plateau (%)",
     )  # fmt: skip
+    rows.append(("published fit", np.nan, PUBLISHED_PLATEAU, np.nan, np.nan, False))
     columns = ["series", "x", "y", "low", "high", "identified"]
     return pd.DataFrame(rows, columns=columns).assign(panel="plateau")

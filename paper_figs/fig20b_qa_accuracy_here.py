@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.recipes.entigraph.answers import expected_coverage
 from experiments.recipes.entigraph.forms import ceiling_fit, law_of
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.recipe import entigraph
 from experiments.story.story import Story
+from paper_figs.layout import Place, panels
 from paper_figs.style import BLACK, COLORS, GREY, look
 from scaling import fit_law
 from scaling.laws.curves import MIXTURE_OF_EXPONENTIALS
 
 NAME = "fig20b"
 CLAIMS = ("S5",)
+NEEDS = (entigraph,)
 TITLE = "Accuracy on implied facts here, compared with the graph process"
 CAPTION = (
     "Left: accuracy after continued training on EntiGraph's documents against the number of steps "
@@ -30,14 +30,14 @@ CAPTION = (
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw points, expectations and the fitted mixture.
 
     The frame has columns `series`, `x`, `y` and `graph`.
     """
     facts = story[entigraph]
     rows = facts.answers[facts.answers["method"] == "entigraph"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), sharey=True)
+    axes = left, right = panels(ax, 1, 2, wide=1.5, tall=0.95, sharey=True)
     frames, ceilings, measured = [], [], look("entigraph")
     for graph, points in rows.groupby("graph"):
         author = facts.plan.settings(int(graph)).target()
@@ -62,7 +62,8 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         ax.set(xscale="log", xlabel=label, ylim=(0, 1.05))
         ax.legend(loc="lower right")
     left.set_ylabel("accuracy on implied facts")
-    return figure, pd.concat(frames, ignore_index=True)
+    frames.append(_frame("chance", [np.nan], [CHANCE], -1))
+    return axes, pd.concat(frames, ignore_index=True)
 
 
 def _draw_mixture(ax: Axes, rows: pd.DataFrame) -> pd.DataFrame:

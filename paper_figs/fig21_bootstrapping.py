@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from experiments.analysis import intervals
 from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.story.story import Story
+from paper_figs.layout import Place, panels
 from paper_figs.style import COLORS, error_bars
 
 NAME = "fig21"
 CLAIMS = ("S8", "S9")
+NEEDS = (bootstrapped,)
 TITLE = "Bootstrapped pre-training: learn to write one document from another, then train on both"
 CAPTION = (
     "Left: the procedure (after arXiv 2509.15248), schematic. Right: the check made before "
@@ -27,15 +27,13 @@ STAGES = ("documents", "nearest pairs\n(d1, d2)", "train\nlog p(d2 | d1)", "samp
 GATES = {"alone": "alone", "given_other": "after\nanother's d1", "given": "after\nits own d1"}
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw the stages of the procedure and the losses of the check before sampling.
 
     The frame has columns `read`, `loss`, `low`, `high` and `n`.
     """
     gates = story[bootstrapped].gates
-    figure, (schema, ax) = plt.subplots(
-        1, 2, figsize=(10.5, 3.2), gridspec_kw={"width_ratios": [2.4, 1]}
-    )
+    axes = schema, ax = panels(ax, 1, 2, wide=1.5, tall=0.75, width_ratios=(2.2, 1))
     _draw_stages(schema)
     rows = []
     for name, label in GATES.items():
@@ -48,8 +46,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     ax.bar(frame["read"], frame["loss"], yerr=errors, color=COLORS[:3], capsize=4,
            hatch=["", "//", ".."])  # fmt: skip
     ax.set(ylabel="loss of d2 (nats per token)")
-    ax.tick_params(axis="x", labelsize=8)
-    return figure, frame
+    return axes, frame
 
 
 def _draw_stages(ax: Axes) -> None:
@@ -60,7 +57,7 @@ def _draw_stages(ax: Axes) -> None:
                 facecolor="none", edgecolor=COLORS[i % 2], linewidth=1.4,
             )
         )  # fmt: skip
-        ax.text(2.4 * i + 0.95, 0.6, stage, ha="center", va="center", fontsize=9)
+        ax.text(2.4 * i + 0.95, 0.6, stage, ha="center", va="center", fontsize="small")
         if i:
             ax.add_patch(
                 FancyArrowPatch((2.4 * i - 0.45, 0.6), (2.4 * i, 0.6), arrowstyle="-|>",

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.analysis import intervals
 from experiments.recipes.bootstrapped.recipe import Bootstrapped, bootstrapped
 from experiments.story.story import Story
 from experiments.worlds.plans import USUAL_DECAY
+from paper_figs.layout import Place, panels
 from paper_figs.style import BLACK, error_bars, look
 from scaling.published.talk import SBP, SBP_PAPER
 
 NAME = "fig22"
 CLAIMS = ("S8", "S9")
+NEEDS = (bootstrapped,)
 TITLE = "Baseline, bootstrapping, its controls and an oracle at equal training tokens"
 CAPTION = (
     "Test loss (left) and loss where a document first gives a value, which the model must know "
@@ -44,56 +45,67 @@ PUBLISHED_CAPTION = (
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw one position per arm, one panel per loss.
 
     The columns of the frame are those of `draw_arms`.
     """
-    return draw_arms(story[bootstrapped], PANELS)
+    axes = panels(ax, 1, len(PANELS), wide=1.5, tall=0.95)
+    return axes, draw_arms(axes, story[bootstrapped], PANELS)
 
 
-def draw_arms(found: Bootstrapped, panels: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
-    """Draw the arms of one experiment, one panel for each column of its runs.
+def draw_arms(
+    axes: Sequence[Axes], found: Bootstrapped, columns: Mapping[str, str]
+) -> pd.DataFrame:
+    """Draw the arms of one experiment.
 
-    The frame has columns `arm`, `decay`, `loss`, `mean`, `low`, `high` and `n_worlds`.
+    Args:
+        axes: one for each column.
+        found: its results.
+        columns: columns of its runs, with the labels of their axes.
+
+    Returns:
+        A row for each mean and for each grey dot; columns `what` (mean or world), `arm`, `decay`,
+        `loss`, `value`, `low`, `high` and `n_worlds`.
     """
     arms = [arm for arm in LABELS if arm in found.plan.arms]
-    figure, axes = plt.subplots(1, len(panels), figsize=(0.5 + 5 * len(panels), 3.8), squeeze=False)
-    rows = []
-    for ax, (column, label) in zip(axes.flat, panels.items(), strict=True):
+    rows: list[dict[str, Any]] = []
+    for ax, (column, label) in zip(axes, columns.items(), strict=True):
         for place, arm in enumerate(arms):
             both = [("tuned", found.of(arm, column))]
             if arm in ("baseline", "sbp"):
                 both.append(("usual", found.usual(arm, column)))
             for decay, losses in both:
                 is_tuned = decay == "tuned"
+                row = {"arm": arm, "decay": decay, "loss": column}
                 mean = intervals.mean_estimate(losses)
                 x = place if is_tuned else place + 0.25
                 if is_tuned:
                     ax.plot([x - 0.18] * len(losses), losses, ".", color="#999999")
+                    rows += [{"what": "world", **row, "value": loss} for loss in losses]
                 ax.errorbar(
                     x, mean.value, yerr=error_bars(mean.value, mean.low, mean.high),
                     fillstyle="full" if is_tuned else "none", capsize=4,
                     **look("tuned" if is_tuned else "standard").line,
                 )  # fmt: skip
                 rows.append(
-                    {"arm": arm, "decay": decay, "loss": column, "mean": mean.value,
-                     "low": mean.low, "high": mean.high, "n_worlds": mean.n}
+                    {"what": "mean", **row, "value": mean.value, "low": mean.low,
+                     "high": mean.high, "n_worlds": mean.n}
                 )  # fmt: skip
-        ax.set_xticks(range(len(arms)), [LABELS[arm] for arm in arms], fontsize=8)
+        ax.set_xticks(range(len(arms)), [LABELS[arm] for arm in arms], fontsize="small")
         ax.set(ylabel=label)
-    return figure, pd.DataFrame(rows)
+    return pd.DataFrame(rows)
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw one row per benchmark, one panel per scale.
 
     The frame has columns `scale`, `benchmark`, `sbp`, `unique` and `share`.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.6), sharey=True)
-    frames = [_panel(ax, scale) for ax, scale in zip(axes, ("200B", "1T"), strict=True)]
+    axes = panels(ax, 1, 2, wide=1.5, tall=1.1, sharey=True)
+    frames = [_panel(one, scale) for one, scale in zip(axes, ("200B", "1T"), strict=True)]
     axes[0].legend(loc="lower right")
-    return figure, pd.concat(frames, ignore_index=True)
+    return axes, pd.concat(frames, ignore_index=True)
 
 
 def gains(scale: str) -> pd.DataFrame:
@@ -130,7 +142,7 @@ def _panel(ax: Axes, scale: str) -> pd.DataFrame:
         ax.plot([row.sbp, row.unique], [place] * 2, color="#bbbbbb", linewidth=1, zorder=0)
         ax.annotate(
             f"{100 * row.share:.0f} %", (max(row.sbp, row.unique), place), xytext=(8, 0),
-            textcoords="offset points", va="center", fontsize=8,
+            textcoords="offset points", va="center", fontsize="small",
         )  # fmt: skip
     ax.axvline(0, color=BLACK, linewidth=0.9)
     ax.set_yticks(places, table["benchmark"])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.story.story import Story
 from experiments.worlds.plans import USUAL_DECAY
 from paper_figs.fig22_bootstrapped import draw_arms
+from paper_figs.layout import Place, panel
 
 NAME = "fig22b"
 CLAIMS = ("N9",)
+NEEDS = (bootstrapped_text,)
 TITLE = "The same on excerpts of the world's own text"
 CAPTION = (
     "Test loss at equal training tokens. Each grey dot is a draw of excerpts; points are means "
@@ -21,10 +23,12 @@ CAPTION = (
 )
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw one position per arm.
 
     The columns of the frame are those of `draw_arms`.
     """
-    found = story[bootstrapped_text]
-    return draw_arms(found, {"test_loss": "test loss (nats per token)"})
+    ax = panel(ax)
+    return ax, draw_arms(
+        [ax], story[bootstrapped_text], {"test_loss": "test loss (nats per token)"}
+    )

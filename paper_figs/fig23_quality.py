@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from experiments.analysis import intervals
 from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.story.story import Story
+from paper_figs.layout import Place, panel
 from paper_figs.style import COLORS, MARKERS
 from scaling.published.talk import SBP_PAPER, SBP_QUALITY
 
 NAME = "fig23"
 CLAIMS = ("S10a", "S10b", "S10c", "S10d", "S10e")
+NEEDS = (bootstrapped,)
 TITLE = "Quality of synthetic documents at two model sizes, compared with real ones"
 CAPTION = (
     "Percent of documents, means and 95 % intervals over worlds. Repetition: a fifth of the word "
@@ -41,7 +42,7 @@ PUBLISHED_CAPTION = (
 _LOOKS = {"200B": ("200B scale", 1), "1T": ("1T scale", 0), "real": ("real documents", 2)}
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw a table with one row per measure.
 
     The frame has columns `measure`, `text`, `percent`, `low`, `high` and `n_worlds`.
@@ -69,7 +70,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         (row.measure, row.text): f"{row.percent:.1f} [{max(row.low, 0):.1f}, {row.high:.1f}]"
         for row in frame.itertuples()
     }
-    figure, ax = plt.subplots(figsize=(7.6, 2.6))
+    ax = panel(ax, wide=1.2, tall=0.65)
     ax.axis("off")
     table = ax.table(
         [[cells.get((label, of), "-") for of in groups] for label in MEASURES.values()],
@@ -77,16 +78,16 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         loc="center", cellLoc="center",
     )  # fmt: skip
     table.scale(1, 1.5)
-    return figure, frame
+    return ax, frame
 
 
-def draw_published() -> tuple[Figure, pd.DataFrame]:
+def draw_published(ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw one row per failure.
 
     The frame has columns `failure`, `200B`, `1T` and `real`.
     """
     places = list(range(len(SBP_QUALITY)))[::-1]
-    figure, ax = plt.subplots(figsize=(7.2, 3.8))
+    ax = panel(ax, wide=1.1, tall=0.9)
     for name, (label, i) in _LOOKS.items():
         ax.plot(
             SBP_QUALITY[name], places, MARKERS[i], color=COLORS[i], markersize=7, label=label,
@@ -96,4 +97,4 @@ def draw_published() -> tuple[Figure, pd.DataFrame]:
     ax.set(xscale="log", xlabel="documents with the failure (%)", xlim=(0.06, 50))
     ax.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
     ax.legend(loc="lower right")
-    return figure, SBP_QUALITY
+    return ax, SBP_QUALITY

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import textwrap
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.story.story import Story
+from paper_figs.layout import Place, panel
 from paper_figs.style import COLORS
 
 NAME = "fig24"
 CLAIMS = ("S10a", "S10b", "S10c", "S10d", "S10e")
+NEEDS = (bootstrapped,)
+READS_IF_RUN = (bootstrapped_text,)
 TITLE = "Real documents and what the synthesizer wrote from them"
 CAPTION = (
     "Left: the first real documents that have two samples; middle and right: two synthetic "
@@ -26,7 +28,7 @@ COLUMNS = ("real", "synthetic 1", "synthetic 2")
 WRAP = 46
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw the texts side by side.
 
     The frame has columns `real`, `synthetic 1` and `synthetic 2`.
@@ -35,14 +37,14 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     if bootstrapped_text in story.results:
         examples += story[bootstrapped_text].examples
     frame = pd.DataFrame(examples, columns=list(COLUMNS))
-    figure, ax = plt.subplots(figsize=(11, 0.6 + 1.5 * len(frame)))
+    ax = panel(ax, wide=1.5, tall=0.15 + 0.4 * len(frame))
     ax.axis("off")
     for x, (column, color) in enumerate(zip(COLUMNS, COLORS, strict=False)):
         ax.text(x / 3, 1, column, color=color, weight="bold", va="bottom")
         for row, text in enumerate(frame[column]):
             ax.text(
                 x / 3, 1 - (row + 0.08) / max(len(frame), 1), textwrap.fill(text, WRAP), va="top",
-                fontsize=7.5, family="monospace",
+                fontsize="small", family="monospace",
             )  # fmt: skip
     ax.set(xlim=(0, 1), ylim=(0, 1))
-    return figure, frame
+    return ax, frame

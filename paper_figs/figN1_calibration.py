@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.analysis.laws import LOSS, K, N
@@ -22,10 +22,12 @@ from experiments.recipes.calibration.laws import (
 )
 from experiments.recipes.calibration.recipe import calibration
 from experiments.story.story import Story
-from paper_figs.style import BLACK, Look, error_bars, log_ticks, look, spread_x
+from paper_figs.layout import Place, panels
+from paper_figs.style import BLACK, GREY, Look, dodged, error_bars, log_ticks, look, spread_x
 
 NAME = "figN1"
 CLAIMS = ("N1a", "N1b", "N1c")
+NEEDS = (calibration,)
 TITLE = "Can a fitted asymptote be trusted?"
 CAPTION = (
     "Models trained on languages of known entropy; every loss is the excess over the known value, "
@@ -37,7 +39,8 @@ CAPTION = (
     "identified, at the edge if it lies outside the axes. Lower left: loss at a fixed D minus "
     "that of the Bayes-optimal predictor, which is a lower bound on average; means over Markov "
     "chains with 95 % intervals; hollow points are brute-force runs beyond the sizes and members "
-    "that the limits are fitted to. Lower right: the limits of every chain minus the lower bound, "
+    "that the limits are fitted to; points of one size are drawn side by side. "
+    "Lower right: the limits of every chain minus the lower bound, "
     "a cross where one is not identified, at the edge if it lies outside the axes; x marks brute "
     "force. There is no published counterpart."
 )
@@ -45,21 +48,21 @@ CURVES = (BAYES, "single", "ensemble")
 FORMS = {"markov": "Markov", "hidden": "hidden Markov"}
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw data laws, their asymptotes, losses at a fixed D and their limits.
 
     The frame has columns `what` and those of the four tables that are drawn.
     """
     found = story[calibration]
     laws, rows, at_fixed, steps = found.laws, data_rows(found), found.limits, excess_losses(found)
-    figure, ((curves, errors), (sizes, ends)) = plt.subplots(2, 2, figsize=(10.2, 8.2))
+    axes = curves, errors, sizes, ends = panels(ax, 2, 2, wide=1.5, tall=1.95)
     _draw_curves(curves, rows, laws[laws["method"] == METHODS[0]])
     _draw_errors(errors, laws[laws["method"] == METHODS[0]])
     _draw_excess(sizes, steps)
     sizes.set_title(f"D = {found.plan.n_unique_tokens:,}, mean of {found.plan.n_sources} chains")
     _draw_limits(ends, at_fixed)
     tables = {"loss": rows, "data law": laws, "excess": steps, "limit": at_fixed}
-    return figure, pd.concat(
+    return axes, pd.concat(
         [table.assign(what=what) for what, table in tables.items()], ignore_index=True
     )
 
@@ -112,25 +115,28 @@ def _draw_errors(ax: Axes, laws: pd.DataFrame) -> None:
             ticks[place - (len(of) + 1) / 2] = f"{form},\n{recipe}"
             place += 1
     ax.set_xlim(-reach, reach)
+    _explain(ax, {"interval misses the truth": ("o", "white"), "not identified": ("+", GREY)})
     _finish(ax, ticks, place, "fitted asymptote minus entropy (nats per token)", "data laws")
 
 
 def _draw_excess(ax: Axes, steps: pd.DataFrame) -> None:
     """Draw the excess over the lower bound against size, for single models and ensembles."""
-    most = steps[K].max()
-    for average, n in (("single", 1), *((AVERAGE, n) for n in sorted(steps[K].unique()))):
+    most, counts = steps[K].max(), sorted(steps[K].unique())
+    for average, n in (("single", 1), *((AVERAGE, n) for n in counts)):
         of = steps[(steps["average"] == average) & (steps[K] == n)].sort_values(N)
         single = average == "single"
         shown = look("single" if single else "ensemble")
+        places = dodged(of[N], 0 if single else 1 + counts.index(n), 1 + len(counts), step=0.07)
         color = shown.color if single else str(0.8 - 0.7 * np.log2(n) / np.log2(most))
         errors = error_bars(of["excess"], of["low"], of["high"])
         ax.errorbar(
-            of[N], of["excess"], yerr=errors, color=color,
+            places, of["excess"], yerr=errors, color=color,
             linewidth=1, capsize=2, label=shown.label if single else f"K = {n}",
         )  # fmt: skip
-        for is_fitted, part in of.groupby("is_fitted"):
+        for is_fitted in (True, False):
+            part = (of["is_fitted"] == is_fitted).to_numpy(bool)
             ax.plot(
-                part[N], part["excess"], shown.marker, color=color,
+                places[part], of.loc[part, "excess"], shown.marker, color=color,
                 markerfacecolor=color if is_fitted else "white",
             )  # fmt: skip
     ax.axhline(0, color=BLACK, linewidth=0.8)
@@ -138,7 +144,7 @@ def _draw_excess(ax: Axes, steps: pd.DataFrame) -> None:
     ax.set(
         xlabel="non-embedding parameters of a member", ylabel="loss minus Bayes loss (nats)",
     )  # fmt: skip
-    ax.legend(ncols=2, fontsize=7.5)
+    ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 0.07))
 
 
 def _draw_limits(ax: Axes, at_fixed: pd.DataFrame) -> None:
@@ -162,6 +168,7 @@ def _draw_limits(ax: Axes, at_fixed: pd.DataFrame) -> None:
         ticks[place - (len(of) + 1) / 2] = label
         place += 1
     ax.set_xlim(*(reach * 1.03))
+    _explain(ax, {"brute force": ("x", BLACK), "not identified": ("+", GREY)})
     _finish(ax, ticks, place, "limit minus Bayes loss (nats per token)", "limits at the fixed D")
 
 
@@ -182,6 +189,17 @@ def _draw_end(
         return
     ax.plot([low, high], [at, at], color=shown.color, linewidth=1.2)
     ax.plot(value, at, markerfacecolor="white" if hollow else shown.color, **shown.line)
+
+
+def _explain(ax: Axes, marks: Mapping[str, tuple[str, str]]) -> None:
+    """Add a legend of marks above the axes."""
+    for label, (marker, face) in marks.items():
+        edge = GREY if face == "white" else face
+        ax.plot(
+            [], [], marker, markerfacecolor=face, markeredgecolor=edge, linestyle="none",
+            label=label,
+        )  # fmt: skip
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.06), ncols=2, borderaxespad=0)
 
 
 def _finish(ax: Axes, ticks: dict[float, str], n_rows: int, label: str, title: str) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from experiments.display.quantities import human
-from experiments.recipes.data_scaling import D
+from experiments.recipes.data_scaling import D, data_scaling
 from experiments.story.regimes import STEPS, gains, optima
 from experiments.story.story import Story
-from paper_figs.style import BLACK, COLORS, MARKERS, UNCERTIFIED, error_bars, look
+from paper_figs.layout import Place, panels
+from paper_figs.style import BLACK, COLORS, MARKERS, UNCERTIFIED, error_bars, legend_beside, look
 
 NAME = "figN2"
 CLAIMS = ("N2",)
+NEEDS = (data_scaling,)
 TITLE = "Where each recipe helps"
 CAPTION = (
     "Top: gain in test loss against parameters per unique token, N/D: left, from tuning weight "
@@ -31,13 +33,14 @@ TITLES = {
 OBJECTIVES = ("standard", "single", "ensemble")
 
 
-def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
+def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw gains and tuned settings against N/D.
 
     The frame has columns `what` and those of `regimes.gains` and `regimes.optima`.
     """
     table, points = gains(story), optima(story)
-    figure, (above, below) = plt.subplots(2, 3, figsize=(12.6, 7.2), sharex=True)
+    axes = panels(ax, 2, 3, wide=1.5, tall=1.6, sharex=True)
+    above, below = axes[:3], axes[3:]
     for ax, step in zip(above, STEPS, strict=True):
         for i, (size, rows) in enumerate(table.groupby(D)):
             errors = error_bars(rows[step], rows[f"{step}_low"], rows[f"{step}_high"])
@@ -48,7 +51,7 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
         ax.axhline(0, color=BLACK, linewidth=0.8)
         ax.set_title(TITLES[step])
     above[0].set_ylabel("gain in test loss (nats per token)")
-    above[0].legend()
+    legend_beside(above[-1])
     for ax, setting, objectives in (
         (below[0], "n_epochs", ("standard", "single", "ensemble")),
         (below[1], "weight_decay", ("single", "ensemble")),
@@ -65,9 +68,9 @@ def draw(story: Story) -> tuple[Figure, pd.DataFrame]:
     below[0].set(ylabel="epochs", title="tuned epochs")
     below[1].set(ylabel="weight decay", title="tuned weight decay (standard: 0.1)")
     below[2].set(ylabel="peak learning rate", title="tuned learning rate")
-    below[0].legend()
+    legend_beside(below[-1])
     chosen = points.rename(columns={"objective": "of"}).assign(what="optimum")
-    return figure, pd.concat([table.assign(what="gain"), chosen], ignore_index=True)
+    return axes, pd.concat([table.assign(what="gain"), chosen], ignore_index=True)
 
 
 def _draw_optima(ax: plt.Axes, rows: pd.DataFrame, setting: str, objective: str) -> None:

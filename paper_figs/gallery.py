@@ -13,8 +13,8 @@ from typing import Self
 from experiments.lab.recipe import NotRun
 from experiments.report.report import Drawing
 from experiments.story.story import Story
-from experiments.worlds.registry import world_argument
 from paper_figs import SUFFIXES, figure_modules, published_texts, save
+from paper_figs.files import command_of
 
 
 class Gallery(Sized):
@@ -65,11 +65,10 @@ class Gallery(Sized):
             RuntimeError: the process that draws the published figures failed.
         """
         assert self._process is not None
-        option = f"--world {world_argument(self.story.world)}"
         for module in figure_modules():
             missing = _save(module, self.story, self.out / "figures")
             yield self._drawing(
-                module, "figures", (module.TITLE, module.CAPTION), option, missing=missing,
+                module, "figures", (module.TITLE, module.CAPTION), self.story, missing=missing,
                 label="" if _draws_no_measurement(module) else "here",
             )  # fmt: skip
         written, _ = self._process.communicate()
@@ -78,7 +77,7 @@ class Gallery(Sized):
         reasons = json.loads(written.splitlines()[-1])
         for module in _published():
             yield self._drawing(
-                module, "published", published_texts(module), "--published",
+                module, "published", published_texts(module), None,
                 missing=reasons[module.NAME], label="published",
             )  # fmt: skip
 
@@ -87,7 +86,7 @@ class Gallery(Sized):
         module: ModuleType,
         folder: str,
         texts: tuple[str, str],
-        option: str,
+        story: Story | None,
         *,
         missing: str,
         label: str,
@@ -96,7 +95,7 @@ class Gallery(Sized):
         paths = () if missing else tuple(self.out / f"{name}.{suffix}" for suffix in SUFFIXES)
         return Drawing(
             label=label, name=name, title=texts[0], caption=texts[1], paths=paths,
-            command=f"datawall figures {module.NAME} {option}", missing=missing,
+            command=command_of(module, story), missing=missing,
             claims=module.CLAIMS,
         )  # fmt: skip
 

@@ -7,13 +7,13 @@ alike. Use `COLORS` by index for other series, such as sizes, stocks of text or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, Formatter, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike
 
 from experiments.analysis.intervals import Estimate
@@ -111,7 +111,7 @@ STYLE = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": "small",
     "lines.markersize": 5,
     "text.usetex": False,
     "svg.fonttype": "none",
@@ -126,7 +126,48 @@ UNCERTIFIED = (
 """Sentence in the caption of every figure that uses `mark_uncertified`."""
 
 
-def log_ticks(ax: Axes, values: Sequence[float], *, axis: str = "x", base: int = 10) -> None:
+class SpacedCounts(Formatter):
+    """Tick labels such as 300M; of labels that would overlap, those of larger values are kept."""
+
+    def __init__(self, names: Mapping[float, str] | None = None) -> None:
+        self.names = names or {}
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        """Return the label of one tick."""
+        return self.names.get(value) or human(value)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Return a label for each tick, empty where it would overlap the next one kept."""
+        labels = [self(value) for value in values]
+        points, vertical = self._points(values)
+        size = float(self.axis._get_tick_label_size(self.axis.axis_name))  # type: ignore[union-attr]
+        end = np.inf
+        for i in np.argsort(points)[::-1]:
+            half = 0.6 * size if vertical else 0.33 * size * (len(labels[i]) + 1)
+            if points[i] + half > end:
+                labels[i] = ""
+            else:
+                end = points[i] - half
+        return labels
+
+    def _points(self, values: Sequence[float]) -> tuple[np.ndarray, bool]:
+        """Return the positions of values along the axis in points, and whether it is vertical."""
+        axes, vertical = self.axis.axes, self.axis.axis_name == "y"  # type: ignore[union-attr]
+        other = np.full(len(values), (axes.get_xlim() if vertical else axes.get_ylim())[0])
+        along = np.asarray(values, float)
+        at = (other, along) if vertical else (along, other)
+        pixels = axes.transData.transform(np.column_stack(at))[:, int(vertical)]
+        return 72 * pixels / axes.figure.dpi, vertical
+
+
+def log_ticks(
+    ax: Axes,
+    values: Sequence[float],
+    *,
+    axis: Literal["x", "y"] = "x",
+    base: int = 10,
+    names: Mapping[float, str] | None = None,
+) -> None:
     """Make an axis logarithmic, with a tick at each value.
 
     Args:
@@ -134,13 +175,14 @@ def log_ticks(ax: Axes, values: Sequence[float], *, axis: str = "x", base: int =
         values: positions of the ticks.
         axis: "x" or "y".
         base: base of the logarithm.
+        names: labels of some of them; by default such as 300M.
     """
     set_scale = ax.set_xscale if axis == "x" else ax.set_yscale
     set_scale("log", base=base)
     target = ax.xaxis if axis == "x" else ax.yaxis
     target.set_major_locator(FixedLocator(sorted(set(values))))
     target.set_minor_locator(NullLocator())
-    target.set_major_formatter(FuncFormatter(lambda value, _: human(value)))
+    target.set_major_formatter(SpacedCounts(names))
 
 
 def log_counts(ax: Axes) -> None:
@@ -177,7 +219,7 @@ def spread_x(low: float, high: float, n: int = 200) -> np.ndarray:
     return np.geomspace(low, high, n)
 
 
-def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
+def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> dict[str, float]:
     """Draw a limit as a dashed line with its interval as a band.
 
     A limit that is not identified appears only in the legend and without a number, because a
@@ -188,16 +230,55 @@ def limit_line(ax: Axes, limit: Estimate, *, color: str, label: str) -> None:
         limit: the limit with its interval.
         color: color of line and band.
         label: name of the limit in the legend.
+
+    Returns:
+        What is drawn, with the keys `test_loss`, `low` and `high`; NaN if it is not identified.
     """
     if not limit.is_bounded:
         ax.plot([], [], color=color, linestyle=":", label=f"{label}: {limit}")
-        return
+        return dict.fromkeys(("test_loss", "low", "high"), np.nan)
+    label = f"{label}: {limit}".replace(" (", "\n(")
     bottom, top = ax.get_ylim()
-    ax.axhline(limit.value, color=color, linestyle="--", linewidth=1.2, label=f"{label}: {limit}")
+    ax.axhline(limit.value, color=color, linestyle="--", linewidth=1.2, label=label)
     ax.axhspan(limit.low, limit.high, color=color, alpha=0.10, linewidth=0)
     # The data set the scale; a wide interval is clipped.
     margin = 0.2 * (top - bottom)
     ax.set_ylim(min(bottom, limit.value - margin), max(top, limit.value + margin))
+    return {"test_loss": limit.value, "low": limit.low, "high": limit.high}
+
+
+def legend_beside(ax: Axes, **options: Any) -> None:
+    """Put the legend to the right of the axes, where it covers nothing."""
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0, **options)
+
+
+def dodged(place: ArrayLike, i: int, n: int, *, step: float = 0.08, base: float = 2) -> np.ndarray:
+    """Return positions on a logarithmic axis moved aside, so that n error bars do not overlap.
+
+    Args:
+        place: positions.
+        i: index of the series.
+        n: number of series.
+        step: distance between neighbours, in factors of `base`.
+        base: see `step`.
+    """
+    moved: np.ndarray = np.asarray(place, float) * base ** (step * (i - (n - 1) / 2))
+    return moved
+
+
+def print_below(ax: Axes, x: float, text: str, color: str) -> None:
+    """Print the settings of a size at the bottom of the axes, where no curve runs.
+
+    Args:
+        ax: axes, whose limits leave room below the curves.
+        x: the size.
+        text: settings, one a line.
+        color: of the text.
+    """
+    ax.annotate(
+        text, (x, 0.01), xycoords=ax.get_xaxis_transform(), ha="center", va="bottom",
+        fontsize="small", color=color,
+    )  # fmt: skip
 
 
 def mark_uncertified(

@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -16,8 +16,12 @@ from experiments.worlds import recipe_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import ModuleType
 
     from experiments.claims.claim import Claim
+    from experiments.lab.recipe import Recipe
+    from experiments.story.story import Story
+    from experiments.worlds.world import World
 
     RecipeName = str
 else:
@@ -167,7 +171,10 @@ def print_claims(claims: Iterable[Claim]) -> None:
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Figures(WorldOptions):
-    """Draw figures as PNG, PDF or SVG, with the plotted numbers as CSV (trains missing runs)."""
+    """Draw figures as PNG, PDF or SVG, with the plotted numbers as CSV (trains missing runs).
+
+    Only the recipes that a figure needs are run; schematics need none.
+    """
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Figures to draw, such as fig06; by default all."""
@@ -175,40 +182,78 @@ class Figures(WorldOptions):
     """Draw published numbers with laws refitted here, which needs no training."""
     format: tuple[Literal["png", "pdf", "svg"], ...] = ("png", "pdf")
     """Formats of the pictures."""
+    size: str | None = None
+    """Width and height in inches, such as 3.3x2.4; by default that of each figure."""
+    style: tuple[str, ...] = ()
+    """Style files such as paper.mplstyle, or names of matplotlib's styles."""
+    dpi: int = 200
+    """Dots per inch of a PNG."""
     out: Path = Path("out")
     """Folder of the report; figures go to its subfolder figures/ or published/."""
 
     def run(self) -> int:
         """Draw the figures and print the paths of their files."""
-        from experiments.lab.recipe import NotRun
         from experiments.story.story import story_of
-        from paper_figs import figure_modules, save
+        from paper_figs import figure_modules
+        from paper_figs.files import check_format
+        from paper_figs.layout import check_styles, parse_size
 
-        if self.published:
-            return self._draw_published()
-        modules, suffixes = figure_modules(self.names), (*self.format, "csv")
+        size = parse_size(self.size) if self.size else None
+        check_format(self.format, self.dpi)
+        check_styles(self.style)
+        modules = figure_modules(self.names, published=self.published)
+        if self.published or not any(module.NEEDS for module in modules):
+            return self._save(modules, None, size)
         with self.open_lab(shipped=True) as lab:
-            story = story_of(lab)
+            modules = [one for one in modules if self._can_draw(one, lab.world)]
+            needs = {recipe for module in modules for recipe in _reads(module, lab.world)}
+            story = story_of(lab, recipes=sorted(needs, key=lambda recipe: recipe.name))
+        return self._save(modules, story, size)
+
+    def _can_draw(self, module: ModuleType, world: World) -> bool:
+        """Return whether a world runs what a figure needs; if not, print why.
+
+        Raises:
+            NotRun: it does not, and the figure was asked for by name.
+        """
+        from experiments.lab.recipe import NotRun
+        from experiments.worlds.registry import WORLDS
+
+        lacking = [one.name for one in module.NEEDS if one.name not in world.recipes]
+        if not lacking:
+            return True
+        message = (
+            f"figure {module.NAME} was not drawn: it needs the recipe {lacking[0]}, which world "
+            f"{world.name} does not run"
+        )
+        known = WORLDS.get(world.name)
+        others = [name for name, one in WORLDS.items() if {*lacking} <= {*one.recipes}]
+        if known is not None and {*lacking} <= {*known.recipes}:
+            message += (
+                f" in its shipped results; `datawall run {lacking[0]} --world {world.name}` trains "
+                "it"
+            )
+        elif others:
+            message += f"; `datawall figures {module.NAME} --world {others[0]}` trains it"
+        if self.names:
+            raise NotRun(message)
+        print(f"datawall: {message}", file=sys.stderr)
+        return False
+
+    def _save(
+        self, modules: Iterable[ModuleType], story: Story | None, size: tuple[float, float] | None
+    ) -> int:
+        from experiments.lab.recipe import NotRun
+        from paper_figs import save
+
+        folder = self.out / ("published" if self.published else "figures")
         for module in modules:
             try:
-                paths = save(module, story, self.out / "figures", suffixes=suffixes)
-            except (FileNotFoundError, NotRun) as error:
-                if self.names:
-                    raise
-                print(f"datawall: {error}", file=sys.stderr)
-                continue
-            for path in paths:
-                print(path)
-        return 0
-
-    def _draw_published(self) -> int:
-        from paper_figs import figure_modules, save
-
-        suffixes = (*self.format, "csv")
-        for module in figure_modules(self.names, published=True):
-            try:
-                paths = save(module, None, self.out / "published", suffixes=suffixes)
-            except OSError as error:  # the published table is missing and cannot be downloaded
+                paths = save(
+                    module, story, folder, suffixes=(*self.format, "csv"), size=size,
+                    style=self.style, dpi=self.dpi,
+                )  # fmt: skip
+            except (OSError, NotRun) as error:  # a table is missing, or was not measured
                 if self.names:
                     raise
                 print(f"datawall: {module.NAME} was not drawn: {error}", file=sys.stderr)
@@ -216,3 +261,9 @@ class Figures(WorldOptions):
             for path in paths:
                 print(path)
         return 0
+
+
+def _reads(module: ModuleType, world: World) -> list[Recipe[Any]]:
+    """Return the recipes that a figure reads in a world."""
+    optional = getattr(module, "READS_IF_RUN", ())
+    return [*module.NEEDS, *(one for one in optional if one.name in world.recipes)]

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,8 @@ from experiments.worlds.registry import WORLDS, get_world
 from experiments.worlds.world import World
 from scaling.published.datasets import data_folder
 from scaling.results import markup
+
+_MEASURED = ["run_id", "validation_loss", "test_loss", "train_loss"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -146,14 +148,26 @@ class Story:
             for _, found in sorted(self[one].certificates.items())
         ]
 
+    def digest(self, recipes: Iterable[Recipe[Any]]) -> str:
+        """Return a hash of the losses and records that recipes and all they build on rest on."""
+        resting = [self.results.evidence(one) for each in recipes for one in each.with_needs]
+        ids = {id for found in resting for id in found.runs}
+        keys = {key for found in resting for key in found.records}
+        parts = [
+            self.runs.loc[self.runs["run_id"].isin(ids), _MEASURED]
+            .sort_values("run_id")
+            .to_json(orient="values"),
+            json.dumps({key: self.records[key] for key in sorted(keys)}),
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
     @cached_property
     def key(self) -> str:
         """Hash of the results and of the code that turns them into a report."""
-        columns = ["run_id", "validation_loss", "test_loss", "train_loss"]
         parts = [
             self.world.name,
             str(data_folder().is_dir()),  # published points, where some figures need them
-            self.runs[columns].sort_values("run_id").to_json(orient="values"),
+            self.runs[_MEASURED].sort_values("run_id").to_json(orient="values"),
             json.dumps(dict(self.records), sort_keys=True),
             *(path.read_text(encoding="utf-8") for path in _source_files()),
         ]
@@ -246,16 +260,24 @@ def open_results(world_name: str = "small") -> Story:
     return story_of(_shipped_lab(world_name))
 
 
-def story_of(lab: Lab, *, part: int | None = None) -> Story:
+def story_of(
+    lab: Lab, *, part: int | None = None, recipes: Iterable[Recipe[Any]] | None = None
+) -> Story:
     """Return the results of a lab's world, or of a part of it, training whatever is missing.
 
     Recipes are run now, or, of shipped results, when their results are first read.
 
+    Args:
+        lab: of the world.
+        part: of the talk, 1 or 2; by default both.
+        recipes: recipes to run, with those that they build on; by default all of the world.
+
     Raises:
         ValueError: the world runs no recipe of that part.
     """
-    recipes = [one for one in map(find_recipe, lab.world.recipes) if part in (None, one.part)]
-    if not recipes:
+    if recipes is None:
+        recipes = [one for one in map(find_recipe, lab.world.recipes) if part in (None, one.part)]
+    if part is not None and not recipes:
         every = map(find_recipe, recipe_names())
         of_part = ", ".join(one.name for one in every if one.part == part)
         raise ValueError(

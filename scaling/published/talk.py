@@ -28,6 +28,9 @@ N_UNIQUE_TOKENS = 200e6
 STOCK_TOKENS = {stock: PUBLISHED_TOKENS * 2**i for i, stock in enumerate(MEMBER_LIMITS)}
 """Unique tokens of each stock of Kim et al., by its name in `MEMBER_LIMITS`."""
 
+STOCK_LABELS = dict(zip(STOCK_TOKENS.values(), ("200M", "400M", "800M", "1.6B"), strict=True))
+"""The name of each stock in the talk and the paper, by its tokens: 200M are 209,715,200 tokens."""
+
 STANDARD = pd.DataFrame(
     {
         "n_params": [150e6, 300e6, 600e6, 1.4e9],
@@ -48,6 +51,22 @@ TUNED = pd.DataFrame(
 )
 """Regularized recipe: the hyperparameters tuned at each size (talk)."""
 
+TUNED_DECAY = pd.DataFrame(
+    [
+        (n_params, tokens, decay)
+        for n_params, decays in {
+            150e6: (0.8, 0.8, 0.4, 0.1),
+            300e6: (1.6, 0.8, 0.4, 0.4),
+            600e6: (3.2, 1.6, 0.4, 0.8),
+            1.4e9: (3.2, 3.2, 1.6, 0.8),
+            3.2e9: (6.4,),
+        }.items()
+        for tokens, decay in zip(STOCK_TOKENS.values(), decays, strict=False)
+    ],
+    columns=["n_params", "n_unique_tokens", "weight_decay"],
+)
+"""Best weight decay of single models by size and stock (authors' code)."""
+
 ENSEMBLE_LIMITS = pd.DataFrame(
     {
         "n_params": [BILLION * billions for billions in MEMBER_LIMITS["209M"]],
@@ -55,6 +74,27 @@ ENSEMBLE_LIMITS = pd.DataFrame(
     }
 )
 """Loss of infinitely many members at each size, members by the heuristic (authors' code)."""
+
+_LIMITS_TUNED_AS_ONE = {
+    150e6: (3.519, 3.435, None, None),
+    300e6: (3.336, 3.196, 3.102, 3.079),
+    600e6: (3.297, 3.098, 2.906, 2.826),
+    1.4e9: (3.341, 3.091, 2.888, 2.800),
+}
+MEMBER_SETTINGS = pd.DataFrame(
+    [
+        (tokens, n_params, chosen, of_stock)
+        for n_params, limits in _LIMITS_TUNED_AS_ONE.items()
+        for (stock, tokens), limit in zip(STOCK_TOKENS.items(), limits, strict=True)
+        for chosen, of_stock in (
+            ("heuristic", MEMBER_LIMITS[stock][n_params / BILLION]),
+            ("single", limit),
+        )
+    ],
+    columns=["n_unique_tokens", "n_params", "chosen_for", "loss"],
+).dropna(ignore_index=True)
+"""Loss of infinitely many members by size and stock, with the hyperparameters of the heuristic (as
+in `ENSEMBLE_LIMITS`) and with those that are best for one model (authors' code)."""
 
 REGULARIZED_LAW = PUBLISHED_LAWS["regularized"].params
 """L(N) = E + A / (N / 1e9)^alpha (paper)."""
@@ -100,10 +140,23 @@ DOWNSTREAM = pd.DataFrame(
         ("ensemble", n_params, n_members, accuracy)
         for n_params, of_members in _MEMBER_ACCURACY.items()
         for n_members, accuracy in enumerate(of_members, start=1)
+    ]
+    + [
+        ("8-ensemble distill student", 300e6, 1, 0.6219),
+        ("self-distill student", 300e6, 1, 0.6054),
     ],
     columns=["recipe", "n_params", "n_members", "accuracy"],
 )
 """Mean accuracy on ARC-Easy, PIQA and SciQ (authors' code); `n_params` of one member."""
+
+EPOCH_ACCURACY = pd.DataFrame(
+    {
+        "n_epochs": [1, 2, 4, 8, 16, 32, 64, 128],
+        0.1: [0.3467, 0.3855, 0.4833, 0.5387, 0.5544, 0.5406, 0.5335, 0.5337],
+        1.6: [0.3773, 0.4789, 0.5445, 0.5685, 0.5781, 0.5865, 0.5721, 0.5668],
+    }
+).melt(id_vars="n_epochs", var_name="weight_decay", value_name="accuracy")
+"""The same accuracy of a 300M model by epochs and weight decay (authors' code)."""
 
 MIXTURE = pd.DataFrame(
     {
@@ -120,6 +173,18 @@ Mikolov); probabilities mixed, weights fitted on the validation part."""
 MIXTURE_PERPLEXITY = {"valid": 48.92, "test": 47.31}
 """Of the mixture with those weights (same source)."""
 
+MIXTURE_WIKITEXT = pd.DataFrame(
+    {
+        "model": list(MIXTURE["model"]),
+        "valid": [69.23, 233.93, 69.51, 69.40, 63.92, 67.41, 60.27],
+        "perplexity": [66.61, 219.27, 66.49, 67.20, 61.54, 64.85, 58.01],
+        "weight": [0.00, 0.01, 0.03, 0.22, 0.17, 0.16, 0.41],
+    }
+)
+"""The same on WikiText-2, with validation perplexities (same source; table of the talk)."""
+MIXTURE_WIKITEXT_PERPLEXITY = {"valid": 55.40, "test": 53.73}
+"""Of the mixture with those weights (same source)."""
+
 CONTINUED = pd.DataFrame(
     {
         "benchmark": ["GSM8K (8-shot)", "MATH (4-shot)", "MathQA (8-shot)", "average"],
@@ -134,23 +199,27 @@ CONTINUED = pd.DataFrame(
     }
 )
 """Accuracy in % after continued pre-training of Llama 3B on 4B MegaMath tokens (talk; Kim et al.
-2025); the last column trained on all 73B."""
+2025); the last column trained on all 73B. The averages are as printed; see `CONTINUED_MEANS`."""
+CONTINUED_MEANS = CONTINUED.iloc[:-1].drop(columns="benchmark").mean()
+"""Means of the three benchmarks, computed here. The printed averages of the base model and of one,
+two and four members differ from them by .04 to .85 points, more than by rounding."""
 
 DOMAIN_CORPORA = pd.DataFrame(
     [
-        ("Minerva", "mathematics", 26e9, 38.5e9),
-        ("MediTron", "medicine", 46.7e9, 46.7e9),
-        ("Code Llama", "code", 520e9, 620e9),
-        ("Llemma", "mathematics", 50e9, 55e9),
-        ("DeepSeekMath", "mathematics", 500e9, 500e9),
-        ("SaulLM 7B", "law", 30e9, 30e9),
-        ("SaulLM 54B/141B", "law", 520e9, 520e9),
-        ("HEAL", "medicine", 14.9e9, 14.9e9),
-        ("this setting", "265 articles and books", 1.3e6, 1.3e6),
+        ("Minerva", "STEM", "8B, 62B, 540B", 26e9, 38.5e9),
+        ("MediTron", "Medicine", "7B, 70B", 46.7e9, 46.7e9),
+        ("Code Llama", "Code", "7B, 13B, 34B", 520e9, 620e9),
+        ("Llemma", "Math", "7B, 34B", 50e9, 55e9),
+        ("DeepSeekMath", "Math", "7B", 500e9, 500e9),
+        ("SaulLM-7B", "Law", "7B", 30e9, 30e9),
+        ("SaulLM-{54, 141}B", "Law", "54B, 141B", 520e9, 520e9),
+        ("HEAL", "Medicine", "13B", 14.9e9, 14.9e9),
+        ("this setting", "Articles & Books", "7B", 1.3e6, 1.3e6),
     ],
-    columns=["study", "domain", "low", "high"],
+    columns=["study", "domain", "parameters", "low", "high"],
 )
-"""Unique tokens of studies of continued pre-training (Yang et al. 2024, table 1; talk)."""
+"""Models and unique tokens of studies of continued pre-training, with names as printed (Yang et al.
+2024, table 1; talk)."""
 
 SBP = pd.DataFrame(
     [

@@ -5,39 +5,43 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 from experiments.lab.recipe import NotRun
 from experiments.report.report import KEY_MARK, is_current
 from paper_figs import gallery
+from paper_figs.layout import panel
 
-STORY = SimpleNamespace(world=SimpleNamespace(name="tiny"), key="0123456789abcdef")
+STORY = SimpleNamespace(
+    world=SimpleNamespace(name="tiny"), key="0123456789abcdef", results=(), digest=lambda _: "0f"
+)  # fmt: skip
+NEEDS = (SimpleNamespace(name="standard"),)
 
 
-def draw(story):
-    return plt.figure(), pd.DataFrame({"x": [1]})
+def draw(story, ax=None):
+    return panel(ax), pd.DataFrame({"x": [1]})
 
 
-def draw_what_was_not_run(story):
+def draw_what_was_not_run(story, ax=None):
     raise NotRun("world tiny does not run it")
 
 
-def draw_published():
-    return plt.figure(), pd.DataFrame({"x": [2]})
+def draw_published(ax=None):
+    return panel(ax), pd.DataFrame({"x": [2]})
 
 
 RUNS = SimpleNamespace(
-    NAME="fig01", CLAIMS=("P1",), TITLE="Runs", CAPTION="of runs", draw=draw
+    NAME="fig01", CLAIMS=("P1",), NEEDS=NEEDS, TITLE="Runs", CAPTION="of runs", draw=draw
 )  # fmt: skip
 BOTH = SimpleNamespace(
-    NAME="fig02", CLAIMS=("P2",), TITLE="Both", CAPTION="here", draw=draw_what_was_not_run,
+    NAME="fig02", CLAIMS=("P2",), NEEDS=NEEDS, TITLE="Both", CAPTION="here",
+    draw=draw_what_was_not_run,
     PUBLISHED_TITLE="Published", PUBLISHED_CAPTION="there", draw_published=draw_published,
 )  # fmt: skip
 SCHEMATIC = SimpleNamespace(
-    NAME="fig03", CLAIMS=("S3",), TITLE="Schematic", CAPTION="nothing measured", draw=draw,
-    draw_published=draw,
+    NAME="fig03", CLAIMS=("S3",), NEEDS=(), TITLE="Schematic", CAPTION="nothing measured",
+    draw=draw, draw_published=draw,
 )  # fmt: skip
 
 
@@ -77,7 +81,9 @@ def test_drawings_come_with_their_files_or_the_reason_why_not(shown, tmp_path):
         ("figures/fig01", "here"), ("figures/fig02", "here"), ("figures/fig03", ""),
         ("published/fig02", "published"),
     ]  # fmt: skip
-    drawn, not_run, _, published = found
+    drawn, not_run, schematic, published = found
+    assert drawn.command == "datawall figures fig01 --world tiny"
+    assert schematic.command == "datawall figures fig03"
     assert drawn.files.split() == [f"figures/fig01.{suffix}" for suffix in ("png", "pdf", "csv")]
     assert all((tmp_path / name).is_file() for name in drawn.files.split())
     assert drawn.png

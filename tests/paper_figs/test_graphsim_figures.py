@@ -9,14 +9,17 @@ from paper_figs import (
     fig19_entigraph_law,
     fig20_qa_accuracy,
 )
+from paper_figs.files import figure_of
 from tests.data import needed
+from tests.drawn import missing_numbers
 
 matplotlib.use("Agg")
 
 
 def drawn(module):
-    figure, frame = module.draw(None)
-    plt.close(figure)
+    axes, frame = module.draw(None)
+    assert not missing_numbers(axes, frame)
+    plt.close(figure_of(axes))
     return frame
 
 

@@ -1,3 +1,7 @@
+import re
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -7,17 +11,24 @@ import pytest
 from PIL import Image
 
 from experiments.claims.claim import claim_ids
-from paper_figs import figure_modules, save
+from experiments.cli.app import main
+from experiments.cli.options import WorldOptions
+from paper_figs import draw, figure_modules, save
+from paper_figs.layout import panel
 from paper_figs.style import (
     COLORS,
     LOOKS,
     MARKERS,
     OTHER_NAMES,
     error_bars,
+    log_ticks,
     look,
     mark_uncertified,
     shades,
 )
+
+HOW = {"suffixes": ("png", "pdf", "svg", "csv"), "size": (3.3, 2.4), "dpi": 300}
+STANDARD = SimpleNamespace(name="standard")
 
 
 def test_every_other_name_of_a_recipe_has_its_look():
@@ -59,22 +70,113 @@ def test_every_figure_names_claims_that_exist():
 def saved(tmp_path):
     """Draw a figure with five colors twice and return the files of each time."""
 
-    def draw(story):
-        figure, ax = plt.subplots()
+    def draw(story, ax=None):
+        ax = panel(ax)
         for i, color in enumerate(COLORS[:5]):
             ax.plot([0, 1], [i, i + 1], color=color, label=f"line {i}", linewidth=4)
         ax.legend()
-        return figure, pd.DataFrame({"x": [0, 1]})
+        return ax, pd.DataFrame({"x": [0, 1]})
 
-    module = SimpleNamespace(NAME="fig99", draw=draw)
-    suffixes = ("png", "pdf", "svg", "csv")
-    return [save(module, object(), tmp_path / name, suffixes=suffixes) for name in "ab"]
+    module = SimpleNamespace(NAME="fig99", TITLE="Lines", NEEDS=(STANDARD,), draw=draw)
+    world = SimpleNamespace(name="small")
+    story = SimpleNamespace(world=world, results=(), digest=lambda _: "0123456789abcdef")
+    return [save(module, story, tmp_path / name, **HOW) for name in "ab"]
 
 
 def test_the_same_numbers_give_the_same_bytes(saved):
     for first, second in zip(*saved, strict=True):
         assert first.suffix == second.suffix
         assert first.read_bytes() == second.read_bytes(), first.suffix
+
+
+def test_pictures_say_what_they_were_drawn_from(saved):
+    png, pdf, svg, _ = saved[0]
+    said = [
+        " ".join(Image.open(png).text.values()),
+        pdf.read_bytes().decode("latin-1"),
+        svg.read_text(encoding="utf-8"),
+    ]
+    for text in said:
+        assert "datawall figures fig99 --world small --size 3.3x2.4 --dpi 300" in text
+        assert f"datawall {metadata.version('datawall')}" in text
+        assert "0123456789abcdef" in text
+    assert Image.open(png).size == (990, 720)
+
+
+def test_a_style_file_changes_sizes_and_fonts(tmp_path):
+    style = tmp_path / "paper.mplstyle"
+    style.write_text("figure.figsize: 2, 1\nsavefig.facecolor: 00ff00\n")
+    (png,) = save("fig03", None, tmp_path, suffixes=("png",), style=(str(style),), dpi=100)
+    assert Image.open(png).size == (200, 100)
+    assert Image.open(png).convert("RGB").getpixel((0, 0)) == (0, 255, 0)
+    assert "--style paper.mplstyle --dpi 100" in Image.open(png).text["Source"]
+
+
+def test_figures_are_drawn_into_axes_of_the_caller():
+    figure, ax = plt.subplots()
+    drawn, numbers = draw("fig03", ax=ax)
+    assert drawn is ax
+    line = ax.get_lines()[0]
+    assert line.get_ydata().tolist() == numbers["loss"].tolist()
+    left, right = figure.subfigures(1, 2)
+    axes, _ = draw("fig22", ax=right)
+    assert [one.figure for one in axes] == [right, right]
+    mine = [left.subplots(), plt.figure().subplots()]
+    axes, _ = draw("fig22", ax=mine)
+    assert axes == mine
+    with pytest.raises(ValueError, match=r"has 2 panels: give as many axes, .* not 1 axes"):
+        draw("fig22", ax=mine[0])
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["fig77"], "figure must be one of fig01, .*; not 'fig77'"),
+        (["fig04"], "not 'fig04', which is drawn from runs only: without --published"),
+        (["fig03", "--size", "3.3"], "size must be WIDTHxHEIGHT in inches, such as 3.3x2.4"),
+        (["fig03", "--size", "0x90"], "sides between 0.5 and 50"),
+        (["fig03", "--style", "none.mplstyle"], "style must be a file .* or one of .*ggplot"),
+        (["fig03", "--dpi", "0"], "dpi must be between 20 and 2400; not 0"),
+    ],
+)
+def test_the_command_lists_what_is_allowed(options, message, tmp_path, capsys):
+    command = ["figures", "--published", "--out", str(tmp_path / "out"), *options]
+    assert main(command) == 2
+    assert re.search(message, " ".join(capsys.readouterr().err.split()))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_figure_without_measurements_opens_no_world(tmp_path, monkeypatch):
+    monkeypatch.setattr(WorldOptions, "open_lab", None)
+    monkeypatch.chdir(tmp_path)
+    assert main(["figures", "fig17", "--format", "svg"]) == 0
+    assert "datawall figures fig17<" in Path("out/figures/fig17.svg").read_text(encoding="utf-8")
+
+
+def test_a_world_without_the_recipe_names_the_command_that_trains_it(tmp_path, capsys):
+    runs = tmp_path / "runs"
+    assert main(["figures", "figN1", "--world", "tiny", "--runs", str(runs)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "figN1 was not drawn: it needs the recipe calibration, which world tiny" in said
+    assert "`datawall figures figN1 --world small` trains it" in said
+    assert not runs.exists()
+
+
+def test_tick_labels_that_would_overlap_are_left_out():
+    _, (wide, narrow) = plt.subplots(1, 2, width_ratios=[5, 1], figsize=(8, 3))
+    sizes = [1e3, 2e3, 4e3, 8e3, 1.6e4, 1e6]
+    for ax in (wide, narrow):
+        ax.plot(sizes, sizes)
+        log_ticks(ax, sizes, names={1e6: "all"})
+    plt.gcf().canvas.draw()
+    shown = [[text.get_text() for text in ax.get_xticklabels()] for ax in (wide, narrow)]
+    assert shown[0][0] == "1k"
+    assert shown[0][-1] == shown[1][-1] == "all"
+    boxes = [text.get_window_extent() for text in narrow.get_xticklabels() if text.get_text()]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert len(boxes) < sum(map(bool, shown[0]))
+    plt.close("all")
 
 
 def test_fonts_are_truetype_and_a_palette_keeps_the_colors(saved):

@@ -27,6 +27,8 @@ from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan
 from experiments.worlds.registry import WORLDS
 from experiments.worlds.world import PLANS
 from paper_figs import figure_modules
+from paper_figs.files import figure_of, recipes_read
+from tests.drawn import missing_numbers
 
 FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24")
 ARMS = {"baseline": 1.56, "oracle": 1.41, "sbp": 1.49, "random": 1.60, "unconditional": 1.59}
@@ -305,10 +307,14 @@ def test_s5_says_on_how_many_graphs_small_corpora_predict_the_largest():
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_draw_what_was_found(name):
     (module,) = figure_modules([name])
-    figure, frame = module.draw(story())
+    found = story()
+    with found.results.reading() as read:
+        axes, frame = module.draw(found)
     assert name == module.NAME
+    assert {*read} == {*recipes_read(module, found)}
     assert len(frame) > 0
-    plt.close(figure)
+    assert not missing_numbers(axes, frame)
+    plt.close(figure_of(axes))
 
 
 def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():

@@ -392,10 +392,10 @@ def test_a_second_run_trains_nothing_and_says_the_same(trained, lab):
 
 @pytest.mark.long
 def test_the_figure_draws_a_real_run_and_the_claim_judges_it(trained):
-    figure, frame = figN1_calibration.draw(story_of(trained))
+    axes, frame = figN1_calibration.draw(story_of(trained))
     assert set(frame["what"]) == {"loss", "data law", "excess", "limit"}
-    assert len(figure.axes) == 4
-    plt.close(figure)
+    assert len(axes) == 4
+    plt.close(axes[0].figure)
     for judge in (claims_calibration._n1a, claims_calibration._n1b, claims_calibration._n1c):
         claim = judge(story_of(trained))
         assert claim.verdict == "inconclusive"  # one language

@@ -18,6 +18,7 @@ from experiments.story.limits import recipe_limits
 from experiments.story.story import open_lab
 from experiments.worlds.registry import WORLDS
 from paper_figs.fig00_limits import draw
+from tests.drawn import missing_numbers
 from tests.pages import HOUSE
 
 
@@ -105,8 +106,9 @@ def test_a_limit_that_is_not_identified_is_words_everywhere():
     story = story_of(single=UNIDENTIFIED)
     found = answer(story)
     rows = side_by_side(story, [])
-    figure, frame = draw(story)
-    drawn = [text.get_text() for ax in figure.axes for text in ax.texts]
+    axes, frame = draw(story)
+    assert not missing_numbers(axes, frame)
+    drawn = [text.get_text() for ax in axes for text in ax.texts]
     shown = " ".join(
         [found.sentences, found.conditions, found.missing, *drawn, frame.to_csv()]
         + [row["here"] for row in rows]

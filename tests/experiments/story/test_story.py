@@ -31,6 +31,7 @@ from experiments.runs.store import RunStore
 from experiments.story.story import open_lab, story_of
 from experiments.worlds.world import MAIN_RECIPES
 from paper_figs.gallery import Gallery
+from tests.drawn import missing_numbers
 
 # A world is trained before the first test: minutes where cores are free, many elsewhere.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
@@ -208,25 +209,56 @@ def test_figures_show_what_is_not_certified(story):
         "fig10": sum(doubtful.values()),
     }
     for module in figure_modules(expected):
-        figure, _ = module.draw(story)
-        assert n_hollow(figure) == expected[module.NAME], module.NAME
-        plt.close(figure)
+        ax, _ = module.draw(story)
+        assert n_hollow(ax.figure) == expected[module.NAME], module.NAME
+        plt.close(ax.figure)
+
+
+def test_figures_read_what_they_need_and_their_tables_hold_what_they_draw(story):
+    import matplotlib.pyplot as plt
+
+    from paper_figs import figure_modules
+    from paper_figs.files import figure_of, recipes_read
+
+    for module in figure_modules():
+        if not module.NEEDS or not {*module.NEEDS} <= {*story.results}:
+            continue
+        with story.results.reading() as read:
+            axes, frame = module.draw(story)
+        assert {*read} == {*recipes_read(module, story)}, module.NAME
+        assert missing_numbers(axes, frame) == [], module.NAME
+        plt.close(figure_of(axes))
+
+
+def test_a_figure_is_drawn_from_its_own_recipes_alone(story, runs_folder, tmp_path):
+    """Its metadata hold the hash of what it needs, whatever else the world has run."""
+    from paper_figs import save
+    from paper_figs.fig02_epochs import NEEDS
+
+    alone = story_of(open_lab("tiny", corpus=None, runs=runs_folder), recipes=NEEDS)
+    assert {one.name for one in alone.results} == {"standard"}
+    assert alone.digest(NEEDS) == story.digest(NEEDS) != story.digest([])
+    drawn = [save("fig02", one, tmp_path / name) for one, name in ((story, "a"), (alone, "b"))]
+    for first, second in zip(*drawn, strict=True):
+        assert first.read_bytes() == second.read_bytes(), first.suffix
 
 
 def test_the_legend_of_figure_9_says_what_is_not_certified(story):
     import matplotlib.pyplot as plt
 
     from paper_figs import fig09_ensemble_hyperparameters
+    from paper_figs.style import look
 
     tuned = {"single": story.regularized.tuned, "ensemble": story.ensembles.tuned}
-    figure, _ = fig09_ensemble_hyperparameters.draw(story)
-    for ax, width in zip(figure.axes, story.world.widths, strict=False):
+    axes, _ = fig09_ensemble_hyperparameters.draw(story)
+    choices = {look(choice).label: choice for choice in tuned}
+    for ax, width in zip(axes, story.world.widths, strict=False):
         for text in ax.get_legend().get_texts():
-            choice = text.get_text().split(":")[0]
-            if choice in tuned:
+            choice = choices.get(text.get_text().split(":")[0])
+            if choice is not None:
                 doubtful = not tuned[choice][width].certified
                 assert ("not certified" in text.get_text()) == doubtful
-    plt.close(figure)
+    plt.close(axes[0].figure)
 
 
 def test_the_report_lists_every_tuned_point(report, story):

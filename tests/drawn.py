@@ -1,0 +1,55 @@
+"""The numbers that a figure draws, compared with its table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+
+def missing_numbers(axes: Axes | Sequence[Axes], frame: pd.DataFrame) -> list[str]:
+    """Return what is drawn in the axes of a figure and is not in its table.
+
+    Of a line or bar, the values along one axis must be there: those along the other may be places.
+    Percentages may be shares in the table; 0 and 1 are lines of reference.
+
+    Args:
+        axes: of the figure.
+        frame: the plotted numbers.
+
+    Returns:
+        A description of each line, bar and band with other numbers.
+    """
+    numbers = [pd.to_numeric(frame[name], errors="coerce").to_numpy(float) for name in frame]
+    known = np.concatenate([*numbers, [0.0, 1.0]])
+    known = np.sort(np.concatenate([known, 100 * known])[np.isfinite([*known, *known])])
+
+    def share(values: object) -> float:
+        values = np.asarray(values, float)
+        values = values[np.isfinite(values)]
+        after = np.clip(np.searchsorted(known, values), 1, len(known) - 1)
+        off = np.minimum(np.abs(known[after] - values), np.abs(known[after - 1] - values))
+        near = off <= 1e-6 * np.maximum(np.abs(values), 1e-3)
+        return float(near.mean()) if len(near) else 1.0
+
+    found = []
+    for ax in [axes] if isinstance(axes, Axes) else axes:
+        for line in ax.lines:
+            x, y = share(line.get_xdata()), share(line.get_ydata())
+            along = {ax.get_xaxis_transform(): x, ax.get_yaxis_transform(): y}
+            if along.get(line.get_transform(), max(x, y)) < 1:
+                found.append(f"line {line.get_label()}: {line.get_xydata()[:3].tolist()}")
+        for bar in ax.patches:
+            if isinstance(bar, Rectangle):
+                height, width = bar.get_height(), bar.get_width()
+                if max(share([height]), share([width])) < 1:
+                    found.append(f"bar {height} x {width}")
+        for band in ax.collections:
+            if "Poly" in type(band).__name__:
+                ends = np.concatenate([path.vertices[:, 1] for path in band.get_paths()])
+                if share(ends) < 1:
+                    found.append(f"band {ends[:3].tolist()}")
+    return found
