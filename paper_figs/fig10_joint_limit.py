@@ -146,23 +146,19 @@ def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     ax.set(xlabel="parameters of a member", ylabel="loss of infinitely many (nats per token)")
     ax.legend()
     found = pd.DataFrame(rows, columns=["series", "loss", "low", "high", "status"])
-    bottom = 2.2
     for i, row in enumerate(found.itertuples()):
-        low = row.low if np.isfinite(row.low) else -np.inf
-        identified = low > bottom
-        ends = error_bars(row.loss, max(low, bottom), row.high)
-        # A limit that is not identified has neither a point nor a number.
-        joint.errorbar(
-            i, row.loss, yerr=ends, color=COLORS[i], marker=MARKERS[i] if identified else "",
-            capsize=4,
-        )  # fmt: skip
-        if not identified:
-            joint.plot(i, 0, "v", color=COLORS[i], transform=joint.get_xaxis_transform())
-        text = (
-            f"{row.loss:.3f}\n[{row.low:.2f}, {row.high:.2f}]" if identified else "not\nidentified"
-        )
+        # A limit that is not identified has neither a point nor a number, only an upper end.
+        if np.isfinite(row.low):
+            ends = error_bars(row.loss, row.low, row.high)
+            joint.errorbar(
+                i, row.loss, yerr=ends, color=COLORS[i], marker=MARKERS[i], capsize=4
+            )  # fmt: skip
+            place, text = row.loss, f"{row.loss:.3f}\n[{row.low:.2f}, {row.high:.2f}]"
+        else:
+            joint.plot(i, row.high, "v", color=COLORS[i])
+            place, text = row.high, "not\nidentified"
         joint.annotate(
-            text, (i, row.loss), xytext=(6, 4), textcoords="offset points", fontsize="small"
+            text, (i, place), xytext=(6, 4), textcoords="offset points", fontsize="small"
         )  # fmt: skip
     joint.axhline(talk.JOINT_LIMIT, color=BLACK, linestyle=":", label="published, 200M: 3.17")
     joint.set_xticks(range(len(MEMBER_LIMITS)), list(talk.STOCK_LABELS.values()))

@@ -47,7 +47,7 @@ _LAWS = {
 def draw(story: object = None, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw the curves and the errors of the laws.
 
-    The frame has columns `panel`, `series`, `x`, `y` and `stderr`.
+    The frame has columns `panel`, `series`, `x`, `y`, `stderr`, and `low` and `high` of bands.
     """
     axes = panels(ax, 2, 2, wide=1.5, tall=1.7)
     frames = [
@@ -66,7 +66,7 @@ def _small(ax: Axes) -> pd.DataFrame:
     s = steps / graph.n_pairs
     runs = simulate_runs(graph, int(steps[-1]), n_runs, seed=2, times=steps)
     exact = expected_accuracy(graph, steps)
-    _band(ax, s, runs.accuracy, runs.stderr * np.sqrt(n_runs))
+    band = _band(ax, s, runs.accuracy, runs.stderr * np.sqrt(n_runs))
     ax.plot(
         s, runs.accuracy, MARKERS[0], color=COLORS[0], fillstyle="none", markevery=3,
         label=f"simulation, mean of {n_runs} runs",
@@ -77,7 +77,7 @@ def _small(ax: Axes) -> pd.DataFrame:
     frame["exact"] = exact.accuracy
     ax.set_title("V = 100, mean degree 3", pad=16)
     ax.set_ylabel("share of pairs known")
-    return _long(frame, panel="V=100")
+    return pd.concat([_long(frame, panel="V=100"), band.assign(panel="V=100")])
 
 
 def _large(ax: Axes) -> pd.DataFrame:
@@ -85,12 +85,12 @@ def _large(ax: Axes) -> pd.DataFrame:
     graph = EntityGraph.random(n_entities, _DEGREE, seed=1)
     s = np.geomspace(1e-6, 10, 120)
     exact = expected_accuracy(graph, s, 64, per_pair=True)
-    _band(ax, s, exact.accuracy, exact.stderr)
+    band = _band(ax, s, exact.accuracy, exact.stderr)
     ax.plot(s, exact.accuracy, color=BLACK, linewidth=1.2, label="exact, 64 sources")
     frame = _curves(ax, n_entities, s)
     frame["exact"], frame["stderr"] = exact.accuracy, exact.stderr
     ax.set_title("V = 100,000, mean degree 3", pad=16)
-    return _long(frame, panel="V=100000")
+    return pd.concat([_long(frame, panel="V=100000"), band.assign(panel="V=100000")])
 
 
 def _curves(ax: Axes, n_entities: int, s: np.ndarray) -> pd.DataFrame:
@@ -114,8 +114,11 @@ def _curves(ax: Axes, n_entities: int, s: np.ndarray) -> pd.DataFrame:
     return frame
 
 
-def _band(ax: Axes, s: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> None:
-    ax.fill_between(s, mean - 2 * spread, mean + 2 * spread, color=COLORS[5], alpha=0.4, lw=0)
+def _band(ax: Axes, s: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> pd.DataFrame:
+    """Draw two standard deviations on both sides of a mean."""
+    low, high = mean - 2 * spread, mean + 2 * spread
+    ax.fill_between(s, low, high, color=COLORS[5], alpha=0.4, lw=0)
+    return pd.DataFrame({"series": "band", "x": s, "low": low, "high": high})
 
 
 def _errors_over_degree(ax: Axes) -> pd.DataFrame:

@@ -39,8 +39,9 @@ def missing_numbers(axes: Axes | Sequence[Axes], frame: pd.DataFrame) -> list[st
     for ax in [axes] if isinstance(axes, Axes) else axes:
         for line in ax.lines:
             x, y = share(line.get_xdata()), share(line.get_ydata())
-            along = {ax.get_xaxis_transform(): x, ax.get_yaxis_transform(): y}
-            if along.get(line.get_transform(), max(x, y)) < 1:
+            transform = line.get_transform()  # a line of reference has a number on one axis only
+            upright, level = ax.get_xaxis_transform(), ax.get_yaxis_transform()
+            if (x if transform == upright else y if transform == level else max(x, y)) < 1:
                 found.append(f"line {line.get_label()}: {line.get_xydata()[:3].tolist()}")
         for bar in ax.patches:
             if isinstance(bar, Rectangle):
