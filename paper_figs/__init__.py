@@ -105,7 +105,8 @@ def draw(
             panels, or a figure or subfigure. By default a new figure, in the style of the project.
 
     Returns:
-        The axes (a list for a figure of several panels), and a frame with every plotted number.
+        The axes (a list for a figure of several panels), and a frame with every plotted number,
+        whose columns each figure names.
 
     Raises:
         ValueError: there is no such figure, or it has another number of panels.

@@ -124,14 +124,14 @@ def _losses(found: DataScaling, recipe: str) -> tuple[pd.DataFrame, pd.DataFrame
 def _draw_worth(ax: Axes, table: pd.DataFrame, places: np.ndarray, shown: Look) -> None:
     """Draw multipliers with their intervals; an arrow stands for an infinite end."""
     known = np.isfinite(table["multiplier"])
-    there = table[known]
-    below = there["multiplier"] - there["multiplier_low"]
-    endless = ~np.isfinite(there["multiplier_high"])
-    above = (there["multiplier_high"] - there["multiplier"]).where(~endless, there["multiplier"])
-    ax.errorbar(
-        places[known], there["multiplier"], yerr=[below, above], lolims=endless.to_numpy(),
-        capsize=3, **shown.line,
-    )  # fmt: skip
+    there, at = table[known], places[known]
+    value, low, high = (there[name] for name in ("multiplier", "multiplier_low", "multiplier_high"))
+    ax.errorbar(at, value, yerr=error_bars(value, low, high), capsize=3, **shown.line)
+    for x, y in zip(at[np.isinf(high)], value[np.isinf(high)], strict=True):
+        ax.annotate(
+            "", (x, y), xytext=(0, 16), textcoords="offset points",
+            arrowprops={"arrowstyle": "<-", "color": shown.color},
+        )  # fmt: skip
 
 
 def _certified(found: DataScaling, recipe: str, size: int) -> bool:

@@ -39,14 +39,26 @@ def check_format(suffixes: Sequence[str], dpi: int) -> None:
 def options_of(
     size: tuple[float, float] | None = None, style: Sequence[str] = (), dpi: int = PNG_DPI
 ) -> str:
-    """Return the options of `datawall figures` that change pictures, each after a space."""
+    """Return the options of `datawall figures` that change pictures, each after a space.
+
+    Args:
+        size: width and height of one panel in inches.
+        style: names or files of matplotlib styles.
+        dpi: dots per inch of PNG.
+    """
     shape = f" --size {size[0]:g}x{size[1]:g}" if size else ""
     looks = f" --style {' '.join(Path(one).name for one in style)}" if style else ""
     return f"{shape}{looks}{f' --dpi {dpi}' if dpi != PNG_DPI else ''}"
 
 
 def command_of(module: ModuleType, story: Story | None, options: str = "") -> str:
-    """Return the command that draws a figure again."""
+    """Return the command that draws a figure again.
+
+    Args:
+        module: of the figure.
+        story: results it was drawn from, or None for published numbers.
+        options: what `options_of` returned.
+    """
     from experiments.worlds.registry import world_argument
 
     of = ""

@@ -68,7 +68,13 @@ def panels(
 
 
 def panel(place: Place, *, wide: float = 1.0, tall: float = 1.0) -> Axes:
-    """Return the axes of a figure of one panel; see `panels`."""
+    """Return the axes of a figure of one panel; see `panels`.
+
+    Args:
+        place: axes, a figure or None, as for `draw`.
+        wide: width in multiples of that of the style.
+        tall: height, likewise.
+    """
     return panels(place, wide=wide, tall=tall)[0]
 
 

@@ -261,6 +261,9 @@ def dodged(place: ArrayLike, i: int, n: int, *, step: float = 0.08, base: float 
         n: number of series.
         step: distance between neighbours, in factors of `base`.
         base: see `step`.
+
+    Returns:
+        Array [n_points].
     """
     moved: np.ndarray = np.asarray(place, float) * base ** (step * (i - (n - 1) / 2))
     return moved

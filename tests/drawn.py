@@ -50,7 +50,7 @@ def missing_numbers(axes: Axes | Sequence[Axes], frame: pd.DataFrame) -> list[st
                     found.append(f"bar {height} x {width}")
         for band in ax.collections:
             if "Poly" in type(band).__name__:
-                ends = np.concatenate([path.vertices[:, 1] for path in band.get_paths()])
+                ends = np.concatenate([[], *(path.vertices[:, 1] for path in band.get_paths())])
                 if share(ends) < 1:
                     found.append(f"band {ends[:3].tolist()}")
     return found

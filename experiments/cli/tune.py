@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from experiments.cli.options import WorldOptions, readable
@@ -22,6 +23,8 @@ class Tune(WorldOptions):
     """Widths of the models to tune; by default all of the world."""
     objective: Literal["single", "ensemble"] = "single"
     """Minimise the loss of a single model, or the limit of an ensemble of many members."""
+    save: Path | None = None
+    """Write what the search found as settings that a world can carry: NAME.settings.json."""
     json: bool = False
     """Print JSON."""
 
@@ -30,11 +33,17 @@ class Tune(WorldOptions):
         from experiments.recipes.ensembles import heuristic_starts, tune_members
         from experiments.recipes.regularized import tune_singles
         from experiments.tuning.certificates import print_certificates
+        from experiments.worlds.settings import write_settings
 
         with self.open_lab(widths=self.widths, search=True) as lab:
-            tuned = tune_singles(lab)
-            if self.objective == "ensemble":
-                tuned = tune_members(lab, heuristic_starts(lab, tuned))
+            singles = tune_singles(lab)
+            if self.objective == "single":
+                tuned, every = singles, [*singles.values()]
+            else:
+                tuned = tune_members(lab, heuristic_starts(lab, singles))
+                every = [*singles.values(), *tuned.values()]
+            if self.save:
+                write_settings(self.save, every, f"a search in world {lab.world.name}")
         found = [certificate for _, certificate in sorted(tuned.items())]
         if self.json:
             print_json([{"objective": self.objective, **one.summary()} for one in found])

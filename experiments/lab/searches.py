@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from experiments.lab.lab import Lab
 from experiments.runs.spec import RunSpec
 from experiments.tuning.certificate_files import save_certificate
 from experiments.tuning.certificates import Certificate, Objective
 from experiments.tuning.grid import Grid, Point
-from experiments.tuning.search import Effort, Request, descend, measure
+from experiments.tuning.search import Effort, Request, Tuned, descend, measure
 from experiments.worlds.settings import read_settings
 from experiments.worlds.world import World
 
@@ -28,9 +28,9 @@ def tune_sizes(
 ) -> dict[int, Certificate]:
     """Return the certificates of several sizes, tuned in step, and keep them in the store.
 
-    If the world comes with tuned settings, only the point of each size is trained: nothing is
-    searched, certified or kept. An objective without settings (the standard recipe, whose epochs
-    were chosen by the preceding sweep) is trained at its start.
+    If the world comes with tuned settings, only the point of each size is trained, and what the
+    search that chose it had compared is the certificate. An objective without settings (the
+    standard recipe, whose epochs were chosen by the preceding sweep) is trained at its start.
 
     Args:
         lab: where runs are trained.
@@ -63,7 +63,9 @@ def tune_sizes(
     certificates = {}
     carried = carried_points(lab.world, objective, starts, grid)
     if carried:
-        found = measure(carried, grid, evaluate, effort)
+        found = measure(carried, grid, evaluate, effort) | searched_before(
+            lab.world, objective, carried
+        )
     else:
         found = descend(search_starts(lab.world, objective, starts, grid), grid, evaluate, effort)
     for width, tuned in found.items():
@@ -101,9 +103,21 @@ def carried_points(
             f"the settings {world.settings!r} are those of {settings.n_unique_tokens:,} unique "
             f"tokens; world {world.name} has {world.n_unique_tokens:,} and must search (--search)"
         )
-    if objective not in settings.points:
+    if objective not in settings.tuned:
         return {width: grid.nearest(point) for width, point in starts.items()}
     return {width: settings.point(objective, width, grid) for width in starts}
+
+
+def searched_before(world: World, objective: Objective, widths: Iterable[int]) -> dict[int, Tuned]:
+    """Return what the search found that chose the settings of a world, by width.
+
+    Args:
+        world: names the settings.
+        objective: what was minimised.
+        widths: sizes wanted; those of which the settings hold no losses are left out.
+    """
+    known = read_settings(world.settings).tuned.get(objective, {}) if world.settings else {}
+    return {width: known[width] for width in widths if width in known and known[width].values}
 
 
 def search_starts(
@@ -121,7 +135,7 @@ def search_starts(
         return dict(starts)
     settings = read_settings(world.settings)
     fits = settings.n_unique_tokens == world.n_unique_tokens
-    known = settings.points.get(objective, {}) if fits else {}
+    known = settings.tuned.get(objective, {}) if fits else {}
     return {
         width: settings.point(objective, width, grid) if width in known else start
         for width, start in starts.items()

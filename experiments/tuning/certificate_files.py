@@ -24,12 +24,20 @@ FOLDER = "tuning"
 
 
 def certificate_dict(certificate: Certificate) -> dict[str, Any]:
-    """Return a certificate as JSON types; losses that diverged and unknown errors are None."""
-    tuned = certificate.tuned
+    """Return a certificate as JSON types."""
     return {
         "schema": SCHEMA_VERSION,
         "objective": certificate.objective,
         "spec": certificate.spec.to_dict(),
+        **tuned_dict(certificate.tuned),
+        "runs": dict(certificate.runs),
+        "summary": certificate.summary(),
+    }
+
+
+def tuned_dict(tuned: Tuned) -> dict[str, Any]:
+    """Return what a search found as JSON types; losses that diverged are None."""
+    return {
         "axes": [[name, list(values)] for name, values in tuned.grid.axes.items()],
         "widest": {name: list(ends) for name, ends in tuned.grid.widest.items()},
         "together": [list(direction) for direction in tuned.grid.together],
@@ -42,8 +50,6 @@ def certificate_dict(certificate: Certificate) -> dict[str, Any]:
             {**tuned.grid.named(point), "by_seed": [finite(x) for x in values]}
             for point, values in tuned.values.items()
         ],
-        "runs": dict(certificate.runs),
-        "summary": certificate.summary(),
     }
 
 
@@ -55,6 +61,16 @@ def read_certificate(values: Mapping[str, Any]) -> Certificate:
     """
     if values.get("schema") != SCHEMA_VERSION:
         raise ValueError(f"schema must be {SCHEMA_VERSION}; not {values.get('schema')!r}")
+    return Certificate(
+        objective=values["objective"],
+        spec=RunSpec.from_dict(values["spec"]),
+        tuned=read_tuned(values),
+        runs=values["runs"],
+    )
+
+
+def read_tuned(values: Mapping[str, Any]) -> Tuned:
+    """Return what `tuned_dict` turned into JSON types."""
     grid = Grid(
         axes={name: tuple(of_axis) for name, of_axis in values["axes"]},
         widest={name: (least, most) for name, (least, most) in values["widest"].items()},
@@ -64,17 +80,12 @@ def read_certificate(values: Mapping[str, Any]) -> Certificate:
     def point(row: Mapping[str, Any]) -> Point:
         return tuple(row[name] for name in grid.axes)
 
-    return Certificate(
-        objective=values["objective"],
-        spec=RunSpec.from_dict(values["spec"]),
-        tuned=Tuned(
-            grid=grid,
-            n_look=values["n_look"],
-            path=tuple(point(row) for row in values["path"]),
-            looks={point(row): _number(row["mean"]) for row in values["looks"]},
-            values={point(row): tuple(map(_number, row["by_seed"])) for row in values["values"]},
-        ),
-        runs=values["runs"],
+    return Tuned(
+        grid=grid,
+        n_look=values["n_look"],
+        path=tuple(point(row) for row in values["path"]),
+        looks={point(row): _number(row["mean"]) for row in values["looks"]},
+        values={point(row): tuple(map(_number, row["by_seed"])) for row in values["values"]},
     )
 
 

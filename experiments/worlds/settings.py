@@ -1,16 +1,25 @@
-"""Tuned settings that come with the package, so that a world trains only its final models."""
+"""Tuned settings that come with the package, so that a world trains only its final models.
+
+    results/NAME.settings.json    what a search found at each size, with all that it compared
+
+`datawall tune --save` writes such a file.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.runs.archive import SHIPPED
+from experiments.runs.files import write_json
+from experiments.tuning.certificate_files import read_tuned, tuned_dict
+from experiments.tuning.certificates import Certificate
 from experiments.tuning.grid import Grid, Point
+from experiments.tuning.search import Tuned
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SUFFIX = ".settings.json"
 
 
@@ -19,34 +28,33 @@ class Settings:
     """Hyperparameters of the tuned models of each size.
 
     Attributes:
-        provenance: where they come from, and whether a search has certified them.
+        provenance: where they come from.
         n_unique_tokens: D for which they were chosen.
-        points: values by axis of the grid, by objective (see `tuning.certificates.Objective`) and
-            width.
+        tuned: what the search found, by objective (see `tuning.certificates.Objective`) and width.
     """
 
     provenance: str
     n_unique_tokens: int
-    points: Mapping[str, Mapping[int, Mapping[str, float]]]
+    tuned: Mapping[str, Mapping[int, Tuned]]
 
     def point(self, objective: str, width: int, grid: Grid) -> Point:
         """Return the point of a size.
 
         Args:
-            objective: what it was tuned for, one of `points`.
+            objective: what it was tuned for, one of `tuned`.
             width: size dial of the model.
             grid: on which it lies.
 
         Raises:
             ValueError: the settings lack this size, or the point is not on the grid.
         """
-        known = self.points[objective]
+        known = self.tuned[objective]
         if width not in known:
             raise ValueError(
                 f"there are tuned settings for widths {', '.join(map(str, known))}; none for "
                 f"{width}, which has to be searched (--search)"
             )
-        point = tuple(known[width][axis] for axis in grid.axes)
+        point = tuple(known[width].best[axis] for axis in grid.axes)
         for (axis, values), value in zip(grid.values.items(), point, strict=True):
             if value not in values:
                 raise ValueError(
@@ -69,11 +77,38 @@ def read_settings(name: str, folder: Path = SHIPPED) -> Settings:
     values = json.loads(path.read_text(encoding="utf-8"))
     if values["schema"] != SCHEMA_VERSION:
         raise ValueError(f"{path} has schema {values['schema']!r}; readable is {SCHEMA_VERSION}")
+    tuned: dict[str, dict[int, Tuned]] = {}
+    for found in values["found"]:
+        tuned.setdefault(found["objective"], {})[found["width"]] = read_tuned(found)
     return Settings(
-        provenance=values["provenance"],
-        n_unique_tokens=values["n_unique_tokens"],
-        points={
-            objective: {int(width): point for width, point in by_width.items()}
-            for objective, by_width in values["points"].items()
-        },
+        provenance=values["provenance"], n_unique_tokens=values["n_unique_tokens"], tuned=tuned
     )
+
+
+def write_settings(path: Path, certificates: Sequence[Certificate], provenance: str) -> None:
+    """Write what searches found as settings that a world can carry.
+
+    Args:
+        path: the file, NAME.settings.json.
+        certificates: a size and objective each, all of one number of unique tokens.
+        provenance: where they come from.
+
+    Raises:
+        ValueError: the file has another name, or several numbers of unique tokens.
+    """
+    if not path.name.endswith(SUFFIX):
+        raise ValueError(f"the file must be NAME{SUFFIX}; not {path.name}")
+    sizes = {one.spec.data.n_unique_tokens for one in certificates}
+    if len(sizes) != 1:
+        raise ValueError(f"settings need certificates of one D; these have {sorted(sizes)}")
+    found = [
+        {"objective": one.objective, "width": one.spec.model.width, **tuned_dict(one.tuned)}
+        for one in certificates
+    ]
+    write_json(
+        path,
+        {
+            "schema": SCHEMA_VERSION, "provenance": provenance, "n_unique_tokens": sizes.pop(),
+            "found": found,
+        },
+    )  # fmt: skip

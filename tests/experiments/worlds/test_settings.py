@@ -1,7 +1,6 @@
 """Tuned settings that a world carries, and what is trained with them."""
 
 import dataclasses
-import json
 
 import pytest
 
@@ -11,9 +10,11 @@ from experiments.recipes.ensembles import ensembles
 from experiments.recipes.regularized import regularized
 from experiments.recipes.standard import standard
 from experiments.runs.store import RunStore
+from experiments.tuning.certificates import Certificate
+from experiments.tuning.search import Tuned
 from experiments.worlds import settings as settings_module
 from experiments.worlds.registry import WORLDS, get_world
-from experiments.worlds.settings import read_settings
+from experiments.worlds.settings import read_settings, write_settings
 
 QUICK = WORLDS["quick"]
 POINT = {"learning_rate": 0.01, "weight_decay": 0.4, "n_epochs": 2}
@@ -22,12 +23,12 @@ POINT = {"learning_rate": 0.01, "weight_decay": 0.4, "n_epochs": 2}
 def test_quick_carries_settings_of_every_size_for_both_objectives():
     carried = read_settings(QUICK.settings)
     assert carried.n_unique_tokens == QUICK.n_unique_tokens
-    assert set(carried.points) == {"single", "ensemble"}
-    for objective, points in carried.points.items():
-        assert set(points) == set(QUICK.widths)
+    assert set(carried.tuned) == {"single", "ensemble"}
+    for objective, tuned in carried.tuned.items():
+        assert set(tuned) == set(QUICK.widths)
         for width in QUICK.widths:
             point = carried.point(objective, width, QUICK.tuned_grid())
-            assert QUICK.tuned_grid().named(point) == points[width]
+            assert QUICK.tuned_grid().named(point) == tuned[width].best
     assert "ended early" in carried.provenance
 
 
@@ -38,7 +39,7 @@ def test_a_search_begins_at_the_settings():
     assert not searched.carries_settings
     assert carried_points(searched, "single", starts, QUICK.tuned_grid()) == {}
     begun = search_starts(searched, "single", starts, QUICK.tuned_grid())
-    assert begun[16] == tuple(read_settings("quick").points["single"][16].values())
+    assert begun[16] == tuple(read_settings("quick").tuned["single"][16].best.values())
     assert begun[48] == starts[48]
     elsewhere = dataclasses.replace(searched, n_unique_tokens=4_096)
     assert search_starts(elsewhere, "single", starts, QUICK.tuned_grid()) == starts
@@ -66,14 +67,23 @@ def carrying(tmp_path, monkeypatch):
         get_world("tiny"), name="carrying", settings="tried", widths=(8, 12), epochs=(1, 2, 4),
         weight_decays=(0.1, 0.4, 1.6), standard_epochs=(1, 2),
     )  # fmt: skip
-    by_width = {str(width): POINT for width in world.widths}
-    values = {
-        "schema": 1,
-        "provenance": "made up",
-        "n_unique_tokens": world.n_unique_tokens,
-        "points": {"single": by_width, "ensemble": by_width},
-    }
-    (tmp_path / "tried.settings.json").write_text(json.dumps(values))
+    grid = world.tuned_grid()
+    point = tuple(POINT.values())
+    near = grid.step(point, ("weight_decay",), 1)
+    tuned = Tuned(
+        grid=grid, n_look=1, path=(point,), looks={point: 4.0, near: 4.5},
+        values={point: (4.0, 4.01, 3.99), near: (4.5, 4.51, 4.49)},
+    )  # fmt: skip
+    found = [
+        Certificate(
+            objective=objective, tuned=tuned, runs={},
+            spec=Lab(world, RunStore(tmp_path / "none")).spec(width=width, seed=0, **POINT),
+        )
+        for objective in ("single", "ensemble")
+        for width in world.widths
+    ]  # fmt: skip
+    write_settings(tmp_path / "tried.settings.json", found, "made up")
+    assert read_settings("tried", tmp_path).tuned["single"][8] == tuned
     monkeypatch.setattr(settings_module.read_settings, "__defaults__", (tmp_path,))
     return world
 
@@ -90,7 +100,9 @@ def test_a_world_that_carries_its_settings_trains_its_final_cells_alone(carrying
     assert all(certificate.tuned.best == POINT for certificate in tuned.certificates.values())
     found = [*usual.certificates.values(), *tuned.certificates.values()]
     assert not any(one.tuned.certified for one in [*found, *members.certificates.values()])
-    assert all("neighbours not run" in one.verdict for one in tuned.certificates.values())
+    for certificate in tuned.certificates.values():
+        assert "neighbours not run" in certificate.verdict
+        assert [near.verdict for near in certificate.tuned.neighbors] == ["worse"]
     assert not (tmp_path / "runs" / "tuning").exists()  # a search would have left certificates
     assert members.heuristic == {}
     assert set(members.curves["chosen_for"]) == {"ensemble"}
