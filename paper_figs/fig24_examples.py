@@ -25,7 +25,7 @@ CAPTION = (
     "own text; shipped results omit them, because they may not be redistributed."
 )
 COLUMNS = ("real", "synthetic 1", "synthetic 2")
-WRAP = 46
+WRAP = 40
 
 
 def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
