@@ -28,9 +28,9 @@ def tune_sizes(
 ) -> dict[int, Certificate]:
     """Return the certificates of several sizes, tuned in step, and keep them in the store.
 
-    If the world comes with tuned settings, only the point of each size is trained, and what the
-    search that chose it had compared is the certificate. An objective without settings (the
-    standard recipe, whose epochs were chosen by the preceding sweep) is trained at its start.
+    If the world comes with tuned settings, nothing is trained: what the search that chose them
+    compared is the certificate. An objective without settings (the standard recipe, whose epochs
+    were chosen by the preceding sweep) is measured at its start.
 
     Args:
         lab: where runs are trained.
@@ -60,64 +60,51 @@ def tune_sizes(
             answers[width][point] = values
         return answers
 
-    certificates = {}
-    carried = carried_points(lab.world, objective, starts, grid)
-    if carried:
-        found = measure(carried, grid, evaluate, effort) | searched_before(
-            lab.world, objective, carried
-        )
-    else:
+    if not lab.world.carries_settings:
         found = descend(search_starts(lab.world, objective, starts, grid), grid, evaluate, effort)
+    elif (found := carried(lab.world, objective, starts, grid)) is None:
+        points = {width: grid.nearest(point) for width, point in starts.items()}
+        found = measure(points, grid, evaluate, effort)
+    certificates = {}
     for width, tuned in found.items():
-        flops = lab.store.frame(asked[width].values()).set_index("run_id")["train_flops"]
+        rows = lab.store.frame(asked[width].values()).itertuples()
         certificates[width] = Certificate(
             objective=objective,
             spec=lab.spec(width=width, seed=0, **tuned.best),
             tuned=tuned,
-            runs={run_id: float(flops[run_id]) for run_id in asked[width]},
+            runs={str(row.run_id): float(row.train_flops) for row in rows},
         )
-        if not (carried or lab.store.read_only):
+        if not (lab.world.carries_settings or lab.store.read_only):
             save_certificate(certificates[width], lab.store.root)
     return certificates
 
 
-def carried_points(
-    world: World, objective: Objective, starts: Mapping[int, Point], grid: Grid
-) -> dict[int, Point]:
-    """Return the points of the settings that a world comes with, by width; empty if it has none.
+def carried(
+    world: World, objective: Objective, widths: Iterable[int], grid: Grid
+) -> dict[int, Tuned] | None:
+    """Return what the search found that chose the settings of a world, by width.
 
     Args:
         world: names the settings.
-        objective: what is minimised.
-        starts: points of an objective that the settings leave out.
-        grid: on which the points lie.
+        objective: what was minimised.
+        widths: sizes wanted.
+        grid: on which the world's points lie.
+
+    Returns:
+        The optima, or None if the settings leave this objective out.
 
     Raises:
-        ValueError: the settings are of another D, or lack a width; see `read_settings`.
+        ValueError: the settings are missing or of another D, or lack a width, see `read_settings`.
     """
-    if world.settings is None or world.search:
-        return {}
-    settings = read_settings(world.settings)
+    settings = read_settings(str(world.settings))
     if settings.n_unique_tokens != world.n_unique_tokens:
         raise ValueError(
             f"the settings {world.settings!r} are those of {settings.n_unique_tokens:,} unique "
             f"tokens; world {world.name} has {world.n_unique_tokens:,} and must search (--search)"
         )
     if objective not in settings.tuned:
-        return {width: grid.nearest(point) for width, point in starts.items()}
-    return {width: settings.point(objective, width, grid) for width in starts}
-
-
-def searched_before(world: World, objective: Objective, widths: Iterable[int]) -> dict[int, Tuned]:
-    """Return what the search found that chose the settings of a world, by width.
-
-    Args:
-        world: names the settings.
-        objective: what was minimised.
-        widths: sizes wanted; those of which the settings hold no losses are left out.
-    """
-    known = read_settings(world.settings).tuned.get(objective, {}) if world.settings else {}
-    return {width: known[width] for width in widths if width in known and known[width].values}
+        return None
+    return {width: settings.at(objective, width, grid) for width in widths}
 
 
 def search_starts(
@@ -137,7 +124,7 @@ def search_starts(
     fits = settings.n_unique_tokens == world.n_unique_tokens
     known = settings.tuned.get(objective, {}) if fits else {}
     return {
-        width: settings.point(objective, width, grid) if width in known else start
+        width: settings.at(objective, width, grid).point if width in known else start
         for width, start in starts.items()
     }
 

@@ -29,18 +29,25 @@ def certificate_dict(certificate: Certificate) -> dict[str, Any]:
         "schema": SCHEMA_VERSION,
         "objective": certificate.objective,
         "spec": certificate.spec.to_dict(),
+        **grid_dict(certificate.tuned.grid),
         **tuned_dict(certificate.tuned),
         "runs": dict(certificate.runs),
         "summary": certificate.summary(),
     }
 
 
-def tuned_dict(tuned: Tuned) -> dict[str, Any]:
-    """Return what a search found as JSON types; losses that diverged are None."""
+def grid_dict(grid: Grid) -> dict[str, Any]:
+    """Return a grid as JSON types."""
     return {
-        "axes": [[name, list(values)] for name, values in tuned.grid.axes.items()],
-        "widest": {name: list(ends) for name, ends in tuned.grid.widest.items()},
-        "together": [list(direction) for direction in tuned.grid.together],
+        "axes": [[name, list(values)] for name, values in grid.axes.items()],
+        "widest": {name: list(ends) for name, ends in grid.widest.items()},
+        "together": [list(direction) for direction in grid.together],
+    }
+
+
+def tuned_dict(tuned: Tuned) -> dict[str, Any]:
+    """Return what a search found on its grid as JSON types; losses that diverged are None."""
+    return {
         "n_look": tuned.n_look,
         "path": [tuned.grid.named(point) for point in tuned.path],
         "looks": [
@@ -64,18 +71,22 @@ def read_certificate(values: Mapping[str, Any]) -> Certificate:
     return Certificate(
         objective=values["objective"],
         spec=RunSpec.from_dict(values["spec"]),
-        tuned=read_tuned(values),
+        tuned=read_tuned(values, read_grid(values)),
         runs=values["runs"],
     )
 
 
-def read_tuned(values: Mapping[str, Any]) -> Tuned:
-    """Return what `tuned_dict` turned into JSON types."""
-    grid = Grid(
+def read_grid(values: Mapping[str, Any]) -> Grid:
+    """Return the grid that `grid_dict` turned into JSON types."""
+    return Grid(
         axes={name: tuple(of_axis) for name, of_axis in values["axes"]},
         widest={name: (least, most) for name, (least, most) in values["widest"].items()},
         together=tuple(map(tuple, values.get("together", []))),
     )
+
+
+def read_tuned(values: Mapping[str, Any], grid: Grid) -> Tuned:
+    """Return what `tuned_dict` turned into JSON types."""
 
     def point(row: Mapping[str, Any]) -> Point:
         return tuple(row[name] for name in grid.axes)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from experiments.runs.archive import SHIPPED
 from experiments.runs.files import write_json
-from experiments.tuning.certificate_files import read_tuned, tuned_dict
+from experiments.tuning.certificate_files import grid_dict, read_grid, read_tuned, tuned_dict
 from experiments.tuning.certificates import Certificate
-from experiments.tuning.grid import Grid, Point
+from experiments.tuning.grid import Grid
 from experiments.tuning.search import Tuned
 
 SCHEMA_VERSION = 2
@@ -37,13 +37,13 @@ class Settings:
     n_unique_tokens: int
     tuned: Mapping[str, Mapping[int, Tuned]]
 
-    def point(self, objective: str, width: int, grid: Grid) -> Point:
-        """Return the point of a size.
+    def at(self, objective: str, width: int, grid: Grid) -> Tuned:
+        """Return what the search found at a size.
 
         Args:
             objective: what it was tuned for, one of `tuned`.
             width: size dial of the model.
-            grid: on which it lies.
+            grid: on which the point must lie.
 
         Raises:
             ValueError: the settings lack this size, or the point is not on the grid.
@@ -54,14 +54,13 @@ class Settings:
                 f"there are tuned settings for widths {', '.join(map(str, known))}; none for "
                 f"{width}, which has to be searched (--search)"
             )
-        point = tuple(known[width].best[axis] for axis in grid.axes)
-        for (axis, values), value in zip(grid.values.items(), point, strict=True):
-            if value not in values:
+        for axis, values in grid.values.items():
+            if (value := known[width].best[axis]) not in values:
                 raise ValueError(
                     f"{axis} of the tuned settings must be on the grid "
                     f"({', '.join(f'{x:g}' for x in values)}); not {value:g}"
                 )
-        return point
+        return known[width]
 
 
 def read_settings(name: str, folder: Path = SHIPPED) -> Settings:
@@ -77,9 +76,9 @@ def read_settings(name: str, folder: Path = SHIPPED) -> Settings:
     values = json.loads(path.read_text(encoding="utf-8"))
     if values["schema"] != SCHEMA_VERSION:
         raise ValueError(f"{path} has schema {values['schema']!r}; readable is {SCHEMA_VERSION}")
-    tuned: dict[str, dict[int, Tuned]] = {}
+    grid, tuned = read_grid(values), dict[str, dict[int, Tuned]]()
     for found in values["found"]:
-        tuned.setdefault(found["objective"], {})[found["width"]] = read_tuned(found)
+        tuned.setdefault(found["objective"], {})[found["width"]] = read_tuned(found, grid)
     return Settings(
         provenance=values["provenance"], n_unique_tokens=values["n_unique_tokens"], tuned=tuned
     )
@@ -90,17 +89,21 @@ def write_settings(path: Path, certificates: Sequence[Certificate], provenance: 
 
     Args:
         path: the file, NAME.settings.json.
-        certificates: a size and objective each, all of one number of unique tokens.
+        certificates: a size and objective each, all of one search: of one number of unique tokens,
+            on one grid.
         provenance: where they come from.
 
     Raises:
-        ValueError: the file has another name, or several numbers of unique tokens.
+        ValueError: the file has another name, or the certificates are of several searches.
     """
     if not path.name.endswith(SUFFIX):
         raise ValueError(f"the file must be NAME{SUFFIX}; not {path.name}")
-    sizes = {one.spec.data.n_unique_tokens for one in certificates}
-    if len(sizes) != 1:
-        raise ValueError(f"settings need certificates of one D; these have {sorted(sizes)}")
+    searches = {
+        (one.spec.data.n_unique_tokens, json.dumps(grid_dict(one.tuned.grid)))
+        for one in certificates
+    }
+    if len(searches) != 1:
+        raise ValueError(f"settings are of one search; not of {len(searches)}")
     found = [
         {"objective": one.objective, "width": one.spec.model.width, **tuned_dict(one.tuned)}
         for one in certificates
@@ -108,7 +111,8 @@ def write_settings(path: Path, certificates: Sequence[Certificate], provenance: 
     write_json(
         path,
         {
-            "schema": SCHEMA_VERSION, "provenance": provenance, "n_unique_tokens": sizes.pop(),
-            "found": found,
+            "schema": SCHEMA_VERSION, "provenance": provenance, "found": found,
+            "n_unique_tokens": certificates[0].spec.data.n_unique_tokens,
+            **grid_dict(certificates[0].tuned.grid),
         },
     )  # fmt: skip
