@@ -95,7 +95,7 @@ def test_rows_of_a_unit_are_resampled_together():
 
 def test_a_boundary_never_divides_rows_of_one_size():
     columns = {"n_params": np.repeat([1e7, 1e8, 1e9, 1e10], [20, 20, 4, 1])}
-    found = hold_out("n_params", columns, 0.25, np.ones(45, dtype=bool))
+    found = hold_out("n_params", columns, 0.25)
     assert found.outside.sum() == 5
     assert (found.edge, found.largest) == (1e8, 1e10)
 
