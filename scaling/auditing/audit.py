@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaling.auditing.checks import CHECKS, Finding, Rows, floats
+from scaling.auditing.checks import CHECKS, Finding, Rows, comparable, floats
 from scaling.comparison.directions import column_roles
 from scaling.fitting.dependence import RUN_COLUMNS
 from scaling.fitting.table import check_columns, without_loss
@@ -95,7 +95,7 @@ def audit(
     run = groups or next((name for name in RUN_COLUMNS if name in frame.columns), None)
     stated = None if unique_tokens is None else np.full(len(frame), float(unique_tokens))
     rows = Rows(
-        frame=frame,
+        frame=comparable(frame),
         y=y,
         roles=roles,
         sizes=sizes,

@@ -21,7 +21,7 @@ from scaling.laws.registry import LAWS, get_law
 Array = NDArray[np.float64]
 
 SIZES = ("n_params", "n_tokens", "n_unique_tokens", "n_members")
-"""Columns by which laws are chosen: a law of one column is no rival where two of these vary."""
+"""If two or more of these columns vary, laws that read only one of them are not compared."""
 
 
 @np.errstate(all="ignore")  # as in `fit_law`

@@ -117,7 +117,7 @@ def direction_values(name: str, columns: Mapping[str, Array]) -> Array | None:
 
 
 def hold_out(name: str, columns: Mapping[str, Array], share: float) -> Direction | str:
-    """The rows at the end of a direction, or a sentence that says why none can be held out.
+    """The rows at the end of a direction, or the reason why none can be held out, as a predicate.
 
     The boundary lies between two distinct values, so that rows of one size are not divided; the
     share outside is the nearest possible one.
