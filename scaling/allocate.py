@@ -11,10 +11,10 @@ from scaling.fitting.status import FitStatus
 from scaling.laws.laws import Law
 from scaling.results import markup, report
 from scaling.results.result import FitResult
-from scaling.uncertainty.covariance import known_covariance
+from scaling.uncertainty.covariance import gaussian_draws
 from scaling.uncertainty.diagnostics import at_bounds
 from scaling.uncertainty.intervals import FEW, effective_degrees
-from scaling.uncertainty.profiles import student
+from scaling.uncertainty.profiles import check_level, student
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Allocation:
         n_params: optimal number of parameters.
         n_tokens: optimal number of training tokens.
         loss: loss of the law at that optimum.
-        exponent: a in N* ~ C^a.
+        exponent: a in N* ~ C^a, near this budget if there is inference.
         intervals: name -> (low, high), for n_params, n_tokens, loss and exponent; without a finite
             end where the runs do not bound the value.
         level: confidence level of the intervals.
@@ -129,8 +129,7 @@ def allocate(
         raise ValueError(
             f"`inference_tokens` must be a finite number, at least 0; not {inference_tokens!r}"
         )
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+    check_level(level)
     _check_optimum(fit)
     product, served = budget / flops_per_token_parameter, inference_tokens / 3.0
     point = np.array([fit.params[name] for name in fit.law.parameters])[:, None]
@@ -214,12 +213,8 @@ def parameter_draws(fit: FitResult, seed: int = 0) -> Array:
     """
     if fit.draws is not None:
         return fit.draws.parameters
-    spread = known_covariance(fit.problem, fit.coordinates, robust=fit.method != "profile")
-    rng = np.random.default_rng(seed)
-    values, vectors = np.linalg.eigh(spread)
-    noise = rng.standard_normal((COVARIANCE_DRAWS, len(values))) * np.sqrt(np.maximum(values, 0.0))
-    places = fit.coordinates[:, None] + vectors @ noise.T
-    places = np.clip(places, fit.problem.low[:, None], fit.problem.high[:, None])
+    robust = fit.method != "profile"
+    places = gaussian_draws(fit.problem, fit.coordinates, COVARIANCE_DRAWS, seed, robust=robust)
     return fit.problem.model.printed(places)
 
 

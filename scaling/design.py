@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from scaling.allocate import FLOPS_PER_TOKEN_PARAMETER
 from scaling.fitting.evaluation import Model
-from scaling.fitting.problem import Problem
 from scaling.results import markup
 from scaling.results.report import number
 from scaling.results.result import FitResult
-from scaling.uncertainty.covariance import known_covariance, noise_scale
-from scaling.uncertainty.profiles import student
+from scaling.uncertainty.covariance import gaussian_draws, noise_scale
+from scaling.uncertainty.profiles import check_level, student
 
 Array = NDArray[np.float64]
 
@@ -136,8 +135,7 @@ def design(
         raise ValueError(f"`budget` must be a finite number of FLOPs above 0; not {budget!r}")
     if int(n_runs) != n_runs or not 1 <= n_runs <= 20:
         raise ValueError(f"`n_runs` must be a whole number from 1 to 20; not {n_runs!r}")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+    check_level(level)
     if fit.problem.degrees <= 0:
         raise ValueError(f"the expected interval is not known: {fit.message}")
     world = Information(fit, seed)
@@ -179,7 +177,9 @@ class Information:
         if index not in self.free:
             raise ValueError(f"{fit.law.asymptote} is fixed, so that no run can narrow it")
         self.place = int(np.flatnonzero(self.free == index)[0])
-        self.points = _draws(problem, fit.coordinates, seed, robust=fit.method != "profile")
+        self.points = gaussian_draws(
+            problem, fit.coordinates, DRAWS, seed, robust=fit.method != "profile"
+        )
         noise = noise_scale(problem, fit.coordinates)
         self.noise = noise / 2.0 if problem.loss.name.startswith("squared") else noise
         self.model: Model = problem.model
@@ -213,15 +213,6 @@ class Information:
         inverse = np.linalg.inv(unit)[..., self.place, self.place]
         variance = self.noise * np.maximum(inverse, 0.0) / scale[..., self.place] ** 2
         return np.median(np.sqrt(variance), axis=-1)
-
-
-def _draws(problem: Problem, best: Array, seed: int, *, robust: bool) -> Array:
-    """Parameters from the fit's distribution, internal coordinates (n_parameters, n_draws)."""
-    spread = np.nan_to_num(known_covariance(problem, best, robust=robust))
-    values, vectors = np.linalg.eigh(spread)
-    noise = np.random.default_rng(seed).standard_normal((DRAWS, len(values)))
-    places = best[:, None] + vectors @ (noise * np.sqrt(np.maximum(values, 0.0))).T
-    return np.clip(places, problem.low[:, None], problem.high[:, None])
 
 
 def _possible(world: Information, product: float) -> Array:

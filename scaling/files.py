@@ -21,7 +21,7 @@ from scaling.tables.source import PARQUET_MAGIC, decode, read_bytes
 LOCAL = (";", "\t")
 """Separators of programs that may write decimal commas."""
 NOTES = "notes"
-"""Attribute of a table read from a file: what was taken for what, in a few words each."""
+"""Attribute of a table read from a file: how it was interpreted, in a few words each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class RunFile:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was taken for what, in a few words each; empty for plain tables."""
+        """How the file was interpreted, in a few words each; empty for plain tables."""
         return (*self.raw.notes, *self.converted.notes)
 
     @property
@@ -100,13 +100,13 @@ def read_runs(
     separator: str | None = None,
     encoding: str | None = None,
 ) -> pd.DataFrame:
-    """Table of runs, or of their checkpoints, from a file of any format that people have.
+    """Table of runs, or of their checkpoints, from a file in any common format.
 
     The content of the file, not its name, says what it is: delimited text with a header, JSON
     (objects, lists, runs or columns by name, a `trainer_state.json`), or parquet, which needs
     pyarrow; each also packed with gzip, bzip2 or xz. Charts of wandb and metric histories of MLflow
-    become a row a step and run; the dictionaries `config` and `summary` become columns. Numbers may
-    have decimal commas, thousands separators, units (1.3B) or percent signs.
+    become one row per run and step; the dictionaries `config` and `summary` become columns. Numbers
+    may have decimal commas, thousands separators, units (1.3B) or percent signs.
 
     Args:
         path: the file.
@@ -116,12 +116,12 @@ def read_runs(
         encoding: see `Dialect`.
 
     Returns:
-        A row per row of the file. `attrs["notes"]` says what was taken for what. Errors of a fit of
+        A row per row of the file. `attrs["notes"]` says how it was interpreted. Errors of a fit of
         this table name a row by its line in the file.
 
     Raises:
-        ValueError: the file is empty or no table, or can be read in several ways, or steps start
-            again and no column names the run; the message names the line and the option that
+        ValueError: the file is empty or not a table, or can be read in several ways, or steps
+            start again and no column names the run; the message names the line and the option that
             decides.
         OSError: the file cannot be read.
     """
@@ -182,7 +182,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
     Raises:
         ValueError: it is another file, or pyarrow is not installed.
-        OSError: there is no such file, or it may not be read.
+        OSError: the file is missing or cannot be read.
     """
     return _read_parquet(path.name, path)
 

@@ -25,7 +25,7 @@ from scaling.fitting.table import Table, numbers, read_table
 from scaling.laws.laws import Law
 from scaling.laws.registry import get_law
 from scaling.results import markup
-from scaling.uncertainty.profiles import student
+from scaling.uncertainty.profiles import check_level, student
 
 Array = NDArray[np.float64]
 
@@ -107,8 +107,7 @@ class Forecast:
         Raises:
             ValueError: a size that is not a positive number, or a level outside (0, 1).
         """
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+        check_level(level)
         if isinstance(x, pd.DataFrame):
             x = x[self.x_name]
         centre, scale = self.spread(

@@ -21,6 +21,7 @@ from scaling.fit import best_parameters, fit_law
 from scaling.fitting.status import FitStatus
 from scaling.results import markup, report
 from scaling.results.result import FitResult
+from scaling.uncertainty.profiles import check_level
 from scaling.uncertainty.shared_members import (
     REJECTED,
     Sharing,
@@ -349,8 +350,7 @@ def predict_members(fit: FitResult, members: Any, level: float = 0.95) -> pd.Dat
     """
     if len(fit.law.columns) != 1:
         raise ValueError(f"`fit` must be of a law of one column; not {fit.law.name!r}")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+    check_level(level)
     known = fit.problem.table.columns[fit.law.columns[0]]
     if len(np.unique(known)) < len(known):
         raise ValueError("`fit` has two rows with the same number of members; they are not nested")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.fitting.table import numbers, without_loss
+from scaling.fitting.table import check_columns, numbers, without_loss
 from scaling.results import markup, report
 from scaling.uncertainty.profiles import student
 
@@ -83,10 +83,7 @@ def compute_exponent(
     Source:
         Porian et al. 2024, arXiv 2406.19146, section 3.
     """
-    for name in (flops, n_params, *([log_stderr] if log_stderr else [])):
-        if name not in frame.columns:
-            allowed = ", ".join(repr(str(column)) for column in frame.columns)
-            raise ValueError(f"column {name!r} is missing; the table has {allowed}")
+    check_columns(frame, flops, n_params, *([log_stderr] if log_stderr else []))
     x = np.log(numbers(frame[flops], flops, positive=True))
     y = np.log(numbers(frame[n_params], n_params, positive=True))
     weights = np.ones(len(x))
@@ -149,10 +146,7 @@ def isoflop(
     Source:
         Approach 2 of Hoffmann et al. 2022, arXiv 2203.15556, section 3.2.
     """
-    for name in (flops, n_params, y):
-        if name not in frame.columns:
-            allowed = ", ".join(repr(str(column)) for column in frame.columns)
-            raise ValueError(f"column {name!r} is missing; the table has {allowed}")
+    check_columns(frame, flops, n_params, y)
     if not 0.0 <= tolerance < 1.0:
         raise ValueError(f"`tolerance` must be at least 0 and below 1; not {tolerance!r}")
     without = without_loss(frame[y])

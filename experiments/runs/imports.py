@@ -1,7 +1,7 @@
 """Import of runs of other projects, from a table of any tool and a mapping of its columns.
 
-The table has a row a run, or it holds the histories of one or several runs (rows with `_step` or
-`step`, of which the last value of each column counts). `scaling.files` says what can be read.
+The table has one row per run, or it holds the histories of one or several runs (rows with `_step`
+or `step`, of which the last value of each column counts). `scaling.files` says what can be read.
 
     imports/NAME.json    {"schema", "file", "sha256", "columns", "constants", "time", "rows"}
 """
@@ -71,8 +71,8 @@ def import_runs(
         dialect: what is ambiguous in the file.
 
     Returns:
-        A row a run, with the name of the import as `source`, and a `reason` if a number is missing;
-        and what was taken for what.
+        One row per run, with the name of the import as `source`, and a `reason` if a number is
+        missing; and how the file was interpreted.
 
     Raises:
         ValueError: a column that the file lacks or that is reserved, or bad rows (by line).

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaling.auditing.checks import CHECKS, Finding, Rows, floats
+from scaling.auditing.checks import CHECKS, Finding, Rows, comparable, floats
 from scaling.comparison.directions import column_roles
 from scaling.fitting.dependence import RUN_COLUMNS
-from scaling.fitting.table import without_loss
+from scaling.fitting.table import check_columns, without_loss
 from scaling.results import markup
 
 
@@ -88,17 +88,14 @@ def audit(
         ValueError: a column is missing, no column has a role, or `unique_tokens` is not positive.
     """
     roles = column_roles(frame, x)
-    for name in (y, *filter(None, [groups])):
-        if name not in frame.columns:
-            allowed = ", ".join(repr(str(column)) for column in frame.columns[:30])
-            raise ValueError(f"column {name!r} is missing; the table has {allowed}")
+    check_columns(frame, y, *([groups] if groups else []))
     if unique_tokens is not None and not (np.isfinite(unique_tokens) and unique_tokens > 0):
         raise ValueError(f"`unique_tokens` must be a finite number above 0; not {unique_tokens!r}")
     sizes = {role: floats(frame[column]) for role, column in roles.items()}
     run = groups or next((name for name in RUN_COLUMNS if name in frame.columns), None)
     stated = None if unique_tokens is None else np.full(len(frame), float(unique_tokens))
     rows = Rows(
-        frame=frame,
+        frame=comparable(frame),
         y=y,
         roles=roles,
         sizes=sizes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,16 +22,17 @@ PROGRESS = ("n_tokens", "step", "steps", "tokens", "iter", "epoch", "time")
 """Columns by which the rows of a run are ordered."""
 COLLINEAR = 0.98
 RISE = 0.005
-"""Share of the best loss by which the last one must exceed it to count as a rise."""
+"""The last loss of a run counts as a rise if it exceeds the best by this share."""
 HIGHEST_NATS = 13.0
 """A model that guesses uniformly among 440,000 tokens; no language model is worse for long."""
 LOWEST_NATS = 1.2
-"""Below the entropy of text per token that any published law gives."""
+"""Smaller than the asymptotes of the published laws of text, in nats per token."""
 FEWEST_PARAMS = 1000.0
-"""A smaller largest model is in millions or billions."""
+"""If even the largest model has fewer, its size is in millions or billions."""
 FEWEST_TOKENS = 1000.0
+"""If even the longest run has fewer, its tokens are in millions or billions."""
 SPREAD = 4.0
-"""Ratio of the largest to the smallest model from which one learning rate cannot suit all."""
+"""One learning rate is a problem if the largest model is this many times the smallest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +60,11 @@ class Rows:
     """What the checks read: the table, roles, and the rows with a loss.
 
     Attributes:
-        frame: the table.
+        frame: the table; its cells are hashable.
         y: loss column.
         roles: role -> column.
-        sizes: role -> values (n_rows,), NaN where they are no numbers.
-        loss: losses (n_rows,), NaN where there is none.
+        sizes: role -> values (n_rows,), NaN for cells that are not numbers.
+        loss: losses (n_rows,), NaN for rows without a loss.
         unique: unique tokens (n_rows,), or None.
         run: column of runs, or None.
     """
@@ -87,13 +89,23 @@ class Rows:
         return f"{shown}{more}"
 
 
+def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table, same columns, with lists and dictionaries as text: tags of wandb, for example."""
+    found = frame.copy(deep=False)
+    for column in frame.columns[[kind.kind == "O" for kind in frame.dtypes]]:
+        found[column] = frame[column].map(
+            lambda cell: cell if isinstance(cell, Hashable) else repr(cell)
+        )
+    return found
+
+
 def floats(column: pd.Series) -> Array:
-    """Values of a column (n_rows,), NaN where they are no numbers."""
+    """Values of a column (n_rows,), NaN for cells that are not numbers."""
     return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
 def _units(rows: Rows) -> list[Finding]:
-    """Losses that are no nats per token, and sizes that are in millions or billions."""
+    """Losses that are not in nats per token, and sizes that are in millions or billions."""
     found = []
     loss, name = rows.loss[np.isfinite(rows.loss)], rows.y.lower()
     middle = float(np.median(loss)) if len(loss) else np.nan
@@ -109,14 +121,14 @@ def _units(rows: Rows) -> list[Finding]:
         Finding(
             kind="units",
             sentence=f"{rows.y} looks like {what}: its median is {middle:.4g}.",
-            remedy=f"Laws are of nats per token: {remedy}.",
+            remedy=f"Laws expect nats per token: {remedy}.",
         )
         for what, remedy in found
     ]
     for role, least in (("n_params", FEWEST_PARAMS), ("n_tokens", FEWEST_TOKENS)):
         values = rows.sizes.get(role)
-        if values is not None and np.nanmax(values, initial=0.0) < least:
-            largest = float(np.nanmax(values, initial=0.0))
+        largest = 0.0 if values is None else float(np.nanmax(values, initial=0.0))
+        if 0.0 < largest < least:
             findings.append(
                 Finding(
                     kind="units",
@@ -140,16 +152,15 @@ def _repetitions(rows: Rows) -> list[Finding] | str:
     repeated = times > 1.0 + 1e-9
     if not repeated.any():
         return []
-    column = rows.roles["n_tokens"]
+    column, most = rows.roles["n_tokens"], float(f"{np.nanmax(times):.2g}")
     return [
         Finding(
             kind="repetitions",
             sentence=f"{column} exceeds the unique tokens in {int(repeated.sum())} of "
-            f"{len(times)} rows: the text is read up to {float(f'{times.max():.2g}'):,g} times "
-            f"({rows.named(repeated)}).",
+            f"{len(times)} rows: the text is read up to {most:,g} times ({rows.named(repeated)}).",
             remedy="A law of tokens takes repeated tokens for new ones and promises losses that "
             "are not reached: fit data_constrained, lovelace or overfitting with a column "
-            "n_unique_tokens, or leave rows beyond about 4 times out.",
+            "n_unique_tokens, or leave out rows that read the text over 4 times.",
             rows=rows.at(repeated),
         )
     ]
@@ -201,8 +212,8 @@ def _shared_runs(rows: Rows) -> list[Finding] | str:
     return [
         Finding(
             kind="shared runs",
-            sentence=f"{int(shared.sum())} rows are of {runs} runs (column {rows.run!r}), so their "
-            "errors are not independent.",
+            sentence=f"{int(shared.sum())} rows belong to {runs} runs (column {rows.run!r}), so "
+            "their errors are not independent.",
             remedy=f"Group them: groups={rows.run!r} (from the shell --groups {rows.run}). "
             "Checkpoints before the end of a learning-rate schedule are worse than finished runs "
             "of that length.",
@@ -269,16 +280,16 @@ def _one_learning_rate(rows: Rows) -> list[Finding] | str:
     )
     if params is None or column is None:
         return f"no column {'n_params' if params is None else 'learning_rate'}"
-    rates = rows.frame[column].nunique(dropna=True)
+    rates = floats(rows.frame[column])
+    rates = np.unique(rates[np.isfinite(rates)])
     known = params[np.isfinite(params)]
     spread = known.max() / known.min() if len(known) and known.min() > 0 else 1.0
-    if rates != 1 or spread < SPREAD:
+    if len(rates) != 1 or spread < SPREAD:
         return []
     return [
         Finding(
             kind="one learning rate",
-            sentence=f"All sizes, {spread:.3g} times apart, have the one {column} "
-            f"{rows.frame[column].dropna().iloc[0]:g}.",
+            sentence=f"All sizes, {spread:.3g} times apart, have the same {column} {rates[0]:g}.",
             remedy="The best rate falls with size, so the exponent of N is that of the tuning too: "
             "tune it at the smallest and the largest size at least.",
         )
@@ -304,7 +315,7 @@ def _replicates(rows: Rows) -> list[Finding] | str:
 
 
 def _diverged(rows: Rows) -> list[Finding]:
-    """Rows without a loss, and sizes that are no positive numbers."""
+    """Rows without a loss, and sizes that are not positive numbers."""
     lost = np.isnan(rows.loss)
     found = []
     if lost.any():

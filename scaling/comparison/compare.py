@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,14 +14,14 @@ from scaling.comparison.judged import judge
 from scaling.comparison.stacking import resampled, stacking_weights
 from scaling.fitting.dependence import run_column
 from scaling.fitting.losses import get_loss
-from scaling.fitting.table import numbers, without_loss
+from scaling.fitting.table import check_columns, numbers, without_loss
 from scaling.laws.laws import Law
 from scaling.laws.registry import LAWS, get_law
 
 Array = NDArray[np.float64]
 
 SIZES = ("n_params", "n_tokens", "n_unique_tokens", "n_members")
-"""Columns by which laws are chosen: a law of one column is no rival where two of these vary."""
+"""If two or more of these columns vary, laws that read only one of them are not compared."""
 
 
 @np.errstate(all="ignore")  # as in `fit_law`
@@ -73,14 +72,11 @@ def compare_laws(
         Hold-out at the end of a curve: Alabdulmohsin et al. 2022, arXiv 2209.06640; weights:
         Breiman 1996, Stacked regressions.
     """
-    begun = time.perf_counter()
     if not 0.0 < share < 1.0:
         raise ValueError(f"`share` must lie between 0 and 1; not {share!r}")
     get_loss(loss)
     roles = column_roles(frame, x)
-    if y not in frame.columns:
-        allowed = ", ".join(repr(str(name)) for name in frame.columns[:30])
-        raise ValueError(f"column {y!r} is missing; the table has {allowed}")
+    check_columns(frame, y)
     without = without_loss(frame[y])
     kept = frame[~without]
     if kept.empty:
@@ -134,7 +130,6 @@ def compare_laws(
         sizes=columns,
         observed=observed,
         left_out=int(without.sum()),
-        seconds=time.perf_counter() - begun,
     )
 
 
@@ -181,7 +176,6 @@ def _directions(
     asked: Sequence[str] | None, columns: Mapping[str, Array], share: float
 ) -> tuple[list[Direction], dict[str, str]]:
     """Hold-outs, and the directions without one with the reason."""
-    every = np.ones(len(next(iter(columns.values()))), dtype=bool)
     allowed = [*DIRECTIONS, *(role for role in columns if role not in DIRECTIONS)]
     names = [asked] if isinstance(asked, str) else list(allowed if asked is None else asked)
     found: list[Direction] = []
@@ -191,7 +185,7 @@ def _directions(
             raise ValueError(
                 f"a direction must be one of {', '.join(map(repr, allowed))}; not {name!r}"
             )
-        one = hold_out(name, columns, share, every)
+        one = hold_out(name, columns, share)
         if isinstance(one, Direction):
             if asked is None and name not in DIRECTIONS and found:
                 continue

@@ -15,7 +15,7 @@ from scaling.forecast import average
 from scaling.results import markup
 from scaling.results.fitted import Fitted
 from scaling.results.report import number, span
-from scaling.uncertainty.profiles import student
+from scaling.uncertainty.profiles import check_level, student
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 EQUAL = 0.05
-"""A law predicts about as well as the best one if it beats it in this share of resamples."""
+"""A law is about as good as the best one if it has a smaller error in this share of resamples."""
 LARGEST_DEVIATION = 1.0
 """Largest deviation of a law from the average, in ln(loss), that the interval reckons with."""
 
@@ -51,7 +51,8 @@ class Comparison:
         directions: the hold-outs.
         weights: direction -> weight of each law in the average, (n_laws,); they sum to one.
         open_weights: direction -> mean of these weights over resamples of the held-out rows.
-        equals: direction -> share of resamples in which each law beats the best one; 1 for that.
+        equals: direction -> share of resamples in which each law has a smaller error than the best
+            law on all held-out rows, (n_laws,); 1 for that law.
         average_errors: direction -> error of the average on the rows from which its weights come.
         failed: law -> why it could not be fitted.
         skipped: direction -> why it has no hold-out.
@@ -60,7 +61,6 @@ class Comparison:
         sizes: role -> values (n_rows,).
         observed: losses (n_rows,).
         left_out: number of rows without a loss.
-        seconds: wall-clock time.
     """
 
     judgements: tuple[Judgement, ...]
@@ -76,7 +76,6 @@ class Comparison:
     sizes: dict[str, Array] = field(repr=False)
     observed: Array = field(repr=False)
     left_out: int
-    seconds: float
 
     @property
     def title(self) -> str:
@@ -141,7 +140,7 @@ class Comparison:
         Returns:
             (value, low, high); NaN if no law has an asymptote.
         """
-        _check_level(level)
+        check_level(level)
         laws = [k for k, one in enumerate(self.judgements) if one.fit.law.asymptote is not None]
         chance = np.mean(list(self.open_weights.values()), axis=0)[laws]
         if not laws or chance.sum() <= 0:
@@ -181,7 +180,7 @@ class Comparison:
         Raises:
             ValueError: a column is missing or holds bad values, or a level outside (0, 1).
         """
-        _check_level(level)
+        check_level(level)
         if not isinstance(frame, pd.DataFrame):
             frame = pd.DataFrame({k: np.atleast_1d(np.asarray(v)) for k, v in frame.items()})
         sizes = sizes_at(frame, self.needed_roles)
@@ -303,7 +302,7 @@ class Comparison:
                 f"distinguishable from the best: {number(min(values))} to {number(max(values))}."
             )
         found.append(
-            "The error of the average is that of the rows from which its weights were chosen."
+            "The error of the average is optimistic: it is that of the rows that chose its weights."
         )
         if self.left_out:
             found.append(f"{self.left_out} rows have no {self.y} and are left out.")
@@ -356,8 +355,3 @@ class Comparison:
 
 def _percent(error: float) -> str:
     return "" if np.isnan(error) else f"{100 * error:.2f}"
-
-
-def _check_level(level: float) -> None:
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")

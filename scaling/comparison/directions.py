@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scaling.fitting.table import numbers
+from scaling.fitting.table import check_columns, numbers
 from scaling.laws.registry import LAWS
 
 Array = NDArray[np.float64]
@@ -67,10 +67,7 @@ def column_roles(
             raise ValueError(f"`x`: the role must be one of {_quoted(roles)}; not {role!r}")
         if role in found:
             raise ValueError(f"`x` gives two columns, {found[role]!r} and {column!r}, for {role}")
-        if column not in frame.columns:
-            raise ValueError(
-                f"column {column!r} is missing; the table has {_quoted(frame.columns[:30])}"
-            )
+        check_columns(frame, column)
         found[role] = column
     if not found:
         raise ValueError(
@@ -119,10 +116,8 @@ def direction_values(name: str, columns: Mapping[str, Array]) -> Array | None:
     return columns[one] * other if name == "compute" else columns[one] / other
 
 
-def hold_out(
-    name: str, columns: Mapping[str, Array], share: float, rows: NDArray[np.bool_]
-) -> Direction | str:
-    """The rows at the end of a direction, or a sentence that says why none can be held out.
+def hold_out(name: str, columns: Mapping[str, Array], share: float) -> Direction | str:
+    """The rows at the end of a direction, or the reason why none can be held out, as a predicate.
 
     The boundary lies between two distinct values, so that rows of one size are not divided; the
     share outside is the nearest possible one.
@@ -131,26 +126,25 @@ def hold_out(
         name: a direction.
         columns: role -> values (n_rows,).
         share: share of the rows to hold out.
-        rows: rows to divide, shape (n_rows,).
     """
     values = direction_values(name, columns)
     if values is None:
         needed = " and ".join(PRODUCTS.get(name, (name,)))
         return f"needs columns {needed}; the table has {', '.join(columns)}"
-    distinct = np.unique(values[rows])
+    distinct = np.unique(values)
     if len(distinct) < 3:
         return f"has {len(distinct)} distinct value(s); at least 3 are needed"
-    outside = np.array([np.mean(values[rows] > value) for value in distinct[:-1]])
-    enough = (outside * rows.sum() >= FEWEST_OUTSIDE) & (outside <= MOST_OUTSIDE)
+    outside = np.array([np.mean(values > value) for value in distinct[:-1]])
+    enough = (outside * len(values) >= FEWEST_OUTSIDE) & (outside <= MOST_OUTSIDE)
     if not enough.any():
         return (
             f"has too few rows outside: no boundary between sizes leaves {FEWEST_OUTSIDE} rows to "
-            f"{100 * MOST_OUTSIDE:.0f} % of the {int(rows.sum())} rows beyond it"
+            f"{100 * MOST_OUTSIDE:.0f} % of the {len(values)} rows beyond it"
         )
     place = int(np.argmin(np.where(enough, np.abs(np.log(outside / share)), np.inf)))
     return Direction(
         name=name,
-        outside=rows & (values > distinct[place]),
+        outside=values > distinct[place],
         edge=float(distinct[place]),
         largest=float(distinct[-1]),
     )

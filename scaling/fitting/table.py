@@ -252,13 +252,19 @@ def _take(frame: pd.DataFrame | None, source: Any, label: str, argument: str) ->
         return source
     if frame is None:
         raise ValueError(f"`{argument}` names column {source!r} but no table is given")
-    if source not in frame.columns:
-        allowed = ", ".join(repr(str(name)) for name in frame.columns[:30])
-        raise ValueError(f"column {source!r} is missing; the table has {allowed or 'no columns'}")
+    check_columns(frame, source)
     found = frame[source]
     if isinstance(found, pd.DataFrame):
         raise ValueError(f"column {source!r} appears more than once in the table")
     return found
+
+
+def check_columns(frame: pd.DataFrame, *names: str) -> None:
+    """Raise a ValueError if a column is missing; the message lists those of the table."""
+    for name in names:
+        if name not in frame.columns:
+            allowed = ", ".join(repr(str(column)) for column in frame.columns[:30]) or "no columns"
+            raise ValueError(f"column {name!r} is missing; the table has {allowed}")
 
 
 def numbers(

@@ -29,6 +29,7 @@ from scaling.uncertainty.intervals import METHODS, from_draws, from_spread
 from scaling.uncertainty.predictions import prediction_intervals
 from scaling.uncertainty.profiles import (
     Profile,
+    check_level,
     profile_parameter,
     student,
 )
@@ -340,8 +341,7 @@ class Fitted:
             raise ValueError(f"law {self.law.name!r} has parameters {allowed}; not {name!r}")
 
     def _check_method(self, method: str | None, level: float) -> str:
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+        check_level(level)
         method = self.method if method is None else method
         if method not in METHODS:
             allowed = ", ".join(repr(known) for known in METHODS)

@@ -17,7 +17,7 @@ from scaling.tables.raw import RawTable
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 WORDS = {word: separator for separator, word in SEPARATORS.items()}
 SAMPLED, PROBED = 100, 2**20
-"""Lines and characters that the separator is recognised by."""
+"""Numbers of lines and of characters from which the separator is determined."""
 
 csv.field_size_limit(2**24)
 
@@ -95,7 +95,7 @@ def read_delimited(name: str, text: str, separator: str | None = None) -> RawTab
 
 
 def _above(text: str) -> tuple[int, str, str | None]:
-    """Where the header starts, the last comment above it, and the separator that is stated."""
+    """Where the header starts, the last comment above it, and the separator that a line states."""
     start, comment, stated = 0, "", None
     for line in io.StringIO(text[:PROBED], newline=""):
         plain = line.strip()

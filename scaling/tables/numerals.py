@@ -1,4 +1,4 @@
-"""Numbers as people write them: decimal commas, thousands, 1.3B, 43 %, and words for none."""
+"""Numbers as people write them: decimal commas, thousands, 1.3B, 43 %, and words such as NaN."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ NO_NUMBER = frozenset(
     {"", "-", "na", "n/a", "#n/a", "nan", "none", "null", "inf", "+inf", "-inf"}
     | {"infinity", "+infinity", "-infinity"}
 )
-"""Cells of a numeric column, in lower case, that hold no finite number: diverged runs, say."""
+"""Cells of a numeric column without a finite number, in lower case; diverged runs have them."""
 POWERS = {"": 0, "%": -2, "k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
 SAMPLED = 50
-"""Cells by which a column of labels is recognised."""
+"""Number of cells that are read first: if none is a number, the column holds labels."""
 MOSTLY = 0.5
-"""Share of different cells that are numbers from which on a column is one of numbers."""
+"""Smallest share of numbers among the distinct cells of a numeric column."""
 _FORM = re.compile(
     r"([+\-\u2212]?)(\d[\d.,_'\u2019\u00a0\u202f ]*|[.,]\d+)([eE][+-]?\d+)?\s*([kKmMbBgGtT%]?)"
 )
 _PLAIN = re.compile(r"0|[1-9]\d*|")
 _GROUPED = re.compile(r"[1-9]\d{0,2}([,._'\u2019\u00a0\u202f ])\d{3}(?:\1\d{3})*")
 _ZERO = re.compile(r"^[+-]?0\d", flags=re.MULTILINE)
-"""A zero in front, as labels have."""
+"""A leading zero, as in labels such as 007."""
 _POINT = re.compile(r"^[+-]?(?:0|\d{4,}|)\.|\.(?!\d{3}$)", flags=re.MULTILINE)
 """A point that cannot group thousands."""
 
@@ -48,7 +48,7 @@ class Numeral:
 
 
 def read_numeral(text: str) -> Numeral | None:
-    """A text as a number; None if it is none by either decimal sign."""
+    """The number that a text stands for, or None if it is not a number."""
     found = _FORM.fullmatch(text.strip())
     if found is None:
         return None
@@ -80,7 +80,7 @@ class Converted:
 
     Attributes:
         columns: column -> numbers (n_rows,), or the cells of a column that does not hold numbers.
-        notes: what was taken for what, in a few words each.
+        notes: how the cells were interpreted, in a few words each.
         doubts: column -> (row, why) of a number that is ambiguous, for an error if it is used.
     """
 
@@ -92,7 +92,7 @@ class Converted:
 def convert(
     columns: Mapping[str, list[Any]], *, decimal: str | None = None, local: bool = False
 ) -> Converted:
-    """Columns with numbers in place of texts, where all cells that are not empty are numbers.
+    """Columns with numbers in place of text, if most of their cells are numbers.
 
     The decimal sign of a column is the one that all its cells allow. A column that allows both,
     such as 3,905 and 2,517, has the one that other columns show; else it is in doubt.
@@ -138,8 +138,8 @@ class _Column:
     Attributes:
         cells: as written.
         quick: its numbers with a decimal point, if Python reads all its cells.
-        numerals: text -> the number, None if it is none.
-        signs: the decimal signs that all its numbers allow; none if both give the same.
+        numerals: text -> its number, or None if it is not a number.
+        signs: the decimal signs that all its numbers allow; empty if both give the same values.
         example: a number that both signs read differently, or that is in doubt.
         doubt: why its numbers are ambiguous, whatever the sign.
     """
@@ -157,7 +157,7 @@ class _Column:
         return self.quick is not None or bool(self.numerals)
 
     def numbers(self, sign: str) -> tuple[Any, set[str]]:
-        """The numbers by a decimal sign, other cells as written, and the kinds of their forms."""
+        """The numbers by a decimal sign, other cells as written, and the forms that were found."""
         found: dict[str, Any] = {}
         kinds = set()
         for text, numeral in (self.numerals or _numerals(self.cells)).items():
@@ -185,7 +185,7 @@ def _decided(
     """The decimal sign of a column, and why it is in doubt, if it is."""
     if decimal is not None:
         wrong = column.signs and decimal not in column.signs
-        return decimal, f"its cells are no numbers with decimal {decimal!r}" if wrong else ""
+        return decimal, f"its cells are not numbers with decimal {decimal!r}" if wrong else ""
     if len(column.signs) < 2:
         return next(iter(column.signs), "."), ""
     # other columns can confirm a decimal sign, but not that a sign groups thousands
@@ -268,7 +268,7 @@ def _quick(cells: list[Any]) -> _Column | None:
 
 
 def _numerals(cells: list[Any]) -> dict[str, Numeral | None]:
-    """The different texts of a column and their numbers; empty unless most of them are numbers."""
+    """The distinct texts of a column and their numbers; empty unless most of them are numbers."""
     words = (c for c in cells if isinstance(c, str) and c.lower() not in NO_NUMBER)
     first = list(islice(words, SAMPLED))
     if not first:

@@ -13,9 +13,9 @@ from scaling.tables.raw import RawTable
 NESTED = ("config", "summary", "summary_metrics")
 """Columns of wandb whose parts are columns of their own."""
 WALL_TIME = 1e9
-"""Seconds since 1970 from which on a number is taken for a time of day."""
+"""Smallest number that is taken for a wall time, in seconds since 1970."""
 SPLIT = {"columns", "data"}
-"""Keys of a table that pandas or wandb writes with its columns apart from its rows."""
+"""Keys of a table in which pandas or wandb stores column names and rows separately."""
 
 Row = Mapping[str, Any]
 
@@ -28,7 +28,8 @@ def read_objects(name: str, text: str) -> RawTable:
     name, columns by name, or what TensorBoard saves of a scalar.
 
     Raises:
-        ValueError: it is none of these, or holds a key twice; the message names the line.
+        ValueError: the text has another form, or an object has a key twice; the message names the
+            line.
     """
     text = text.rstrip()
     values = list(_values(name, text))
@@ -110,7 +111,7 @@ def _one_object(name: str, line: int, value: Any) -> RawTable:
     if parts and not (set(value) & set(NESTED)):
         if all(isinstance(part, list) for part in parts):
             if len({len(part) for part in parts}) > 1:
-                raise ValueError(f"{name}: its lists, one a column, differ in length")
+                raise ValueError(f"{name}: the lists, one per column, differ in length")
             return RawTable(name=name, columns=value, lines=range(1, len(parts[0]) + 1))
         if all(isinstance(part, dict) and part for part in parts):
             return _by_name(name, value)
@@ -126,7 +127,7 @@ def _split(name: str, columns: list[Any], rows: list[Any]) -> RawTable:
         if not isinstance(row, list) or len(row) != len(columns):
             raise ValueError(f"{name}, row {number} of `data`: not {len(columns)} cells")
     if len(set(map(str, columns))) < len(columns):
-        raise ValueError(f"{name}: `columns` names one more than once")
+        raise ValueError(f"{name}: `columns` names a column more than once")
     return RawTable(
         name=name,
         columns={str(column): [row[at] for row in rows] for at, column in enumerate(columns)},
@@ -145,7 +146,7 @@ def _by_name(name: str, value: dict[str, dict[str, Any]]) -> RawTable:
             name=name,
             columns={column: list(part.values()) for column, part in value.items()},
             lines=range(1, len(keys) + 1),
-            notes=("an object a column",),
+            notes=("one object per column",),
         )
     rows = [part if "run" in part else {"run": run, **part} for run, part in value.items()]
     return nested_rows(
@@ -163,9 +164,9 @@ def nested_rows(
 
     Args:
         name: name of the file, for messages.
-        rows: an object a row.
+        rows: one object per row.
         lines: line of each row (n_rows,).
-        notes: what was taken for what so far.
+        notes: how the file was interpreted so far.
 
     Raises:
         ValueError: two parts of an object have the same dotted name.
@@ -217,7 +218,7 @@ def with_objects_read(table: RawTable) -> RawTable:
     They may be printed by Python or written as JSON, as in tables made from wandb's API.
 
     Raises:
-        ValueError: a cell is no dictionary; the message names the line.
+        ValueError: a cell is not a dictionary; the message names the line.
     """
     wrapped = [
         column

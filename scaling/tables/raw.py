@@ -13,7 +13,7 @@ LABELS = ("Name", "name", "run_name", "run", *IDS)
 """Columns that name a run."""
 STATES = ("State", "state", "Status", "status")
 OF_RUNS = ("State", "state", "Created", "createdAt", "Start Time", "start_time", "Run ID")
-"""Columns that occur only in tables with a row a run."""
+"""Columns that occur only in tables with one row per run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +25,9 @@ class RawTable:
         columns: column -> cells (n_rows,): text, or values of JSON or parquet; None where a row
             has none.
         lines: line of the file on which each row starts, from 1 (n_rows,).
-        notes: what was taken for what, in a few words each.
+        notes: how the file was interpreted, in a few words each.
         separator: of the cells of a delimited text, else None.
-        of_runs: whether every row is known to be a run, and no checkpoint.
+        of_runs: whether every row is known to be a run, not a checkpoint.
     """
 
     name: str

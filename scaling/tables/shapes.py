@@ -1,4 +1,4 @@
-"""Tables that are not a row a run: charts of wandb, logs of one value or many a row, histories."""
+"""Tables without one row per run: charts of wandb, logs of metrics, and histories of runs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from scaling.tables.raw import IDS, LABELS, OF_RUNS, STEPS, RawTable, is_missing
 
 CHARTED = (*STEPS, "Relative Time (Process)", "Relative Time (Wall)", "Wall Time")
 BOUNDS = ("__MIN", "__MAX")
-"""Ends of the columns of a wandb chart that hold the extremes of smoothed or binned values."""
+"""Ends of the names of the columns of a wandb chart that hold extremes of smoothed values."""
 KEYED = ({"key", "value", "step"}, {"metric", "value", "step"})
-"""Columns of a log with a value a row, such as the metric histories of MLflow."""
+"""Columns of a log with one value per row, such as the metric histories of MLflow."""
 AXIS = "step"
 HELD_OUT = "validation_loss"
 MOST_NAMED = 40
 
 
 def reshaped(table: RawTable) -> RawTable:
-    """The table with a row a step and a column a metric, if it is a chart or a log.
+    """The table with one row per step and one column per metric, if it is a chart or a log.
 
-    It may be a chart of wandb, a log of one value a row, or the `metrics.jsonl` of a run here.
+    It may be a chart of wandb, a log with one value per row, or a `metrics.jsonl` of this project.
 
     Raises:
         ValueError: a log has two values of one metric at one step of a run.
@@ -57,7 +57,7 @@ def _cell(table: RawTable, column: str | None, row: int) -> Any:
 
 
 def _keyed(table: RawTable) -> RawTable | None:
-    """A log with a metric and its value in each row, as a row a run and step."""
+    """A log with a metric and its value in each row, as one row per run and step."""
     key = table.first(("key", "metric"))
     if key is None or not any(table.columns.keys() >= names for names in KEYED):
         return None
@@ -83,7 +83,7 @@ def _keyed(table: RawTable) -> RawTable | None:
 
 
 def _segmented(table: RawTable) -> RawTable | None:
-    """The losses of a run here, a list of consecutive steps in each row, as a row a step.
+    """The losses of a run of this project, a list per row, as one row per step.
 
     The validation loss of a row is that of its last step; of repeated steps the later row counts.
     If there are validation losses, only the steps that have one become rows: fits take no gaps.
@@ -106,7 +106,7 @@ def _segmented(table: RawTable) -> RawTable | None:
     rows = [found[step] for step in sorted(found)]
     if held_out is None:
         short = [(line, cells[:2]) for line, cells in rows]
-        return _table(table, [AXIS, "loss"], short, "lists of losses as a row a step")
+        return _table(table, [AXIS, "loss"], short, "lists of losses as one row per step")
     scored = [(line, cells) for line, cells in rows if cells[2] is not None]
     return _table(
         table, [AXIS, "loss", HELD_OUT], scored, "the steps with a validation loss as rows"
@@ -118,7 +118,7 @@ def _table(
 ) -> RawTable:
     if len(set(header)) < len(header):
         twice = next(name for name in header if list(header).count(name) > 1)
-        raise ValueError(f"{table.name}: {twice!r} is the name of a metric and of another column")
+        raise ValueError(f"{table.name}: {twice!r} is the name of both a metric and another column")
     return RawTable(
         name=table.name,
         columns={name: [cells[at] for _, cells in rows] for at, name in enumerate(header)},

@@ -1,4 +1,4 @@
-"""From a file to its text: unpacked, decoded, and named where it is no table."""
+"""Reads the text of a file: unpacks and decodes it, and says what it is if it is not a table."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 MOST_ZEROS = 0.25
-"""Share of zero bytes at every second place from which on a text is UTF-16."""
+"""A text is UTF-16 if more than this share of every second byte is zero."""
 
 
 def read_bytes(path: Path) -> bytes:
     """Content of a file, unpacked if it is packed (gzip, bzip2, xz).
 
     Raises:
-        ValueError: it is empty, damaged, a folder or a known kind of file that is no table.
+        ValueError: it is empty, damaged, a folder, or a known kind of file other than a table.
         OSError: it is missing or cannot be read.
     """
     if path.is_dir():
@@ -76,7 +76,7 @@ def _check_head(name: str, head: bytes) -> None:
 
 
 def _guess(head: bytes) -> str | None:
-    """Encoding of a text with zero bytes, or None if it is no text."""
+    """Encoding of content with zero bytes, or None if it is not text."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     for encoding, high, low in (
@@ -97,7 +97,7 @@ def decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
         encoding: the encoding, if it is known.
 
     Raises:
-        ValueError: the text has another encoding, or there is none of this name.
+        ValueError: the text is not in this encoding, or the encoding is unknown.
     """
     found: Any = encoding or next(
         (which for mark, which in MARKS.items() if content.startswith(mark)), None
@@ -107,7 +107,7 @@ def decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
     try:
         return content.decode(found), found
     except LookupError:
-        raise ValueError(f"`encoding` must be a text encoding, as cp1252; not {found!r}") from None
+        raise ValueError(f"`encoding` must be an encoding, such as cp1252; not {found!r}") from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         shown = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8"}.get(found, found)

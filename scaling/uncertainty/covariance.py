@@ -130,6 +130,24 @@ def known_covariance(problem: Problem, best: Array, *, robust: bool) -> Array:
     return np.nan_to_num(covariance(problem, best, robust=robust), nan=0.0)
 
 
+def gaussian_draws(
+    problem: Problem, best: Array, n_draws: int, seed: int, *, robust: bool
+) -> Array:
+    """Gaussian draws around the optimum, clipped to the bounds, (n_parameters, n_draws).
+
+    Args:
+        problem: the fitted problem.
+        best: its optimum, internal coordinates (n_parameters,).
+        n_draws: number of draws.
+        seed: random seed.
+        robust: as in `covariance`.
+    """
+    values, vectors = np.linalg.eigh(known_covariance(problem, best, robust=robust))
+    noise = np.random.default_rng(seed).standard_normal((n_draws, len(values)))
+    places = best[:, None] + vectors @ (noise * np.sqrt(np.maximum(values, 0.0))).T
+    return np.clip(places, problem.low[:, None], problem.high[:, None])
+
+
 def _inverse(hessian: Array) -> Array:
     """Inverse of the positive part of a symmetric matrix, scaled to a unit diagonal first."""
     root = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-290))

@@ -77,6 +77,12 @@ class Profile:
         return float(self.values[inner] + share * (self.values[outer] - self.values[inner]))
 
 
+def check_level(level: float) -> None:
+    """Raise a ValueError if a confidence level is not between 0 and 1."""
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"`level` must lie between 0 and 1; not {level!r}")
+
+
 def student(level: float, degrees: float) -> float:
     """Two-sided Student quantile at `level`, between 0 and 1; infinite without degrees."""
     return float(stdtrit(degrees, 0.5 + 0.5 * level)) if degrees > 0 else float("inf")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from experiments.cli.laws.common import print_lines, print_table, save_figure, save_json
-from experiments.cli.laws.fit import fitted, print_status
+from experiments.cli.laws.fit import fitted, print_status, read_table
 from experiments.cli.options import DialectOptions, FitOptions, OutputOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
@@ -45,6 +45,7 @@ class Allocate(FitOptions):
         from experiments.display.quantities import parse_quantity
         from scaling import allocate
         from scaling.allocate import ALLOCATABLE
+        from scaling.laws.registry import get_law
 
         if self.law not in ALLOCATABLE:
             raise ValueError(f"`--law` must be one of {', '.join(ALLOCATABLE)}; not {self.law!r}")
@@ -52,7 +53,8 @@ class Allocate(FitOptions):
         served = self.inference_tokens
         tokens = parse_quantity(served, name="--inference-tokens") if served else 0.0
         check_outputs(self.plot, self.out, self.table)
-        fit = fitted(self, self.read(self.table), self.law, self.x)
+        frame = read_table(self.table, self, self.x or get_law(self.law).columns)
+        fit = fitted(self, frame, self.law, self.x)
 
         def at(budget: float) -> Allocation:
             return allocate(fit, budget, inference_tokens=tokens, level=self.level, seed=self.seed)

@@ -49,7 +49,9 @@ class Compare(TableOptions):
         """Compare; print, draw and save the comparison."""
         check_outputs(self.plot, self.out, self.table)
         frame = self.read(self.table)
-        found = compared(self, frame, self.x, laws=self.laws, directions=self.directions)
+        found = compared(
+            self, frame, self.x, laws=self.laws, directions=self.directions, share=self.share
+        )
         save_figure(self.plot, found.plot, found.table())
         save_json(self.out, found.to_dict())
         if self.json:
@@ -69,15 +71,17 @@ def compared(
     *,
     laws: tuple[str, ...] = (),
     directions: tuple[str, ...] = (),
+    share: float = 0.25,
 ) -> Comparison:
     """Return the comparison of laws that options ask for.
 
     Args:
-        options: loss column and row loss, and the share to hold out, if they have one.
+        options: loss column and row loss.
         frame: a row per run.
         x: columns, as in `compare_laws`; empty for the default ones.
         laws: names; empty for all.
         directions: names; empty for all.
+        share: share of the rows to hold out in each direction.
     """
     from scaling import compare_laws
 
@@ -89,7 +93,7 @@ def compared(
             x=x or None,
             y=options.y,
             directions=directions or None,
-            share=getattr(options, "share", 0.25),
+            share=share,
             loss=options.loss,
             delta=options.delta,
             groups=options.groups,
@@ -126,18 +130,21 @@ class Predict(TableOptions):
         frame = self.read(self.table)
         if self.law == AVERAGE:
             comparison = compared(self, frame, self.x)
-            sizes = read_sizes(self.at, comparison.needed_roles)
+            roles = comparison.needed_roles
+            sizes = read_sizes(self.at, roles)
             predicted = comparison.predict(sizes, self.level)
             heading, notes = _of_average(comparison), _beyond(predicted, comparison)
         else:
             fit = self._fit(frame)
-            sizes = read_sizes(self.at, fit.problem.table.names)
+            roles = fit.problem.table.names
+            sizes = read_sizes(self.at, roles)
             predicted = fit.predict(sizes, self.level, observation=self.single_run)
             heading = f"{self.law}: {self.y} = {fit.law.formula}"
             notes = [f"{fit.status.name}: {fit.message}"]
             notes += [f"warning: {text}" for text in fit.warnings]
         found = sizes.loc[:, ~sizes.columns.isin(predicted.columns)].join(predicted)
-        save_figure(self.plot, lambda ax: _draw(ax, found, sizes.columns[0], self.y), found)
+        along = next(iter(roles.values()))
+        save_figure(self.plot, lambda ax: _draw(ax, found, along, self.y), found)
         answer = {"law": self.law, "level": self.level, "y": self.y, "notes": notes}
         answer["predictions"] = found.to_dict("records")
         save_json(self.out, answer)
@@ -176,7 +183,7 @@ class Predict(TableOptions):
             (*shown, self.y, f"{100 * self.level:g} % interval"),
             [
                 (
-                    *(human(row[n]) for n in shown),
+                    *(row[n] if isinstance(row[n], str) else human(row[n]) for n in shown),
                     number(row["mean"]),
                     span((row["low"], row["high"])),
                 )

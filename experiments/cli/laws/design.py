@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from experiments.cli.laws.common import print_lines, print_table, save_figure, save_json
-from experiments.cli.laws.fit import fitted
+from experiments.cli.laws.fit import fitted, read_table
 from experiments.cli.options import FitOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
@@ -39,11 +39,12 @@ class DesignCommand(FitOptions):
         """Fit the law and choose runs; print, draw and save them."""
         from experiments.display.quantities import human, parse_quantity
         from scaling import design
+        from scaling.laws.registry import get_law
         from scaling.results.report import number
 
         budget = parse_quantity(self.budget, name="--budget")
         check_outputs(self.plot, self.out, self.table)
-        frame = self.read(self.table)
+        frame = read_table(self.table, self, self.x or get_law(self.law).columns)
         fit = fitted(self, frame, self.law, self.x)
         found = design(fit, budget, n_runs=self.n_runs, seed=self.seed)
         names = [fit.problem.table.names[role] for role in ("n_params", "n_tokens")]

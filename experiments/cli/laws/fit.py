@@ -102,7 +102,7 @@ def problems(frame: pd.DataFrame, fit: FitResult, groups: str | None) -> list[st
 
 
 def read_table(path: Path, options: FitOptions, x: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of a run table to fit; stderr shows what was taken for what.
+    """Return the rows of a run table to fit; stderr shows how it was interpreted.
 
     Args:
         path: the file.

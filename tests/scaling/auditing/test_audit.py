@@ -39,6 +39,8 @@ def test_tokens_beyond_the_text_as_in_a_public_sweep():
     (design,) = found(frame, "collinear design")
     assert "n_tokens = 20 n_params in every row" in design.sentence
     assert "unique tokens" in audit(frame).not_checked["repetitions"]
+    frame.loc[0, "n_tokens"] = np.nan
+    assert "read up to 28 times" in found(frame, "repetitions", unique_tokens=117e6)[0].sentence
 
 
 def test_runs_whose_best_loss_comes_early_and_rows_that_share_a_run():
@@ -49,7 +51,7 @@ def test_runs_whose_best_loss_comes_early_and_rows_that_share_a_run():
     assert "In 1 of 24 runs" in one.sentence
     assert len(one.rows) == 1
     (shared,) = found(frame, "shared runs")
-    assert "144 rows are of 24 runs" in shared.sentence
+    assert "144 rows belong to 24 runs" in shared.sentence
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,16 @@ def test_the_report_names_rows_and_remedies():
     assert "fit data_constrained" in text
     found_ = audit(frame).to_dict()["findings"]
     assert {"kind", "sentence", "remedy", "rows"} <= found_[0].keys()
+
+
+def test_lists_and_words_in_other_columns_are_no_obstacle():
+    frame = sound().assign(tags=[["sweep"]] * 72, config=[{"a": 1}] * 72, lr="cosine")
+    assert not found(frame, "duplicate rows")
+    assert not found(frame.drop(columns="learning_rate"), "one learning rate")
+    copied = pd.concat([frame, frame.iloc[[3]]], ignore_index=True)
+    assert found(copied, "duplicate rows")[0].rows == (72,)
+    runs = frame.assign(run=[["a"], ["b"]] * 36)
+    assert "72 rows belong to 2 runs" in found(runs, "shared runs")[0].sentence
 
 
 @pytest.mark.parametrize(

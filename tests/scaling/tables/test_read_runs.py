@@ -118,7 +118,7 @@ REFUSED = {
     "another encoding": ("n,caf\u00e9\n1,2\n".encode("cp1252"), "line 1 holds .*--encoding cp1252"),
     "a key twice": ('{"loss": 1, "loss": 2}', "line 1: the key 'loss' appears more than once"),
     "a dotted key twice": ('{"a": {"b": 1}, "a.b": 2}', "line 1: 'a.b' appears more than once"),
-    "lists of other lengths": ('{"n": [1, 2], "loss": [3]}', "lists, one a column, differ in len"),
+    "lists of other lengths": ('{"n": [1, 2], "loss": [3]}', "lists, one per column, differ in"),
     "JSON cut off": ('[{"n": 1},\n {"n": 2', "line 2: not JSON"),
     "numbers": ("[1, 2]", "line 1: not an object: 1"),
 }

@@ -77,10 +77,12 @@ def test_predict_by_the_average_and_by_one_law(runs, table, tmp_path, capsys):
 def test_predict_reads_sizes_from_a_file_and_warns_far_beyond_what_was_tested(
     runs, tmp_path, capsys
 ):
-    pd.DataFrame({"N": [1e14], "D": [1e15]}).to_csv(tmp_path / "next.csv", index=False)
-    at = (str(tmp_path / "next.csv"),)
-    assert Predict(table=runs, x=("N", "D"), y="val", at=at).run() == 0
+    sizes = pd.DataFrame({"name": ["huge"], "N": [1e14], "D": [1e15]})
+    sizes.to_csv(tmp_path / "next.csv", index=False)
+    at, plot = (str(tmp_path / "next.csv"),), tmp_path / "p.png"
+    assert Predict(table=runs, x=("N", "D"), y="val", at=at, plot=plot).run() == 0
     said = capsys.readouterr().out
+    assert "huge" in said
     assert "100T" in said
     assert "warning: " in said
     assert "were tested up to" in said
@@ -124,6 +126,25 @@ def test_design_suggests_the_runs_of_design(runs, table, tmp_path, capsys):
     assert (drawn["kind"] == "suggested").sum() == 3
     assert command.run() == 0
     assert "next 3 runs for 1e+21 FLOPs by chinchilla" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "budget"), [(Allocate, ("1e21",)), (DesignCommand, "1e21")])
+def test_only_the_last_checkpoint_of_each_run_is_fitted_if_asked(
+    command, budget, table, tmp_path, capsys
+):
+    """Earlier checkpoints at the same size, whose loss is 1 higher, would move the fit."""
+    last = table.assign(run_name=[f"r{row}" for row in range(len(table))], step=200)
+    early = last.assign(step=100, val=last["val"] + 1.0)
+    pd.concat([early, last]).sort_index(kind="stable").to_csv(tmp_path / "h.csv")
+    last.to_csv(tmp_path / "last.csv")
+    options = {"x": ("N", "D"), "y": "val", "budget": budget, "n_boot": 0, "json": True}
+    found = []
+    for name in ("h.csv", "last.csv"):
+        assert command(table=tmp_path / name, checkpoints="last", **options).run() == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
+    with pytest.raises(ValueError, match="2 checkpoints of a run have the same N, D"):
+        command(table=tmp_path / "h.csv", **options).run()
 
 
 @pytest.mark.long
