@@ -70,8 +70,9 @@ def _p16(story: Story) -> Finding:
     contradicted when the last on synthetic text alone is better than the first teachers, or
     the last on both is worse, the interval clear of zero; else inconclusive. Inconclusive also
     where the interval of an ensemble's gain over the teachers does not lie above 0.05 nats, so
-    that nothing shows that students could gain, and where a loss that the verdict rests on is
-    that of an arm whose weight decay lies at an end of the candidates."""
+    that nothing shows that students could gain, and where the weight decay that could overturn
+    the verdict lies at an end of the candidates: that on synthetic text alone if supported, that
+    on both if these are worse."""
     found = story[distillation]
     last = int(found.students["generation"].max())
     teaches, at_edge = found.gain.low > LEAST_GAIN, found.at_edge

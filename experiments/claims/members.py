@@ -157,7 +157,7 @@ def _n6(story: Story) -> Finding:
         return Finding(
             verdict="inconclusive",
             quantity="smallest gain of an ensemble over one model of its size (nats)",
-            estimate=Estimate(value=0.0, low=-np.inf, high=np.inf, n=0),
+            estimate=Estimate(value=math.nan, low=-np.inf, high=np.inf, n=0),
             detail="No size has enough members to make up a larger one.",
             interval_of="seeds and members",
         )
@@ -206,6 +206,11 @@ def _n7(story: Story) -> Finding:
         f"{gain.value:+.4f}" + (f" [{gain.low:+.4f}, {gain.high:+.4f}]" if gain.is_bounded else "")
         for gain in every.values()
     )
+    lacking = (
+        ""
+        if all(gain.is_bounded for gain in every.values())
+        else " No interval: the ensembles without a member are lacking."
+    )
     return Finding(
         verdict=verdict(
             supported=all(gain.is_positive for gain in every.values()),
@@ -214,7 +219,7 @@ def _n7(story: Story) -> Finding:
         quantity="equal weights of a learned sum minus learned weights, logits, the smallest of "
         "all sizes (nats)",
         estimate=min(every.values(), key=lambda gain: gain.value),
-        detail=f"By size {shown}. The learned sum alone gains "
+        detail=f"By size {shown}.{lacking} The learned sum alone gains "
         f"{gains('logit', 'equal', 'tempered', sizes)}; of one member alone, {alone}; weights of "
         f"probabilities gain {gains('probability', 'equal', 'learned', sizes)}. Of one model of "
         f"each size, those of logits gain {gains('logit', 'tempered', 'learned', [ALL_SIZES])}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -128,13 +129,19 @@ def _p7(story: Story) -> Finding:
     best = story.standard_best
     width = best.groupby("width")["validation_loss"].mean().idxmin()
     standard = intervals.mean_estimate(losses(best, width=width))
-    gap = intervals.gap(standard, story.laws.single_limit)
+    gap = _gap(standard, story.laws.single_limit)
     return Finding(
         verdict=verdict(supported=gap.is_positive, contradicted=gap.is_negative),
         quantity="best standard loss minus the limit (nats)",
         estimate=gap,
         detail=f"Best standard {standard} at width {width}; limit {story.laws.single_limit}.",
     )
+
+
+def _gap(first: Estimate, second: Estimate) -> Estimate:
+    """Return the difference of two limits, without a value where one is not identified."""
+    gap = intervals.gap(first, second)
+    return gap if gap.is_bounded else replace(gap, value=math.nan)
 
 
 @claim("P8", "Ensembles of small models have a lower limit than one ever larger model.")
@@ -145,7 +152,7 @@ def _p8(story: Story) -> Finding:
     difference lies above zero, contradicted below, else inconclusive."""
     width = sorted(story.laws.limits)[1]
     single = story.laws.single_limit
-    gap = intervals.gap(single, story.laws.limits[width])
+    gap = _gap(single, story.laws.limits[width])
     every = ", ".join(f"width {w}: {limit}" for w, limit in sorted(story.laws.limits.items()))
     return Finding(
         verdict=verdict(supported=gap.is_positive, contradicted=gap.is_negative),
@@ -224,7 +231,7 @@ def _p11(story: Story) -> Finding:
     it, without a law: the same two sizes with all members trained."""
     joint, single, limits = story.laws.joint_limit, story.laws.single_limit, story.laws.limits
     second, largest = sorted(limits)[1], max(limits)
-    gap = intervals.gap(limits[second], joint)
+    gap = _gap(limits[second], joint)
     by_size = intervals.gap(limits[second], limits[largest])
     every = ", ".join(f"width {width}: {limit}" for width, limit in sorted(limits.items()))
     return Finding(
@@ -257,6 +264,12 @@ def _p12(story: Story) -> Finding:
     interval of their difference lies within 0.05 nats of zero; contradicted when it lies above
     0.05 or below -0.05; else inconclusive, also when one of the nested fits has no asymptote."""
     joint, gap = story.laws.joint, story.laws.nested_gap
+    orders = (
+        f"Members first {joint.members_first:.3f}, parameters first {joint.params_first:.3f} "
+        "(zero: no asymptote)"
+        if story.laws.joint_limit.is_bounded
+        else "Limit in either order not identified"
+    )
     return Finding(
         verdict=verdict(
             supported=gap.low > -0.05 and gap.high < 0.05,
@@ -264,7 +277,6 @@ def _p12(story: Story) -> Finding:
         ),
         quantity="members first minus parameters first (nats)",
         estimate=gap,
-        detail=f"Members first {joint.members_first:.3f}, parameters first "
-        f"{joint.params_first:.3f} (zero: no asymptote), joint {story.laws.joint_limit}.",
+        detail=f"{orders}, joint {story.laws.joint_limit}.",
         interval_of="members",
     )

@@ -100,9 +100,11 @@ def _conditions(story: Story, limits: tuple[RecipeLimit, ...], worth: Estimate |
         "the tuned hyperparameters as given."
     )
     if worth is not None:
+        law = story[data_scaling].laws["standard"]
         text += (
             f" The value in data is over {worth.n} draws of the text and assumes the data law of "
-            "the standard recipe."
+            "the standard recipe"
+            + ("." if law.status.usable else ", whose asymptote these losses do not identify.")
         )
     return f"{text} {story.text_scope}"
 
@@ -171,10 +173,10 @@ def questions(story: Story) -> list[tuple[str, str]]:
         ),
         (
             "Who decides what is supported, and how can I check it?",
-            "A rule for each claim, written down before the runs were looked at (exceptions are "
-            "named in the code of the claims) and applied by the program: supported or "
-            "contradicted if an interval is clear of the alternative, inconclusive otherwise. "
-            "Every claim below opens to its rule and to the ids of the runs and records that it "
+            "A rule for each claim, written down before the runs were looked at (rules that were "
+            "changed since are listed in docs/claims-rules.md) and applied by the program: "
+            "supported or contradicted if an interval is clear of the alternative, inconclusive "
+            "otherwise. Every claim below opens to its rule and to the ids of the runs and records that it "
             "rests on; below every figure are its numbers and the command that draws it again.",
         ),
     ]  # fmt: skip

@@ -11,6 +11,7 @@ from experiments.recipes.entigraph.recipe import FactResults, entigraph
 from experiments.story.limits import recipe_limits, second_size, worth_in_data
 from experiments.story.story import Story
 from experiments.worlds.plans import USUAL_DECAY
+from scaling.fitting.status import FitStatus
 from scaling.published import talk
 from scaling.published.figures import PUBLISHED_FIGURES
 
@@ -68,8 +69,10 @@ def _main_rows(story: Story) -> list[tuple[str, str, str]]:
     single, law = story.laws.single, talk.REGULARIZED_LAW
     standard, tuned, members, joint = recipe_limits(story)
     ours = [found.best["weight_decay"] for _, found in sorted(story.regularized.tuned.items())]
+    rejected = ", which repeated runs reject" * (single.status is FitStatus.LAW_REJECTED)
     fitted = (
         f"{single.params['E']:.2f} + {single.params['A']:.3g} / N^{single.params['alpha']:.2f}"
+        f"{rejected}"
         if tuned.limit.is_bounded
         else f"not identified; the best size reaches {tuned.reached:.2f}"
     )

@@ -181,6 +181,15 @@ def test_order_of_limits(nested, expected):
     assert claims_part1._p12(limits_story(single=estimate(4.1), nested=nested)).verdict == expected
 
 
+def test_differences_from_limits_that_are_not_identified_have_no_number():
+    story = limits_story(
+        single=UNIDENTIFIED, joint=UNIDENTIFIED, nested=estimate(0.654, 9), ensembles=(4.1, 4.1)
+    )
+    for judge in (claims_part1._p8, claims_part1._p11):
+        assert np.isnan(judge(story).value)
+    assert "Limit in either order not identified" in claims_part1._p12(story).detail
+
+
 def tuned_decays(*decays, certified=True):
     tuned = {16 * 2**i: tuned_at(decay, 16, certified=certified) for i, decay in enumerate(decays)}
     return SimpleNamespace(regularized=SimpleNamespace(tuned=tuned))

@@ -18,6 +18,7 @@ from experiments.story.limits import recipe_limits
 from experiments.story.story import open_lab
 from experiments.worlds.registry import WORLDS
 from paper_figs.fig00_limits import draw
+from scaling.fitting.status import FitStatus
 from tests.drawn import missing_numbers
 from tests.pages import HOUSE
 
@@ -27,6 +28,7 @@ def limit(value, half=0.02, **options):
 
 
 UNIDENTIFIED = Estimate(value=1.2345, low=-np.inf, high=np.inf, n=5)
+CONVERGED = FitStatus.CONVERGED
 SINGLE = limit(3.9, 0.1, if_law_holds=(3.85, 3.95))
 
 
@@ -51,7 +53,7 @@ class Story(SimpleNamespace):
         return self.results[recipe]
 
 
-def story_of(*, single=SINGLE, joint=UNIDENTIFIED, worth=None, world="quick"):
+def story_of(*, single=SINGLE, joint=UNIDENTIFIED, worth=None, world="quick", status=CONVERGED):
     """A story whose best standard model is the one of width 32, by validation and not by test."""
     tables = {16: members(16, [4.4, 4.2]), 32: members(32, [4.2, 4.0]), 64: members(64, [4.1, 3.8])}
     tuned = {
@@ -63,6 +65,7 @@ def story_of(*, single=SINGLE, joint=UNIDENTIFIED, worth=None, world="quick"):
         found[data_scaling] = SimpleNamespace(
             recipes=["standard", "ensemble limit"], sizes=[4096, 8192],
             multiplier=lambda recipe, size: worth[recipe, size],
+            laws={"standard": SimpleNamespace(status=FitStatus.NOT_IDENTIFIED)},
         )  # fmt: skip
     return Story(
         world=WORLDS[world], text_scope="One text.", bytes_per_token=2.0,
@@ -76,7 +79,9 @@ def story_of(*, single=SINGLE, joint=UNIDENTIFIED, worth=None, world="quick"):
             limits={w: limit(3.7 - w / 1e3) for w in tables},
             exponents={w: limit(1.0) for w in tables}, tables=tables,
             ensemble_table=pd.concat(tables.values(), ignore_index=True),
-            single=SimpleNamespace(params={"E": single.value, "A": 5.49, "alpha": 0.01}),
+            single=SimpleNamespace(
+                params={"E": single.value, "A": 5.49, "alpha": 0.01}, status=status
+            ),
         ),
     )  # fmt: skip
 
@@ -136,10 +141,22 @@ def test_what_is_not_identified_comes_with_the_command_that_can(world, single, n
 
 def test_ensembles_are_worth_data_where_the_world_has_several_stocks():
     worth = {("ensemble limit", 8192): limit(3.0, 1)}
-    assert "worth 3.0 [2.0, 4.0] times the data" in answer(story_of(worth=worth)).sentences
+    found = answer(story_of(worth=worth))
+    assert "worth 3.0 [2.0, 4.0] times the data" in found.sentences
+    assert "standard recipe, whose asymptote these losses do not identify." in found.conditions
     endless = {("ensemble limit", 8192): UNIDENTIFIED}
     assert "ensembles are worth is not identified." in answer(story_of(worth=endless)).sentences
     assert "times the data of the standard recipe" not in answer(story_of()).sentences
+
+
+@pytest.mark.parametrize("status", [CONVERGED, FitStatus.LAW_REJECTED])
+def test_a_law_that_repeats_reject_is_not_shown_without_saying_so(status):
+    (law,) = (
+        row["here"]
+        for row in side_by_side(story_of(status=status), [])
+        if row["quantity"] == "law of tuned single models"
+    )
+    assert law.endswith("which repeated runs reject") == (status is FitStatus.LAW_REJECTED)
 
 
 def test_a_world_without_these_recipes_says_which_command_answers():
