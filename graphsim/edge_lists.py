@@ -1,10 +1,11 @@
-"""Graphs in files: edge lists in one grammar, GraphML and GEXF.
+"""Read graphs from files: edge lists, GraphML and GEXF.
 
-An edge list has a source and a target in each line. A file has one separator: tabs, arrows (->),
-semicolons, commas, or spaces; names that contain it are quoted. Lines that begin with # are
-comments. A header (source, target, ...) says which columns count; without one they are the first
-two, and a third may only hold a number or attributes in braces. What is none of this is refused
-with its line, because a graph read wrongly looks like any other.
+An edge list has a source and a target in each line. The whole file has one separator: tabs, arrows
+(->), semicolons, commas or spaces. Names that contain the separator are quoted. Lines that begin
+with # are comments. The first line may be a header (source, target, ...), which names the columns
+of the two. Without a header they are the first two columns, and the third may hold only a number or
+attributes in braces. Any other line is an error, reported with its number: a graph that was read
+wrongly does not look wrong.
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ def _from_file(path: Path, name: str) -> AskedGraph:
     parts = [] if found is None else [*found.nodes(data=True), *found.edges(data=True)]
     if found is not None and all("documents" in part[-1] for part in parts):
         return _within_documents(found, name, is_recorded=True)
-    graph = EntityGraph.from_edge_list(path)
+    graph = EntityGraph.from_edge_list(path) if found is None else EntityGraph.from_networkx(found)
     return AskedGraph(name=name, graph=graph, n_asked=graph.n_pairs)
 
 

@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, replace
+from functools import cache
 from typing import Any, Literal
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
@@ -18,6 +19,7 @@ OTHERWISE = ("batch_size", "end_of_text_id", "rope_scaling")
 WORDS = {"true": True, "false": False}
 
 
+@cache
 def _levers(kind: type[Any]) -> dict[str, Field[Any]]:
     """Return the settings of a kind that have a default, by the name of their lever."""
     return {
@@ -54,6 +56,8 @@ def with_levers(settings: Any, levers: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: a value is out of its range.
     """
+    if not levers:
+        return settings
     own = _levers(type(settings))
     return replace(
         settings, **{own[name].name: value for name, value in levers.items() if name in own}

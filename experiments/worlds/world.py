@@ -153,7 +153,7 @@ class World:
         model = ModelConfig.from_width(
             width, vocab_size=self.vocab_size, context=self.context, n_layers=self.n_layers
         )
-        return with_levers(model, self.levers) if self.levers else model
+        return with_levers(model, self.levers)
 
     def learning_rate(self, width: int) -> float:
         """Return the peak learning rate at which searches start.

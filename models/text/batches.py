@@ -73,15 +73,21 @@ def document_order(tokens: np.ndarray, *, end_of_text_id: int, seed: int, epoch:
     Returns:
         Positions int [D] in the tokens, those of a document one after another.
     """
-    documents = document_positions(tokens, end_of_text_id)
-    order = np.random.default_rng((seed, 3, epoch)).permutation(len(documents))
-    return np.concatenate([documents[i] for i in order])
+    bounds = document_bounds(tokens, end_of_text_id)
+    order = np.random.default_rng((seed, 3, epoch)).permutation(len(bounds) - 1)
+    starts, lengths = bounds[order], np.diff(bounds)[order]
+    # From where each document is read to where it stands.
+    shifts = starts - (np.cumsum(lengths) - lengths)
+    return np.arange(len(tokens)) + np.repeat(shifts, lengths)
 
 
-def document_positions(tokens: np.ndarray, end_of_text_id: int) -> list[np.ndarray]:
-    """Return the positions int [n_tokens_in_it] of each document, its end of text included."""
+def document_bounds(tokens: np.ndarray, end_of_text_id: int) -> np.ndarray:
+    """Return the first position of each document, and the end of the last, int [n_documents + 1].
+
+    The end of text belongs to the document before it.
+    """
     ends = np.flatnonzero((tokens == end_of_text_id) | (tokens == ~end_of_text_id)) + 1
-    return np.split(np.arange(len(tokens)), ends[ends < len(tokens)])
+    return np.concatenate([[0], ends[ends < len(tokens)], [len(tokens)]])
 
 
 def unscored(ids: np.ndarray) -> np.ndarray:

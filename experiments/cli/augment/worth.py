@@ -158,8 +158,8 @@ def verdict(worth: Worth) -> str:
     head = f"{worth.best}, best by validation: the stock of {stock:,} real tokens is worth {found}"
     if not found.is_identified:
         return (
-            f"{worth.best}, best by validation: its worth is not identified; the draws differ more "
-            "than half and all of the real text do"
+            f"{worth.best}, best by validation: its worth is not identified; losses differ more "
+            "between draws than between the least and the most real text"
         )
     if found.low > 1:
         return f"{head}: the synthetic text helps."
@@ -190,8 +190,9 @@ def limits(worth: Worth, *, has_oracle: bool) -> list[str]:
         "hold what helps such a model predict your documents. It does not say what a large "
         "pretrained model gains, which knows the language already and may lack only the facts, nor "
         "what more steps or another learning rate would give.",
-        "Intervals are over draws of the stock with new weights; the held-out documents, the "
-        "writer and the synthetic texts of a document are the same throughout.",
+        "Intervals are over draws of the stock, which may share documents, each with new weights; "
+        "the held-out documents, the writer and the synthetic texts of a document are the same "
+        "throughout.",
     ]
     if worth.runs["is_edge"].any():
         notes.append("* the best weight decay is an end of those tried.")

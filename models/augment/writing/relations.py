@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from models.augment.writing.documents import Chunk
 from models.augment.writing.entigraph import folded
+from models.text.data_home import replacing
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -91,11 +92,9 @@ class SourceGraph:
         import networkx as nx
 
         graph = self.to_networkx()
-        graphml.parent.mkdir(parents=True, exist_ok=True)
-        beside = graphml.with_name(f"{graphml.name}.unfinished")
-        nx.write_graphml(graph, beside)
-        beside.replace(graphml)
-        with edges.open("w", encoding="utf-8", newline="") as file:
+        with replacing(graphml) as beside:
+            nx.write_graphml(graph, beside)
+        with replacing(edges) as beside, beside.open("w", encoding="utf-8", newline="") as file:
             # Quoted, so that no name can be taken for a comment or hold the separator.
             writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL, lineterminator="\n")
             writer.writerow(("source", "target"))

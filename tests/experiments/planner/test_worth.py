@@ -11,15 +11,8 @@ import pytest
 
 from experiments.cli.app import EXIT_BAD_INPUT, main
 from experiments.cli.augment.worth import limits, parse_share, verdict
-from experiments.planner.worth import (
-    Multiplier,
-    Worth,
-    WorthSettings,
-    _extended,
-    _Planned,
-    arms_of,
-    multiplier_of,
-)
+from experiments.planner.multiplier import Multiplier, multiplier_of
+from experiments.planner.worth import Worth, WorthSettings, _extended, _Planned, arms_of
 from experiments.planner.worth_texts import WorthTokens, mixed, worth_texts
 from experiments.runs.store import RunStore
 from models.augment.texts.held_out import held_out_ids, is_held_out
@@ -146,13 +139,16 @@ def test_a_synthesizer_has_read_what_is_not_held_out_by_hash(real, tmp_path):
 
 
 def settings(**changes):
-    chosen = {"shares": {"1:1": 1.0}, "n_stock": 2_000, "epochs": 4, "context": 16, "batch": 4}
+    chosen = {
+        "shares": {"1:1": 1.0}, "n_stock": 2_000, "epochs": 4, "n_draws": 3, "width": 8,
+        "n_layers": 1, "context": 16, "batch": 4, "learning_rate": 5e-3,
+    }  # fmt: skip
     return WorthSettings(**{**chosen, **changes})
 
 
 def test_the_spec_of_a_run_names_the_origin_of_its_text(real, tmp_path):
     tokens = WorthTokens.of(worth_texts(real, synthetic(tmp_path)), real, 300)
-    planned = _Planned(tokens, settings(width=8, n_layers=1), RunStore(tmp_path / "runs"))
+    planned = _Planned(tokens, settings(), RunStore(tmp_path / "runs"))
     arm = next(arm for arm in arms_of(planned.settings, tokens.n_real) if arm.name.endswith("1:1"))
     spec = planned.spec(arm, 1, 0.4)
     for part in ("rephrase by openai:m, prompts 7", "share 0.5", "draw 1"):
