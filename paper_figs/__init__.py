@@ -81,7 +81,7 @@ def figure_modules(names: Iterable[str] = (), *, published: bool = False) -> lis
         elsewhere = ""
         if name in _files(published=not published):
             of, option = ("runs", "without") if published else ("published numbers", "with")
-            elsewhere = f", which is drawn from {of} only: {option} --published"
+            elsewhere = f", which is drawn from {of} only: draw it {option} --published"
         raise ValueError(f"figure must be one of {', '.join(files)}; not {name!r}{elsewhere}")
     return [importlib.import_module(f"{__name__}.{files[name]}") for name in names or files]
 

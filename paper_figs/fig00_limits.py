@@ -50,7 +50,7 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
         _draw_here(here, place, one)
         published.plot(one.published, place, markersize=9, **shown.line)
         published.annotate(
-            f"{one.published:g}", (one.published, place), xytext=(0, 9), ha="center",
+            f"{one.published:g}", (one.published, place), xytext=(0, 12), ha="center",
             textcoords="offset points",
         )  # fmt: skip
     theirs = np.array([one.published for one in limits])
@@ -103,5 +103,5 @@ def _draw_here(ax: Axes, place: int, one: RecipeLimit) -> None:
         ax.hlines(place, *limit.if_law_holds, color=shown.color, linewidth=5, alpha=0.5)
     ax.annotate(
         f"{limit.value:.2f} [{limit.low:.2f}, {limit.high:.2f}]", (limit.value, place),
-        xytext=(0, 9), ha="center", textcoords="offset points",
+        xytext=(0, 12), ha="center", textcoords="offset points",
     )  # fmt: skip

@@ -73,7 +73,7 @@ def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
         tuned = story.regularized.tuned[int(str(width))]
         ax.plot(
             rows[N], rows["test_loss"], regularized.marker, color=regularized.color,
-            label=None if i else f"{regularized.label}, one point a seed",
+            label=None if i else f"{regularized.label}, one point per seed",
         )  # fmt: skip
         mark_uncertified(
             ax, rows[N].tolist(), rows["test_loss"].tolist(), [tuned] * len(rows),

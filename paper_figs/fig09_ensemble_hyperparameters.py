@@ -138,7 +138,7 @@ def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
         limits_row[column].set_title(f"{stock} tokens")
         log_ticks(gains_row[column], [150e6, 300e6, 600e6, 1.4e9])
         gains_row[column].set_xlabel("parameters")
-    limits_row[0].set_ylabel("loss of infinitely many")
+    limits_row[0].set_ylabel("loss of infinitely many members")
     gains_row[0].set_ylabel("gain of the heuristic")
     limits_row[-1].legend()
     return axes, limits.reset_index()

@@ -136,6 +136,7 @@ def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
             linestyle="--",
         )  # fmt: skip
         low, high = fit.interval("E")
+        low = low if fit.status.usable else np.nan  # it would be the bound of E, 0
         rows.append((stock, fit.params["E"], low, high, fit.status.name))
         law = pd.DataFrame({"n_params": sizes, "loss": curve})
         frames += [
@@ -143,7 +144,9 @@ def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
             for name, part in (("points", points), ("law", law))
         ]
     log_counts(ax)
-    ax.set(xlabel="parameters of a member", ylabel="loss of infinitely many (nats per token)")
+    ax.set(
+        xlabel="parameters of a member", ylabel="loss of infinitely many members (nats per token)"
+    )
     ax.legend()
     found = pd.DataFrame(rows, columns=["series", "loss", "low", "high", "status"])
     for i, row in enumerate(found.itertuples()):
@@ -158,7 +161,8 @@ def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
             joint.plot(i, row.high, "v", color=COLORS[i])
             place, text = row.high, "not\nidentified"
         joint.annotate(
-            text, (i, place), xytext=(6, 4), textcoords="offset points", fontsize="small"
+            text, (i, place), xytext=(8, 0), textcoords="offset points", va="center",
+            fontsize="small",
         )  # fmt: skip
     joint.axhline(talk.JOINT_LIMIT, color=BLACK, linestyle=":", label="published, 200M: 3.17")
     joint.set_xticks(range(len(MEMBER_LIMITS)), list(talk.STOCK_LABELS.values()))

@@ -30,7 +30,7 @@ CAPTION = (
 )
 LABELS = {
     "baseline": "repetition", "sbp": "SBP", "random": "random\npairs",
-    "unconditional": "baseline's\nsamples", "scratch": "synthesizer\nfrom scratch",
+    "unconditional": "baseline's\nsamples", "scratch": "synthesizer\nfrom\nscratch",
     "oracle": "new\ndocuments",
 }  # fmt: skip
 PANELS = {"test_loss": "test loss (nats per token)", "first_mention_loss": "at first mentions"}

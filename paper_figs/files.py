@@ -1,10 +1,10 @@
-"""How figures are written: pictures that say what they were drawn from, and the plotted numbers."""
+"""Write pictures whose metadata say how, and from which results, they were drawn."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -42,8 +42,8 @@ def options_of(
     """Return the options of `datawall figures` that change pictures, each after a space.
 
     Args:
-        size: width and height of one panel in inches.
-        style: names or files of matplotlib styles.
+        size: width and height of the figure in inches.
+        style: files, or names of matplotlib's styles.
         dpi: dots per inch of PNG.
     """
     shape = f" --size {size[0]:g}x{size[1]:g}" if size else ""
@@ -55,9 +55,9 @@ def command_of(module: ModuleType, story: Story | None, options: str = "") -> st
     """Return the command that draws a figure again.
 
     Args:
-        module: of the figure.
-        story: results it was drawn from, or None for published numbers.
-        options: what `options_of` returned.
+        module: module of the figure.
+        story: results of a world, or None for published numbers.
+        options: options of the command, as `options_of` returns them.
     """
     from experiments.worlds.registry import world_argument
 
@@ -69,9 +69,9 @@ def command_of(module: ModuleType, story: Story | None, options: str = "") -> st
     return f"datawall figures {module.NAME}{of}{options}"
 
 
-def recipes_read(module: ModuleType, story: Story) -> list[Recipe[Any]]:
-    """Return the recipes of a world whose results a figure reads."""
-    optional = [one for one in getattr(module, "READS_IF_RUN", ()) if one in story.results]
+def recipes_read(module: ModuleType, available: Collection[str]) -> list[Recipe[Any]]:
+    """Return the recipes whose results a figure reads, where those named in `available` are run."""
+    optional = [one for one in getattr(module, "READS_IF_RUN", ()) if one.name in available]
     return [*module.NEEDS, *optional]
 
 
@@ -81,10 +81,10 @@ def write_picture(
     """Write a figure without dates; a PNG has a palette, which makes it three times smaller.
 
     Args:
-        figure: what is drawn.
-        path: the file.
-        suffix: its format, with a dot.
-        about: what `origin` returns, for the file's metadata.
+        figure: the figure to write.
+        path: the file to write.
+        suffix: format of the file, with a dot, such as ".pdf".
+        about: metadata of the file, as `origin` returns them.
         dpi: dots per inch of a PNG.
     """
     if suffix == ".png":
@@ -115,21 +115,22 @@ def _write_png(figure: Figure, path: Path, about: dict[str, str], dpi: int) -> N
 
 
 def origin(module: ModuleType, story: Story | None, numbers: bytes, options: str) -> dict[str, str]:
-    """Return what a picture says of its origin.
+    """Return the metadata of a picture: what it shows, and how and from what it was drawn.
 
     Args:
         module: module of the figure.
         story: results of a world, or None for published numbers.
-        numbers: the CSV file of the plotted numbers.
-        options: of the command, see `options_of`.
+        numbers: contents of the CSV file of plotted numbers.
+        options: options of the command, as `options_of` returns them.
 
     Returns:
-        Texts with the keys Title, Software, Source (the command) and Description (a hash of the
-        runs and records behind the figure, or of its numbers if it has none).
+        Texts with the keys Title, Software, Source (the command) and Description: a hash of the
+        runs and records that the figure reads, or of its numbers if it reads none.
     """
     if story is not None and module.NEEDS:
         of = f"runs and records of world {story.world.name}"
-        digest = story.digest(recipes_read(module, story))
+        available = [one.name for one in story.results]
+        digest = story.digest(recipes_read(module, available))
     else:
         of, digest = "plotted numbers", hashlib.sha256(numbers).hexdigest()[:16]
     own = story is not None or not hasattr(module, "PUBLISHED_TITLE")

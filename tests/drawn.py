@@ -1,4 +1,4 @@
-"""The numbers that a figure draws, compared with its table."""
+"""Compare the numbers that a figure draws with its table."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from matplotlib.patches import Rectangle
 
 
 def missing_numbers(axes: Axes | Sequence[Axes], frame: pd.DataFrame) -> list[str]:
-    """Return what is drawn in the axes of a figure and is not in its table.
+    """Return the lines, bars and bands of a figure whose numbers its table lacks.
 
-    Of a line or bar, the values along one axis must be there: those along the other may be places.
-    Percentages may be shares in the table; 0 and 1 are lines of reference.
+    The table must hold the values along one axis, because those along the other may only separate
+    the series. A number drawn in percent may be a share in the table. 0 and 1 need not be there:
+    figures draw lines of reference at them.
 
     Args:
-        axes: of the figure.
-        frame: the plotted numbers.
+        axes: axes of the figure.
+        frame: table of the figure.
 
     Returns:
-        A description of each line, bar and band with other numbers.
+        A description of each such line, bar and band; empty if the table is complete.
     """
     numbers = [pd.to_numeric(frame[name], errors="coerce").to_numpy(float) for name in frame]
     known = np.concatenate([*numbers, [0.0, 1.0]])
@@ -39,7 +40,7 @@ def missing_numbers(axes: Axes | Sequence[Axes], frame: pd.DataFrame) -> list[st
     for ax in [axes] if isinstance(axes, Axes) else axes:
         for line in ax.lines:
             x, y = share(line.get_xdata()), share(line.get_ydata())
-            transform = line.get_transform()  # a line of reference has a number on one axis only
+            transform = line.get_transform()  # a line of reference has a value on one axis only
             upright, level = ax.get_xaxis_transform(), ax.get_yaxis_transform()
             if (x if transform == upright else y if transform == level else max(x, y)) < 1:
                 found.append(f"line {line.get_label()}: {line.get_xydata()[:3].tolist()}")

@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from experiments.claims.claim import Claim
-    from experiments.lab.recipe import Recipe
     from experiments.story.story import Story
     from experiments.worlds.world import World
 
@@ -195,7 +194,7 @@ class Figures(WorldOptions):
         """Draw the figures and print the paths of their files."""
         from experiments.story.story import story_of
         from paper_figs import figure_modules
-        from paper_figs.files import check_format
+        from paper_figs.files import check_format, recipes_read
         from paper_figs.layout import check_styles, parse_size
 
         size = parse_size(self.size) if self.size else None
@@ -206,7 +205,8 @@ class Figures(WorldOptions):
             return self._save(modules, None, size)
         with self.open_lab(shipped=True) as lab:
             modules = [one for one in modules if self._can_draw(one, lab.world)]
-            needs = {recipe for module in modules for recipe in _reads(module, lab.world)}
+            available = lab.world.recipes
+            needs = {recipe for one in modules for recipe in recipes_read(one, available)}
             story = story_of(lab, recipes=sorted(needs, key=lambda recipe: recipe.name))
         return self._save(modules, story, size)
 
@@ -261,9 +261,3 @@ class Figures(WorldOptions):
             for path in paths:
                 print(path)
         return 0
-
-
-def _reads(module: ModuleType, world: World) -> list[Recipe[Any]]:
-    """Return the recipes that a figure reads in a world."""
-    optional = getattr(module, "READS_IF_RUN", ())
-    return [*module.NEEDS, *(one for one in optional if one.name in world.recipes)]

@@ -31,20 +31,20 @@ class Dataset:
         name: the name that `load_dataset` accepts.
         path: path of the file below the data folder.
         sha256: checksum of that file.
-        url: URL of the public file if it is identical; else None.
         origin: repository, commit and path from which the table was taken.
         licence: licence stated by that repository.
         prepare: maps the frame read from the file to the published rows, with the columns of the
             law.
+        url: URL of the public file if it is identical.
     """
 
     name: str
     path: str
     sha256: str
-    url: str | None
     origin: str
     licence: str
     prepare: Callable[[pd.DataFrame], pd.DataFrame]
+    url: str | None = None
 
 
 def _epoch(frame: pd.DataFrame) -> pd.DataFrame:
@@ -187,7 +187,6 @@ DATASETS: dict[str, Dataset] = {
             name="data_constrained",
             path="fits/data_constrained/runs.csv",
             sha256="b2ef20d124828582e72c7ed7dca6baa3027aecd21813e5f443d0a682cb561c66",
-            url=None,
             origin="github.com/huggingface/datablations @ 13701315: utils/parametric_fit.ipynb",
             licence="Apache-2.0",
             prepare=_data_constrained,
@@ -196,7 +195,6 @@ DATASETS: dict[str, Dataset] = {
             name="gadre_rpj",
             path="fits/gadre_rpj/runs.csv",
             sha256="6999e87a55353113c9d72271447793fc715ef6d06c1305b1c0965780ec309215",
-            url=None,
             origin="github.com/mlfoundations/scaling @ a003c491: exp_data/models/*.json",
             licence="MIT",
             prepare=_gadre,
@@ -205,7 +203,6 @@ DATASETS: dict[str, Dataset] = {
             name="kempner",
             path="fits/kempner/runs.csv",
             sha256="b43c6494aaeaa88984c091c1970c31c3bec2f667eaec7eba5660b5a5f856d795",
-            url=None,
             origin="github.com/KempnerInstitute/loss-to-loss-notebooks @ 457ce81a: data/sweep.csv",
             licence="none stated",
             prepare=_kempner,
@@ -214,7 +211,6 @@ DATASETS: dict[str, Dataset] = {
             name="steplaw",
             path="fits/steplaw/dense_runs.csv",
             sha256="556348a1b5d4bfe65caa7737769e0ed1fbf807a4af2d10b02f4989b756e0995b",
-            url=None,
             origin="github.com/step-law/steplaw @ 32a8f4cc: data/dense_lr_bs_loss.csv",
             licence="none stated",
             prepare=_steplaw,
@@ -223,7 +219,6 @@ DATASETS: dict[str, Dataset] = {
             name="porian",
             path="fits/porian/optimal_pairs.csv",
             sha256="51c8ab3b007fe24261ba0cabe443842924284be313616e15cf0f37c535a6ac6f",
-            url=None,
             origin="github.com/formll/resolving-scaling-law-discrepancies @ 0dc60d91: data/",
             licence="MIT-style",
             prepare=_porian,
@@ -232,7 +227,6 @@ DATASETS: dict[str, Dataset] = {
             name="learning_curves",
             path="fits/learning_curves/learning_curves_dev.csv",
             sha256="1ac668a83b3f1c1e7f0710ef13622c69d362664895d09c5a09c77430f2df7310",
-            url=None,
             origin="github.com/IBM/ColPret @ 16f23bbe: aggregated_eval/revisiting_vision.csv",
             licence="Apache-2.0",
             prepare=_learning_curves,
@@ -250,7 +244,6 @@ DATASETS: dict[str, Dataset] = {
             name="infinite_compute",
             path="published/infinite_compute_runs.csv",
             sha256="e5953b6d9452cf2662103e4a21f6767781825df4db6b1a11eea6b5a5e7ea34cc",
-            url=None,
             origin="arXiv 2509.14786 and github.com/marin-community/marin @ 0a3a1194",
             licence="none stated",
             prepare=_infinite_compute,
@@ -259,7 +252,6 @@ DATASETS: dict[str, Dataset] = {
             name="entigraph",
             path="published/entigraph_points.csv",
             sha256="e58870bd1dcbc7af905e1d1115222d906823bebb5fb1af88cdf215c03d9464b4",
-            url=None,
             origin="arXiv 2409.07431 and the notebooks of its public code @ d56a84e",
             licence="none stated",
             prepare=_entigraph,

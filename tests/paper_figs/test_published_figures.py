@@ -11,7 +11,13 @@ import pytest
 
 from experiments.claims.stock import text_runs_out
 from experiments.cli.app import main
-from paper_figs import fig14_continued, figure_modules, figure_names, published_texts
+from paper_figs import (
+    fig10_joint_limit,
+    fig14_continued,
+    figure_modules,
+    figure_names,
+    published_texts,
+)
 from paper_figs.files import figure_of
 from scaling.published import datasets, talk
 from tests.data import needed
@@ -76,6 +82,17 @@ def test_joint_limits_refitted(drawn):
     # An independent refit of the same four columns: 3.169, 2.980, 2.789, 2.657.
     limits = drawn("fig10").dropna(subset="status")
     assert limits["loss"].tolist() == pytest.approx([3.169, 2.980, 2.789, 2.657], abs=1e-3)
+    assert limits["low"].isna().equals(limits["status"] == "NOT_IDENTIFIED")
+    assert limits["low"].notna().any()
+
+
+def test_limits_that_are_not_identified_show_no_number():
+    axes, frame = fig10_joint_limit.draw_published()
+    texts = [text.get_text() for text in axes[1].texts]
+    identified = (frame["status"].dropna() == "CONVERGED").tolist()
+    assert len(set(identified)) == 2
+    assert ["not\nidentified" not in text for text in texts] == identified
+    plt.close(figure_of(axes))
 
 
 def test_paraphrases_and_entigraph_scale_as_printed(drawn, check_number):

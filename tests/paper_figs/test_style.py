@@ -133,7 +133,7 @@ def test_figures_are_drawn_into_axes_of_the_caller():
     ("options", "message"),
     [
         (["fig77"], "figure must be one of fig01, .*; not 'fig77'"),
-        (["fig04"], "not 'fig04', which is drawn from runs only: without --published"),
+        (["fig04"], "not 'fig04', which is drawn from runs only: draw it without --published"),
         (["fig03", "--size", "3.3"], "size must be WIDTHxHEIGHT in inches, such as 3.3x2.4"),
         (["fig03", "--size", "0x90"], "sides between 0.5 and 50"),
         (["fig03", "--style", "none.mplstyle"], "style must be a file .* or one of .*ggplot"),

@@ -311,7 +311,7 @@ def test_figures_draw_what_was_found(name):
     with found.results.reading() as read:
         axes, frame = module.draw(found)
     assert name == module.NAME
-    assert {*read} == {*recipes_read(module, found)}
+    assert {*read} == {*recipes_read(module, [one.name for one in found.results])}
     assert len(frame) > 0
     assert not missing_numbers(axes, frame)
     plt.close(figure_of(axes))

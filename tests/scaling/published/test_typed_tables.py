@@ -1,6 +1,6 @@
-"""The tables that are typed in: against what their sources say about them, in text or elsewhere.
+"""Tables typed in from papers and the talk, checked against other statements of their sources.
 
-No file is read, so that these checks run on every machine.
+Only the last test reads a file and is skipped without it; all others run on every machine.
 """
 
 from __future__ import annotations
