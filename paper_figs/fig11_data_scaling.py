@@ -39,12 +39,12 @@ CAPTION = (
 )
 PUBLISHED_TITLE = "The gains of each recipe persist as data grows"
 PUBLISHED_CAPTION = (
-    f"Published ({KIM}). Left: data laws with the published E = 1.94 and alpha = 0.235 through the "
-    "loss of each recipe at 200M tokens; points: joint limits refitted here at four stocks of "
-    "tokens (best fits: not all are identified, see figure 10), with the law fitted to them (these "
-    "earlier values have a lower asymptote than the final ones of the paper). Right: how many times more data the standard recipe needs; bars "
-    "span the published ranges of E and alpha and the rounding of losses; rings: printed values "
-    "(for ensembles read off a figure)."
+    f"Published ({KIM}). Left: data laws with the published E = 1.94 and alpha = 0.235 through "
+    "the loss of each recipe at 200M tokens; points: joint limits refitted here at four stocks "
+    "of tokens (best fits: not all are identified, see figure 10), with the law fitted to them "
+    "(these earlier values have a lower asymptote than the final ones of the paper). Right: how "
+    "many times more data the standard recipe needs; bars span the published ranges of E and "
+    "alpha and the rounding of losses; rings: printed values (for ensembles read off a figure)."
 )
 _TIMES = (0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 1e3, 1e4)
 _RECIPES = {

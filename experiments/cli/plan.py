@@ -174,8 +174,8 @@ def _call_notes(plan: CallPlan) -> str:
         pairs = (
             f"Calls are on pairs of entities of {where}: {asked.n_asked:,} ordered pairs; "
             f"`datawall augment entigraph` asks for each of {asked.n_asked // 2:,} pairs once, the "
-            "random-graph model draws them with replacement. A relation is stated where a sentence names both "
-            "entities."
+            "random-graph model draws them with replacement. A relation is stated where a sentence "
+            "names both entities."
         )
     else:
         pairs = f"Calls are on pairs of all entities: {asked.n_asked:,} ordered pairs."

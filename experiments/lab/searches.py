@@ -62,7 +62,9 @@ def tune_sizes(
 
     if not lab.world.carries_settings:
         found = descend(search_starts(lab.world, objective, starts, grid), grid, evaluate, effort)
-    elif (found := carried(lab.world, objective, starts, grid)) is None:
+    elif (known := carried(lab.world, objective, starts, grid)) is not None:
+        found = known
+    else:
         points = {width: grid.nearest(point) for width, point in starts.items()}
         found = measure(points, grid, evaluate, effort)
     certificates = {}

@@ -176,7 +176,8 @@ def questions(story: Story) -> list[tuple[str, str]]:
             "A rule for each claim, written down before the runs were looked at (rules that were "
             "changed since are listed in docs/claims-rules.md) and applied by the program: "
             "supported or contradicted if an interval is clear of the alternative, inconclusive "
-            "otherwise. Every claim below opens to its rule and to the ids of the runs and records that it "
-            "rests on; below every figure are its numbers and the command that draws it again.",
+            "otherwise. Every claim below opens to its rule and to the ids of the runs and records "
+            "that it rests on; below every figure are its numbers and the command that draws it "
+            "again.",
         ),
     ]  # fmt: skip

@@ -6,7 +6,6 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, replace
-from functools import cache
 from typing import Any, Literal
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
@@ -19,7 +18,6 @@ OTHERWISE = ("batch_size", "end_of_text_id", "rope_scaling")
 WORDS = {"true": True, "false": False}
 
 
-@cache
 def _levers(kind: type[Any]) -> dict[str, Field[Any]]:
     """Return the settings of a kind that have a default, by the name of their lever."""
     return {
