@@ -17,7 +17,7 @@ from scaling import PUBLISHED_FIGURES
 from scaling.published.figures import KIM
 
 NAME = "fig12"
-CLAIMS = ("P14", "P15", "P16")
+CLAIMS = ("P14", "P14a", "P15", "P16")
 NEEDS = (distillation,)
 TITLE = "Distillation and self-distillation, with their controls"
 CAPTION = (
@@ -32,6 +32,7 @@ TAUGHT = {
     "ensemble": "distilled",
     "pooled": "distilled",
     "soft": "distilled",
+    "soft ensemble": "distilled",
     "ensemble only": "distilled",
     "self": "self-distilled",
     "self only": "self-distilled",
@@ -67,7 +68,7 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     axes = ax, loops = panels(ax, 1, 2, wide=1.5, tall=1.05, width_ratios=(1.3, 1))
     rows = []
     single_look, ensemble = look("regularized"), look("ensemble")
-    for i, arm in enumerate(ARMS):
+    for i, arm in enumerate(found.arms):
         loss = mean_estimate(found.losses(arm))
         arms = found.students[found.students["arm"] == arm]
         is_edge = bool(arms["is_edge"].any())
@@ -84,7 +85,7 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
                 "is_edge": is_edge, "n_seeds": loss.n, "generation": 1,
             }
         )  # fmt: skip
-    ax.set_yticks(range(len(ARMS)), [textwrap.fill(text, 24) for text in ARMS.values()])
+    ax.set_yticks(range(len(found.arms)), [textwrap.fill(ARMS[arm], 24) for arm in found.arms])
     ax.invert_yaxis()
     single = float(found.single.mean())
     for value, name, color in (

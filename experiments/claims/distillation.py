@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from experiments.analysis import intervals
 from experiments.claims.claim import Finding, claim, verdict
+from experiments.lab.recipe import NotRun
 from experiments.recipes.distillation import ARMS, Distillation, distillation
 from experiments.story.story import Story
 
@@ -23,22 +24,36 @@ def _p14(story: Story) -> Finding:
     ensemble's gain does not lie above 0.05 nats, and where the weight decay that could overturn
     the verdict lies at an end of the candidates: the control's if supported, the students' if
     contradicted."""
+    return _judge_share(story[distillation], "ensemble")
+
+
+@claim("P14a", "A student of the ensemble's predictions on its own text keeps most of the gain.")
+def _p14a(story: Story) -> Finding:
+    """As P14, but the students learn the predictions of the ensemble (soft targets) on the same
+    real and sampled text instead of the next token of it."""
     found = story[distillation]
-    kept, gain = found.kept("ensemble"), found.over_control("ensemble")
+    if "soft ensemble" not in found.arms:
+        raise NotRun("the world's plan has no students of the predictions on sampled text")
+    return _judge_share(found, "soft ensemble")
+
+
+def _judge_share(found: Distillation, student: str) -> Finding:
+    """Judge by the rule of P14 what an arm keeps of the ensemble's gain."""
+    kept, gain = found.kept(student), found.over_control(student)
     teaches, at_edge = found.gain.low > LEAST_GAIN, found.at_edge
     others = ", ".join(
-        f"{ARMS[arm]} {found.kept(arm)}" for arm in ARMS if arm not in ("ensemble", "real")
+        f"{ARMS[arm]} {found.kept(arm)}" for arm in found.arms if arm not in (student, "real")
     )
     return Finding(
         verdict=verdict(
             supported=teaches and kept.low > 0.5 and gain.is_positive and "real" not in at_edge,
-            contradicted=teaches and kept.high < 0.5 and "ensemble" not in at_edge,
+            contradicted=teaches and kept.high < 0.5 and student not in at_edge,
         ),
         quantity=f"share of the gain of {found.n_members} members kept by one student",
         estimate=kept,
         detail=f"Single {found.single.mean():.3f}, ensemble {found.teacher:.3f} (gain "
         f"{found.gain}), student "
-        f"{found.losses('ensemble').mean():.3f}; against the same steps on real text only: gain "
+        f"{found.losses(student).mean():.3f}; against the same steps on real text only: gain "
         f"{gain}. Share kept by other students: {others}. Published: {PUBLISHED_SHARE:.0%}."
         f"{_edges(found)}",
     )

@@ -8,7 +8,7 @@ every draw, and a draw is what the intervals are over.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -218,7 +218,7 @@ def data_scaling(
             lab.within(_world_of(lab.world, plan, size, draw_seed=draw))
             for draw in range(plan.n_draws)
         ]
-        rows.append(_losses(labs, optima[size]))
+        rows.append(losses_of_draws(labs, optima[size]))
     return DataScaling(certificates=certificates, losses=pd.concat(rows, ignore_index=True))
 
 
@@ -250,8 +250,16 @@ def _tune(lab: Lab, starts: Optima) -> dict[str, dict[int, Certificate]]:
     }
 
 
-def _losses(labs: list[Lab], optima: Optima) -> pd.DataFrame:
-    """Train the tuned points on every draw of a stock and lay out what each recipe reaches."""
+def losses_of_draws(labs: Sequence[Lab], optima: Optima) -> pd.DataFrame:
+    """Train tuned points on every draw of a stock and return what each recipe reaches.
+
+    Args:
+        labs: one for each draw, alike but for the draw seeds of their worlds.
+        optima: points to train.
+
+    Returns:
+        See `DataScaling.losses`.
+    """
     world = labs[0].world
     n_seeds = {"standard": world.n_seeds, "single": world.n_seeds, "ensemble": world.n_members}
     cells = {

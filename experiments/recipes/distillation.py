@@ -30,12 +30,15 @@ ARMS = {
     "ensemble": "real text and text of the ensemble",
     "pooled": "real text and texts of its members, each written alone",
     "soft": "real text, predictions of the ensemble",
+    "soft ensemble": "real text and text of the ensemble, its predictions on both",
     "self": "real text and text of one tuned model",
     "real": "real text only, the same steps",
     "ensemble only": "text of the ensemble only",
     "self only": "text of one tuned model only",
 }
 """What the students of each arm read."""
+SOFT = ("soft", "soft ensemble")
+"""The arms that learn the predictions of the ensemble instead of the next token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,11 @@ class Distillation:
     teacher: float
     n_members: int
     n_candidates: int
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that were trained, in the order of `ARMS`."""
+        return [arm for arm in ARMS if arm in set(self.students["arm"])]
 
     def losses(self, arm: str, generation: int = 1) -> np.ndarray:
         """Return the test losses of an arm, a value a seed."""
@@ -147,9 +155,10 @@ class _StudentRuns:
         first = {
             arm: [spec for decay in decays for spec in self._specs(arm, decay, seeds=[0])]
             for arm in ARMS
+            if arm != "soft ensemble" or self.plan.soft_ensemble
         }
         self.lab.train(
-            [spec for arm, specs in first.items() if arm != "soft" for spec in specs],
+            [spec for arm, specs in first.items() if arm not in SOFT for spec in specs],
             title="choosing the students' weight decay",
         )
         chosen = {}
@@ -215,7 +224,7 @@ class _StudentRuns:
     def _scores(self, arm: str, specs: Sequence[RunSpec]) -> pd.DataFrame:
         """Return `run_id`, `validation_loss` and `test_loss` of students, training what is due."""
         columns = ["run_id", "validation_loss", LOSS]
-        if arm != "soft":
+        if arm not in SOFT:
             return self.lab.train(specs, title=f"students: {ARMS[arm]}")[columns]
         scores = self.lab.on_devices(self._soft, specs)
         return pd.DataFrame(scores, columns=columns).astype(dict.fromkeys(columns[1:], float))
@@ -228,6 +237,7 @@ class _StudentRuns:
         return {"run_id": "", **scores}
 
     def _distill(self, spec: RunSpec) -> dict[str, float | None]:
+        from experiments.sweeps.parents import synthetic_windows
         from models.language.distill import distill_soft
         from models.training.evaluate import held_out_loss
 
@@ -239,6 +249,8 @@ class _StudentRuns:
                 optimizer=spec.optimizer,
                 train=spec.train,
                 seed=spec.seed,
+                synthetic=synthetic_windows(spec, self.lab.store),
+                synthetic_share=spec.synthetic.share if spec.synthetic else 0.0,
             )
         except FloatingPointError:  # diverged, as a run may
             return {"validation_loss": None, LOSS: None}

@@ -40,5 +40,6 @@ H200 = World(
         weight_decays=(0.1, 0.2, 0.4, 0.8, 1.6, 3.2),
         n_generations=4,
         n_seeds=3,
+        soft_ensemble=True,
     ),
 )

@@ -43,6 +43,33 @@ class DataScalingPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DrawsPlan:
+    """Settings of the recipe `draws`, which repeats tuned models on other draws of the text.
+
+    Attributes:
+        widths: sizes of model, among those of the world.
+        n_draws: draws of the corpus, the first of which is the world's own; three or more.
+        n_seeds: single models of each size and draw.
+        n_members: members of each size and draw; four or more, for the law of K.
+
+    Raises:
+        ValueError: too few draws or members.
+    """
+
+    widths: tuple[int, ...]
+    n_draws: int = 4
+    n_seeds: int = 1
+    n_members: int = 4
+
+    def __post_init__(self) -> None:
+        if self.n_draws < 3 or self.n_members < 4:
+            raise ValueError(
+                "n_draws must be 3 or more and n_members 4 or more; "
+                f"not {self.n_draws} and {self.n_members}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DistillationPlan:
     """Settings of the recipe `distillation`.
 
@@ -54,6 +81,7 @@ class DistillationPlan:
         weight_decays: weight decays tried for every arm, ascending.
         n_generations: generations of self-training.
         n_seeds: students of each arm; at most `n_members` of the world.
+        soft_ensemble: whether students also learn the ensemble's predictions on its own text.
     """
 
     width: int
@@ -63,6 +91,7 @@ class DistillationPlan:
     weight_decays: tuple[float, ...]
     n_generations: int
     n_seeds: int
+    soft_ensemble: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

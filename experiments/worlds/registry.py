@@ -9,12 +9,13 @@ from pathlib import Path
 from experiments.worlds.files import SUFFIX, read_world
 from experiments.worlds.h200 import H200
 from experiments.worlds.levers import read_levers
+from experiments.worlds.novels import NOVELS
 from experiments.worlds.quick import QUICK
 from experiments.worlds.small import SMALL
 from experiments.worlds.tiny import TINY
 from experiments.worlds.world import World
 
-WORLDS: dict[str, World] = {world.name: world for world in (TINY, QUICK, SMALL, H200)}
+WORLDS: dict[str, World] = {world.name: world for world in (TINY, QUICK, NOVELS, SMALL, H200)}
 
 
 def find_world(name: str) -> World:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
+from experiments.worlds.plans import (
+    CalibrationPlan,
+    DataScalingPlan,
+    DistillationPlan,
+    DrawsPlan,
+)
 from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
 from experiments.worlds.world import TALK_RECIPES, World
 
 TINY = World(
     name="tiny",
-    recipes=TALK_RECIPES,
+    recipes=(*TALK_RECIPES, "draws"),
     widths=(8, 16, 32),
     n_layers=1,
     n_unique_tokens=4_096,
@@ -30,6 +35,7 @@ TINY = World(
         n_seeds=2,
         n_members=4,
     ),
+    draws=DrawsPlan(widths=(8, 16), n_draws=3),
     distillation=DistillationPlan(
         width=8,
         n_epochs=16,
@@ -38,6 +44,7 @@ TINY = World(
         weight_decays=(0.4, 1.6),
         n_generations=2,
         n_seeds=2,
+        soft_ensemble=True,
     ),
     calibration=CalibrationPlan(
         n_layers=1,

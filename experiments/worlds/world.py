@@ -14,6 +14,7 @@ from experiments.worlds.plans import (
     CalibrationPlan,
     DataScalingPlan,
     DistillationPlan,
+    DrawsPlan,
 )
 from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
 from models.config import ModelConfig
@@ -71,6 +72,7 @@ class World:
         n_members: members of a tuned ensemble; at least 4, so that the law of K can be fitted with
             any one of them left out.
         data_scaling: plan of the recipe `data_scaling`; None if the world does not run it.
+        draws: plan of the recipe `draws`, or None.
         distillation: plan of the recipe `distillation`, or None.
         calibration: plan of the recipe `calibration`, or None.
         continued: plan of the recipe `continued`, or None.
@@ -112,6 +114,7 @@ class World:
     n_tuning_members: int
     n_members: int
     data_scaling: DataScalingPlan | None = None
+    draws: DrawsPlan | None = None
     distillation: DistillationPlan | None = None
     calibration: CalibrationPlan | None = None
     continued: ContinuedPlan | None = None
@@ -217,6 +220,7 @@ TALK_RECIPES = (
 )
 PLANS = {
     "data_scaling": "data_scaling",
+    "draws": "draws",
     "distillation": "distillation",
     "calibration": "calibration",
     "continued": "continued",

@@ -18,7 +18,7 @@ from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.recipes.classical import classical
 from experiments.recipes.data_scaling import data_scaling
-from experiments.recipes.distillation import distillation
+from experiments.recipes.distillation import ARMS, distillation
 from experiments.recipes.diversity import diversity
 from experiments.recipes.downstream import downstream
 from experiments.recipes.learned_weights import learned_weights
@@ -362,9 +362,11 @@ def test_data_laws_and_students_come_from_the_runs(story):
     losses = [scaling.loss("regularized", size).value for size in scaling.sizes]
     assert losses == sorted(losses, reverse=True)
     students = distilled.students
-    assert len(students) == (7 + 2) * story.world.distillation.n_seeds
+    assert distilled.arms == list(ARMS)
+    assert len(students) == (len(ARMS) + 2) * story.world.distillation.n_seeds
     first = students[students["generation"] == 1].groupby("arm")["n_epochs"].first()
     assert first["real"] == first["soft"] == first["ensemble only"] == 4 * first["ensemble"]
+    assert first["soft ensemble"] == first["ensemble"]
 
 
 def test_learned_weights_are_best_where_they_were_learned(story):
