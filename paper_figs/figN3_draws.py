@@ -66,6 +66,6 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
         panel.set_xlabel("parameters N (without embeddings)")
     losses.set_ylabel("test loss (nats per token)")
     falls.set_ylabel("less that of the tuned single model")
-    legend_beside(losses)
+    legend_beside(falls, handles=losses.get_legend_handles_labels()[0])
     columns = ["series", "recipe", "width", N, "draw_seed", LOSS, "low", "high"]
     return axes, pd.concat(tables, ignore_index=True)[columns]
