@@ -234,7 +234,7 @@ def verdict(*, supported: bool, contradicted: bool) -> Verdict:
 
 
 def claims_table(claims: Sequence[Claim]) -> pd.DataFrame:
-    """Return claims as a table: a row each, in the order of the talk."""
+    """Return a row a claim, with columns `id`, `the talk says`, `verdict`, `measured`, `n`."""
     return pd.DataFrame(
         [
             {
@@ -274,7 +274,13 @@ def evidence(claim: Claim) -> str:
 
 
 def losses(runs: pd.DataFrame, column: str = "test_loss", **where: Any) -> np.ndarray:
-    """Return a column of the runs whose settings equal `where`, a value a run."""
+    """Return a column of the runs of some settings, [n_runs].
+
+    Args:
+        runs: a row a run.
+        column: to return.
+        where: value of other columns, by name.
+    """
     for name, value in where.items():
         runs = runs[runs[name] == value]
     return runs[column].to_numpy(float)

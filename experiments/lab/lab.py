@@ -133,7 +133,7 @@ class Lab:
         )
 
     def train(self, specs: Iterable[RunSpec], *, title: str) -> pd.DataFrame:
-        """Train what is missing of these runs and return all of them, see `RunStore.frame`.
+        """Train what is missing of these runs and return all, with the columns of `RunStore.frame`.
 
         Raises:
             ValueError: a recipe's own settings override a lever of the world.
@@ -160,7 +160,7 @@ class Lab:
                 )
 
     def used(self) -> pd.DataFrame:
-        """Return every run that this lab has asked for so far."""
+        """Return every run asked for so far, with the columns of `RunStore.frame`."""
         return self.store.frame(self.account.runs.values())
 
     def remember(
@@ -203,7 +203,7 @@ class Lab:
         return values
 
     def ensembles(self, groups: Sequence[Sequence[RunSpec]]) -> list[pd.DataFrame]:
-        """Return the scores of several ensembles, see `ensemble`; one is scored on each device."""
+        """Return the scores of several ensembles, columns as of `ensemble`, one on each device."""
         return self.on_devices(self.ensemble, groups)
 
     def on_devices(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -227,7 +227,7 @@ class Lab:
         """Return the scores of every subset of these finished runs, kept in the store.
 
         Returns:
-            A row for each subset and average, see `experiments.lab.scoring.score_subsets`.
+            A row for each subset and average, with the columns of `lab.scoring.score_subsets`.
         """
         from experiments.lab.scoring import COLUMNS, score_subsets
 

@@ -65,7 +65,7 @@ class DataScaling:
 
     @cached_property
     def best(self) -> pd.DataFrame:
-        """The rows of `losses` of the width that validation selects for each recipe and stock."""
+        """The rows of `losses` at the width that validation selects; the same columns."""
         means = self.losses.groupby(["recipe", D, "width"])["validation_loss"].mean()
         chosen = means.groupby(["recipe", D]).idxmin().tolist()
         index = pd.MultiIndex.from_frame(self.losses[["recipe", D, "width"]])
@@ -158,8 +158,8 @@ class DataScaling:
         that both reach. Nothing is extrapolated.
 
         Returns:
-            By draw: the recipe's data, in tokens, and the multipliers there, one for each such
-            loss. Draws without any are left out.
+            By draw: the recipe's data, in tokens, and the multipliers there, both [n] for n such
+            losses. Draws without any are left out.
         """
         table = self._by_draw.dropna()
         curves = dict(
@@ -258,7 +258,7 @@ def losses_of_draws(labs: Sequence[Lab], optima: Optima) -> pd.DataFrame:
         optima: points to train.
 
     Returns:
-        See `DataScaling.losses`.
+        The columns of `DataScaling.losses`.
     """
     world = labs[0].world
     n_seeds = {"standard": world.n_seeds, "single": world.n_seeds, "ensemble": world.n_members}

@@ -70,7 +70,7 @@ class Distillation:
         return [arm for arm in ARMS if arm in set(self.students["arm"])]
 
     def losses(self, arm: str, generation: int = 1) -> np.ndarray:
-        """Return the test losses of an arm, a value a seed."""
+        """Return the test losses of an arm, [n_seeds]."""
         rows = self.students
         rows = rows[(rows["arm"] == arm) & (rows["generation"] == generation)]
         return rows[LOSS].to_numpy(float)

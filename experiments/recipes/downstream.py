@@ -128,7 +128,7 @@ class Downstream:
         return float(stats.friedmanchisquare(*hits).pvalue)
 
     def frontier(self) -> pd.DataFrame:
-        """Return the models that no other one matches in accuracy at as little compute."""
+        """Return the rows of `models` that no other matches at as little compute; its columns."""
         models = self.models.sort_values(["train_flops", "pairs"], ascending=[True, False])
         best_before = models["pairs"].cummax().shift(fill_value=-np.inf)
         return models[models["pairs"] > best_before]

@@ -45,7 +45,7 @@ class Draws:
         return int(self.losses["draw_seed"].nunique())
 
     def loss(self, recipe: str, width: int | None = None) -> np.ndarray:
-        """Return test losses, a value a draw.
+        """Return test losses, [n_draws].
 
         Args:
             recipe: one of `RECIPES`.

@@ -44,7 +44,7 @@ class Ensembles:
         return {width: found.tuned for width, found in self.certificates.items()}
 
     def at(self, width: int, point: Point) -> pd.DataFrame:
-        """Return the curves of one cell."""
+        """Return the rows of `curves` of one cell; the same columns."""
         settings = pd.Series(point, index=list(AXIS_LABELS))
         cell = self.curves[settings.index].eq(settings).all(axis=1)
         return self.curves[cell & (self.curves["width"] == width)]

@@ -70,7 +70,7 @@ class LearningCurves:
 
     @property
     def known(self) -> pd.DataFrame:
-        """The rows of the smaller training sets."""
+        """The rows of `table` of the smaller training sets; the same columns."""
         return self.table[self.table["n_examples"] < self.largest]
 
     @cached_property

@@ -54,7 +54,7 @@ def standard(lab: Lab) -> Standard:
 
 
 def sweep_epochs(lab: Lab) -> pd.DataFrame:
-    """Return runs of every size past the number of epochs that is best for it, a row a run."""
+    """Return runs of every size past its best number of epochs; columns as of `RunStore.frame`."""
     world = lab.world
 
     def train(widths: Iterable[int], epochs: Iterable[int]) -> pd.DataFrame:

@@ -24,9 +24,10 @@ def gains(story: Story) -> pd.DataFrame:
     """Return the gains of each recipe over the one before it, in nats.
 
     Returns:
-        A row for each stock and width: `n_unique_tokens`, `width`, `n_params_non_embedding`,
-        `n_per_token` (N/D), and for each of STEPS the mean gain over draws of the corpus, which
-        the recipes share, and its interval's ends (`..._low`, `..._high`).
+        A row for each stock and width, with columns `n_unique_tokens`, `width`,
+        `n_params_non_embedding`, `n_per_token` (N/D), and for each of STEPS the mean gain over
+        draws of the corpus, which the recipes share, and its interval's ends (`..._low`,
+        `..._high`).
     """
     found = story[data_scaling]
     rows = []
@@ -45,8 +46,9 @@ def optima(story: Story) -> pd.DataFrame:
     """Return where the searches ended on every stock.
 
     Returns:
-        A row a certificate: `objective` ("standard", "single" or "ensemble"), `n_unique_tokens`,
-        `width`, `n_per_token`, `learning_rate`, `weight_decay`, `n_epochs`, `certified`.
+        A row a certificate, with columns `objective` ("standard", "single" or "ensemble"),
+        `n_unique_tokens`, `width`, `n_per_token`, `learning_rate`, `weight_decay`, `n_epochs`,
+        `certified`.
     """
     found = story[data_scaling]
     return pd.DataFrame(

@@ -75,7 +75,7 @@ class Story:
         )
 
     def contents(self) -> pd.DataFrame:
-        """Return a row per recipe: name, part of the talk, runs, and what it does."""
+        """Return a row per recipe, with columns for its name, part, runs, and what it does."""
         labels = self.runs["recipes"].str.split(",").explode().value_counts()
         return pd.DataFrame(
             [
@@ -99,7 +99,7 @@ class Story:
 
     @property
     def standard(self) -> pd.DataFrame:
-        """The standard recipe's runs for every number of epochs."""
+        """Runs of the standard recipe at every number of epochs; columns as of `RunStore.frame`."""
         return self[standard].sweep
 
     @property
@@ -109,7 +109,7 @@ class Story:
 
     @property
     def standard_best(self) -> pd.DataFrame:
-        """The standard recipe's runs there."""
+        """The standard recipe's runs there; the same columns."""
         return self[standard].best
 
     @property

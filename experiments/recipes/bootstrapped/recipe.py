@@ -69,7 +69,7 @@ class Bootstrapped:
         return rows.sort_values("world")[column].to_numpy(float)
 
     def recovered(self, arm: str, column: str = "test_loss") -> np.ndarray:
-        """Return the share of the oracle's gain that an arm recovers, a value a world."""
+        """Return the share of the oracle's gain that an arm recovers, [n_worlds]."""
         baseline, oracle = self.of("baseline", column), self.of("oracle", column)
         return (baseline - self.of(arm, column)) / (baseline - oracle)
 

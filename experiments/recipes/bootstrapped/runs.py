@@ -245,7 +245,7 @@ class BootstrapRuns:
         return np.column_stack([nearest, len(real) + np.arange(len(held_out))])
 
     def documents(self, writer: Writer, world: int, width: int | None = None) -> list[np.ndarray]:
-        """Return the synthetic documents of a writer, each with its end-of-text token.
+        """Return the synthetic documents of a writer, token ids [n] with the end-of-text token.
 
         Args:
             writer: which model.
@@ -257,7 +257,7 @@ class BootstrapRuns:
     def written(
         self, writer: Writer, world: int, width: int | None = None
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return which real document each synthetic one was written from, and the documents.
+        """Return which real document each synthetic one was written from [n], and the documents.
 
         Args:
             writer: which model.

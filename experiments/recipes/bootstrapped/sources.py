@@ -53,7 +53,7 @@ class Source(Protocol):
         """Return the documents that are trained on and those that are held out."""
 
     def new(self, world: int, times: int) -> np.ndarray:
-        """Return other documents, so many times as many as the real ones."""
+        """Return other documents, token ids [n_tokens], `times` as many as the real ones."""
 
     def spell(self, world: int, ids: np.ndarray) -> str:
         """Return a document as text, without the end of text."""
@@ -109,7 +109,7 @@ class Concepts:
         )
 
     def new(self, world: int, times: int) -> np.ndarray:
-        """Write other documents about the same concepts."""
+        """Write other documents about the same concepts, token ids [n_tokens]."""
         return self.world(world).documents(times * self.plan.per_concept, part=self.NEW)
 
     def spell(self, world: int, ids: np.ndarray) -> str:
@@ -175,7 +175,7 @@ class Excerpts:
         return Texts(*np.split(drawn, [n_real, n_real + n_held_out]))
 
     def new(self, world: int, times: int) -> np.ndarray:
-        """Return other documents.
+        """Return other documents, token ids [n_tokens].
 
         Raises:
             ValueError: the text has fewer.

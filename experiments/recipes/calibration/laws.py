@@ -51,7 +51,7 @@ def data_rows(found: CalibrationLosses) -> pd.DataFrame:
 
     Returns:
         A row a recipe, language, D and seed (the ensemble of all fitted members and the floor have
-        one): `recipe`, `kind`, `source`, `n_unique_tokens`, `test_loss`, `is_fitted`.
+        one), with columns `recipe`, `kind`, `source`, `n_unique_tokens`, `test_loss`, `is_fitted`.
     """
     plan = found.plan
     sizes = (*plan.sizes, plan.brute_size)
@@ -71,10 +71,10 @@ def data_laws(found: CalibrationLosses) -> pd.DataFrame:
     """Return the data law E + A / D^alpha of every recipe, fitted to every language.
 
     Returns:
-        A row a recipe, language and method of the interval: `recipe`, `kind`, `source`, `method`,
-        `E`, `A`, `alpha`, `low`, `high` (of E), `identified`, `truth` (the window entropy),
-        `truth_error`, `error` (E less the truth), `covered`, `lowest` (mean loss at the largest
-        fitted D), and at the D far beyond: `predicted`, `predicted_low`, `predicted_high`,
+        A row a recipe, language and method of the interval; columns `recipe`, `kind`, `source`,
+        `method`, `E`, `A`, `alpha`, `low`, `high` (of E), `identified`, `truth` (the window
+        entropy), `truth_error`, `error` (E less the truth), `covered`, `lowest` (mean loss at the
+        largest fitted D), and at the D far beyond: `predicted`, `predicted_low`, `predicted_high`,
         `measured`, `agrees` (the two do within their intervals).
     """
     truths = found.sources.set_index(["kind", "source"])
@@ -141,7 +141,7 @@ def limits(found: CalibrationLosses) -> pd.DataFrame:
     """Return the fitted limits of sizes and members at a fixed D on every Markov chain.
 
     Returns:
-        A row a chain and limit of `LIMITS`: `source`, `limit`, `value`, `low`, `high`,
+        A row a chain and limit of `LIMITS`; columns `source`, `limit`, `value`, `low`, `high`,
         `identified`, `floor` (loss of the Bayes-optimal predictor), `entropy`, `brute` (loss far
         beyond the fitted range: of larger single models, of many members, of both), `above_floor`
         and `below_brute` (nats between), and what the fit predicts of the brute force, as in
@@ -177,8 +177,8 @@ def excess_losses(found: CalibrationLosses) -> pd.DataFrame:
 
     Returns:
         A row a width, number of members and average ("single" for models tuned singly, with one
-        member): `width`, `n_params_non_embedding`, `n_members`, `average`, `is_fitted`, `excess`,
-        `low`, `high` (nats, interval over chains).
+        member), with columns `width`, `n_params_non_embedding`, `n_members`, `average`,
+        `is_fitted`, `excess`, `low`, `high` (nats, interval over chains).
     """
     plan = found.plan
     keys = ["width", N, K, "average", "source"]

@@ -116,7 +116,7 @@ def replayed_rows(
         seed: draws what is replayed.
 
     Returns:
-        int32 [(n + m) * context] of n windows of the domain and m replayed ones.
+        int32 [n_tokens]: the windows of the domain and the replayed ones, `context` tokens each.
     """
     rng = np.random.default_rng((seed, 2))
     n_windows = len(domain) // context

@@ -15,10 +15,10 @@ N_RATES = 200
 
 
 def law_of(stated: np.ndarray, ceiling: float = 1.0) -> np.ndarray:
-    """Return the accuracy of a reader that knows a share of the facts and guesses the rest.
+    """Return the accuracy [n] of a reader that knows a share of the facts and guesses the rest.
 
     Args:
-        stated: share of the pairs that are stated.
+        stated: share of the pairs that are stated, [n].
         ceiling: share of the stated ones that are learned.
     """
     return CHANCE + (1 - CHANCE) * ceiling * np.asarray(stated)

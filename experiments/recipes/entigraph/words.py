@@ -65,7 +65,7 @@ class Words:
         return self.ids[RELATION_WORDS[relation][synonym]]
 
     def entity(self, world: int, entity: int | np.ndarray) -> int | np.ndarray:
-        """Return the id of an entity of a world, or of several.
+        """Return the id of an entity of a world, a scalar or an array like `entity`.
 
         Raises:
             ValueError: no such world.
