@@ -16,9 +16,13 @@ def limit_estimate(scores: pd.DataFrame, column: str = "validation_loss") -> flo
     If L(K) = E + B / K, then E = (K L(K) - L(1)) / (K - 1). Only tuning uses this estimate;
     reported limits are fitted with a free exponent.
     """
-    logit = scores[scores["average"] == "logit"].groupby("n_members")[column].mean()
-    most = int(logit.index.max())
-    return float((most * logit[most] - logit[1]) / (most - 1))
+    logit = scores[scores["average"] == "logit"]
+    return _limit(logit["n_members"].to_numpy(int), logit[column].to_numpy(float))
+
+
+def _limit(sizes: np.ndarray, losses: np.ndarray) -> float:
+    most = int(sizes.max())
+    return float((most * losses[sizes == most].mean() - losses[sizes == 1].mean()) / (most - 1))
 
 
 def limit_by_member(scores: pd.DataFrame, column: str = "validation_loss") -> list[float]:
@@ -36,14 +40,11 @@ def limit_by_member(scores: pd.DataFrame, column: str = "validation_loss") -> li
     n_members = int(scores["n_members"].max())
     if n_members < 3 or not math.isfinite(estimate):
         return [estimate] * (1 if n_members < 3 else n_members)
-    without = np.array(
-        [
-            limit_estimate(
-                scores[[str(i) not in of.split(",") for of in scores["members"]]], column
-            )
-            for i in range(n_members)
-        ]
-    )
+    logit = scores[scores["average"] == "logit"]
+    sizes, losses = logit["n_members"].to_numpy(int), logit[column].to_numpy(float)
+    subsets = [of.split(",") for of in logit["members"]]
+    lacks = [np.array([str(i) not in of for of in subsets]) for i in range(n_members)]
+    without = np.array([_limit(sizes[lack], losses[lack]) for lack in lacks])
     return list(estimate + (n_members - 1) * (without.mean() - without))
 
 

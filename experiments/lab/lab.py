@@ -138,6 +138,10 @@ class Lab:
         Raises:
             ValueError: a recipe's own settings override a lever of the world.
         """
+        return self.store.frame(self.trained(specs, title=title))
+
+    def trained(self, specs: Iterable[RunSpec], *, title: str) -> list[RunSpec]:
+        """Train what is missing of these runs and return their specs, each once; see `train`."""
         wanted = {}
         for spec in specs:
             self._check_levers(spec)
@@ -148,7 +152,7 @@ class Lab:
             self.account.n_trained += run_sweep(
                 list(wanted.values()), self.store, executor=self.executor, title=title
             )
-        return self.store.frame(wanted.values())
+        return list(wanted.values())
 
     def _check_levers(self, spec: RunSpec) -> None:
         for settings in (spec.model, spec.optimizer, spec.train):

@@ -54,7 +54,7 @@ def tune_sizes(
         for (width, _), specs in groups.items():
             asked[width].update((spec.run_id, spec) for spec in specs)
         runs = [spec for specs in groups.values() for spec in specs]
-        lab.train(runs, title=f"tuning, {objective}")
+        lab.trained(runs, title=f"tuning, {objective}")
         answers: dict[int, dict[Point, Sequence[float]]] = {width: {} for width in requests}
         for (width, point), values in zip(groups, score(list(groups.values())), strict=True):
             answers[width][point] = values

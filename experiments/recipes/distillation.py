@@ -157,7 +157,7 @@ class _StudentRuns:
             for arm in ARMS
             if arm != "soft ensemble" or self.plan.soft_ensemble
         }
-        self.lab.train(
+        self.lab.trained(
             [spec for arm, specs in first.items() if arm not in SOFT for spec in specs],
             title="choosing the students' weight decay",
         )

@@ -93,7 +93,9 @@ def diversity(lab: Lab, ensembles: Ensembles) -> Diversity:
         return [first, *others]
 
     pools = {source: pool(source) for source in SOURCES}
-    lab.train([spec for specs in pools.values() for spec in specs], title="what members differ in")
+    lab.trained(
+        [spec for specs in pools.values() for spec in specs], title="what members differ in"
+    )
     scores = dict(zip(pools, lab.ensembles(list(pools.values())), strict=True))
     return Diversity(width=width, scores=scores)
 

@@ -79,7 +79,7 @@ def ensembles(lab: Lab, regularized: Regularized) -> Ensembles:
         for point in (found.tuned.point, singles[width], heuristic.get(width))
         if point
     }
-    lab.train([spec for specs in cells.values() for spec in specs], title="training members")
+    lab.trained([spec for specs in cells.values() for spec in specs], title="training members")
 
     def purpose(width: int, point: Point) -> str:
         if point == certificates[width].tuned.point:

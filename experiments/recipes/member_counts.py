@@ -52,7 +52,9 @@ def member_counts(lab: Lab, regularized: Regularized, ensembles: Ensembles) -> M
         for width in sorted(ensembles.tuned)
         for point in {**regularized.tuned[width].values, **ensembles.tuned[width].values}
     }
-    lab.train([spec for specs in cells.values() for spec in specs], title="members at every point")
+    lab.trained(
+        [spec for specs in cells.values() for spec in specs], title="members at every point"
+    )
     scores = dict(zip(cells, lab.ensembles(list(cells.values())), strict=True))
     counts = [*range(1, n_members + 1), math.inf]
     tuned: dict[int, dict[float, Tuned]] = {}

@@ -10,7 +10,7 @@ An `Archive` replaces a `RunStore` where runs are only read: recipes find all th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -74,10 +74,15 @@ class Archive:
         return TextFacts(**self.about["text"])
 
     @cached_property
-    def _rows(self) -> dict[str, dict[str, Any]]:
+    def _runs(self) -> pd.DataFrame:
+        """All runs, with columns of objects, None where a run has no value."""
         runs = read_compact(self.root / f"{self.name}.parquet").drop(columns="spec")
         plain = runs.astype(object).where(runs.notna(), None)
-        return {row["run_id"]: row for row in plain.to_dict("records")}
+        return plain[list(frame_of([dict.fromkeys(plain)]))]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {run_id: place for place, run_id in enumerate(self._runs["run_id"])}
 
     @cached_property
     def _records(self) -> dict[tuple[str, str], Any]:
@@ -90,7 +95,7 @@ class Archive:
     @property
     def runs(self) -> pd.DataFrame:
         """All runs, a row each, with the columns of `RunStore.frame`."""
-        return frame_of(self._rows.values())
+        return self._taken(range(len(self._runs)))
 
     @property
     def records(self) -> dict[str, str]:
@@ -99,7 +104,7 @@ class Archive:
 
     def is_done(self, spec: RunSpec) -> bool:
         """Return whether a run is held."""
-        return spec.run_id in self._rows
+        return spec.run_id in self._places
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
         """Return runs, a row each, with the columns of `RunStore.frame`.
@@ -107,15 +112,21 @@ class Archive:
         Raises:
             NotShipped: one is not held.
         """
-        rows = []
+        places = []
         for spec in specs:
             if not self.is_done(spec):
                 raise NotShipped(
                     f"the shipped results of world {self.name} lack run {spec.run_id}: they are of "
                     "another version; `datawall reproduce` trains what is missing"
                 )
-            rows.append(self._rows[spec.run_id])
-        return frame_of(rows)
+            places.append(self._places[spec.run_id])
+        return self._taken(places)
+
+    def _taken(self, places: Sequence[int]) -> pd.DataFrame:
+        """Return runs with types that depend on their values, as `frame_of` gives them."""
+        runs = self._runs.take(places).reset_index(drop=True).infer_objects()
+        losses = [name for name in runs if name.endswith("_loss")]
+        return runs.astype(dict.fromkeys(losses, float))
 
     def params(self, spec: RunSpec) -> Params:
         """Raise NotShipped: weights are not shipped.

@@ -121,7 +121,7 @@ def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
         for arm, world in product(IN_ENSEMBLES, reported)
     }
     members = [spec for group in groups.values() for spec in group]
-    lab.train([*tried.values(), *members], title=planned.name)
+    lab.trained([*tried.values(), *members], title=planned.name)
     frame = lab.store.frame(tried.values()).set_index("run_id")
     mentions = lab.on_devices(
         lambda cell: measures.first_mention_loss(planned, tried[cell], cell[2]), list(tried)
@@ -160,7 +160,7 @@ def _try_decays(planned: BootstrapRuns, arms: Iterable[Arm], worlds: Iterable[in
         (arm, decay, world): planned.spec(arm, world, decay)
         for arm, decay, world in product(arms, planned.plan.weight_decays, worlds)
     }
-    planned.lab.train(tried.values(), title=f"{planned.name}, tuning")
+    planned.lab.trained(tried.values(), title=f"{planned.name}, tuning")
     losses = planned.lab.store.frame(tried.values()).set_index("run_id")["validation_loss"]
     return pd.DataFrame(
         [

@@ -66,7 +66,7 @@ def continued(lab: Lab) -> Continued:
     planned = _ContinuedRuns(lab, lab.world.plan_of(lab.world.continued, "continued"))
     plan = planned.plan
     base = planned.base()
-    lab.train([base], title="continued, first training")
+    lab.trained([base], title="continued, first training")
     settings = {
         "usual": [Setting(plan.n_tokens, 1, plan.usual_batch)],
         "small batch": [Setting(plan.n_tokens, 1, plan.small_batch)],
@@ -80,7 +80,7 @@ def continued(lab: Lab) -> Continued:
         for at in range(plan.n_draws)
         for member in range(plan.n_members if name == "epochs" else 1)
     }
-    lab.train(specs.values(), title="continued")
+    lab.trained(specs.values(), title="continued")
     losses = lab.store.frame(specs.values()).set_index("run_id")["test_loss"]
     rows = [
         planned.row(name, at, float(losses[specs[name, at, 0].run_id]), chosen[name])

@@ -120,7 +120,7 @@ def entigraph(lab: Lab) -> FactResults:
     """Train the bases, choose learning rates, then train and question every cell."""
     planned = _FactRuns(lab, FactWorlds(**vars(lab.world.plan_of(lab.world.facts, "entigraph"))))
     plan = planned.plan
-    lab.train(planned.bases(), title="entigraph, first training")
+    lab.trained(planned.bases(), title="entigraph, first training")
     tuning = _tune(planned)
     means = tuning.groupby(["method", "learning_rate"])["balanced"].mean()
     rates = {method: float(means[method].idxmax()) for method in METHODS}
@@ -138,7 +138,7 @@ def entigraph(lab: Lab) -> FactResults:
     }
     every = dict.fromkeys([*cells, *(cell for group in groups.values() for cell in group)])
     specs = {cell: planned.spec(cell, rates[cell.method]) for cell in every}
-    lab.train(specs.values(), title="entigraph")
+    lab.trained(specs.values(), title="entigraph")
     rows = lab.on_devices(planned.before, plan.graphs)
     rows += lab.on_devices(lambda cell: planned.row(cell, specs[cell]), cells)
     pools = [
@@ -175,7 +175,7 @@ def _tune(planned: _FactRuns) -> pd.DataFrame:
             plan.tuning_graphs,
         )
     }
-    planned.lab.train(tried.values(), title="entigraph, tuning")
+    planned.lab.trained(tried.values(), title="entigraph, tuning")
     found = planned.lab.on_devices(
         lambda cell: planned.answers(cell[2], [tried[cell]]), list(tried)
     )
