@@ -51,7 +51,7 @@ class Item:
 
 def items_of(sizes: Sizes) -> dict[str, Item]:
     """Return the items by name, checks first."""
-    from models.accelerator import checks, measurements
+    from models.accelerator import checks, kernels, measurements
 
     return {
         "losses": Item(title="losses equal the CPU's", run=checks.check_losses),
@@ -61,7 +61,7 @@ def items_of(sizes: Sizes) -> dict[str, Item]:
             run=checks.check_resume,
             flags="--xla_gpu_deterministic_ops=true",
         ),
-        "attention": Item(title="attention equals the formula", run=checks.check_attention),
+        "attention": Item(title="attention equals the formula", run=kernels.check_attention),
         "sharding": Item(title="several devices equal one", run=checks.check_sharding),
         "memory": Item(title="out of memory: fewer members", run=checks.check_memory),
         "machine": Item(title="rates of the machine", run=measurements.measure_machine),
@@ -97,7 +97,7 @@ def examine(
         minutes: time after which no further item is started; the next call goes on.
         again: run items that have a result, too.
         isolated: run each item in a process of its own.
-        say: told of each item before it starts and of its result.
+        say: receives a line before each item and one with its result.
 
     Returns:
         `key` (versions and devices), `path`, `results` by item, and `left`, names not run yet.
