@@ -7,11 +7,13 @@ WORLD ?= quick
 EXTRA_LOCKS ?=
 # Options of `jupyter lab`, such as LAB=--no-browser.
 LAB ?=
+# Options of `make accelerator`, such as ACCELERATOR=--smoke.
+ACCELERATOR ?=
 
 # Where this is set, each of the many processes that start would compile every module anew: 7 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: reproduce test test-long check pytest numbers benchmark docs notebook lock clean
+.PHONY: accelerator reproduce test test-long check pytest numbers benchmark docs notebook lock clean
 
 reproduce: .venv/installed
 	$(BIN)/datawall reproduce --world $(WORLD)
@@ -40,6 +42,10 @@ check: .venv/installed
 
 benchmark: .venv/installed  # the PyTorch peer is timed where torch is installed: pip install torch
 	$(BIN)/pytest tests/benchmarks -m benchmark --benchmark-enable -s
+
+# Without .venv, any Python that holds jax, flax, optax and safetensors will do.
+accelerator:  # checks and measures training on the GPU or TPU of this machine
+	PYTHONPATH=. $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m models.accelerator $(ACCELERATOR)
 
 docs: .venv/installed  # the pages, into site/; reading them asks nothing of a network
 	$(BIN)/mkdocs build --strict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.cli.options import readable
@@ -17,14 +18,33 @@ if TYPE_CHECKING:
 class Doctor:
     """Check this installation: versions, devices, memory, caches, texts and optional parts.
 
-    The exit status is 1 if a required part is broken, otherwise 0.
+    The exit status is 1 if a required part is broken, or a check of an accelerator fails, otherwise
+    0.
     """
 
     json: bool = False
     """Print JSON."""
 
+    accelerator: bool = False
+    """Check and measure training on this machine's GPU or TPU instead; the next call goes on."""
+
+    smoke: bool = False
+    """With --accelerator: tiny sizes, on a CPU too. Their speeds mean nothing."""
+
+    again: bool = False
+    """With --accelerator: repeat what earlier calls have done."""
+
+    out: Path | None = None
+    """With --accelerator: JSON file of the results (default: in out/accelerator)."""
+
     def run(self) -> int:
         """Examine the installation and print the result."""
+        if self.accelerator:
+            from models.accelerator.command import run
+
+            return run(smoke=self.smoke, out=self.out, again=self.again)
+        if self.smoke or self.again or self.out:
+            raise ValueError("--smoke, --again and --out need --accelerator")
         from experiments.cli.installation import examine
 
         health = examine()

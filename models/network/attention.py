@@ -6,8 +6,6 @@ values, K channels of a head.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 
@@ -40,23 +38,30 @@ def attend(
         seen_BTS = documents_BT[:, :, None] == documents_BT[:, None, :]
     if jax.default_backend() == "cpu":
         return _plain(q_BTHK, k_BSGK, v_BSGK, seen_BTS, is_causal)
+    flash = uses_flash(q_BTHK.shape[-1], str(q_BTHK.dtype), masked=seen_BTS is not None)
     return jax.nn.dot_product_attention(
         q_BTHK,
         k_BSGK,
         v_BSGK,
         mask=None if seen_BTS is None else seen_BTS[:, None],
         is_causal=is_causal,
-        implementation=_kernel(q_BTHK, seen_BTS),
+        implementation="cudnn" if flash else "xla",
     )
 
 
-def _kernel(q_BTHK: jax.Array, seen_BTS: jax.Array | None) -> Literal["cudnn", "xla"]:
-    """Choose cuDNN's flash attention where it applies: half precision on an NVIDIA GPU, no mask.
+def uses_flash(head_width: int, precision: str, *, masked: bool) -> bool:
+    """Return whether cuDNN's flash attention applies: half precision on an NVIDIA GPU, no mask.
 
-    (A mask becomes a bias there, whose gradient the kernel would compute for nothing.)
+    (A mask becomes a bias there, whose gradient the kernel would compute for nothing.) Without it,
+    training keeps the weights of all pairs of positions.
+
+    Args:
+        head_width: channels of a head.
+        precision: number format of queries, keys and values.
+        masked: whether attention is confined to documents.
     """
-    fits = q_BTHK.dtype == jnp.bfloat16 and q_BTHK.shape[-1] in FLASH_HEAD_WIDTHS
-    return "cudnn" if fits and seen_BTS is None and jax.default_backend() == "gpu" else "xla"
+    fits = precision == "bfloat16" and head_width in FLASH_HEAD_WIDTHS
+    return fits and not masked and jax.default_backend() == "gpu"
 
 
 def _plain(

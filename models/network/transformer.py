@@ -300,13 +300,34 @@ class Transformer(nnx.Module):
         x_ND = self._states(ids_BT, drop, remat, skip=skip, masked_BT=masked_BT)
         return self._logits(x_ND).reshape(*ids_BT.shape, -1)
 
-    def hidden_states(self, ids_BT: jax.Array) -> jax.Array:
+    def hidden_states(
+        self,
+        ids_BT: jax.Array,
+        *,
+        drop: Dropout | None = None,
+        skip: Dropout | None = None,
+        remat: bool = False,
+        masked_BT: jax.Array | None = None,
+    ) -> jax.Array:
         """Return the normalised final state [B, T, width] of each position, read by the head.
+
+        Args:
+            ids_BT: token ids.
+            drop: see `__call__`, like the following.
+            skip: drops what a block adds.
+            remat: recompute activations.
+            masked_BT: positions without embedding.
 
         Raises:
             ValueError: more positions than the model's context.
         """
-        return self.norm(self._states(ids_BT, None, False)).reshape(*ids_BT.shape, -1)
+        x_ND = self._states(ids_BT, drop, remat, skip=skip, masked_BT=masked_BT)
+        return self.norm(x_ND).reshape(*ids_BT.shape, -1)
+
+    @property
+    def output_matrix(self) -> jax.Array:
+        """Matrix [width, vocab_size] from hidden states to logits."""
+        return self.embedding[...].T if self.config.tied_embeddings else self.head[...]
 
     def _states(
         self,
@@ -421,6 +442,6 @@ class Transformer(nnx.Module):
         return jnp.cumsum(ends_BT, axis=1) - ends_BT
 
     def _logits(self, x_ND: jax.Array) -> jax.Array:
-        head_DV = self.embedding[...].T if self.config.tied_embeddings else self.head[...]
-        x_ND = self.norm(x_ND)
-        return jnp.matmul(x_ND, head_DV, preferred_element_type=jnp.float32)
+        # Before the norm: another order of operations would be compiled anew.
+        head_DV = self.output_matrix
+        return jnp.matmul(self.norm(x_ND), head_DV, preferred_element_type=jnp.float32)

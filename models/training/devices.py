@@ -26,6 +26,12 @@ RUNTIME_BYTES = 800 * 2**20
 USABLE = 0.85
 """Share of a device's free memory to use; the compiler's own buffers need the rest."""
 
+LARGE_LOGITS = 2**28
+"""From this many logits on (1 GiB), of one batch or microbatch, they are computed in blocks."""
+
+BLOCK_LOGITS = 2**27
+"""Most logits of a block."""
+
 
 def available_cores() -> int:
     """Return the number of cores this process may use."""
@@ -114,12 +120,18 @@ def _has_plugin() -> bool:
     return bool(places and next(iter(pkgutil.iter_modules(places)), None))
 
 
+def are_large(n_tokens: int, vocab_size: int) -> bool:
+    """Return whether the logits of so many tokens are computed in blocks."""
+    return n_tokens * vocab_size >= LARGE_LOGITS
+
+
 def training_bytes(
     model: ModelConfig,
     *,
     batch_size: int,
     train: TrainConfig | None = None,
     execution: Execution | None = None,
+    flash: bool = False,
 ) -> int:
     """Return an estimate of the bytes that training one model takes, without its text.
 
@@ -131,16 +143,21 @@ def training_bytes(
         batch_size: windows in a batch.
         train: precision and weight average (default: float32, none).
         execution: microbatches and rematerialisation.
+        flash: attention keeps no weights of pairs of positions, see `attention.uses_flash`.
     """
     train = train or TrainConfig(n_epochs=1)
     n_parts = execution.n_microbatches if execution else 1
     remat = execution.remat if execution else False
     number = 2 if train.precision == "bfloat16" else 4
     copies = 5 + (train.weight_average != "none") + (train.precision == "bfloat16")
-    block = 8 * model.width + 4 * model.mlp_width + 3 * model.n_heads * model.context
+    block = 8 * model.width + 4 * model.mlp_width
+    block += 0 if flash else 3 * model.n_heads * model.context
     kept = model.n_layers * model.width + block if remat else model.n_layers * block
-    per_token = number * kept + 4 * 4 * model.vocab_size
-    return 4 * copies * model.n_params + batch_size // n_parts * model.context * per_token
+    n_tokens = batch_size // n_parts * model.context
+    logits = n_tokens * model.vocab_size
+    if are_large(n_tokens, model.vocab_size):  # one block, and the sum of the matrix's gradient
+        logits = BLOCK_LOGITS + model.vocab_size * model.width // 4
+    return 4 * copies * model.n_params + n_tokens * number * kept + 4 * 4 * logits
 
 
 def free_bytes(device: jax.Device) -> int:

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from models.config import ModelConfig
 from models.text.batches import has_unscored
-from models.training.train import Params, token_log_probs
+from models.training.cross_entropy import gold_log_probs_in_blocks
+from models.training.devices import are_large
+from models.training.train import Params, graph_of, token_log_probs
 
 BATCH_WINDOWS = 64
 """Windows evaluated together: enough to keep a core busy, few enough to limit memory."""
@@ -22,6 +25,10 @@ BATCH_WINDOWS = 64
 
 @jax.jit(static_argnums=0)
 def _gold_log_probs(model: ModelConfig, params: Params, windows: jax.Array) -> jax.Array:
+    if are_large(windows[:, 1:].size, model.vocab_size):
+        network = nnx.merge(graph_of(model), params)
+        states = network.hidden_states(windows[:, :-1])
+        return gold_log_probs_in_blocks(states, network.output_matrix, windows[:, 1:])
     log_probs = token_log_probs(model, params, windows[:, :-1])
     return jnp.take_along_axis(log_probs, windows[:, 1:, None], axis=-1)[..., 0]
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from models.network.attention import uses_flash
 from models.training.devices import free_bytes, members_that_fit, training_bytes
 from models.training.jobs import Callbacks, Failed, Job, Segment, score, score_along
 from models.training.sharding import (
@@ -97,6 +98,11 @@ def _largest(jobs: Sequence[Job], callbacks: Callbacks, device: jax.Device, mesh
         batch_size=-(-first.train.batch_size // mesh.data),
         train=first.train,
         execution=callbacks.execution,
+        flash=uses_flash(
+            first.model.head_width,
+            first.train.precision,
+            masked=not first.model.attend_across_documents,
+        ),
     )
     n_wanted = -(-len(jobs) // mesh.member)
     return mesh.member * members_that_fit(n_wanted, each, free_bytes(device))
@@ -124,8 +130,8 @@ class _Stretch(NamedTuple):
 
 
 @cache
-def _compiled(program: Program, mesh: jax.sharding.Mesh) -> Any:
-    """Return `segment` for stacked jobs of one program, spread over the mesh."""
+def stacked_segment(program: Program, mesh: jax.sharding.Mesh) -> Any:
+    """Return `segment` for stacked jobs of one program, compiled and spread over the mesh."""
     one = jax.eval_shape(lambda: init_state(program, 0))
     stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), one)
     return jax.jit(
@@ -239,7 +245,7 @@ class _StackedJobs:
         n_now = np.array([n for _, n in segments], np.int32)
         reads = np.stack([reads for reads, _ in segments])
         members = member_sharding(self.mesh)
-        self.states, losses = _compiled(self.program, self.mesh)(
+        self.states, losses = stacked_segment(self.program, self.mesh)(
             self.states,
             self._placed_rings,
             jax.device_put(reads, window_sharding(self.mesh)),

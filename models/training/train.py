@@ -27,6 +27,8 @@ from models.config import (
     levers_in_use,
 )
 from models.network.transformer import Dropout, Transformer
+from models.training.cross_entropy import cross_entropy_in_blocks
+from models.training.devices import are_large
 from models.training.levers import Batch, batch_of, clipped, skipped_blocks, weight_decay_at
 from models.training.optimizers import (
     Hyperparameters,
@@ -220,7 +222,7 @@ def mean_loss(
         n_scored: for windows with `batches.unscored` tokens, the number that the sum over the other
             targets is divided by.
     """
-    _, loss = _objective(
+    loss, _ = _objective(
         model, params, Batch(windows), precision=precision, drop=drop, remat=remat,
         n_scored=n_scored,
     )  # fmt: skip
@@ -247,6 +249,15 @@ def _objective(
         inputs = batch.inputs
     params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
     network = nnx.merge(graph_of(model), params)
+    if are_large(targets.size, model.vocab_size):
+        states = network.hidden_states(
+            inputs, drop=drop, skip=skip, remat=remat, masked_BT=batch.masked
+        )
+        weights = jnp.full(targets.shape, 1 / targets.size)
+        if n_scored is not None:
+            weights = jnp.where(windows[:, 1:] < 0, 0, 1 / n_scored)
+        factor = 0.0 if z_loss is None else z_loss
+        return cross_entropy_in_blocks(states, network.output_matrix, targets, weights, factor)
     logits = network(inputs, drop=drop, skip=skip, remat=remat, masked_BT=batch.masked)
     # A one-hot product instead of a gather: its gradient is a product too, not a slow scatter.
     gold = jnp.sum(logits * jax.nn.one_hot(targets, model.vocab_size), axis=-1)

@@ -20,87 +20,15 @@ from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.training.devices import available_cores
 from models.training.job_list import Job, train_jobs
 
-torch = pytest.importorskip("torch", reason="the peer is in the extra `benchmark`")
+torch_loop = pytest.importorskip(
+    "models.accelerator.torch_loop", reason="the peer, torch, is in the extra `benchmark`"
+)
 
 pytestmark = pytest.mark.benchmark
 
 VOCABULARY, CONTEXT, BATCH, D = 512, 64, 8, 16_384
 ROUNDS = 3
 TOKENS = np.random.default_rng(0).integers(VOCABULARY, size=D)
-
-
-class TorchBlock(torch.nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        width, hidden = config.width, config.mlp_width
-        self.config = config
-        self.norm1, self.norm2 = torch.nn.RMSNorm(width), torch.nn.RMSNorm(width)
-        self.qkv = torch.nn.Linear(width, 3 * width, bias=False)
-        self.out = torch.nn.Linear(width, width, bias=False)
-        self.gate_up = torch.nn.Linear(width, 2 * hidden, bias=False)
-        self.down = torch.nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x, cos, sin):
-        b, t, d = x.shape
-        heads = self.config.n_heads
-        qkv = self.qkv(self.norm1(x)).view(b, t, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
-
-        def rotate(y):
-            first, second = y.chunk(2, -1)
-            return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
-
-        y = torch.nn.functional.scaled_dot_product_attention(
-            rotate(qkv[0]), rotate(qkv[1]), qkv[2], is_causal=True
-        )
-        x = x + self.out(y.transpose(1, 2).reshape(b, t, d))
-        gate, up = self.gate_up(self.norm2(x)).chunk(2, -1)
-        return x + self.down(torch.nn.functional.silu(gate) * up)
-
-
-class TorchModel(torch.nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.embedding = torch.nn.Embedding(config.vocab_size, config.width)
-        self.blocks = torch.nn.ModuleList(TorchBlock(config) for _ in range(config.n_layers))
-        self.norm = torch.nn.RMSNorm(config.width)
-        self.head = torch.nn.Linear(config.width, config.vocab_size, bias=False)
-        half = config.head_width // 2
-        angle = torch.arange(CONTEXT)[:, None] * 10_000.0 ** (-torch.arange(half) / half)
-        self.register_buffer("cos", angle.cos())
-        self.register_buffer("sin", angle.sin())
-
-    def forward(self, ids):
-        x = self.embedding(ids)
-        for block in self.blocks:
-            x = block(x, self.cos, self.sin)
-        return self.head(self.norm(x))
-
-
-def torch_trainer(model: ModelConfig, n_threads: int, *, compiled: bool = False):
-    """Return a function that takes n steps and returns tokens per second."""
-    network = TorchModel(model)
-    assert sum(p.numel() for p in network.parameters()) == model.n_params
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True
-    )
-    predict = torch.compile(network) if compiled else network
-    tokens = torch.from_numpy(TOKENS)
-    offsets = torch.arange(CONTEXT + 1)
-
-    def run(n_steps: int) -> float:
-        torch.set_num_threads(n_threads)
-        starts = torch.randint(D - CONTEXT, (n_steps, BATCH))
-        begun = time.perf_counter()
-        for step in range(n_steps):
-            windows = tokens[starts[step][:, None] + offsets]
-            logits = predict(windows[:, :-1])
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        return n_steps * BATCH * CONTEXT / (time.perf_counter() - begun)
-
-    return run
 
 
 def job_list_rate(model: ModelConfig, n_steps: int, *, devices=None) -> float:
@@ -121,9 +49,8 @@ def job_list_rate(model: ModelConfig, n_steps: int, *, devices=None) -> float:
 
 def torch_worker(width: int, n_steps: int, barrier, rates) -> None:
     """One single-threaded PyTorch process of two that run side by side."""
-    torch.set_num_threads(1)
     model = ModelConfig.from_width(width, vocab_size=VOCABULARY, context=CONTEXT)
-    run = torch_trainer(model, 1)
+    run = torch_loop.torch_trainer(model, TOKENS, batch_size=BATCH, n_threads=1)
     run(8)
     for _ in range(ROUNDS):
         barrier.wait()
@@ -184,7 +111,9 @@ def test_job_list_against_torch(benchmark, capsys, width, over_best, over_proces
     measured = {"job list": lambda: job_list_rate(model, 4 * n_steps)}  # a usual run's length
     for n_threads in sorted({1, available_cores()}):
         for compiled in (False, True):
-            run = torch_trainer(model, n_threads, compiled=compiled)
+            run = torch_loop.torch_trainer(
+                model, TOKENS, batch_size=BATCH, n_threads=n_threads, compiled=compiled
+            )
             name = f"torch{' compiled' if compiled else ''}, {n_threads} threads"
             measured[name] = lambda run=run: run(n_steps)
     for measure in measured.values():

@@ -112,7 +112,7 @@ def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_b
     """The error is raised by hand: a real one would take the machine's memory first."""
     import models.training.side_by_side
 
-    compiled, sizes = models.training.side_by_side._compiled, []
+    compiled, sizes = models.training.side_by_side.stacked_segment, []
 
     def limited(program, mesh):
         def call(states, *rest):
@@ -124,7 +124,7 @@ def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_b
         return call
 
     loaded = []
-    monkeypatch.setattr(models.training.side_by_side, "_compiled", limited)
+    monkeypatch.setattr(models.training.side_by_side, "stacked_segment", limited)
     jobs = [job for job in JOBS if job.id != "wild"]
     done, _ = run(
         jobs, layout="side_by_side", n_members=4, mesh=Mesh(data=2),

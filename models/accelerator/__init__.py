@@ -1,0 +1,1 @@
+"""Checks and measurements of training on this machine's accelerators."""

@@ -1,0 +1,62 @@
+"""What a machine needs before its accelerator can be examined, found without importing it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+PACKAGES = ("jax", "flax", "optax", "numpy", "safetensors")
+"""Packages that the checks import."""
+
+
+class AcceleratorError(RuntimeError):
+    """The machine cannot be examined; the message says what is missing or does not fit."""
+
+
+def require_packages() -> None:
+    """Raise unless all packages are installed.
+
+    Raises:
+        AcceleratorError: some are not; the message says how to carry them to a machine without
+            network.
+    """
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        version = "{}.{}".format(*sys.version_info)
+        names = " ".join(missing)
+        raise AcceleratorError(
+            f"not installed in {sys.executable}: {', '.join(missing)}. Run python -m pip install "
+            f"{names}; for a machine without network, run elsewhere python -m pip download "
+            f"--only-binary=:all: --python-version {version} --platform manylinux_2_28_x86_64 "
+            f"--platform manylinux2014_x86_64 --dest wheels {names}, copy the folder wheels, and "
+            f"run python -m pip install --no-index --find-links wheels {names}"
+        )
+
+
+def looked_for() -> str:
+    """Return in a sentence where accelerators were looked for, and what was found there."""
+    plugins = sorted(
+        f"{one.metadata['Name']} {one.version}"
+        for one in importlib.metadata.distributions()
+        if re.match(r"jax[-_]cuda|jax[-_]rocm|libtpu|jax[-_]metal", one.metadata["Name"] or "")
+    )
+    return (
+        f"JAX {importlib.metadata.version('jax')}, its plugins ({', '.join(plugins) or 'none'}), "
+        f"the NVIDIA driver ({nvidia_driver() or 'none'}), "
+        f"JAX_PLATFORMS ({os.environ.get('JAX_PLATFORMS') or 'not set'})"
+    )
+
+
+def nvidia_driver() -> str | None:
+    """Return names, memory and driver version of the NVIDIA GPUs; None without a driver."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    asked = subprocess.run(query, capture_output=True, text=True)
+    found = "; ".join((asked.stdout if asked.returncode == 0 else asked.stderr).split("\n"))
+    return found.strip("; ") or f"nvidia-smi ended with {asked.returncode}"
