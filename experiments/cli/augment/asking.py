@@ -50,6 +50,9 @@ class _Asking(ABC):
     """URL of the server's API, such as http://localhost:8000/v1 (default: that of OpenAI)."""
     api_key_variable: str = "OPENAI_API_KEY"
     """Environment variable with the API key."""
+    batch: bool = False
+    """Send requests to the server in batches, which it answers within 24 hours, at OpenAI for half
+    the price; after an interruption, the same command goes on waiting for them."""
     concurrency: int = 8
     """Maximum number of concurrent requests to the server."""
     requests_per_minute: float | None = None
@@ -91,7 +94,7 @@ class _Asking(ABC):
 
         folder = OutputFolder.beside(self.input, self.out)
         prices = self._prices()
-        backend = self._backend()
+        backend = self._backend(folder)
         if self.preview:
             self._print_preview(backend, folder)
             return 0
@@ -122,13 +125,15 @@ class _Asking(ABC):
     def _prompts(self) -> tuple[str, ...]:
         """Return the wording of the prompts that the method uses."""
 
-    def _backend(self) -> Backend:
+    def _backend(self, folder: OutputFolder) -> Backend:
+        if self.batch and self.backend != "openai":
+            raise ValueError(f"--batch needs --backend openai; not {self.backend}")
         if self.backend != "template" and not self.model:
             raise ValueError(f"--backend {self.backend} needs --model")
         if self.backend == "openai":
             from models.augment.backends.openai import OpenAIBackend
 
-            return OpenAIBackend(
+            server = OpenAIBackend(
                 model=self.model,
                 base_url=self.base_url,
                 api_key_variable=self.api_key_variable,
@@ -137,6 +142,11 @@ class _Asking(ABC):
                 timeout=self.timeout,
                 context=self.context,
             )
+            if not self.batch:
+                return server
+            from models.augment.backends.batch import BatchBackend
+
+            return BatchBackend(server=server, folder=folder.batches, say=_say)
         if self.backend == "hf":
             from models.augment.backends.transformers import TransformersBackend
 
@@ -150,6 +160,13 @@ class _Asking(ABC):
         from models.augment.backends.template import TemplateBackend
 
         return TemplateBackend()
+
+    @property
+    def _n_together(self) -> int | None:
+        """Requests, or documents, that are sent together: a whole batch, or as many as usual."""
+        from models.augment.backends.batch import MOST_REQUESTS
+
+        return MOST_REQUESTS if self.batch else None
 
     def _chunks(self, backend: Backend, notices: Notices | None = None) -> Iterator[Chunk]:
         from models.augment.texts.held_out import held_out_ids
@@ -226,7 +243,7 @@ class _Asking(ABC):
     ) -> int:
         """Generate the texts; return the exit status, 1 if every request failed."""
         from experiments.display.progress import WorkProgress
-        from models.augment.writing.asking import Asker
+        from models.augment.writing.asking import WINDOW, Asker
         from models.augment.writing.ledger import Ledger
         from models.augment.writing.output import write_outcomes, write_table
 
@@ -249,7 +266,14 @@ class _Asking(ABC):
                     progress.note += f", cost so far {asker.cost:,.2f}{most}"
                 progress.advance(1)
 
-            asker = Asker(backend=backend, ledger=ledger, prices=prices, on_answer=on_answer)
+            asker = Asker(
+                backend=backend,
+                ledger=ledger,
+                prices=prices,
+                window=self._n_together or WINDOW,
+                defers_interrupts=not self.batch,
+                on_answer=on_answer,
+            )
             documents = self._chunks(backend)
             outcomes = self._outcomes(documents, asker, backend.name, keep=folder)
             written = write_outcomes(outcomes, folder)
@@ -272,6 +296,10 @@ class _Asking(ABC):
             print_quality(self.input, folder)
         has_failed = written.n_failed and not n_texts
         return EXIT_FAILED if has_failed or (tally.n_failed and not tally.n_asked) else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 @readable
@@ -347,7 +375,12 @@ class Entigraph(_Asking):
 
         graph = SourceGraph()
         yield from entigraph.entigraph(
-            documents, ask, self._settings(), writer=writer, on_entities=graph.add
+            documents,
+            ask,
+            self._settings(),
+            writer=writer,
+            n_together=self._n_together or entigraph.DOCUMENTS_TOGETHER,
+            on_entities=graph.add,
         )
         if keep is not None:
             self._keep_graph(graph, keep)

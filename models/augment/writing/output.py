@@ -52,6 +52,11 @@ class OutputFolder:
         return self.root / ".augment" / "calls.jsonl"
 
     @property
+    def batches(self) -> Path:
+        """What was sent in batches, and their answers, see `backends.batch`."""
+        return self.root / ".augment" / "batches"
+
+    @property
     def graph(self) -> Path:
         """The graph of the entities (GraphML) if EntiGraph wrote the texts."""
         return self.root / ".augment" / "graph.graphml"

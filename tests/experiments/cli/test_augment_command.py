@@ -211,6 +211,38 @@ def test_a_preview_shows_requests_and_pays_nothing(server, texts, tmp_path, caps
     assert {json.loads(line)["metadata"]["task"] for line in lines(out)} == {"own-style"}
 
 
+def test_batches_write_what_single_requests_write(server, texts, tmp_path, capsys):
+    from tests.models.augment.batch_server import BatchServer
+    from tests.models.augment.chat_server import chat_server
+
+    whole = tmp_path / "whole"
+    assert main(command_against(server, texts, whole)[3:]) == 0
+    with chat_server(BatchServer) as batched:
+        batched.answer = server.answer
+        out = tmp_path / "out"
+        command = [*command_against(batched, texts, out)[3:], "--batch"]
+        assert main(command) == 0
+        said = capsys.readouterr().err
+        # The entities of all documents, and then all pairs.
+        assert "batch batch-0: completed, 2 of 2 answered\n" in said
+        assert "batch batch-1: completed, 56 of 56 answered\n" in said
+        assert len(batched.batches) == 2
+        assert {json.loads(x)["text"] for x in lines(out)} == {
+            json.loads(x)["text"] for x in lines(whole)
+        }
+        before = lines(out)
+        assert main(command) == 0
+        assert lines(out) == before
+        assert set(batched.paid.values()) == {1}
+        # Fewer at a time under a maximum cost, which each answer of 10 may reach with 1,024.
+        prices = ["--price-prompt", "1e6", "--price-reply", "1e6", "--max-cost", "2000"]
+        assert main([*command, "--seed", "1", *prices]) == 0
+        assert "requests were not sent" in capsys.readouterr().out
+        assert 2 + 56 < batched.paid.total() < 2 * (2 + 56)
+    assert main([*command[:4], str(tmp_path / "none"), "--batch"]) == EXIT_BAD_INPUT
+    assert "--batch needs --backend openai" in capsys.readouterr().err
+
+
 def command_against(server, texts, out):
     return [
         sys.executable, "-m", "experiments.cli.app", "augment", "entigraph", str(texts), "--out",
