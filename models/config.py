@@ -91,6 +91,8 @@ class ModelConfig:
         end_of_text_id: the token that ends a document.
         qk_norm: divide the queries and keys of each head by their root mean square, with learned
             gains, before they are rotated (Henry et al. 2020, arXiv 2010.04245).
+        begin_of_text_id: the token that texts begin with if it is another one than the end of text,
+            as in checkpoints of others.
 
     Raises:
         ValueError: a size below 1, an odd head width, or a width that the heads do not divide.
@@ -110,6 +112,7 @@ class ModelConfig:
     attend_across_documents: bool = field(default=True, metadata=_LATER)
     end_of_text_id: int = field(default=0, metadata=_LATER)
     qk_norm: bool = field(default=False, metadata={"since": 5})
+    begin_of_text_id: int | None = field(default=None, metadata={"since": 5})
 
     def __post_init__(self) -> None:
         _require_sizes(
@@ -122,12 +125,8 @@ class ModelConfig:
         )
         for name in ("rope_base", "norm_epsilon"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
-        _require(
-            0 <= self.end_of_text_id < self.vocab_size,
-            "end_of_text_id",
-            self.end_of_text_id,
-            f"in [0, {self.vocab_size})",
-        )
+        for name, token in (("end_of_text_id", self.end_of_text_id), ("start_id", self.start_id)):
+            _require(0 <= token < self.vocab_size, name, token, f"in [0, {self.vocab_size})")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
@@ -188,6 +187,11 @@ class ModelConfig:
         gains = 2 * self.width + 2 * self.head_width * self.qk_norm
         block = attention + 3 * self.width * self.mlp_width + gains
         return self.n_layers * block + self.width
+
+    @property
+    def start_id(self) -> int:
+        """The token that a text follows when it is scored or written."""
+        return self.end_of_text_id if self.begin_of_text_id is None else self.begin_of_text_id
 
     @property
     def n_params(self) -> int:

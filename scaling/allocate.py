@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 FLOPS_PER_TOKEN_PARAMETER = 6.0
 """Training FLOPs per parameter and token (Kaplan et al. 2020, arXiv 2001.08361)."""
 COVARIANCE_DRAWS = 4000
+ROUNDING = 1e-12
+"""Share of the loss below which a term of a law is zero but for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +162,22 @@ ALLOCATED = {
 
 def _check_optimum(fit: FitResult) -> None:
     """Raise a ValueError that says why, if the fitted law has no optimum at a given budget."""
-    columns = fit.problem.table.names
-    for name, column in (("A", "n_params"), ("B", "n_tokens")):
-        if not fit.params[name] > 0:
+    table = fit.problem.table
+    columns = table.names
+    for name, exponent, column in (("A", "alpha", "n_params"), ("B", "beta", "n_tokens")):
+        term = fit.params[name] * table.columns[column] ** -fit.params[exponent]
+        if not (term > ROUNDING * table.y).any():
             other = columns["n_tokens" if column == "n_params" else "n_params"]
+            found = (
+                f"{name} of the fit is 0"
+                if not fit.params[name]
+                else (
+                    f"{name} / {columns[column]}^{exponent} of the fit is at most {term.max():.2g}"
+                )
+            )
             raise ValueError(
-                f"there is no compute-optimal size: {name} of the fit is 0, so the loss does not "
-                f"depend on {columns[column]} and all compute is best spent on {other}"
+                f"there is no compute-optimal size: {found}, so the loss does not depend on "
+                f"{columns[column]} and all compute is best spent on {other}"
             )
     for name, sentence in at_bounds(fit.problem, fit.coordinates):
         if name in ("A", "B", "alpha", "beta"):

@@ -29,6 +29,7 @@ PARTS = {
     "faiss": "search for related documents among millions",
     "notebook": "notebooks with progress bars",
     "parquet": "parquet tables",
+    "pdf": "texts of PDF files",
     "docs": "building the documentation",
 }
 """Optional parts, by the name of their extra, and their purpose."""

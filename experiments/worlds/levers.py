@@ -13,7 +13,7 @@ from models.config import ModelConfig, OptimizerConfig, TrainConfig
 KINDS: tuple[type[Any], ...] = (ModelConfig, OptimizerConfig, TrainConfig)
 RENAMED = {"name": "optimizer"}
 """Settings whose own name says too little -> the name of their lever, as in tables of runs."""
-OTHERWISE = ("batch_size", "end_of_text_id", "rope_scaling")
+OTHERWISE = ("batch_size", "begin_of_text_id", "end_of_text_id", "rope_scaling")
 """Settings that have a default but are no levers: the world or its text decides them."""
 WORDS = {"true": True, "false": False}
 

@@ -1,7 +1,7 @@
 """Log-likelihoods of continuations of any length, and predictions of the token after a prompt.
 
-Every continuation is read as a separate document: it follows an end-of-text token, as in training,
-so that its first token is scored too.
+Every continuation is read as a separate document: it follows the token that texts begin with, which
+for our own models is the end of text, so that its first token is scored too.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def encode_continuation(predictor: Predictor, context: str, continuation: str) -
     )
     if seam == len(whole):
         raise ValueError(f"the continuation {continuation!r} has no tokens of its own")
-    return Continuation([predictor.model.end_of_text_id, *whole], len(whole) - seam)
+    return Continuation([predictor.model.start_id, *whole], len(whole) - seam)
 
 
 def score_continuations(

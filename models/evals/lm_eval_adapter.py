@@ -56,7 +56,7 @@ class HarnessModel(LM):
         wanted = []
         for request in requests:
             ids = self.predictor.encode(request.args[0])
-            wanted.append(Continuation([self.predictor.model.end_of_text_id, *ids], len(ids)))
+            wanted.append(Continuation([self.predictor.model.start_id, *ids], len(ids)))
         return [one.total for one in score_continuations(self.predictor, wanted)]
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
@@ -76,7 +76,7 @@ class HarnessModel(LM):
         until = settings.get("until") or []
         stops = [stop for stop in ([until] if isinstance(until, str) else until) if stop]
         end = self.predictor.model.end_of_text_id
-        ids = [end, *self.predictor.encode(context)]
+        ids = [self.predictor.model.start_id, *self.predictor.encode(context)]
         n_read, text = len(ids), ""
         for _ in range(settings.get("max_gen_toks", MOST_NEW_TOKENS)):
             token = self._most_probable_after(ids)

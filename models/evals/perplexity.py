@@ -113,6 +113,6 @@ def _stride(predictor: Predictor, stride: int | None) -> int:
 
 
 def _scores(predictor: Predictor, documents: Sequence[np.ndarray], stride: int) -> list[np.ndarray]:
-    start = predictor.model.end_of_text_id
+    start = predictor.model.start_id
     requests = [Continuation(np.append(start, ids), len(ids)) for ids in documents]
     return [scored.log_probs for scored in score_continuations(predictor, requests, stride=stride)]

@@ -232,7 +232,7 @@ def _first_tokens(
 ) -> np.ndarray:
     """Return the first token of each window, int32 [n_windows, 1]."""
     if stock is None:
-        return np.full((n_windows, 1), model.end_of_text_id, np.int32)
+        return np.full((n_windows, 1), model.start_id, np.int32)
     if not len(stock):
         raise ValueError("a stock to begin windows with must hold one token or more")
     places = np.random.default_rng(seed).integers(len(stock), size=(n_windows, 1))
@@ -248,7 +248,7 @@ def _checked_prompts(
     if (n_samples is None) == (prompts is None):
         raise ValueError("give either n_samples or prompts")
     if prompts is None:
-        prompts = [[model.end_of_text_id]] * (n_samples or 0)
+        prompts = [[model.start_id]] * (n_samples or 0)
     found = [np.asarray(prompt, np.int64) for prompt in prompts]
     if not found:
         raise ValueError("there must be at least one sample to draw")

@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,9 @@ def import_llama(
 
     Returns:
         The architecture, its weights in float32, and the tokenizer (None without a
-        `tokenizer.json`), which encodes names of special tokens in a text as plain text.
+        `tokenizer.json`), which encodes names of special tokens in a text as plain text. A text
+        begins with the token that the tokenizer puts first, else with `bos_token_id`, else with
+        `eos_token_id`, as transformers and EleutherAI's harness have it.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the architecture is not supported (with
@@ -123,6 +126,8 @@ def import_llama(
                 view[...] = files[name].get_tensor(name)
     path = folder / "tokenizer.json"
     tokenizer = load_tokenizer(path) if path.exists() else None
+    if tokenizer is not None:
+        model = _with_begin_of(model, tokenizer, path)
     params = jax.tree.unflatten(jax.tree.structure(abstract), jax.tree.leaves(arrays))
     return model, params, tokenizer
 
@@ -176,9 +181,9 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _generation(model: ModelConfig) -> dict[str, Any]:
-    """Begin a text after an end of text, end it at the next, and fill a batch up with it."""
-    names = ("bos_token_id", "eos_token_id", "pad_token_id")
-    return dict.fromkeys(names, model.end_of_text_id)
+    """Begin a text as the model does, end it at the end of text, and fill a batch up with that."""
+    end = model.end_of_text_id
+    return {"bos_token_id": model.start_id, "eos_token_id": end, "pad_token_id": end}
 
 
 def _tokenizer_config(model: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -188,8 +193,11 @@ def _tokenizer_config(model: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any
             f"the tokenizer does not belong to the model: it has {n_tokens:,} tokens, the model "
             f"knows {model.vocab_size:,}, the end of text {model.end_of_text_id} among them"
         )
+    has_begin = model.begin_of_text_id is not None
+    begin = {"bos_token": tokenizer.id_to_token(model.start_id)} if has_begin else {}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
+        **begin,
         "eos_token": end,
         "model_max_length": model.context,
         "model_input_names": ["input_ids", "attention_mask"],
@@ -198,6 +206,23 @@ def _tokenizer_config(model: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any
 
 
 # --- import
+
+
+def _with_begin_of(model: ModelConfig, tokenizer: Tokenizer, path: Path) -> ModelConfig:
+    """Return the model with the token that its tokenizer puts before a text, if it does."""
+    encoded = tokenizer.encode("")
+    if not encoded.ids or not encoded.special_tokens_mask[0]:
+        return model
+    begin = encoded.ids[0]
+    if begin == model.start_id or begin == encoded.ids[-1] == model.end_of_text_id:
+        return model
+    warnings.warn(
+        f"{path} begins a text with the token {begin}, config.json with {model.start_id}: {begin} "
+        "is used",
+        stacklevel=3,
+    )
+    is_end = begin == model.end_of_text_id
+    return replace(model, begin_of_text_id=None if is_end else begin)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def llama_config(model: ModelConfig) -> dict[str, Any]:
         "tie_word_embeddings": model.tied_embeddings,
         "attention_bias": False,
         "mlp_bias": False,
-        "bos_token_id": model.end_of_text_id,
+        "bos_token_id": model.start_id,
         "eos_token_id": model.end_of_text_id,
         "torch_dtype": "float32",
     }
@@ -114,6 +114,9 @@ def model_config(config: Mapping[str, Any], context: int | None = None) -> Model
             f"{sizes['context']}: ask for a context of at most {window}"
         )
     n_kv_heads, end = config["num_key_value_heads"], config["eos_token_id"]
+    # Chat models list several; the first one ends a document.
+    end = end[0] if isinstance(end, list) and end else end
+    begin = config.get("bos_token_id")
     return ModelConfig(
         **sizes,
         tied_embeddings=bool(config.get("tie_word_embeddings")),
@@ -121,8 +124,8 @@ def model_config(config: Mapping[str, Any], context: int | None = None) -> Model
         norm_epsilon=_number(config, "rms_norm_eps", 1e-6),
         **_rotary(config),
         attend_across_documents=config.get(ACROSS_DOCUMENTS, True),
-        # Chat models list several; the first one ends a document.
-        end_of_text_id=end[0] if isinstance(end, list) and end else end,
+        end_of_text_id=end,
+        begin_of_text_id=None if begin == end else begin,
     )
 
 

@@ -256,6 +256,9 @@ def _novels_fingerprint(_: str) -> str:
     return hashlib.sha256("".join(novel_checksums().values()).encode()).hexdigest()
 
 
+READING = "HTML is read as text"
+"""Changes when the same files give other documents, so that tokens cached before are not used."""
+
 _COMMIT = re.compile(r"@[0-9a-f]{40}$")
 
 CORPORA = {
@@ -271,11 +274,11 @@ CORPORA = {
         fingerprint=_novels_fingerprint,
     ),
     "files:PATH": CorpusReader(
-        description="a file or folder of UTF-8 text, JSON lines, CSV or parquet (field 'text'), "
-        "packed (gz, bz2, xz, zst, tar) or not",
+        description="a file or folder of text, HTML, PDF (extra 'pdf'), JSON lines, CSV or parquet "
+        "(field 'text'), packed (gz, bz2, xz, zst, tar) or not",
         read=_file_documents,
         fingerprint=lambda argument: _stat_fingerprint(
-            [], (file.resolve() for file in files_under(_path(argument)))
+            [READING], (file.resolve() for file in files_under(_path(argument)))
         ),
     ),
     "hf:DATASET": CorpusReader(

@@ -1,4 +1,4 @@
-"""Texts in files of any kind: JSON lines, lists of JSON objects, CSV, parquet, plain text.
+"""Texts in files of any kind: JSON lines, JSON lists, CSV, parquet, HTML, PDF, plain text.
 
 What a file is follows from its content, and from its name only where that leaves it open. Files are
 read in pieces, so that memory is bounded by the longest text.
@@ -20,7 +20,8 @@ from pathlib import Path, PurePath
 from typing import IO, Any, Literal
 
 from models.text.data_home import CorpusError
-from models.text.unpacking import HEAD, open_files
+from models.text.formatted import PDF, html_encoding, html_text, is_html, pdf_text
+from models.text.unpacking import HEAD, open_files, transcoded
 
 LONGEST_TEXT = 2**22
 """Characters of a plain text above which it is cut into several."""
@@ -48,7 +49,8 @@ class Row:
     Attributes:
         place: file and line, for messages.
         label: the file, or archive and member.
-        number: number of the line or row, from 1; None where the file is one text.
+        number: number of the line, row, object of a list or part, from 1; None where the file is
+            one text.
         text: the text.
         values: the other fields of a record.
     """
@@ -63,9 +65,10 @@ class Row:
 def rows_of(file: Path) -> Iterator[Row]:
     """Yield the texts of a file, packed or not, or of an archive.
 
-    JSON objects and the rows of tables have a field "text"; null counts as blank. Any other file is
-    one text, newlines LF, cut at the ends of paragraphs, lines, sentences or words if it is longer
-    than `LONGEST_TEXT`.
+    JSON objects and the rows of tables have a field "text"; null counts as blank. Any other file,
+    such as an HTML page or a PDF, is one text, newlines LF, cut at the ends of paragraphs, lines,
+    sentences or words if it is longer than `LONGEST_TEXT`. Text is UTF-8, UTF-16 or UTF-32 with a
+    byte-order mark, or in an HTML page as the page states.
 
     Raises:
         CorpusError: the file cannot be read, is binary, damaged or not UTF-8 (with the byte
@@ -81,17 +84,30 @@ def rows_of(file: Path) -> Iterator[Row]:
                 yield from _table(label, stream)
             case "parquet":
                 yield from _parquet(label, stream)
+            case "html":
+                encoding = html_encoding(label, stream.peek(HEAD))
+                page = transcoded(stream, label, encoding) if encoding else stream
+                yield from _plain(label, html_text(_pieces(label, page)))
+            case "pdf":
+                yield from _plain(label, pdf_text(label, stream))
             case _:
-                yield from _plain(label, stream)
+                yield from _plain(label, _pieces(label, stream))
 
 
-def _kind(name: str, head: bytes) -> Literal["json lines", "json", "table", "parquet", "text"]:
+Kind = Literal["json lines", "json", "table", "parquet", "html", "pdf", "text"]
+
+
+def _kind(name: str, head: bytes) -> Kind:
     suffix = PurePath(name).suffix.lower()
+    if head.startswith(PDF):
+        return "pdf"
     if suffix in (".jsonl", ".ndjson"):
         return "json lines"
     if suffix == ".parquet" or head.startswith(b"PAR1"):
         return "parquet"
     start = head.removeprefix(BOM).lstrip()
+    if is_html(name, start):
+        return "html"
     line, newline, _ = start.partition(b"\n")
     if start.startswith(b"{"):
         if _is_object(line) or (not newline and re.match(rb'\{\s*"', start)):
@@ -111,14 +127,18 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _row(label: str, number: int, values: Any, *, unit: str = "line") -> Row:
-    place = f"{label}, {unit} {number}"
+def _row(
+    label: str, place: int, values: Any, *, unit: str = "line", number: int | None = None
+) -> Row:
+    """Return a record as a row, whose number is its place unless another is given."""
+    number = place if number is None else number
+    where = f"{label}, {unit} {place}"
     if isinstance(values, dict) and "text" in values:
         text = "" if values["text"] is None else values["text"]
         if isinstance(text, str):
-            return Row(place=place, label=label, number=number, text=text, values=values)
+            return Row(place=where, label=label, number=number, text=text, values=values)
     found = f"an object with {_listed(values)}" if isinstance(values, dict) else f"{values!r:.60}"
-    raise CorpusError(f"{place}: not a record with a string in the field 'text'; found {found}")
+    raise CorpusError(f"{where}: not a record with a string in the field 'text'; found {found}")
 
 
 def _listed(names: Any) -> str:
@@ -148,6 +168,7 @@ def _json_values(label: str, stream: IO[bytes]) -> Iterator[Row]:
     """Yield the objects of a list, or objects one after another, over any number of lines."""
     decoder, pieces = json.JSONDecoder(), _pieces(label, stream)
     buffer, at, line, is_over = "", 0, 1, False
+    number = 0  # not the line, on which several may stand
     while True:
         between = re.compile(r"[\s,\[\]]*").match(buffer, at)
         assert between is not None
@@ -167,7 +188,8 @@ def _json_values(label: str, stream: IO[bytes]) -> Iterator[Row]:
             if (is_over and buffer) or len(buffer) > LONGEST_RECORD:
                 raise CorpusError(f"{label}, line {line}: not JSON: {error}") from error
             continue
-        yield _row(label, line, values)
+        number += 1
+        yield _row(label, line, values, number=number)
         line += buffer.count("\n", at, end)
         at = end
 
@@ -246,8 +268,8 @@ def _parquet(label: str, stream: io.BufferedReader) -> Iterator[Row]:
 # --- plain text
 
 
-def _plain(label: str, stream: IO[bytes]) -> Iterator[Row]:
-    parts = _texts(_pieces(label, stream))
+def _plain(label: str, pieces: Iterator[str]) -> Iterator[Row]:
+    parts = _texts(pieces)
     first, second = next(parts, ""), next(parts, None)
     if second is None:
         yield Row(place=label, label=label, number=None, text=first, values={})
@@ -302,7 +324,9 @@ def _pieces(label: str, stream: IO[bytes]) -> Iterator[str]:
 def _utf8(label: str, data: bytes, offset: int) -> str:
     zero = data.find(0)
     if zero >= 0:
-        raise CorpusError(f"{label} is binary, not text: byte 0x00 at offset {offset + zero}")
+        wide = max(data[:HEAD:2].count(0), data[1:HEAD:2].count(0)) > len(data[:HEAD]) / 4
+        hint = "; it may be UTF-16 without a byte-order mark: save it as UTF-8" if wide else ""
+        raise CorpusError(f"{label} is binary, not text: byte 0x00 at offset {offset + zero}{hint}")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ What is packed is known by content. Nothing is read as a whole, so that memory s
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -49,7 +50,6 @@ FOREIGN = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it first",
     b"Rar!": "a rar archive; unpack it first",
     b"\x04\x22\x4d\x18": "packed with lz4; unpack it first",
-    b"%PDF-": "a PDF; extract its text first",
     b"\xd0\xcf\x11\xe0": "a document of an office program; save it as text first",
     b"SQLite format 3": "an SQLite database",
     b"ARROW1": "an Arrow file; save it as parquet first",
@@ -58,6 +58,12 @@ FOREIGN = {
     b"\xff\xd8\xff": "a JPEG image",
 }
 """By their first bytes: files that hold no text which could be read."""
+
+WIDE = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"} | {
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""By byte-order mark, longer ones first: encodings that are read as if the file were UTF-8."""
 
 
 class _Unpacked(io.RawIOBase):
@@ -82,6 +88,45 @@ class _Unpacked(io.RawIOBase):
         return len(data)
 
 
+class _Transcoded(io.RawIOBase):
+    """A stream of text in another encoding, as UTF-8."""
+
+    def __init__(self, stream: IO[bytes], label: str, encoding: str) -> None:
+        self._stream, self._label, self._encoding = stream, label, encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._ready, self._n_read = b"", 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            data = self._stream.read(HEAD)
+            try:
+                self._ready = self._decoder.decode(data, final=not data).encode()
+            except UnicodeError as error:
+                place = f"near byte {self._n_read:,}"
+                raise CorpusError(f"{self._label} is not {self._encoding}: {place}") from error
+            self._n_read += len(data)
+            if not data:
+                break
+        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def transcoded(stream: IO[bytes], label: str, encoding: str) -> io.BufferedReader:
+    """Return a stream of text in another encoding as one of UTF-8, without byte-order mark.
+
+    Args:
+        stream: bytes of the text.
+        label: its name, for messages.
+        encoding: an encoding that Python knows.
+    """
+    raw: Any = _Transcoded(stream, label, encoding)
+    return io.BufferedReader(raw, HEAD)
+
+
 def _buffered(stream: IO[bytes], label: str, suffix: str) -> io.BufferedReader:
     raw: Any = _Unpacked(stream, label, suffix)
     return io.BufferedReader(raw, HEAD)
@@ -91,7 +136,8 @@ def open_files(file: Path) -> Iterator[tuple[str, str, io.BufferedReader]]:
     """Yield a file, or the members of an archive, as streams; any of them may be packed.
 
     Members come sorted by name, labelled "archive/member"; hidden ones and those that are not
-    regular files are left out. A stream is closed when the next one is asked for.
+    regular files are left out. Text that begins with a byte-order mark of UTF-16 or UTF-32 comes as
+    UTF-8. A stream is closed when the next one is asked for.
 
     Yields:
         Label, innermost file name (without the suffixes of packing), stream.
@@ -128,7 +174,8 @@ def _opened(
         for magic, kind in FOREIGN.items():
             if head.startswith(magic):
                 raise CorpusError(f"{label} is binary, not text: {kind}")
-        yield label, name, stream
+        encoding = next((found for mark, found in WIDE.items() if head.startswith(mark)), None)
+        yield label, name, stream if encoding is None else transcoded(stream, label, encoding)
 
 
 def _members(label: str, stream: io.BufferedReader) -> Iterator[tuple[str, str, io.BufferedReader]]:

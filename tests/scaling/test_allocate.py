@@ -66,6 +66,12 @@ def test_isoflop_parabolas_warn_of_their_bias():
     assert allocate(fit, 1e20).exponent == pytest.approx(0.28 / 0.62, abs=1e-5)
 
 
+def rounded_flat():
+    sizes, tokens = np.meshgrid([1e6, 1e7, 1e8, 1e9], [1e8, 1e9, 1e10], indexing="ij")
+    frame = pd.DataFrame({"n_params": sizes.ravel(), "n_tokens": tokens.ravel()})
+    return frame.assign(loss=(2 + 100 * frame.n_params**-0.3).round(5))
+
+
 def test_a_loss_that_does_not_depend_on_tokens_has_no_optimum():
     axes = np.meshgrid(np.geomspace(1e7, 1e9, 5), np.geomspace(1e9, 1e11, 5))
     frame = pd.DataFrame({"n_params": axes[0].ravel(), "n_tokens": axes[1].ravel()})
@@ -74,6 +80,11 @@ def test_a_loss_that_does_not_depend_on_tokens_has_no_optimum():
     with pytest.raises(
         ValueError, match=r"no compute-optimal size: B of the fit is 0, .* n_tokens"
     ):
+        allocate(fit, 1e21)
+    # Rounded losses leave a term whose exponent is within its bounds, but which is nothing.
+    fit = fit_law(rounded_flat(), "chinchilla", n_boot=0)
+    assert 0.01 < fit.params["beta"] < 9
+    with pytest.raises(ValueError, match=r"B / n_tokens\^beta of the fit is at most .*e-"):
         allocate(fit, 1e21)
     noise = np.random.default_rng(0).normal(0, 0.003, len(flat))
     fit = fit_law(flat.assign(loss=flat.loss + noise), "chinchilla", n_boot=0)

@@ -6,7 +6,7 @@ import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -14,6 +14,7 @@ from experiments.cli.options import readable
 from experiments.cli.output import print_quality
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator
 
     from experiments.display.progress import Notices
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from models.augment.writing import entigraph, rephrase
     from models.augment.writing.asking import Ask, Prices, Tally
     from models.augment.writing.documents import Chunk
-    from models.augment.writing.output import OutputFolder
+    from models.augment.writing.output import OutputFolder, Written
     from models.augment.writing.relations import SourceGraph
     from models.augment.writing.requests import Backend, Outcome
 
@@ -32,7 +33,7 @@ REASONS_SHOWN = 3
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class _Asking(ABC):
+class Asking(ABC):
     """Settings of the methods that prompt a language model."""
 
     input: Annotated[Path, tyro.conf.Positional]
@@ -50,6 +51,9 @@ class _Asking(ABC):
     """URL of the server's API, such as http://localhost:8000/v1 (default: that of OpenAI)."""
     api_key_variable: str = "OPENAI_API_KEY"
     """Environment variable with the API key."""
+    batch: bool = False
+    """Send requests to the server in batches, which it answers within 24 hours, at OpenAI for half
+    the price; after an interruption, the same command goes on waiting for them."""
     concurrency: int = 8
     """Maximum number of concurrent requests to the server."""
     requests_per_minute: float | None = None
@@ -66,8 +70,6 @@ class _Asking(ABC):
     """Sampling temperature of the model."""
     seed: int = 0
     """Random seed for sampling pairs, triples and texts."""
-    hold_out: bool = False
-    """Generate nothing from the documents that `datawall worth` holds out for evaluation."""
     dry_run: bool = False
     """Only print the estimated number of calls and tokens."""
     preview: int = 0
@@ -80,10 +82,6 @@ class _Asking(ABC):
     max_cost: float | None = None
     """Maximum cost of all answers in the output folder at these prices; requests that could exceed
     it are not sent."""
-    parquet: bool = False
-    """Also write the texts as a parquet table."""
-    quality: bool = True
-    """Measure repetition, duplicates, copying, relevance and novelty of the texts."""
 
     def run(self) -> int:
         """Print the estimate; unless `dry_run`, generate the texts and print their quality."""
@@ -91,7 +89,7 @@ class _Asking(ABC):
 
         folder = OutputFolder.beside(self.input, self.out)
         prices = self._prices()
-        backend = self._backend()
+        backend = self._backend(folder)
         if self.preview:
             self._print_preview(backend, folder)
             return 0
@@ -115,20 +113,34 @@ class _Asking(ABC):
     @abstractmethod
     def _outcomes(
         self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[Any]:
         """Yield the results of the method; write to `keep` what it finds besides texts."""
+
+    @abstractmethod
+    def _written(self, outcomes: Iterator[Any], folder: OutputFolder) -> Any:
+        """Write the results of the method as they arrive; return what was written."""
+
+    @abstractmethod
+    def _report(self, written: Any, folder: OutputFolder) -> bool:
+        """Print what was written; return whether all of it failed."""
+
+    def _left_out(self) -> set[str]:
+        """Return ids of documents that are left out."""
+        return set()
 
     @abstractmethod
     def _prompts(self) -> tuple[str, ...]:
         """Return the wording of the prompts that the method uses."""
 
-    def _backend(self) -> Backend:
+    def _backend(self, folder: OutputFolder) -> Backend:
+        if self.batch and self.backend != "openai":
+            raise ValueError(f"--batch needs --backend openai; not {self.backend}")
         if self.backend != "template" and not self.model:
             raise ValueError(f"--backend {self.backend} needs --model")
         if self.backend == "openai":
             from models.augment.backends.openai import OpenAIBackend
 
-            return OpenAIBackend(
+            server = OpenAIBackend(
                 model=self.model,
                 base_url=self.base_url,
                 api_key_variable=self.api_key_variable,
@@ -137,6 +149,11 @@ class _Asking(ABC):
                 timeout=self.timeout,
                 context=self.context,
             )
+            if not self.batch:
+                return server
+            from models.augment.backends.batch import BatchBackend
+
+            return BatchBackend(server=server, folder=folder.batches, say=_say)
         if self.backend == "hf":
             from models.augment.backends.transformers import TransformersBackend
 
@@ -151,8 +168,14 @@ class _Asking(ABC):
 
         return TemplateBackend()
 
+    @property
+    def _n_together(self) -> int | None:
+        """Requests, or documents, that are sent together: a whole batch, or as many as usual."""
+        from models.augment.backends.batch import MOST_REQUESTS
+
+        return MOST_REQUESTS if self.batch else None
+
     def _chunks(self, backend: Backend, notices: Notices | None = None) -> Iterator[Chunk]:
-        from models.augment.texts.held_out import held_out_ids
         from models.augment.texts.records import read_records
         from models.augment.writing.documents import chunks_for
 
@@ -164,8 +187,7 @@ class _Asking(ABC):
             if notices:
                 notices.say("text split to fit the context", f"{record.id}, {n_parts} chunks")
 
-        ids = [record.id for record in read_records(self.input)] if self.hold_out else []
-        left_out = set(held_out_ids(ids))
+        left_out = self._left_out()
         records = read_records(self.input, on_empty=on_empty)
         return chunks_for(
             (record for record in records if record.id not in left_out),
@@ -226,9 +248,8 @@ class _Asking(ABC):
     ) -> int:
         """Generate the texts; return the exit status, 1 if every request failed."""
         from experiments.display.progress import WorkProgress
-        from models.augment.writing.asking import Asker
+        from models.augment.writing.asking import WINDOW, Asker
         from models.augment.writing.ledger import Ledger
-        from models.augment.writing.output import write_outcomes, write_table
 
         with (
             Ledger(folder.calls) as ledger,
@@ -249,34 +270,79 @@ class _Asking(ABC):
                     progress.note += f", cost so far {asker.cost:,.2f}{most}"
                 progress.advance(1)
 
-            asker = Asker(backend=backend, ledger=ledger, prices=prices, on_answer=on_answer)
+            asker = Asker(
+                backend=backend,
+                ledger=ledger,
+                prices=prices,
+                window=self._n_together or WINDOW,
+                defers_interrupts=not self.batch,
+                on_answer=on_answer,
+            )
             documents = self._chunks(backend)
             outcomes = self._outcomes(documents, asker, backend.name, keep=folder)
-            written = write_outcomes(outcomes, folder)
-            if self.parquet:
-                print(write_table(folder))
+            written = self._written(outcomes, folder)
         tally = asker.tally
-        before = f" and {written.n_before:,} earlier ones" if written.n_before else ""
-        print(f"{written.n_new:,} new texts{before}: {folder.texts}")
-        if written.n_failed:
-            print(f"{written.n_failed:,} requests without a text: {folder.failures}")
-            for reason, count in written.reasons.most_common(REASONS_SHOWN):
-                print(f"  {count:,}: {reason}")
+        has_failed = self._report(written, folder)
         if tally.n_unaffordable:
             print(
                 f"{tally.n_unaffordable:,} requests were not sent: all answers so far cost "
                 f"{asker.cost:,.2f}, and another could exceed --max-cost {self.max_cost:g}"
             )
-        n_texts = written.n_new + written.n_before
-        if self.quality and n_texts:
-            print_quality(self.input, folder)
-        has_failed = written.n_failed and not n_texts
         return EXIT_FAILED if has_failed or (tally.n_failed and not tally.n_asked) else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def print_reasons(reasons: Counter[str]) -> None:
+    """Print the most frequent reasons of failures."""
+    for reason, count in reasons.most_common(REASONS_SHOWN):
+        print(f"  {count:,}: {reason}")
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class Rephrase(_Asking):
+class _Writing(Asking):
+    """Settings of the methods that write new texts."""
+
+    hold_out: bool = False
+    """Generate nothing from the documents that `datawall worth` holds out for evaluation."""
+    parquet: bool = False
+    """Also write the texts as a parquet table."""
+    quality: bool = True
+    """Measure repetition, duplicates, copying, relevance and novelty of the texts."""
+
+    def _left_out(self) -> set[str]:
+        from models.augment.texts.held_out import held_out_ids
+        from models.augment.texts.records import read_records
+
+        ids = [record.id for record in read_records(self.input)] if self.hold_out else []
+        return set(held_out_ids(ids))
+
+    def _written(self, outcomes: Iterator[Outcome], folder: OutputFolder) -> Written:
+        from models.augment.writing.output import write_outcomes, write_table
+
+        written = write_outcomes(outcomes, folder)
+        if self.parquet:
+            print(write_table(folder))
+        return written
+
+    def _report(self, written: Written, folder: OutputFolder) -> bool:
+        before = f" and {written.n_before:,} earlier ones" if written.n_before else ""
+        print(f"{written.n_new:,} new texts{before}: {folder.texts}")
+        if written.n_failed:
+            print(f"{written.n_failed:,} requests without a text: {folder.failures}")
+            print_reasons(written.reasons)
+        n_texts = written.n_new + written.n_before
+        if self.quality and n_texts:
+            print_quality(self.input, folder)
+        return bool(written.n_failed) and not n_texts
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class Rephrase(_Writing):
     """Rephrase every document in several styles."""
 
     styles: tuple[Literal["easy", "medium", "hard", "qa"], ...] = ()
@@ -313,7 +379,7 @@ class Rephrase(_Asking):
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class Entigraph(_Asking):
+class Entigraph(_Writing):
     """Write about each pair of entities of every document (EntiGraph)."""
 
     max_entities: int = 30
@@ -347,7 +413,12 @@ class Entigraph(_Asking):
 
         graph = SourceGraph()
         yield from entigraph.entigraph(
-            documents, ask, self._settings(), writer=writer, on_entities=graph.add
+            documents,
+            ask,
+            self._settings(),
+            writer=writer,
+            n_together=self._n_together or entigraph.DOCUMENTS_TOGETHER,
+            on_entities=graph.add,
         )
         if keep is not None:
             self._keep_graph(graph, keep)

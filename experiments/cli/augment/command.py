@@ -1,4 +1,4 @@
-"""`datawall augment`: new texts by rephrasing, EntiGraph or a synthesizer."""
+"""`datawall augment`: new texts by rephrasing, EntiGraph or a synthesizer, and their filter."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from experiments.cli.augment.asking import Entigraph, Rephrase
+from experiments.cli.augment.filter import Filter
 from experiments.cli.augment.sbp import Sbp
 from experiments.cli.options import readable
 
@@ -20,6 +21,7 @@ class Augment:
     method: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Entigraph, tyro.conf.subcommand("entigraph")]
         | Annotated[Rephrase, tyro.conf.subcommand("rephrase")]
+        | Annotated[Filter, tyro.conf.subcommand("filter")]
         | Annotated[Sbp, tyro.conf.subcommand("sbp")]
     ]
 

@@ -91,9 +91,8 @@ class OpenAIBackend:
             BackendError: the server rejects the key or model, or too many failures in a row.
         """
         iterator = iter(requests)
-        client, pace = self._client(), _Pace(self.requests_per_minute)
-        # Other servers are asked by the older name first, which more of them know.
-        limit = _TokenLimit("max_tokens" if self.base_url else "max_completion_tokens")
+        client, pace = self.client(), _Pace(self.requests_per_minute)
+        limit = _TokenLimit(self.token_limit)
         in_a_row = 0
         error: BackendError | None = None
         with ThreadPoolExecutor(self.concurrency) as threads:
@@ -124,7 +123,18 @@ class OpenAIBackend:
         if error is not None:
             raise error
 
-    def _client(self) -> Any:
+    @property
+    def token_limit(self) -> str:
+        """The parameter that is tried first to limit the tokens of an answer."""
+        # Other servers are asked by the older name first, which more of them know.
+        return "max_tokens" if self.base_url else "max_completion_tokens"
+
+    def client(self) -> Any:
+        """Return the client of the server.
+
+        Raises:
+            BackendError: no client library, or no key in the variable.
+        """
         try:
             import openai
         except ImportError as error:
@@ -161,18 +171,18 @@ class OpenAIBackend:
                 openai.PermissionDeniedError,
                 openai.NotFoundError,
             ) as error:
-                raise BackendError(f"{self.name} refuses: {_said(error)}") from error
+                raise BackendError(f"{self.name} refuses: {said(error)}") from error
             except openai.RateLimitError as error:
                 if error.code == "insufficient_quota":
-                    raise BackendError(f"{self.name} refuses: {_said(error)}") from error
-                return Answer(request, Failure(reason=f"rate limit: {_said(error)}"))
+                    raise BackendError(f"{self.name} refuses: {said(error)}") from error
+                return Answer(request, Failure(reason=f"rate limit: {said(error)}"))
             except openai.APITimeoutError:
                 reason = f"no answer within {self.timeout:g} s"
                 return Answer(request, Failure(reason=reason))
             except openai.APIConnectionError as error:
                 return Answer(request, Failure(reason=f"no connection: {error.__cause__ or error}"))
             except openai.APIStatusError as error:
-                return Answer(request, Failure(reason=_said(error)))
+                return Answer(request, Failure(reason=said(error)))
             except (ValueError, openai.OpenAIError) as error:
                 # The body is truncated, or not a chat completion.
                 reason = f"the answer cannot be read: {error}"
@@ -185,24 +195,29 @@ class OpenAIBackend:
         try:
             body = self._body(client, request, name)
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            if not _is_unknown(name, str(error.body)):
+            if not is_unknown(name, str(error.body)):
                 raise
-            limit.name = _OTHER_LIMIT[name]
+            limit.name = OTHER_LIMIT[name]
             body = self._body(client, request, limit.name)
         return reply_of(body, prompt=request.prompt, count_tokens=self.count_tokens)
 
     def _body(self, client: Any, request: GenerationRequest, limit: str) -> bytes:
         # Read as bytes, because the client takes any JSON for a completion.
-        return client.chat.completions.with_raw_response.create(
-            model=self.model,
-            messages=[{"role": "user", "content": request.prompt}],
-            temperature=request.temperature,
-            seed=request.seed,
-            **{limit: request.n_tokens},
-        ).content
+        asked = self.body_of(request, limit)
+        return client.chat.completions.with_raw_response.create(**asked).content
+
+    def body_of(self, request: GenerationRequest, limit: str) -> dict[str, Any]:
+        """Return what is asked of the server, with the parameter that limits the answer."""
+        return {
+            "model": self.model,
+            "messages": [{"role": "user", "content": request.prompt}],
+            "temperature": request.temperature,
+            "seed": request.seed,
+            limit: request.n_tokens,
+        }
 
 
-_OTHER_LIMIT = {
+OTHER_LIMIT = {
     "max_completion_tokens": "max_tokens",
     "max_tokens": "max_completion_tokens",
 }
@@ -220,7 +235,7 @@ class _TokenLimit:
     name: str
 
 
-def _is_unknown(parameter: str, said: str) -> bool:
+def is_unknown(parameter: str, said: str) -> bool:
     """Return whether a server refuses a request because it does not take that parameter."""
     return parameter in said and bool(_UNKNOWN.search(said))
 
@@ -243,6 +258,6 @@ class _Pace:
         time.sleep(max(0.0, turn - time.monotonic()))
 
 
-def _said(error: Any) -> str:
+def said(error: Any) -> str:
     """Return the status and what the server said of an error, in one line."""
     return f"{error.status_code}: {words_of(error.body) if error.body else error.message}"

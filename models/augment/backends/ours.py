@@ -20,7 +20,7 @@ class OurBackend:
     batch.
 
     Attributes:
-        language_model: the model; the prompt follows its end-of-text token.
+        language_model: the model; the prompt follows the token that texts begin with.
         name: for the provenance of texts.
 
     Raises:
@@ -35,7 +35,7 @@ class OurBackend:
 
     @property
     def context(self) -> int:
-        """Context of the model; the end-of-text token before a prompt takes one position of it."""
+        """Context of the model; the token before a prompt takes one position of it."""
         return self.language_model.model.context
 
     def count_tokens(self, text: str) -> int:
@@ -48,7 +48,7 @@ class OurBackend:
         while batch := list(itertools.islice(iterator, BATCH_SAMPLES)):
             by_knobs: dict[tuple[int, float], list[tuple[GenerationRequest, list[int]]]] = {}
             for request in batch:
-                ids = [self.language_model.model.end_of_text_id]
+                ids = [self.language_model.model.start_id]
                 ids += self.language_model.encode(request.prompt)
                 if len(ids) + request.n_tokens > self.context + 1:
                     reason = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from models.augment.texts.records import without_surrogates
@@ -20,7 +21,7 @@ from models.training.interrupts import interrupt_sets
 Ask = Callable[[Iterable[GenerationRequest]], Iterator[Answer]]
 
 WINDOW = 1024
-"""Requests in flight together; answers are put in order within the window."""
+"""Requests in flight together unless they are sent in batches."""
 
 
 @dataclass(kw_only=True)
@@ -82,6 +83,8 @@ class Asker:
         backend: the backend.
         ledger: recorded answers.
         prices: prices and the maximum cost.
+        window: requests in flight together; answers are put in order within the window.
+        defers_interrupts: whether Ctrl-C waits for the answers under way, which would be lost.
         on_answer: called with the counts after every answer.
         tally: counts.
     """
@@ -89,6 +92,8 @@ class Asker:
     backend: Backend
     ledger: Ledger
     prices: Prices = field(default_factory=Prices)
+    window: int = WINDOW
+    defers_interrupts: bool = True
     on_answer: Callable[[Tally], None] = lambda tally: None
     tally: Tally = field(default_factory=Tally)
 
@@ -100,7 +105,7 @@ class Asker:
     def __call__(self, requests: Iterable[GenerationRequest]) -> Iterator[Answer]:
         """Yield the answers in the order of the requests."""
         iterator = iter(requests)
-        while window := list(itertools.islice(iterator, WINDOW)):
+        while window := list(itertools.islice(iterator, self.window)):
             keys = [request.key(self.backend.name) for request in window]
             new = {
                 key: request
@@ -122,7 +127,7 @@ class Asker:
         left, under_way = dict(new), dict[str, float]()
         # Ctrl-C stops new requests; answers already paid for are still recorded.
         stop = threading.Event()
-        with interrupt_sets(stop, patient=False):
+        with interrupt_sets(stop, patient=False) if self.defers_interrupts else nullcontext():
             n_left = len(left) + 1
             # Answers cost less than they might have: what did not fit beside them may fit then.
             while 0 < len(left) < n_left and not stop.is_set():

@@ -89,6 +89,7 @@ def entigraph(
     settings: EntiGraph,
     *,
     writer: str,
+    n_together: int = DOCUMENTS_TOGETHER,
     on_entities: Callable[[Chunk, tuple[str, ...]], None] = lambda document, names: None,
 ) -> Iterator[Outcome]:
     """Yield each document's summary and the texts on its pairs and triples, or failures.
@@ -101,13 +102,14 @@ def entigraph(
         ask: returns answers to requests, see `asking`.
         settings: numbers of texts.
         writer: name of the backend and model, for the provenance.
+        n_together: documents whose entities are asked for together.
         on_entities: called with each document and the entities of it that are used.
 
     Source:
         Yang et al. 2024, arXiv 2409.07431, section 2.
     """
     iterator = iter(documents)
-    while group := list(itertools.islice(iterator, DOCUMENTS_TOGETHER)):
+    while group := list(itertools.islice(iterator, n_together)):
         found: list[tuple[Chunk, Entities]] = []
         for document, (answer, outcome) in zip(
             group, _entities_of(group, ask, settings), strict=True

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from models.augment.texts.records import Record, write_parquet
+from models.augment.writing.judging import Judgement
 from models.augment.writing.ledger import lock, whole_lines
 from models.augment.writing.requests import FailedRequest, Outcome
 
@@ -52,6 +53,11 @@ class OutputFolder:
         return self.root / ".augment" / "calls.jsonl"
 
     @property
+    def batches(self) -> Path:
+        """What was sent in batches, and their answers, see `backends.batch`."""
+        return self.root / ".augment" / "batches"
+
+    @property
     def graph(self) -> Path:
         """The graph of the entities (GraphML) if EntiGraph wrote the texts."""
         return self.root / ".augment" / "graph.graphml"
@@ -60,6 +66,11 @@ class OutputFolder:
     def edges(self) -> Path:
         """The same graph as an edge list."""
         return self.root / ".augment" / "graph.tsv"
+
+    @property
+    def judgements(self) -> Path:
+        """What a filter has decided on each text, and why; with the texts that were dropped."""
+        return self.root / ".augment" / "judgements.jsonl"
 
     @property
     def failures(self) -> Path:
@@ -72,6 +83,21 @@ class OutputFolder:
             with self.texts.open("rb") as texts:
                 for _, line in whole_lines(texts):
                     yield Record(**json.loads(line))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filtered:
+    """What a filter has decided.
+
+    Attributes:
+        n_kept: records kept.
+        n_dropped: records dropped.
+        reasons: how many have no judgement for each reason.
+    """
+
+    n_kept: int
+    n_dropped: int
+    reasons: Counter[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +152,58 @@ def write_outcomes(outcomes: Iterable[Outcome], folder: OutputFolder) -> Written
                 texts.write(outcome.to_json().encode() + b"\n")
                 texts.flush()
     return Written(n_new=n_new, n_before=n_before, n_failed=reasons.total(), reasons=reasons)
+
+
+def write_filtered(
+    records: Iterable[Record],
+    judgements: Iterable[Judgement | FailedRequest],
+    folder: OutputFolder,
+    *,
+    is_kept: Callable[[float], bool],
+) -> Filtered:
+    """Write the records whose score is good enough, and the judgements of all, anew.
+
+    Args:
+        records: the texts, in any order.
+        judgements: a judgement of each, or why there is none; that text is neither kept nor
+            dropped.
+        folder: where to write; its files appear when they are complete.
+        is_kept: whether a score is good enough.
+
+    Raises:
+        ValueError: the folder holds texts that no filter has written.
+    """
+    if folder.texts.exists() and not folder.judgements.exists():
+        raise ValueError(f"{folder.texts} was not written by a filter: choose another folder")
+    folder.failures.parent.mkdir(parents=True, exist_ok=True)
+    known: dict[str, Judgement] = {}
+    reasons: Counter[str] = Counter()
+    with folder.failures.open("w", encoding="utf-8") as failed:
+        for judgement in judgements:
+            if isinstance(judgement, FailedRequest):
+                reasons[judgement.reason] += 1
+                failed.write(json.dumps(_described(judgement), ensure_ascii=False) + "\n")
+            else:
+                known[judgement.id] = judgement
+    n_kept = n_dropped = 0
+    beside = [path.with_suffix(".unfinished") for path in (folder.texts, folder.judgements)]
+    with beside[0].open("wb") as texts, beside[1].open("w", encoding="utf-8") as decided:
+        for record in records:
+            found = known.get(record.id)
+            if found is None:
+                continue
+            kept = found.score is not None and is_kept(found.score)
+            line: dict[str, object] = {"kept": kept, **asdict(found)}
+            if kept:
+                n_kept += 1
+                texts.write(record.to_json().encode() + b"\n")
+            else:
+                n_dropped += 1
+                line |= {"text": record.text, "metadata": dict(record.metadata)}
+            decided.write(json.dumps(line, ensure_ascii=False) + "\n")
+    for path, target in zip(beside, (folder.texts, folder.judgements), strict=True):
+        path.replace(target)
+    return Filtered(n_kept=n_kept, n_dropped=n_dropped, reasons=reasons)
 
 
 def write_table(folder: OutputFolder) -> Path:

@@ -45,6 +45,11 @@ PROMPTS = {
     "repair": "The answer below was to be one JSON object of the form "
     '{{"summary": "...", "entities": ["...", "..."]}} but cannot be read as such. Answer with that '
     "object, made from what the answer holds, and nothing else.\n\nAnswer:\n{document}\n",
+    "judge": "Judge the text below as a text from which a language model is to learn: is it "
+    "correct as far as you can tell, clear, complete, and free of remarks that do not belong to "
+    "it, such as refusals and notes to a reader of an answer? Answer with one JSON object and "
+    'nothing else: {{"reason": "...", "score": 3}}, with a score from 1 (useless) to 5 '
+    "(excellent)." + _SOURCE,
     "pair": "Discuss the text below from one angle: the two entities {entities}. Say what the "
     "text tells of each, then how they bear on one another according to it, directly or through "
     "other things it mentions. Refer to the text by its name, add no facts that do not follow "

@@ -211,6 +211,86 @@ def test_a_preview_shows_requests_and_pays_nothing(server, texts, tmp_path, caps
     assert {json.loads(line)["metadata"]["task"] for line in lines(out)} == {"own-style"}
 
 
+def test_batches_write_what_single_requests_write(server, texts, tmp_path, capsys):
+    from tests.models.augment.batch_server import BatchServer
+    from tests.models.augment.chat_server import chat_server
+
+    whole = tmp_path / "whole"
+    assert main(command_against(server, texts, whole)[3:]) == 0
+    with chat_server(BatchServer) as batched:
+        batched.answer = server.answer
+        out = tmp_path / "out"
+        command = [*command_against(batched, texts, out)[3:], "--batch"]
+        assert main(command) == 0
+        said = capsys.readouterr().err
+        # The entities of all documents, and then all pairs.
+        assert "batch batch-0: completed, 2 of 2 answered\n" in said
+        assert "batch batch-1: completed, 56 of 56 answered\n" in said
+        assert len(batched.batches) == 2
+        assert {json.loads(x)["text"] for x in lines(out)} == {
+            json.loads(x)["text"] for x in lines(whole)
+        }
+        before = lines(out)
+        assert main(command) == 0
+        assert lines(out) == before
+        assert set(batched.paid.values()) == {1}
+        # Fewer at a time under a maximum cost, which each answer of 10 may reach with 1,024.
+        prices = ["--price-prompt", "1e6", "--price-reply", "1e6", "--max-cost", "1900"]
+        assert main([*command, "--seed", "1", *prices]) == 0
+        assert "requests were not sent" in capsys.readouterr().out
+        assert 2 + 56 < batched.paid.total() < 2 * (2 + 56)
+    assert main([*command[:4], str(tmp_path / "none"), "--batch"]) == EXIT_BAD_INPUT
+    assert "--batch needs --backend openai" in capsys.readouterr().err
+
+
+def test_a_judge_keeps_texts_and_asks_for_nothing_twice(server, texts, tmp_path, capsys):
+    server.answer = lambda prompt: (
+        '{"reason": "clear", "score": 5}' if "Lovelace" in prompt else '{"score": 2}'
+    )
+    out = tmp_path / "out"
+    command = [
+        "augment", "filter", str(texts), "--out", str(out), "--backend", "openai", "--model", "m",
+        "--base-url", server.url,
+    ]  # fmt: skip
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert f"1 texts kept: {out / 'texts.jsonl'}\n1 dropped" in said
+    assert [json.loads(line)["id"] for line in lines(out)] == ["a.txt"]
+    assert server.bodies[0]["temperature"] == 0
+    assert main([*command, "--least-score", "2"]) == 0
+    assert [json.loads(line)["id"] for line in lines(out)] == ["a.txt", "b.txt"]
+    assert server.calls.total() == 2
+    server.fault = lambda handler, prompt: handler.reply(400, {"detail": "no such thing"}) is None
+    assert main([*command, "--seed", "1"]) == EXIT_FAILED
+    assert "2 without a judgement" in capsys.readouterr().out
+    for wrong, message in [
+        (["--backend", "template"], "template cannot judge"),
+        (["--backend", "ours"], "--most-loss belongs to --backend ours"),
+    ]:
+        assert main([*command[:5], *wrong]) == EXIT_BAD_INPUT
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_model_trained_here_keeps_what_it_finds_probable(texts, tmp_path, capsys):
+    from models.evals.perplexity import evaluate_texts
+    from models.language.language_model import LanguageModel
+
+    save_ours(tmp_path / "model")
+    model = LanguageModel.load(tmp_path / "model")
+    loss = {
+        path.name: evaluate_texts(model, [path.read_text()]).loss.value for path in texts.iterdir()
+    }
+    best = min(loss, key=loss.get)
+    out = tmp_path / "out"
+    command = ["augment", "filter", str(texts), "--out", str(out), "--backend", "ours"]
+    between = str(sum(loss.values()) / 2)
+    assert main([*command, "--model", str(tmp_path / "model"), "--most-loss", between]) == 0
+    assert [json.loads(line)["id"] for line in lines(out)] == [best]
+    decided = (out / ".augment" / "judgements.jsonl").read_text().splitlines()
+    assert {json.loads(line)["id"]: json.loads(line)["score"] for line in decided} == loss
+
+
 def command_against(server, texts, out):
     return [
         sys.executable, "-m", "experiments.cli.app", "augment", "entigraph", str(texts), "--out",

@@ -91,8 +91,8 @@ class ChatServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def chat_server():
-    server = ChatServer()
+def chat_server(kind: type[ChatServer] = ChatServer):
+    server = kind()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -12,6 +12,16 @@ def server():
         yield server
 
 
+@pytest.fixture
+def batch_server():
+    pytest.importorskip("openai")
+    from tests.models.augment.batch_server import BatchServer
+    from tests.models.augment.chat_server import chat_server
+
+    with chat_server(BatchServer) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def make_request():
     def make(prompt="hello", **options):

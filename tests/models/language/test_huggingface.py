@@ -200,6 +200,15 @@ def test_settings_of_llama_3_in_the_words_of_either_version_of_transformers():
     assert model_config(newer, context=4096) == model
 
 
+def test_the_beginning_of_a_text_is_told_from_its_end():
+    model = model_config({**LLAMA, "bos_token_id": 1, "eos_token_id": 2})
+    assert (model.start_id, model.begin_of_text_id, model.end_of_text_id) == (1, 1, 2)
+    assert llama_config(model)["bos_token_id"] == 1
+    for same in (2, None):
+        model = model_config({**LLAMA, "bos_token_id": same, "eos_token_id": 2})
+        assert (model.start_id, model.begin_of_text_id) == (2, None)
+
+
 def test_a_sliding_window_is_no_hindrance_within_it():
     config = {**MISTRAL, "sliding_window": 4096}
     assert model_config(config, context=4096).context == 4096
@@ -227,6 +236,7 @@ def test_a_sliding_window_is_no_hindrance_within_it():
         ({"rms_norm_eps": "small"}, "rms_norm_eps must be a number; not 'small'"),
         ({"num_key_value_heads": 5}, "n_kv_heads must be a divisor of n_heads"),
         ({"eos_token_id": 32_000}, "end_of_text_id must be in"),
+        ({"bos_token_id": 32_000}, "start_id must be in"),
     ],
 )
 def test_what_our_models_do_not_compute_is_refused(change, said):

@@ -9,7 +9,9 @@ import pytest
 from flax import nnx
 
 from models.config import ModelConfig, RopeScaling
+from models.evals.continuations import encode_continuation, score_continuations
 from models.language.huggingface import export_llama, import_llama
+from models.language.language_model import LanguageModel
 from models.text.tokens import END_OF_TEXT
 from models.training.train import graph_of
 
@@ -99,6 +101,85 @@ def test_an_imported_model_computes_the_same_logits(tmp_path, kind, settings):
     assert tokenizer is None
     assert model.n_params == llama.num_parameters()
     assert_logits_agree(model, params, llama)
+
+
+ROPES = {
+    "default": {"rope_type": "default", "rope_theta": 500.0},
+    "llama3": {
+        "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 48,
+    },
+}  # fmt: skip
+ENDS = {
+    "one token": (0, 0),
+    "begin and end": (1, 2),
+    "several ends": (1, [2, 3]),
+    "no begin": (None, 2),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+@pytest.mark.parametrize("rope", ROPES)
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("ends", ENDS)
+def test_log_probabilities_of_texts_agree_over_a_grid_of_checkpoints(
+    tmp_path, made_up_tokens, tied, ends, rope, kv_heads
+):
+    """Half of the cells are stored in bfloat16, and half in several files."""
+    begin, end = ENDS[ends]
+    is_narrow, n_files = kv_heads == 2, 1 + (tied != (rope == "llama3"))
+    settings = {
+        "tie_word_embeddings": tied, "num_key_value_heads": kv_heads,
+        "rope_parameters": ROPES[rope], "bos_token_id": begin, "eos_token_id": end,
+    }  # fmt: skip
+    stored = random_llama(**settings).to(torch.bfloat16 if is_narrow else torch.float32)
+    stored.save_pretrained(tmp_path, max_shard_size="20KB" if n_files > 1 else "1GB")
+    assert (len(list(tmp_path.glob("*.safetensors"))) > 1) == (n_files > 1)
+    made_up_tokens.tokenizer().save(str(tmp_path / "tokenizer.json"))
+    model, params, tokenizer = import_llama(tmp_path)
+    reference = random_llama(**settings)
+    reference.load_state_dict(stored.state_dict())
+    predictor = LanguageModel(model=model, params=params, tokenizer=tokenizer)
+    texts = ["vékidolu menora 東", "a b c d e"]
+    requests = [encode_continuation(predictor, "", text) for text in texts]
+    first_end = end[0] if isinstance(end, list) else end
+    for text, scored in zip(texts, score_continuations(predictor, requests), strict=True):
+        ids = [first_end if begin is None else begin, *tokenizer.encode(text).ids]
+        logits = torch.tensor(theirs(reference, [ids])[0, :-1])
+        wanted = logits.log_softmax(-1)[torch.arange(len(ids) - 1), ids[1:]].numpy()
+        assert wanted.std() > 0.5
+        np.testing.assert_allclose(scored.log_probs, wanted, atol=1e-4, rtol=0)
+
+
+def test_a_text_begins_as_the_tokenizer_of_the_checkpoint_has_it(tmp_path, made_up_tokens):
+    from tokenizers.processors import TemplateProcessing
+
+    def imported(folder, begin, template):
+        config = {"bos_token_id": begin, "eos_token_id": 2}
+        random_llama(**config).save_pretrained(folder)
+        tokenizer = made_up_tokens.tokenizer()
+        names = [(tokenizer.id_to_token(i), i) for i in (1, 2, 5)]
+        spelled = [w if w == "$A" else tokenizer.id_to_token(int(w)) for w in template]
+        tokenizer.post_processor = TemplateProcessing(single=spelled, special_tokens=names)
+        tokenizer.save(str(folder / "tokenizer.json"))
+        return import_llama(folder)
+
+    model, params, tokenizer = imported(tmp_path / "a", 1, ["1", "$A"])
+    assert (model.start_id, model.end_of_text_id) == (1, 2)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "a/tokenizer.json"))
+    predictor = LanguageModel(model=model, params=params, tokenizer=tokenizer)
+    assert list(encode_continuation(predictor, "", "menora").ids) == fast("menora")["input_ids"]
+    assert imported(tmp_path / "b", 1, ["$A", "2"])[0].start_id == 1
+    assert imported(tmp_path / "c", None, ["2", "$A", "2"])[0].start_id == 2
+    with pytest.warns(UserWarning, match=r"token 5, config.json with 1: 5 is used"):
+        assert imported(tmp_path / "d", 1, ["5", "$A"])[0].start_id == 5
+    # It is kept: what is exported again begins its texts in the same way.
+    export_llama(tmp_path / "again", model, params, tokenizer)
+    assert import_llama(tmp_path / "again")[0] == model
+    said = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert (said["bos_token_id"], said["eos_token_id"]) == (1, 2)
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path / "again").bos_token_id == 1
 
 
 def test_an_imported_model_of_many_files_in_bfloat16_computes_the_same_logits(tmp_path):

@@ -94,7 +94,9 @@ def test_what_is_packed_is_known_by_content(tmp_path, kind, packed):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("a.pdf", b"%PDF-1.4\nno zero byte", "a.pdf is binary, not text: a PDF; extract"),
+        ("a.txt", "né".encode("utf-16") + b"\x00", "a.txt is not UTF-16: near byte 7"),
+        ("b.txt", b"\xff\xfe\x00\xd8x\x00", "b.txt is not UTF-16"),
+        ("c.txt", "Some text".encode("utf-16-le"), "0x00 at offset 1; it may be UTF-16 without"),
         ("a.docx", b"PK\x03\x04rest", "a zip archive .*unpack it first"),
         ("a.lz4", b"\x04\x22\x4d\x18rest", "packed with lz4"),
         ("a.zst", b"\x28\xb5\x2f\xfd\x24\x00garbage", "a.zst is not a readable .zst file"),
@@ -115,6 +117,29 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path, file, content, mes
     for reader in (lambda: load_corpus(f"files:{path}"), lambda: [*read_records(path)]):
         with pytest.raises(CorpusError, match=message):
             reader()
+
+
+@pytest.mark.parametrize("kind", CONTENTS)
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [("utf-16-le", "\ufeff"), ("utf-16-be", "\ufeff"), ("utf-32", ""), ("utf-8-sig", "")],
+)
+def test_text_of_other_encodings_is_read_by_its_byte_order_mark(tmp_path, kind, encoding, mark):
+    data = (mark + CONTENTS[kind]).encode(encoding)
+    assert read(write(tmp_path / "x", data)) == TEXTS
+    assert read(write(tmp_path / "x.gz", gzip.compress(data))) == TEXTS
+    prose = "Größe 🙂.\r\n" * 20_000  # characters at the edges of what is read at a time
+    assert read(write(tmp_path / "y.txt", (mark + prose).encode(encoding))) == [
+        prose.replace("\r\n", "\n")
+    ]
+
+
+def test_objects_of_a_list_have_different_ids_on_one_line(tmp_path):
+    path = write(tmp_path / "x.json", CONTENTS["list"])
+    wanted = [f"x.json:{n}" for n in range(1, len(TEXTS) + 1)]
+    assert [record.id for record in read_records(path)] == wanted
+    assert [document.id for document in load_corpus(f"files:{path}").documents] == wanted
+    assert [row.place for row in rows_of(path)] == [f"{path}, line 1"] * len(TEXTS)
 
 
 def test_null_texts_are_blank_and_braces_alone_are_no_json(tmp_path):
@@ -151,7 +176,7 @@ def test_one_giant_line_is_cut_at_the_ends_of_sentences(tmp_path, monkeypatch, p
     assert places[:2] == [f"{tmp_path / 'z.txt'}, part {n}" for n in (1, 2)]
 
 
-@pytest.mark.parametrize("kind", ["lines", "list", "text", "table"])
+@pytest.mark.parametrize("kind", ["lines", "list", "text", "table", "page", "utf-16"])
 def test_memory_is_bounded_by_the_longest_text(tmp_path, monkeypatch, kind):
     """Of a file of 8 MB, packed to little, a fraction is in memory at a time."""
     monkeypatch.setattr(rows, "LONGEST_TEXT", 2**18)
@@ -160,9 +185,14 @@ def test_memory_is_bounded_by_the_longest_text(tmp_path, monkeypatch, kind):
         "lines": lambda: (json.dumps(record) + "\n") * n,
         "list": lambda: "[" + ",\n".join([json.dumps(record)] * n) + "]",
         "text": lambda: record["text"] * n,
+        "page": lambda: "<html>" + f"<p>{record['text']}</p>" * n,
+        "utf-16": lambda: "\ufeff" + record["text"] * n,
         "table": lambda: "id,text\n" + f'1,"{record["text"]}"\n' * n,
     }[kind]()
-    path = write(tmp_path / "x", gzip.compress(content.encode(), 1))
+    path = write(
+        tmp_path / "x",
+        gzip.compress(content.encode("utf-16-le" if kind == "utf-16" else "utf-8"), 1),
+    )
     n_characters = len(content)
     del content
     tracemalloc.start()

@@ -1,0 +1,117 @@
+"""`datawall augment filter`: keep the texts that a judge, or a model trained here, finds good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.cli.augment.asking import EXIT_FAILED, Asking, print_reasons
+from experiments.cli.options import readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from models.augment.texts.records import Record
+    from models.augment.writing import judging
+    from models.augment.writing.asking import Ask
+    from models.augment.writing.documents import Chunk
+    from models.augment.writing.output import Filtered, OutputFolder
+    from models.augment.writing.requests import FailedRequest
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class Filter(Asking):
+    """Keep the texts that a judge scores highly, or that a model trained here finds probable."""
+
+    prompt: Path | None = None
+    """Text file with a prompt of your own, in which [[DOCUMENT]] stands for the text; it must ask
+    for a JSON object with a score from 1 to 5 and a reason."""
+    least_score: float = 4.0
+    """Minimum score of a text that is kept; a judge gives 1 to 5."""
+    most_loss: float | None = None
+    """With --backend ours: maximum loss of a text that is kept, in nats per token."""
+    tokens: int = 256
+    """Maximum number of tokens of a judgement."""
+    temperature: float = 0.0
+    """Sampling temperature of the judge."""
+
+    def run(self) -> int:
+        """Judge the texts, and write those that are kept."""
+        if self.backend == "template":
+            raise ValueError("--backend template cannot judge: choose openai, hf or ours")
+        if (self.most_loss is not None) != (self.backend == "ours"):
+            raise ValueError("--most-loss belongs to --backend ours, which needs it")
+        return self._by_loss(self.most_loss) if self.most_loss is not None else super().run()
+
+    def _settings(self) -> judging.Judge:
+        from models.augment.writing.judging import Judge
+        from models.augment.writing.prompts import OwnPrompt
+
+        return Judge(
+            own=None if self.prompt is None else OwnPrompt.read(self.prompt),
+            n_tokens=self.tokens,
+            temperature=self.temperature,
+            seed=self.seed,
+        )
+
+    def _prompts(self) -> tuple[str, ...]:
+        from models.augment.writing.prompts import PROMPTS
+
+        own = self._settings().own
+        return (PROMPTS["judge"] if own is None else own.template,)
+
+    def _outcomes(
+        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
+    ) -> Iterator[judging.Judgement | FailedRequest]:
+        from models.augment.writing.judging import judge
+
+        return judge(documents, ask, self._settings())
+
+    def _written(
+        self, outcomes: Iterator[judging.Judgement | FailedRequest], folder: OutputFolder
+    ) -> Filtered:
+        from models.augment.texts.records import read_records
+        from models.augment.writing.output import write_filtered
+
+        return write_filtered(
+            read_records(self.input), outcomes, folder, is_kept=lambda s: s >= self.least_score
+        )
+
+    def _report(self, written: Filtered, folder: OutputFolder) -> bool:
+        """Print what was kept and dropped; return whether no text could be judged."""
+        print(f"{written.n_kept:,} texts kept: {folder.texts}")
+        print(
+            f"{written.n_dropped:,} dropped; all decisions and their reasons: {folder.judgements}"
+        )
+        if written.reasons:
+            print(f"{written.reasons.total():,} without a judgement: {folder.failures}")
+            print_reasons(written.reasons)
+        return bool(written.reasons) and not written.n_kept + written.n_dropped
+
+    def _by_loss(self, most_loss: float) -> int:
+        """Score every text by its loss under a model trained here."""
+        from experiments.cli.trained import load_trained
+        from models.augment.texts.records import read_records
+        from models.augment.writing.judging import Judgement
+        from models.augment.writing.output import OutputFolder, write_filtered
+        from models.evals.perplexity import evaluate_texts
+
+        if not self.model:
+            raise ValueError("--backend ours needs --model")
+        folder = OutputFolder.beside(self.input, self.out)
+        predictor = load_trained(Path(self.model))
+
+        def judged(record: Record) -> Judgement:
+            loss = evaluate_texts(predictor, [record.text]).loss.value
+            reason = f"a loss of {loss:.4g} nats per token; kept are at most {most_loss:g}"
+            return Judgement(id=record.id, score=loss, reason=reason)
+
+        written = write_filtered(
+            read_records(self.input),
+            map(judged, read_records(self.input)),
+            folder,
+            is_kept=lambda loss: loss <= most_loss,
+        )
+        return EXIT_FAILED if self._report(written, folder) else 0
