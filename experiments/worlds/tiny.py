@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.worlds.plans import CalibrationPlan, DataScalingPlan, DistillationPlan
+from experiments.worlds.plans import CalibrationPlan, ChainPlan, DataScalingPlan, DistillationPlan
 from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
 from experiments.worlds.world import TALK_RECIPES, World
 
@@ -38,6 +38,14 @@ TINY = World(
         weight_decays=(0.4, 1.6),
         n_generations=2,
         n_seeds=2,
+    ),
+    chains=ChainPlan(
+        width=8,
+        weight_decays=(0.4, 1.6),
+        epochs=(8,),
+        soft_shares=(0.5,),
+        n_draws=2,
+        n_members=4,
     ),
     calibration=CalibrationPlan(
         n_layers=1,

@@ -12,6 +12,7 @@ from experiments.worlds.levers import check_levers, with_levers
 from experiments.worlds.plans import (
     USUAL_DECAY,
     CalibrationPlan,
+    ChainPlan,
     DataScalingPlan,
     DistillationPlan,
 )
@@ -72,6 +73,7 @@ class World:
             any one of them left out.
         data_scaling: plan of the recipe `data_scaling`; None if the world does not run it.
         distillation: plan of the recipe `distillation`, or None.
+        chains: plan of the recipe `chains`, or None.
         calibration: plan of the recipe `calibration`, or None.
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
@@ -113,6 +115,7 @@ class World:
     n_members: int
     data_scaling: DataScalingPlan | None = None
     distillation: DistillationPlan | None = None
+    chains: ChainPlan | None = None
     calibration: CalibrationPlan | None = None
     continued: ContinuedPlan | None = None
     facts: FactPlan | None = None
@@ -218,6 +221,7 @@ TALK_RECIPES = (
 PLANS = {
     "data_scaling": "data_scaling",
     "distillation": "distillation",
+    "chains": "chains",
     "calibration": "calibration",
     "continued": "continued",
     "entigraph": "facts",
