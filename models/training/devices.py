@@ -138,8 +138,8 @@ def training_bytes(
     number = 2 if train.precision == "bfloat16" else 4
     copies = 5 + (train.weight_average != "none") + (train.precision == "bfloat16")
     block = 8 * model.width + 4 * model.mlp_width + 3 * model.n_heads * model.context
-    kept = model.n_layers * model.width + block if remat else model.n_layers * block
-    per_token = number * kept + 4 * 4 * model.vocab_size
+    kept = model.depth * model.width + block if remat else model.depth * block
+    per_token = number * kept + 4 * 4 * model.vocab_size * (1 + model.future_tokens)
     return 4 * copies * model.n_params + batch_size // n_parts * model.context * per_token
 
 
