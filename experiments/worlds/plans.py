@@ -103,6 +103,50 @@ class ChainPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeverPlan:
+    """Settings of the recipe `levers`.
+
+    Attributes:
+        width: width of all models.
+        tried: levers to try, see `experiments.recipes.levers.LEVERS`.
+        weight_decays: weight decays tried with every lever, ascending; with the usual one, which
+            shows what a lever gains where decay is not tuned.
+        epochs: numbers of epochs tried with every lever, ascending.
+        n_tuning_seeds: seeds of every setting tried, on the first draw; two or more, from which the
+            limit of many members is estimated.
+        n_draws: draws of the text that are reported.
+        n_seeds: seeds of a single model on each draw.
+        n_members: members of an ensemble on each draw, three or more.
+        more_data: factor of the unique tokens with which noise of the input is compared.
+
+    Raises:
+        ValueError: too few seeds, members or draws, or no usual decay among those tried.
+    """
+
+    width: int
+    tried: tuple[str, ...]
+    weight_decays: tuple[float, ...]
+    epochs: tuple[int, ...]
+    n_tuning_seeds: int = 2
+    n_draws: int = 4
+    n_seeds: int = 2
+    n_members: int = 4
+    more_data: float = 1.3
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            *(("n_tuning_seeds", 2), ("n_draws", 2), ("n_members", 3)),
+            *(("n_seeds", 1), ("more_data", 1)),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more; not {getattr(self, name)}")
+        if USUAL_DECAY not in self.weight_decays:
+            raise ValueError(
+                f"weight_decays must hold the usual decay {USUAL_DECAY:g}; not {self.weight_decays}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CalibrationPlan:
     """Settings of the recipe `calibration`.
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from experiments.worlds.plans import CalibrationPlan, ChainPlan, DataScalingPlan, DistillationPlan
+from experiments.worlds.plans import (
+    CalibrationPlan,
+    ChainPlan,
+    DataScalingPlan,
+    DistillationPlan,
+    LeverPlan,
+)
 from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
 from experiments.worlds.world import TALK_RECIPES, World
 
@@ -46,6 +52,15 @@ TINY = World(
         soft_shares=(0.5,),
         n_draws=2,
         n_members=4,
+    ),
+    lever_trials=LeverPlan(
+        width=8,
+        tried=("replaced input", "masked input", "masked diffusion"),
+        weight_decays=(0.1, 1.6),
+        epochs=(8, 16),
+        n_draws=2,
+        n_seeds=1,
+        n_members=3,
     ),
     calibration=CalibrationPlan(
         n_layers=1,

@@ -15,6 +15,7 @@ from experiments.worlds.plans import (
     ChainPlan,
     DataScalingPlan,
     DistillationPlan,
+    LeverPlan,
 )
 from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
 from models.config import ModelConfig
@@ -74,6 +75,7 @@ class World:
         data_scaling: plan of the recipe `data_scaling`; None if the world does not run it.
         distillation: plan of the recipe `distillation`, or None.
         chains: plan of the recipe `chains`, or None.
+        lever_trials: plan of the recipe `levers`, or None.
         calibration: plan of the recipe `calibration`, or None.
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
@@ -116,6 +118,7 @@ class World:
     data_scaling: DataScalingPlan | None = None
     distillation: DistillationPlan | None = None
     chains: ChainPlan | None = None
+    lever_trials: LeverPlan | None = None
     calibration: CalibrationPlan | None = None
     continued: ContinuedPlan | None = None
     facts: FactPlan | None = None
@@ -222,6 +225,7 @@ PLANS = {
     "data_scaling": "data_scaling",
     "distillation": "distillation",
     "chains": "chains",
+    "levers": "lever_trials",
     "calibration": "calibration",
     "continued": "continued",
     "entigraph": "facts",
