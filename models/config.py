@@ -13,19 +13,26 @@ Decayed = Literal["matrices", "hidden", "all"]
 Schedule = Literal["cosine", "linear", "wsd"]
 Precision = Literal["float32", "bfloat16"]
 WeightAverage = Literal["none", "ema", "snapshots"]
+Objective = Literal["next_token", "masked_diffusion"]
 
 
 _LATER = {"since": 2}
 """Marks a setting added after schema 1; its default reproduces runs of schema 1."""
+_NEWEST = {"since": 6}
+"""Likewise, of a setting that schema 6 added."""
 
 
-def lever(off: float) -> Any:
+def lever(off: float, *, since: int = 5) -> Any:
     """Return the field of a lever: a number that changes a training step unless it is `off`.
 
     It is an argument of the compiled step, so that other values need no compilation, and only a
     step that uses it has its operations, see `models.training.levers`.
+
+    Args:
+        off: value that changes nothing.
+        since: schema of runs that has it first, see `experiments.runs.spec`.
     """
-    return field(default=off, metadata={"since": 5, "lever": True})
+    return field(default=off, metadata={"since": since, "lever": True})
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -93,9 +100,18 @@ class ModelConfig:
             gains, before they are rotated (Henry et al. 2020, arXiv 2010.04245).
         begin_of_text_id: the token that texts begin with if it is another one than the end of text,
             as in checkpoints of others.
+        n_loops: times that the blocks are passed through, one after another, with the same weights
+            (Dehghani et al. 2019, arXiv 1807.03819).
+        future_tokens: further tokens that training predicts at each position beside the next, each
+            from a matrix of its own before the shared norm and head (after Gloeckle et al. 2024,
+            arXiv 2404.19737); scoring and sampling do not use these matrices.
+        objective: `next_token`; or `masked_diffusion`: attention in both directions, and the
+            prediction of tokens whose embedding is replaced by a learned one, see
+            `models.training.diffusion`.
 
     Raises:
-        ValueError: a size below 1, an odd head width, or a width that the heads do not divide.
+        ValueError: a size below 1, an odd head width, a width that the heads do not divide, or
+            masked diffusion with settings that it gives no meaning.
     """
 
     vocab_size: int
@@ -112,12 +128,34 @@ class ModelConfig:
     attend_across_documents: bool = field(default=True, metadata=_LATER)
     end_of_text_id: int = field(default=0, metadata=_LATER)
     qk_norm: bool = field(default=False, metadata={"since": 5})
-    begin_of_text_id: int | None = field(default=None, metadata={"since": 5})
+    begin_of_text_id: int | None = field(default=None, metadata=_NEWEST)
+    n_loops: int = field(default=1, metadata=_NEWEST)
+    future_tokens: int = field(default=0, metadata=_NEWEST)
+    objective: Objective = field(default="next_token", metadata=_NEWEST)
 
     def __post_init__(self) -> None:
         _require_sizes(
-            self, "vocab_size", "width", "n_layers", "n_heads", "mlp_width", "context", "kv_heads"
+            self,
+            *("vocab_size", "width", "n_layers", "n_heads", "mlp_width", "context", "kv_heads"),
+            "n_loops",
         )
+        _require_choice(self, "objective", Objective)
+        _require(
+            isinstance(self.future_tokens, int) and 0 <= self.future_tokens < self.context,
+            "future_tokens",
+            self.future_tokens,
+            f"a whole number in [0, {self.context}), the context",
+        )
+        if self.is_diffusion and self.future_tokens:
+            raise ValueError(
+                "future_tokens continue the prediction of the next token; masked diffusion "
+                "predicts masked tokens wherever they are"
+            )
+        if self.is_diffusion and not self.attend_across_documents:
+            raise ValueError(
+                "masked diffusion needs attend_across_documents: the ends of documents are masked "
+                "like other tokens, and attention within documents would show where they are"
+            )
         _require(self.width % self.n_heads == 0, "n_heads", self.n_heads, "a divisor of width")
         _require(self.head_width % 2 == 0, "width / n_heads", self.head_width, "even (rotary)")
         _require(
@@ -181,8 +219,21 @@ class ModelConfig:
         return self.n_heads if self.n_kv_heads is None else self.n_kv_heads
 
     @property
+    def is_diffusion(self) -> bool:
+        """Whether it predicts masked tokens and not the next one."""
+        return self.objective == "masked_diffusion"
+
+    @property
+    def depth(self) -> int:
+        """Blocks that a token passes, those of every loop."""
+        return self.n_layers * self.n_loops
+
+    @property
     def n_params_non_embedding(self) -> int:
-        """Weights of the blocks and norms; the N of every law fitted here."""
+        """Weights of the blocks and norms, without `future_tokens`; the N of every law fitted here.
+
+        Looped blocks count once.
+        """
         attention = 2 * self.width * self.head_width * (self.n_heads + self.kv_heads)
         gains = 2 * self.width + 2 * self.head_width * self.qk_norm
         block = attention + 3 * self.width * self.mlp_width + gains
@@ -195,19 +246,24 @@ class ModelConfig:
 
     @property
     def n_params(self) -> int:
-        """All weights, embedding and output head included."""
+        """All weights, embedding and output head included, and what only training uses."""
         tables = 1 if self.tied_embeddings else 2
-        return self.n_params_non_embedding + tables * self.vocab_size * self.width
+        extra = self.future_tokens * self.width**2 + self.width * self.is_diffusion
+        return self.n_params_non_embedding + tables * self.vocab_size * self.width + extra
 
     @property
     def train_flops_per_token(self) -> float:
-        """Forward and backward floating-point operations for one token.
+        """Forward and backward floating-point operations for one predicted token.
 
-        6 per weight that takes part in a matrix product (Kaplan et al. 2020), the output head
-        included, plus 12 * n_layers * width * context for the attention scores.
+        6 per weight that takes part in a matrix product (Kaplan et al. 2020), each time that it
+        does, the output head included, plus 12 * depth * width * context for the attention scores.
+        Masked diffusion reads one position more than it predicts.
         """
-        matrices = self.n_params_non_embedding + self.vocab_size * self.width
-        return 6.0 * matrices + 12.0 * self.n_layers * self.width * self.context
+        head = self.vocab_size * self.width
+        blocks = self.n_params_non_embedding * self.n_loops
+        future = self.future_tokens * (self.width**2 + head)
+        flops = 6.0 * (blocks + head + future) + 12.0 * self.depth * self.width * self.context
+        return flops * (1 + 1 / self.context) if self.is_diffusion else flops
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +281,9 @@ class OptimizerConfig:
         beta2: decay of AdamW's second moment.
         epsilon: added to the root of the second moment.
         warmup_fraction: share of the steps in which the rate rises.
+        warmup_steps: number of these steps; 0 takes `warmup_fraction` of all. With a number, runs
+            of `wsd` that differ in their epochs are equal until the rate falls, and share these
+            steps where they are trained together, see `models.training.job_list`.
         name: `adamw` or `muon`.
         decayed: which weights decay: `matrices` (including embedding and output head), `hidden`
             (matrices of the blocks only) or `all` (norm gains too).
@@ -252,6 +311,7 @@ class OptimizerConfig:
     cooldown_fraction: float = field(default=0.2, metadata=_LATER)
     clip_norm: float = lever(off=0.0)
     final_decay: float = lever(off=1.0)
+    warmup_steps: int = field(default=0, metadata=_NEWEST)
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "> 0")
@@ -260,6 +320,8 @@ class OptimizerConfig:
         for name in ("beta1", "beta2", "warmup_fraction"):
             value = getattr(self, name)
             _require(0 <= value < 1, name, value, "in [0, 1)")
+        is_number = isinstance(self.warmup_steps, int) and self.warmup_steps >= 0
+        _require(is_number, "warmup_steps", self.warmup_steps, "a whole number >= 0")
         for name in ("clip_norm", "final_decay"):
             value = getattr(self, name)
             _require(0 <= value < math.inf, name, value, "a number >= 0")
@@ -272,6 +334,24 @@ class OptimizerConfig:
             self.cooldown_fraction,
             "positive, and at most 1 - warmup_fraction",
         )
+
+    def rate_steps(self, n_steps: int) -> tuple[float, float]:
+        """Return the number of steps in which the rate of a run rises, and that before it falls.
+
+        Raises:
+            ValueError: `warmup_steps` go beyond the latter.
+        """
+        warmup = self.warmup_steps or max(1.0, self.warmup_fraction * n_steps)
+        is_stable = self.schedule == "wsd"
+        fall_from = n_steps * (1 - self.cooldown_fraction) if is_stable else warmup
+        most = int(min(fall_from, n_steps))
+        _require(
+            self.warmup_steps <= most,
+            "warmup_steps",
+            self.warmup_steps,
+            f"at most {most}, after which the learning rate of {n_steps} steps falls",
+        )
+        return warmup, fall_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,9 +383,14 @@ class TrainConfig:
         reversed_share: share of the windows that are read from right to left, in training only.
         stochastic_depth: share of the blocks that a sequence skips in training; what the others add
             is scaled up (Huang et al. 2016, arXiv 1603.09382).
+        final_noise: shares of replaced and masked tokens at the last step over those at the first,
+            between which they change linearly; 1 keeps them.
+        future_loss: factor of the mean cross-entropy of the model's `future_tokens`, which is added
+            to the loss but not reported.
 
     Raises:
-        ValueError: a value out of its range, or shares of the input that leave nothing of it.
+        ValueError: a value out of its range, shares of the input that leave nothing of it, or a
+            schedule of a noise that is off.
     """
 
     n_epochs: int
@@ -323,6 +408,8 @@ class TrainConfig:
     masked_share: float = lever(off=0.0)
     reversed_share: float = lever(off=0.0)
     stochastic_depth: float = lever(off=0.0)
+    final_noise: float = lever(off=1.0, since=6)
+    future_loss: float = lever(off=0.0, since=6)
 
     def __post_init__(self) -> None:
         _require_sizes(self, "n_epochs", "batch_size", "n_snapshots")
@@ -334,9 +421,15 @@ class TrainConfig:
         shares = ("replaced_share", "masked_share", "reversed_share", "stochastic_depth")
         for name in ("dropout", "ema_decay", *shares):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        _require(0 <= self.z_loss < math.inf, "z_loss", self.z_loss, "a number >= 0")
+        for name in ("z_loss", "final_noise", "future_loss"):
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, name, value, "a number >= 0")
         changed = self.replaced_share + self.masked_share
         _require(changed < 1, "replaced_share + masked_share", changed, "below 1")
+        if self.final_noise != 1 and not changed:
+            raise ValueError("final_noise needs replaced_share or masked_share, which are both 0")
+        most = changed * self.final_noise
+        _require(most < 1, "final_noise * (replaced_share + masked_share)", most, "below 1")
 
 
 def levers_in_use(optimizer: OptimizerConfig, train: TrainConfig) -> dict[str, float]:
@@ -355,4 +448,19 @@ def check_together(model: ModelConfig, train: TrainConfig) -> None:
         raise ValueError(
             "reversed_share needs attend_across_documents: in a window read from right to left, a "
             "document would begin with the end of the text before it"
+        )
+    if bool(train.future_loss) != bool(model.future_tokens):
+        raise ValueError(
+            "future_tokens and future_loss need each other: how many further tokens a position "
+            f"predicts ({model.future_tokens}), and how much they count ({train.future_loss:g})"
+        )
+    if model.is_diffusion and train.reversed_share:
+        raise ValueError(
+            "masked diffusion reads a window in both directions at once, so that reversed_share "
+            "has no meaning"
+        )
+    if model.is_diffusion and (train.replaced_share or train.masked_share):
+        raise ValueError(
+            "masked diffusion masks its input at rates of its own; replaced_share and masked_share "
+            "change the input of next-token prediction"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -49,6 +49,11 @@ class Estimate:
             return shown
         low, high = self.if_law_holds
         return f"{shown} (if the law holds [{low:.3f}, {high:.3f}])"
+
+
+def unbounded(estimate: Estimate) -> Estimate:
+    """Return an estimate that the data do not identify: the same value without finite ends."""
+    return replace(estimate, low=-np.inf, high=np.inf)
 
 
 def rounded(value: float, digits: int) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.analysis.intervals import Estimate, jackknife
+from experiments.analysis.intervals import Estimate, jackknife, unbounded
 from scaling import FitResult, LimitResult, fit_law, joint_limit
 from scaling.fit import best_parameters
 from scaling.limits import asymptotes_among
@@ -132,7 +132,7 @@ def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
         ]
         for name, estimates in (("E", limits), ("alpha", exponents)):
             spread = jackknife(fit.params[name], [[refit[name] for refit in refits]])
-            estimates[width] = spread if fit.status.usable else _unbounded(spread)
+            estimates[width] = spread if fit.status.usable else unbounded(spread)
     everything = pd.concat(tables.values(), ignore_index=True)
     # The jackknife over members, and not the scatter of the few sizes, gives the errors that means
     # over subsets have in common. Its refits hold the exponent of K at 1, so the fit does too.
@@ -197,11 +197,7 @@ def _limit_of(fit: FitResult, n: int) -> Estimate:
     limit = Estimate(
         value=fit.asymptote, low=low, high=high, n=n, if_law_holds=fit.asymptote_interval
     )
-    return limit if fit.status.usable else _unbounded(limit)
-
-
-def _unbounded(estimate: Estimate) -> Estimate:
-    return replace(estimate, low=-np.inf, high=np.inf)
+    return limit if fit.status.usable else unbounded(limit)
 
 
 def without_each(
@@ -230,7 +226,7 @@ def _joint_limit(joint: LimitResult, refits: Sequence[Sequence[Mapping[str, floa
         high=max(high, by_members.high),
         if_law_holds=(min(law_low, by_members.low), max(law_high, by_members.high)),
     )
-    return wider if joint.identified else _unbounded(wider)
+    return wider if joint.identified else unbounded(wider)
 
 
 def _nested(table: pd.DataFrame, first: str, second: str) -> float:

@@ -22,6 +22,7 @@ from experiments.lab.recipe import recipe
 from experiments.recipes.ensembles import Ensembles, ensembles
 from experiments.recipes.regularized import Regularized, regularized
 from experiments.runs.spec import RunSpec, SyntheticConfig
+from experiments.runs.store import can_train
 from experiments.runs.texts import held_out, unique_tokens
 from experiments.tuning.grid import Point
 from experiments.worlds.plans import DistillationPlan
@@ -241,15 +242,17 @@ class _StudentRuns:
         from models.language.distill import distill_soft
         from models.training.evaluate import held_out_loss
 
+        store = self.lab.store
+        assert can_train(store)  # shipped results hold the scores
         try:
             student = distill_soft(
                 spec.model,
-                [(member.model, self.lab.store.params(member)) for member in self.members],
+                [(member.model, store.params(member)) for member in self.members],
                 unique_tokens(spec.data, spec.model.vocab_size),
                 optimizer=spec.optimizer,
                 train=spec.train,
                 seed=spec.seed,
-                synthetic=synthetic_windows(spec, self.lab.store),
+                synthetic=synthetic_windows(spec, store),
                 synthetic_share=spec.synthetic.share if spec.synthetic else 0.0,
             )
         except FloatingPointError:  # diverged, as a run may

@@ -14,10 +14,11 @@ from typing import Any, Literal, get_args, get_type_hints
 from models.config import ModelConfig, OptimizerConfig, TrainConfig, check_together
 from models.text.mixing import mixed_steps_per_epoch, synthetic_per_batch
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`;
 3 added `init_from` and `synthetic`; 4 added `DataConfig.chunk_tokens` and
-`SyntheticConfig.prompt`; 5 added `score_every` and the levers of `models.config`."""
+`SyntheticConfig.prompt`; 5 added `score_every` and the levers of `models.config`; 6 added
+looped blocks, further tokens, masked diffusion, `warmup_steps` and `final_noise`."""
 
 
 STREAM_PREFIX = "stream:"
@@ -142,7 +143,7 @@ class RunSpec:
 
     Raises:
         ValueError: a synthetic share that rounds to no window of a batch, a negative `score_every`,
-            or settings that make no sense together.
+            more `warmup_steps` than the run has, or settings that make no sense together.
     """
 
     model: ModelConfig
@@ -157,6 +158,8 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         check_together(self.model, self.train)
+        if self.optimizer.warmup_steps:
+            self.optimizer.rate_steps(self.n_steps)
         if not 0 <= self.score_every < math.inf:
             raise ValueError(
                 f"score_every must be a number of epochs >= 0; not {self.score_every!r}"
@@ -175,6 +178,11 @@ class RunSpec:
         Settings of later schemas are included only if they differ from their default, so that runs
         of earlier versions keep their ids.
         """
+        return digest(self._described)
+
+    @property
+    def _described(self) -> dict[str, Any]:
+        """What identifies the run, as JSON."""
         identity: dict[str, Any] = {
             "schema": 1,
             **{part: _identity(getattr(self, part)) for part in PARTS},
@@ -186,6 +194,24 @@ class RunSpec:
             identity["init_from"] = self.init_from
         if self.synthetic is not None:
             identity["synthetic"] = _identity(self.synthetic)
+        return identity
+
+    @property
+    def trunk_id(self) -> str | None:
+        """Hash of what a run shares with those that differ only in when its learning rate falls.
+
+        None unless the schedule is `wsd`, the warm-up a number of steps, and nothing else depends
+        on the length of the run: no changing decay or noise, and no mean of the last epochs.
+        """
+        optimizer, train = self.optimizer, self.train
+        steady = optimizer.final_decay == 1 and train.final_noise == 1
+        if optimizer.schedule != "wsd" or not optimizer.warmup_steps or not steady:
+            return None
+        if train.weight_average == "snapshots":
+            return None
+        identity = self._described
+        del identity["train"]["n_epochs"]
+        identity["optimizer"].pop("cooldown_fraction", None)
         return digest(identity)
 
     @property

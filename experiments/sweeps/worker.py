@@ -139,6 +139,7 @@ class _Session:
                 synthetic=synthetic_windows(spec, self.store),
                 synthetic_share=spec.synthetic.share if spec.synthetic else 0.0,
                 score_every=spec.score_every,
+                trunk=spec.trunk_id,
             )
         except CorpusError:
             raise  # concerns this machine, not this run

@@ -14,6 +14,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 TUNING_SEED = 1_000
 """Seed of the first language, graph or world on which hyperparameters are chosen; those that are
 reported have smaller seeds."""
+RATE_FACTORS = (1.0, 2.0, 0.5, 4.0, 0.25)
+"""Factors of the peak learning rate, in the order in which a control without strengths of its own
+tries them, so that as many settings are compared for it as for others."""
 USUAL_DECAY = 0.1
 """Weight decay of the standard recipe, with which tuned weight decays are compared."""
 
@@ -92,6 +95,84 @@ class DistillationPlan:
     n_generations: int
     n_seeds: int
     soft_ensemble: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainPlan:
+    """Settings of the recipe `chains`.
+
+    Attributes:
+        width: width of all members.
+        weight_decays: weight decays tried for every arm, ascending.
+        epochs: numbers of epochs tried for every arm.
+        soft_shares: shares of the loss that members learn from their teacher, tried for every arm
+            that has one; the arm without tries as many peak learning rates instead.
+        n_tuning_members: members whose ensemble selects an arm's settings, on the first draw.
+        n_draws: draws of the text that are reported.
+        n_members: members of an ensemble, four or more.
+
+    Raises:
+        ValueError: too few members or draws, or a share outside (0, 1].
+    """
+
+    width: int
+    weight_decays: tuple[float, ...]
+    epochs: tuple[int, ...]
+    soft_shares: tuple[float, ...]
+    n_tuning_members: int = 3
+    n_draws: int = 4
+    n_members: int = 5
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_tuning_members", 2), ("n_members", 4), ("n_draws", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more; not {getattr(self, name)}")
+        if not all(0 < share <= 1 for share in self.soft_shares):
+            raise ValueError(f"soft_shares must lie in (0, 1]; not {self.soft_shares}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeverPlan:
+    """Settings of the recipe `levers`.
+
+    Attributes:
+        width: width of all models.
+        tried: levers to try, see `experiments.recipes.levers.LEVERS`.
+        weight_decays: weight decays tried with every lever, ascending; with the usual one, which
+            shows what a lever gains where decay is not tuned.
+        epochs: numbers of epochs tried with every lever, ascending.
+        n_tuning_seeds: seeds of every setting tried, on the first draw; two or more, from which the
+            limit of many members is estimated.
+        n_draws: draws of the text that are reported.
+        n_seeds: seeds of a single model on each draw.
+        n_members: members of an ensemble on each draw, three or more.
+        more_data: factor of the unique tokens with which noise of the input is compared.
+
+    Raises:
+        ValueError: too few seeds, members or draws, or no usual decay among those tried.
+    """
+
+    width: int
+    tried: tuple[str, ...]
+    weight_decays: tuple[float, ...]
+    epochs: tuple[int, ...]
+    n_tuning_seeds: int = 2
+    n_draws: int = 4
+    n_seeds: int = 2
+    n_members: int = 4
+    more_data: float = 1.3
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            *(("n_tuning_seeds", 2), ("n_draws", 2), ("n_members", 3)),
+            *(("n_seeds", 1), ("more_data", 1)),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be {least} or more; not {getattr(self, name)}")
+        if USUAL_DECAY not in self.weight_decays:
+            raise ValueError(
+                f"weight_decays must hold the usual decay {USUAL_DECAY:g}; not {self.weight_decays}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

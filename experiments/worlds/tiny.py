@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from experiments.worlds.plans import (
     CalibrationPlan,
+    ChainPlan,
     DataScalingPlan,
     DistillationPlan,
     DrawsPlan,
+    LeverPlan,
 )
 from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
 from experiments.worlds.world import TALK_RECIPES, World
@@ -45,6 +47,23 @@ TINY = World(
         n_generations=2,
         n_seeds=2,
         soft_ensemble=True,
+    ),
+    chains=ChainPlan(
+        width=8,
+        weight_decays=(0.4, 1.6),
+        epochs=(8,),
+        soft_shares=(0.5,),
+        n_draws=2,
+        n_members=4,
+    ),
+    lever_trials=LeverPlan(
+        width=8,
+        tried=("replaced input", "masked input", "masked diffusion"),
+        weight_decays=(0.1, 1.6),
+        epochs=(8, 16),
+        n_draws=2,
+        n_seeds=1,
+        n_members=3,
     ),
     calibration=CalibrationPlan(
         n_layers=1,

@@ -12,9 +12,11 @@ from experiments.worlds.levers import check_levers, with_levers
 from experiments.worlds.plans import (
     USUAL_DECAY,
     CalibrationPlan,
+    ChainPlan,
     DataScalingPlan,
     DistillationPlan,
     DrawsPlan,
+    LeverPlan,
 )
 from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
 from models.config import ModelConfig
@@ -74,6 +76,8 @@ class World:
         data_scaling: plan of the recipe `data_scaling`; None if the world does not run it.
         draws: plan of the recipe `draws`, or None.
         distillation: plan of the recipe `distillation`, or None.
+        chains: plan of the recipe `chains`, or None.
+        lever_trials: plan of the recipe `levers`, or None.
         calibration: plan of the recipe `calibration`, or None.
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
@@ -116,6 +120,8 @@ class World:
     data_scaling: DataScalingPlan | None = None
     draws: DrawsPlan | None = None
     distillation: DistillationPlan | None = None
+    chains: ChainPlan | None = None
+    lever_trials: LeverPlan | None = None
     calibration: CalibrationPlan | None = None
     continued: ContinuedPlan | None = None
     facts: FactPlan | None = None
@@ -222,6 +228,8 @@ PLANS = {
     "data_scaling": "data_scaling",
     "draws": "draws",
     "distillation": "distillation",
+    "chains": "chains",
+    "levers": "lever_trials",
     "calibration": "calibration",
     "continued": "continued",
     "entigraph": "facts",

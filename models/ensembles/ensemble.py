@@ -31,6 +31,7 @@ from models.ensembles.member_stream import (
     gold_rows,
 )
 from models.ensembles.mixture import mixture_loss
+from models.training.diffusion import subset_bounds
 
 Average = Literal["logit", "probability"]
 AVERAGES: tuple[Average, ...] = get_args(Average)
@@ -162,7 +163,8 @@ def subset_losses(
         memory: most bytes of predictions held at once.
 
     Returns:
-        For each average, the loss of each subset [S] in nats per token.
+        For each average, the loss of each subset [S] in nats per token; of masked diffusion models,
+        the bound on it.
 
     Raises:
         ValueError: members that cannot be averaged, subsets of another shape, windows with ids
@@ -171,6 +173,9 @@ def subset_losses(
     pool = checked_members(members)
     check_windows(windows, pool[0].model)
     chosen = _checked_subsets(subsets, len(pool))
+    if pool[0].model.is_diffusion:
+        bounds = subset_bounds([(one.model, one.load()) for one in pool], windows, chosen)
+        return {how: bounds[how] for how in AVERAGES}
     weights = chosen / chosen.sum(axis=1, keepdims=True)
     totals = {how: np.zeros(len(weights)) for how in AVERAGES}
     for scores in averaged_scores(pool, windows, weights, memory=memory):

@@ -67,6 +67,10 @@ def checked_members(members: Sequence[MemberLike]) -> list[Member]:
     ]
     if not found:
         raise ValueError("an ensemble needs at least one member")
+    if len({member.model.objective for member in found}) > 1:
+        raise ValueError(
+            "members must share one objective: next tokens and masked ones are other predictions"
+        )
     kinds = {(member.model.vocab_size, member.model.context) for member in found}
     if len(kinds) != 1:
         raise ValueError(

@@ -22,7 +22,7 @@ from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.ensembles.ensemble import Average, average_log_probs, member_weights
 from models.ensembles.member_stream import MemberLike, checked_members
 from models.language.generate import sample_windows, stacked_members
-from models.network.transformer import Dropout
+from models.network.transformer import Dropout, check_next_token
 from models.training.jobs import Job
 from models.training.train import (
     Hyperparameters,
@@ -168,7 +168,7 @@ def distill_soft(
 
     Raises:
         ValueError: settings out of range, a lever that soft targets do not support, a teacher of
-            another vocabulary or shorter context.
+            another vocabulary or shorter context, masked diffusion.
         FloatingPointError: the loss became non-finite.
 
     Source:
@@ -209,6 +209,8 @@ def distill_soft(
 
 
 def _check_pair(student: ModelConfig, teacher: ModelConfig) -> None:
+    for model in (student, teacher):
+        check_next_token(model)
     if student.vocab_size != teacher.vocab_size:
         raise ValueError(
             f"student and teacher must share one vocabulary; they have {student.vocab_size} and "

@@ -55,8 +55,16 @@ def llama_config(model: ModelConfig) -> dict[str, Any]:
     """Return the `config.json` of a model as `LlamaForCausalLM`, with float32 weights.
 
     Raises:
-        ValueError: the model normalises queries and keys, which Llama does not.
+        ValueError: the model normalises queries and keys, loops its blocks or predicts masked
+            tokens, which Llama does not.
     """
+    if model.is_diffusion:
+        raise ValueError("a masked diffusion model cannot be exported: Llama predicts next tokens")
+    if model.n_loops > 1:
+        raise ValueError(
+            f"a model that loops its blocks {model.n_loops} times cannot be exported: Llama passes "
+            "each once"
+        )
     if model.qk_norm:
         raise ValueError("a model with qk_norm cannot be exported: Llama has no such norm")
     config: dict[str, Any] = {

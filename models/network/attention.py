@@ -20,6 +20,7 @@ def attend(
     *,
     documents_BT: jax.Array | None = None,
     seen_BTS: jax.Array | None = None,
+    is_causal: bool = True,
 ) -> jax.Array:
     """Return attention outputs: values averaged with weights softmax(q.k / sqrt(K)).
 
@@ -29,11 +30,12 @@ def attend(
         v_BSGK: values.
         documents_BT: document numbers; a position then attends to its own document only.
         seen_BTS: mask of visible positions; by default each position and those before it (S = T).
+        is_causal: without a mask, whether later positions are hidden.
 
     Returns:
         [B, T, H, K].
     """
-    is_causal = seen_BTS is None
+    is_causal = is_causal and seen_BTS is None
     if documents_BT is not None:
         seen_BTS = documents_BT[:, :, None] == documents_BT[:, None, :]
     if jax.default_backend() == "cpu":

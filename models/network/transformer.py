@@ -9,7 +9,8 @@ that a deep model compiles as one scanned block.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,15 @@ class Dropout(NamedTuple):
         x_BTD = x_ND.reshape(n_sequences, -1, x_ND.shape[-1])
         dropped_BTD = jnp.where(kept, x_BTD / (1 - self.rate), 0)
         return dropped_BTD.reshape(x_ND.shape).astype(x_ND.dtype)
+
+
+def check_next_token(config: ModelConfig) -> None:
+    """Raise ValueError for a model that gives no probability of the next token."""
+    if config.is_diffusion:
+        raise ValueError(
+            "a masked diffusion model gives no probabilities of next tokens, only a bound on those "
+            "of whole windows, see models.training.diffusion"
+        )
 
 
 NEVER = np.iinfo(np.int32).max
@@ -155,13 +165,16 @@ def rotate(x_BTHK: jax.Array, at_BT: jax.Array, frequency: np.ndarray) -> jax.Ar
 
 
 class Attention(nnx.Module):
-    """Causal multi-head self-attention with rotary positions and shared keys and values."""
+    """Multi-head self-attention with rotary positions and shared keys and values.
+
+    It is causal unless the model predicts masked tokens.
+    """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
         self.config = config
         n_out = config.head_width * (config.n_heads + 2 * config.kv_heads)
         self.qkv = _matrix(rngs, config.width, n_out)
-        self.out = _matrix(rngs, config.width, config.width, (2 * config.n_layers) ** -0.5)
+        self.out = _matrix(rngs, config.width, config.width, (2 * config.depth) ** -0.5)
         if config.qk_norm:
             self.q_norm = RMSNorm(config, config.head_width)
             self.k_norm = RMSNorm(config, config.head_width)
@@ -178,9 +191,10 @@ class Attention(nnx.Module):
         return rotate(q_BTHK, at_BT, frequency), rotate(k_BTGK, at_BT, frequency), v_BTGK
 
     def __call__(self, x_ND: jax.Array, positions: Positions) -> jax.Array:
-        """Return [N, D]: each position attends to itself and those before it."""
+        """Return [N, D]: each position attends to itself and those before it, or to all."""
         q_BTHK, k_BTGK, v_BTGK = self.project(x_ND, positions.at_BT)
-        y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, documents_BT=positions.documents_BT)
+        is_causal, documents_BT = not self.config.is_diffusion, positions.documents_BT
+        y_BTHK = attend(q_BTHK, k_BTGK, v_BTGK, documents_BT=documents_BT, is_causal=is_causal)
         return y_BTHK.reshape(x_ND.shape) @ self.out[...]
 
     def extend(
@@ -206,7 +220,7 @@ class SwiGLU(nnx.Module):
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
         self.gate_and_up = _matrix(rngs, config.width, 2 * config.mlp_width)
-        scale = (2 * config.n_layers) ** -0.5
+        scale = (2 * config.depth) ** -0.5
         self.down = _matrix(rngs, config.mlp_width, config.width, scale)
 
     def __call__(self, x_ND: jax.Array) -> jax.Array:
@@ -262,7 +276,7 @@ def _stacked(blocks: list[Block]) -> Block:
 
 
 class Transformer(nnx.Module):
-    """Decoder from token ids to next-token logits."""
+    """Decoder from token ids to the logits of next tokens, or of masked ones."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -272,6 +286,11 @@ class Transformer(nnx.Module):
         self.norm = RMSNorm(config)
         if not config.tied_embeddings:
             self.head = _matrix(rngs, config.width, config.vocab_size)
+        if config.future_tokens:
+            ahead = [_matrix(rngs, config.width, config.width) for _ in range(config.future_tokens)]
+            self.future = nnx.Param(jnp.stack([one[...] for one in ahead]))
+        if config.is_diffusion:
+            self.mask = nnx.Param(jax.random.normal(rngs.params(), (config.width,)) * EMBEDDING_STD)
 
     def __call__(
         self,
@@ -282,14 +301,16 @@ class Transformer(nnx.Module):
         remat: bool = False,
         masked_BT: jax.Array | None = None,
     ) -> jax.Array:
-        """Return the logits of the token after each position.
+        """Return the logits of the token after each position, or in it if some are masked.
 
         Args:
-            ids_BT: token ids [sequences, positions], at most `config.context` positions.
+            ids_BT: token ids [sequences, positions], at most `config.context` positions; one more
+                if the model predicts masked tokens.
             drop: dropout to apply, in training.
             skip: drops what a block adds to a whole sequence, in training.
             remat: recompute activations in the backward pass instead of keeping them.
-            masked_BT: positions whose embedding is replaced by zeros.
+            masked_BT: positions whose embedding is replaced by zeros, or by that of a mask if the
+                model predicts masked tokens.
 
         Returns:
             Logits [sequences, positions, vocab_size], float32.
@@ -299,6 +320,23 @@ class Transformer(nnx.Module):
         """
         x_ND = self._states(ids_BT, drop, remat, skip=skip, masked_BT=masked_BT)
         return self._logits(x_ND).reshape(*ids_BT.shape, -1)
+
+    def with_future(self, ids_BT: jax.Array, **options: Any) -> tuple[jax.Array, list[jax.Array]]:
+        """Return the logits as a call does, and those of each of the `future_tokens` after them.
+
+        Args:
+            ids_BT: as for a call.
+            options: as for a call.
+
+        Returns:
+            Logits [sequences, positions, vocab_size], and a list of as many arrays of that shape as
+            there are further tokens.
+        """
+        drop, remat = options.pop("drop", None), options.pop("remat", False)
+        x_ND = self._states(ids_BT, drop, remat, **options)
+        states = [x_ND, *(x_ND + x_ND @ matrix for matrix in self.future[...])]
+        first, *later = (self._logits(state).reshape(*ids_BT.shape, -1) for state in states)
+        return first, later
 
     def hidden_states(
         self,
@@ -340,7 +378,7 @@ class Transformer(nnx.Module):
     ) -> jax.Array:
         """Return the residual stream after the last block, [N, D]."""
         n_positions = ids_BT.shape[1]
-        if n_positions > self.config.context:
+        if n_positions > self.config.context + self.config.is_diffusion:
             raise ValueError(
                 f"{n_positions} positions are more than the model's context {self.config.context}"
             )
@@ -358,21 +396,23 @@ class Transformer(nnx.Module):
 
         x_ND = self.embedding[...][ids_BT.reshape(-1)]
         if masked_BT is not None:
-            x_ND = jnp.where(masked_BT.reshape(-1, 1), 0, x_ND)
-        x_ND = drop(x_ND, self.config.n_layers) if drop else x_ND
-        x_ND, _ = jax.lax.scan(
-            jax.checkpoint(block) if remat else block,
-            x_ND,
-            (jnp.arange(self.config.n_layers), stacked),
-            unroll=self._unroll,
-        )
+            unseen = self.mask[...].astype(x_ND.dtype) if self.config.is_diffusion else 0
+            x_ND = jnp.where(masked_BT.reshape(-1, 1), unseen, x_ND)
+        x_ND = drop(x_ND, self.config.depth) if drop else x_ND
+        for layers in self._layers():
+            x_ND, _ = jax.lax.scan(
+                jax.checkpoint(block) if remat else block,
+                x_ND,
+                (layers, stacked),
+                unroll=self._unroll,
+            )
         return x_ND
 
     def empty_cache(self, n_sequences: int, n_slots: int | None = None) -> Cache:
         """Return a cache of `n_slots` tokens (default: the context) for each sequence."""
         config = self.config
         n_slots = config.context if n_slots is None else n_slots
-        shape = (config.n_layers, n_sequences, n_slots, config.kv_heads, config.head_width)
+        shape = (config.depth, n_sequences, n_slots, config.kv_heads, config.head_width)
         dtype = self.embedding[...].dtype
         return Cache(
             keys_LBSGK=jnp.zeros(shape, dtype),
@@ -399,7 +439,11 @@ class Transformer(nnx.Module):
         Returns:
             Logits [sequences, positions, vocab_size] in float32, and the cache with the new tokens.
             The caller must not write past the end of the cache.
+
+        Raises:
+            ValueError: the model predicts masked tokens, not the next.
         """
+        check_next_token(self.config)
         ends_BT = self._ends(ids_BT) & (at_BT != NEVER)
         at_BS = jax.lax.dynamic_update_slice(cache.at_BS, at_BT, (0, slot))
         ends_BS = jax.lax.dynamic_update_slice(cache.ends_BS, ends_BT, (0, slot))
@@ -420,13 +464,17 @@ class Transformer(nnx.Module):
             x_ND, past = nnx.merge(definition, weights).extend(x_ND, at_BT, seen_BTS, past)
             return (x_ND, past.keys_LBSGK, past.values_LBSGK), None
 
-        (x_ND, keys, values), _ = jax.lax.scan(
-            block,
-            (self.embedding[...][ids_BT.reshape(-1)], cache.keys_LBSGK, cache.values_LBSGK),
-            (jnp.arange(self.config.n_layers), stacked),
-            unroll=self._unroll,
-        )
+        read = (self.embedding[...][ids_BT.reshape(-1)], cache.keys_LBSGK, cache.values_LBSGK)
+        for layers in self._layers():
+            read, _ = jax.lax.scan(block, read, (layers, stacked), unroll=self._unroll)
+        x_ND, keys, values = read
         return self._logits(x_ND).reshape(*ids_BT.shape, -1), Cache(keys, values, at_BS, ends_BS)
+
+    def _layers(self) -> Iterator[jax.Array]:
+        """Yield the indices of the blocks of each loop, counted over all loops."""
+        n_layers = self.config.n_layers
+        for first in range(0, self.config.depth, n_layers):
+            yield jnp.arange(first, first + n_layers)
 
     @property
     def _unroll(self) -> int:

@@ -125,6 +125,12 @@ def are_large(n_tokens: int, vocab_size: int) -> bool:
     return n_tokens * vocab_size >= LARGE_LOGITS
 
 
+def in_blocks(model: ModelConfig, n_tokens: int) -> bool:
+    """Return whether a training step on so many tokens computes its logits in blocks."""
+    is_plain = not (model.is_diffusion or model.future_tokens)
+    return is_plain and are_large(n_tokens, model.vocab_size)
+
+
 def training_bytes(
     model: ModelConfig,
     *,
@@ -152,10 +158,10 @@ def training_bytes(
     copies = 5 + (train.weight_average != "none") + (train.precision == "bfloat16")
     block = 8 * model.width + 4 * model.mlp_width
     block += 0 if flash else 3 * model.n_heads * model.context
-    kept = model.n_layers * model.width + block if remat else model.n_layers * block
+    kept = model.depth * model.width + block if remat else model.depth * block
     n_tokens = batch_size // n_parts * model.context
-    logits = n_tokens * model.vocab_size
-    if are_large(n_tokens, model.vocab_size):  # one block, and the sum of the matrix's gradient
+    logits = n_tokens * model.vocab_size * (1 + model.future_tokens)
+    if in_blocks(model, n_tokens):  # one block, and the sum of the matrix's gradient
         logits = BLOCK_LOGITS + model.vocab_size * model.width // 4
     return 4 * copies * model.n_params + n_tokens * number * kept + 4 * 4 * logits
 

@@ -17,10 +17,8 @@ from models.config import ModelConfig
 from models.text.batches import has_unscored
 from models.training.cross_entropy import gold_log_probs_in_blocks
 from models.training.devices import are_large
+from models.training.diffusion import BATCH_WINDOWS, N_DRAWS, masked_bound, token_bounds
 from models.training.train import Params, graph_of, token_log_probs
-
-BATCH_WINDOWS = 64
-"""Windows evaluated together: enough to keep a core busy, few enough to limit memory."""
 
 
 @jax.jit(static_argnums=0)
@@ -61,7 +59,9 @@ def gold_log_probs(model: ModelConfig, params: Params, windows: np.ndarray) -> n
     return np.concatenate(parts)
 
 
-def held_out_loss(model: ModelConfig, params: Params, windows: np.ndarray) -> float:
+def held_out_loss(
+    model: ModelConfig, params: Params, windows: np.ndarray, *, n_draws: int = N_DRAWS
+) -> float:
     """Return the cross-entropy on held-out windows, in nats per scored token.
 
     Args:
@@ -69,7 +69,10 @@ def held_out_loss(model: ModelConfig, params: Params, windows: np.ndarray) -> fl
         params: its weights.
         windows: held-out windows [n_windows, context + 1]; tokens marked as `batches.unscored` are
             read but not scored.
+        n_draws: of masks, for a masked diffusion model, whose `diffusion.masked_bound` it is.
     """
+    if model.is_diffusion:
+        return masked_bound(model, params, windows, n_draws=n_draws).value
     if not has_unscored(windows):
         return -float(gold_log_probs(model, params, windows).mean(dtype=np.float64))
     log_probs = gold_log_probs(model, params, np.where(windows < 0, ~windows, windows))
@@ -91,7 +94,10 @@ def document_losses(
         float64 array of shape (n_documents,): the documents with scored tokens, by ascending
         number.
     """
-    losses = -gold_log_probs(model, params, windows).astype(np.float64)
+    if model.is_diffusion:
+        losses = token_bounds(model, params, windows).mean(axis=0)
+    else:
+        losses = -gold_log_probs(model, params, windows).astype(np.float64)
     _, document = np.unique(documents, return_inverse=True)
     document = document.ravel()
     return np.bincount(document, weights=losses.ravel()) / np.bincount(document)

@@ -4,6 +4,11 @@ On a CPU, one thread per core takes the next job and calls the compiled segment 
 done. On accelerators, one thread drives all devices, and jobs that share a compiled program train
 side by side (`models.training.side_by_side`). Both report events through a queue to the caller's
 thread, which is the only one that writes files.
+
+Jobs of one trunk, which differ only in how long they train before their learning rate falls, are
+branches: a CPU trains their common steps once, and each branch continues from the state in which
+the one before left them (Hu et al. 2024, arXiv 2404.06395). Results and metrics are those of
+training every job by itself.
 """
 
 from __future__ import annotations
@@ -12,8 +17,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -34,7 +40,7 @@ from models.training.jobs import (
 )
 from models.training.sharding import Mesh
 from models.training.side_by_side import train_side_by_side
-from models.training.train import Execution, init_state, train_segment
+from models.training.train import Execution, TrainState, init_state, train_segment
 
 __all__ = ["Event", "Failed", "Finished", "Job", "Keep", "Layout", "Load", "Segment", "train_jobs"]
 
@@ -101,10 +107,13 @@ def train_jobs(
             partial(train_side_by_side, todo, callbacks, devices, mesh=mesh, n_members=n_members)
         ]
     else:
-        waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        waiting: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
+        branches: dict[str, list[Job]] = {}
         for job in todo:
-            waiting.put(job)
-        used = workers[: len(todo)]
+            branches.setdefault(job.trunk or f"only {job.id}", []).append(job)
+        for group in branches.values():
+            waiting.put(sorted(group, key=lambda job: job.branch_step))
+        used = workers[: len(branches)]
         tasks = [partial(_train_one_by_one, waiting, callbacks, device) for device in used]
     _run_tasks(tasks, events, on_event, callbacks.stop)
 
@@ -149,25 +158,58 @@ def _run_tasks(
         raise errors[0]
 
 
+class _Trunk(NamedTuple):
+    """The steps that branches have in common, as one of them has trained them."""
+
+    state: TrainState
+    segments: tuple[Segment, ...]
+
+    def reported(self, job: Job, first_step: int) -> list[Segment]:
+        """Return the segments of the trunk from a step on as those of another branch."""
+        found = []
+        for one in self.segments:
+            losses = one.losses[max(0, first_step - one.first_step) :]
+            start = one.first_step + len(one.losses) - len(losses)
+            if len(losses):
+                found.append(replace(one, job=job, first_step=start, losses=losses, seconds=0.0))
+        return found
+
+
 def _train_one_by_one(
-    waiting: queue.SimpleQueue[Job], callbacks: Callbacks, device: jax.Device
+    waiting: queue.SimpleQueue[list[Job]], callbacks: Callbacks, device: jax.Device
 ) -> None:
     while not callbacks.stop.is_set():
         try:
-            job = waiting.get_nowait()
+            branches = waiting.get_nowait()
         except queue.Empty:
             return
-        try:
-            _train(job, callbacks, device)
-        except Exception as error:
-            callbacks.report(Failed(job=job, error=error))
+        trunk: _Trunk | None = None
+        for job in branches:
+            if callbacks.stop.is_set():
+                return
+            try:
+                trunk = _train(job, callbacks, device, trunk)
+            except Exception as error:
+                callbacks.report(Failed(job=job, error=error))
 
 
-def _train(job: Job, callbacks: Callbacks, device: jax.Device) -> None:
-    """Train one job on one device, from its saved state if there is one."""
+def _train(
+    job: Job, callbacks: Callbacks, device: jax.Device, trunk: _Trunk | None
+) -> _Trunk | None:
+    """Train one job on one device, from its saved state or its trunk if there is one.
+
+    Returns:
+        The steps that a later branch has in common with it.
+    """
     started = last = kept = time.monotonic()
     program = job.program(callbacks.execution)
     first_state = callbacks.load(job) or init_state(program, job.seed, job.first_params)
+    shared: list[Segment] = []
+    first = int(first_state.step)
+    if trunk is not None and trunk.segments[0].first_step <= first < int(trunk.state.step):
+        for segment in trunk.reported(job, first):
+            callbacks.report(segment)
+        first_state, shared = trunk.state, list(trunk.segments)
     ring = job.padded_ring
     # Copied even if already on the device: the program reuses the buffers it is given.
     state, ring = jax.tree.map(
@@ -181,23 +223,24 @@ def _train(job: Job, callbacks: Callbacks, device: jax.Device) -> None:
         losses = np.asarray(losses)[:n_now]
         held_out = score_along(job, state)
         now = time.monotonic()
-        callbacks.report(
-            Segment(
-                job=job,
-                first_step=step,
-                losses=losses,
-                seconds=now - last,
-                validation_loss=held_out,
-            )
+        segment = Segment(
+            job=job, first_step=step, losses=losses, seconds=now - last, validation_loss=held_out
         )
+        callbacks.report(segment)
         last = now
         step, diverged = step + n_now, not np.isfinite(losses).all()
+        if step <= job.branch_step and not diverged:
+            shared.append(segment)
+            is_longer = trunk is None or shared[0].first_step <= trunk.segments[0].first_step
+            if step == job.branch_step and is_longer:
+                trunk = _Trunk(jax.device_get(state), tuple(shared))
         if step < job.n_steps and not diverged:
             if callbacks.stop.is_set():
                 callbacks.keep(job, state)
-                return
+                return trunk
             if time.monotonic() - kept > callbacks.keep_every:
                 callbacks.keep(job, state)
                 kept = time.monotonic()
     seconds = time.monotonic() - started
     callbacks.report(score(job, state.result, diverged=diverged, seconds=seconds, device=device))
+    return trunk

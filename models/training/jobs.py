@@ -62,6 +62,8 @@ class Job:
         synthetic_share: share of synthetic windows in every batch, see `mixing`.
         score_every: epochs, or a fraction of one, between held-out losses along the run, see
             `scores_along`; 0 for none.
+        trunk: name that this job has in common with those that are equal to it until their learning
+            rate falls, whenever that is; they train these steps once, see `job_list`.
 
     Raises:
         ValueError: a share outside [0, 1], a share without synthetic windows, or an order of
@@ -80,6 +82,7 @@ class Job:
     synthetic: np.ndarray | None = None
     synthetic_share: float = 0.0
     score_every: float = 0.0
+    trunk: str | None = None
 
     def __post_init__(self) -> None:
         synthetic_per_batch(self.train.batch_size, self.synthetic_share)
@@ -174,6 +177,11 @@ class Job:
         return Hyperparameters.of(self.optimizer, self.n_steps, train=self.train, seed=self.seed)
 
     @property
+    def branch_step(self) -> int:
+        """Steps that jobs of the same trunk have in common with longer ones; 0 without a trunk."""
+        return 0 if self.trunk is None else int(self.hyperparameters.fall_from)
+
+    @property
     def shuffles_documents(self) -> bool:
         """Whether every epoch reads the documents in a new order."""
         return self.train.data_order == "documents"
@@ -194,10 +202,10 @@ class Job:
         Returns:
             int32 [SEGMENT_STEPS, batch] first positions of windows in the ring, or all their
             positions [SEGMENT_STEPS, batch, context + 1] if documents are shuffled, zeros past the
-            end of the segment; and its number of steps, at most to the end of the job or the next
-            score along the run.
+            end of the segment; and its number of steps, at most to the end of the job, its
+            `branch_step` or the next score along the run.
         """
-        last = self.n_steps
+        last = self.branch_step if step < self.branch_step else self.n_steps
         if self.scores_along is not None:
             every = self.scores_along[0]
             last = min(last, (step // every + 1) * every)
@@ -328,7 +336,8 @@ def score_along(job: Job, state: TrainState) -> float | None:
     if job.scores_along is None or not job.is_scored_at(int(state.step)):
         return None
     params = state.result if job.train.weight_average == "ema" else state.params
-    return held_out_loss(job.model, params, job.scores_along[1])
+    # Of a masked diffusion model one draw of masks, which costs as much as a next-token score.
+    return held_out_loss(job.model, params, job.scores_along[1], n_draws=1)
 
 
 def score(

@@ -14,6 +14,7 @@ import optax
 
 from models.config import ModelConfig
 from models.network.transformer import Dropout
+from models.training.masks import masks_of
 from models.training.optimizers import Hyperparameters, Params, Scalar
 
 REVERSED, NOISE, DRAWN, DEPTH = range(4)
@@ -25,7 +26,8 @@ class Batch(NamedTuple):
 
     `windows` [sequences, context + 1] hold the targets and, shifted by one, the inputs, unless
     other `inputs` [sequences, context] are read; the embeddings of `masked` positions
-    [sequences, context] are zero.
+    [sequences, context] are zero. Masked diffusion reads whole windows and predicts the tokens at
+    `masked` positions [sequences, context + 1].
     """
 
     windows: jax.Array
@@ -34,7 +36,11 @@ class Batch(NamedTuple):
 
 
 def batch_of(
-    windows: jax.Array, key: jax.Array, hyper: Hyperparameters, model: ModelConfig
+    windows: jax.Array,
+    key: jax.Array,
+    hyper: Hyperparameters,
+    model: ModelConfig,
+    step: jax.Array | int = 0,
 ) -> Batch:
     """Return what a step reads: windows reversed, and input tokens replaced or masked.
 
@@ -46,8 +52,11 @@ def batch_of(
         key: random key of the step.
         hyper: hyperparameters of the job.
         model: its vocabulary and its end of text.
+        step: number of the step, counted from 0, for noise that changes along the run.
     """
     levers = hyper.levers
+    if model.is_diffusion:
+        return Batch(windows, windows, masks_of(_key(key, NOISE), *windows.shape))
     if "reversed_share" in levers:
         shape = (len(windows), 1)
         turned = jax.random.bernoulli(_key(key, REVERSED), levers["reversed_share"], shape)
@@ -58,13 +67,15 @@ def batch_of(
     chance = jax.random.uniform(_key(key, NOISE), ids.shape)
     chance = jnp.where(ids == model.end_of_text_id, 1.0, chance)
     replaced_share = levers.get("replaced_share", jnp.float32(0))
+    replaced_share = along(replaced_share, step, hyper, "final_noise")
     inputs, masked = ids, None
     if "replaced_share" in levers:
         others = jax.random.randint(_key(key, DRAWN), ids.shape, 0, model.vocab_size - 1)
         others += others >= model.end_of_text_id
         inputs = jnp.where(chance < replaced_share, others, ids)
     if "masked_share" in levers:
-        masked = (chance >= replaced_share) & (chance < replaced_share + levers["masked_share"])
+        masked_share = along(levers["masked_share"], step, hyper, "final_noise")
+        masked = (chance >= replaced_share) & (chance < replaced_share + masked_share)
     return Batch(windows, inputs, masked)
 
 
@@ -95,10 +106,22 @@ def weight_decay_at(step: jax.Array, hyper: Hyperparameters) -> Scalar:
 
     It changes linearly to `final_decay` times its first value at the last step.
     """
-    if "final_decay" not in hyper.levers:
-        return hyper.weight_decay
+    return along(hyper.weight_decay, step, hyper, "final_decay")
+
+
+def along(value: Scalar, step: jax.Array | int, hyper: Hyperparameters, name: str) -> Scalar:
+    """Return a scalar that changes linearly along the run, by a lever's factor at the last step.
+
+    Args:
+        value: the scalar at the first step.
+        step: number of the step, counted from 0.
+        hyper: hyperparameters of the job.
+        name: the lever; the value stays as it is if it is not in use.
+    """
+    if name not in hyper.levers:
+        return value
     done = step / jnp.maximum(hyper.n_steps - 1, 1)
-    return hyper.weight_decay * (1 + done * (hyper.levers["final_decay"] - 1))
+    return value * (1 + done * (hyper.levers[name] - 1))
 
 
 def _key(key: jax.Array, choice: int) -> jax.Array:

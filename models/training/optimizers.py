@@ -60,10 +60,12 @@ class Hyperparameters(NamedTuple):
             n_steps: steps of the run.
             train: dropout, weight average and levers (default: none).
             seed: random seed of dropout and levers.
+
+        Raises:
+            ValueError: see `OptimizerConfig.rate_steps`.
         """
         train = train or TrainConfig(n_epochs=1)
-        warmup_steps = max(1.0, optimizer.warmup_fraction * n_steps)
-        wsd = optimizer.schedule == "wsd"
+        warmup_steps, fall_from = optimizer.rate_steps(n_steps)
         per_epoch = n_steps // train.n_epochs
         ema = train.weight_average == "ema"
         return cls(
@@ -73,9 +75,7 @@ class Hyperparameters(NamedTuple):
             beta2=np.float32(optimizer.beta2),
             epsilon=np.float32(optimizer.epsilon),
             warmup_steps=np.float32(warmup_steps),
-            fall_from=np.float32(
-                n_steps * (1 - optimizer.cooldown_fraction) if wsd else warmup_steps
-            ),
+            fall_from=np.float32(fall_from),
             falls_linearly=np.float32(optimizer.schedule != "cosine"),
             n_steps=np.float32(n_steps),
             dropout=np.float32(train.dropout),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +26,9 @@ from models.config import (
     check_together,
     levers_in_use,
 )
-from models.network.transformer import Dropout, Transformer
+from models.network.transformer import Dropout, Transformer, check_next_token
 from models.training.cross_entropy import cross_entropy_in_blocks
-from models.training.devices import are_large
+from models.training.devices import in_blocks
 from models.training.levers import Batch, batch_of, clipped, skipped_blocks, weight_decay_at
 from models.training.optimizers import (
     Hyperparameters,
@@ -117,6 +117,10 @@ class Program:
                 together.
         """
         check_together(model, train)
+        if model.is_diffusion and has_unscored:
+            raise ValueError(
+                "masked diffusion needs every token to be scored; the text holds others"
+            )
         execution = execution or Execution()
         if train.batch_size % execution.n_microbatches:
             raise ValueError(
@@ -193,7 +197,11 @@ def token_log_probs(model: ModelConfig, params: Params, ids_BT: jax.Array) -> ja
 
     Returns:
         [sequences, positions, vocab_size].
+
+    Raises:
+        ValueError: the model predicts masked tokens, not the next.
     """
+    check_next_token(model)
     return jax.nn.log_softmax(nnx.merge(graph_of(model), params)(ids_BT))
 
 
@@ -221,8 +229,12 @@ def mean_loss(
         remat: recompute activations in the backward pass.
         n_scored: for windows with `batches.unscored` tokens, the number that the sum over the other
             targets is divided by.
+
+    Raises:
+        ValueError: the model predicts masked tokens, not the next.
     """
-    loss, _ = _objective(
+    check_next_token(model)
+    _, loss = _objective(
         model, params, Batch(windows), precision=precision, drop=drop, remat=remat,
         n_scored=n_scored,
     )  # fmt: skip
@@ -240,8 +252,9 @@ def _objective(
     remat: bool,
     n_scored: jax.Array | None,
     z_loss: Scalar | None = None,
+    future_loss: Scalar | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return what a step minimises and the mean cross-entropy, scalars, equal without z-loss."""
+    """Return what a step minimises and the mean cross-entropy, scalars, equal without levers."""
     windows = batch.windows
     ids = windows if n_scored is None else jnp.where(windows < 0, ~windows, windows)
     inputs, targets = ids[:, :-1], ids[:, 1:]
@@ -249,29 +262,58 @@ def _objective(
         inputs = batch.inputs
     params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
     network = nnx.merge(graph_of(model), params)
-    if are_large(targets.size, model.vocab_size):
-        states = network.hidden_states(
-            inputs, drop=drop, skip=skip, remat=remat, masked_BT=batch.masked
-        )
+    options: dict[str, Any] = {
+        "drop": drop, "skip": skip, "remat": remat, "masked_BT": batch.masked,
+    }  # fmt: skip
+    if in_blocks(model, targets.size):
         weights = jnp.full(targets.shape, 1 / targets.size)
         if n_scored is not None:
             weights = jnp.where(windows[:, 1:] < 0, 0, 1 / n_scored)
-        factor = 0.0 if z_loss is None else z_loss
-        return cross_entropy_in_blocks(states, network.output_matrix, targets, weights, factor)
-    logits = network(inputs, drop=drop, skip=skip, remat=remat, masked_BT=batch.masked)
-    # A one-hot product instead of a gather: its gradient is a product too, not a slow scatter.
-    gold = jnp.sum(logits * jax.nn.one_hot(targets, model.vocab_size), axis=-1)
-    normaliser_BT = jax.nn.logsumexp(logits, axis=-1)
+        return cross_entropy_in_blocks(
+            network.hidden_states(inputs, **options), network.output_matrix, targets, weights,
+            0.0 if z_loss is None else z_loss,
+        )  # fmt: skip
+    later: list[jax.Array] = []
+    if future_loss is None:
+        logits = network(inputs, **options)
+    else:
+        logits, later = network.with_future(inputs, **options)
+    if model.is_diffusion:
+        assert batch.masked is not None
+        # The mean over a window's masked tokens, see `models.training.diffusion`.
+        hidden = batch.masked[:, 1:]
+        weights = hidden * (hidden.shape[1] / jnp.sum(hidden, axis=1, keepdims=True))
+        logits = logits[:, 1:]
 
-    def mean(x_BT: jax.Array) -> jax.Array:
+    def mean(x_BT: jax.Array, ahead: int = 0) -> jax.Array:
+        if model.is_diffusion:
+            return jnp.mean(weights * x_BT)
         if n_scored is None:
             return jnp.mean(x_BT)
-        return jnp.sum(jnp.where(windows[:, 1:] < 0, 0, x_BT)) / n_scored
+        found = jnp.sum(jnp.where(windows[:, 1 + ahead :] < 0, 0, x_BT)) / n_scored
+        # The last positions of a window have no token so far ahead.
+        return found * (targets.shape[1] / (targets.shape[1] - ahead)) if ahead else found
 
-    loss = mean(normaliser_BT - gold)
-    if z_loss is None:
-        return loss, loss
-    return loss + z_loss * mean(jnp.square(normaliser_BT)), loss
+    normaliser_BT, cross_entropy_BT = _cross_entropy(logits, targets)
+    loss = mean(cross_entropy_BT)
+    total = loss
+    if z_loss is not None:
+        total = total + z_loss * mean(jnp.square(normaliser_BT))
+    if future_loss is not None:
+        further = [
+            mean(_cross_entropy(one[:, :-ahead], targets[:, ahead:])[1], ahead)
+            for ahead, one in enumerate(later, start=1)
+        ]
+        total = total + future_loss * sum(further) / len(further)
+    return total, loss
+
+
+def _cross_entropy(logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the log-normaliser and the cross-entropy of each target [sequences, positions]."""
+    # A one-hot product instead of a gather: its gradient is a product too, not a slow scatter.
+    gold = jnp.sum(logits * jax.nn.one_hot(targets, logits.shape[-1]), axis=-1)
+    normaliser_BT = jax.nn.logsumexp(logits, axis=-1)
+    return normaliser_BT, normaliser_BT - gold
 
 
 def _loss_and_gradient(
@@ -281,7 +323,7 @@ def _loss_and_gradient(
     n_parts = program.execution.n_microbatches
     key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
     # Drawn for the whole batch, so that its parts do not matter.
-    batch = batch_of(windows, key, hyper, program.model)
+    batch = batch_of(windows, key, hyper, program.model, state.step)
     n_scored = None
     if program.has_unscored:
         # Counted over the whole batch, so that the mean over its parts is the mean over its tokens.
@@ -302,6 +344,7 @@ def _loss_and_gradient(
                 remat=program.execution.remat,
                 n_scored=n_scored,
                 z_loss=hyper.levers.get("z_loss"),
+                future_loss=hyper.levers.get("future_loss"),
             ),
             has_aux=True,
         )(state.params)

@@ -84,6 +84,14 @@ def test_run_id_changes_with_every_setting_that_changes_the_result(sample):
         sample.spec(optimizer=dataclasses.replace(base.optimizer, schedule="linear")),
         sample.spec(optimizer=dataclasses.replace(base.optimizer, clip_norm=1.0)),
         sample.spec(optimizer=dataclasses.replace(base.optimizer, final_decay=0.0)),
+        sample.spec(optimizer=dataclasses.replace(base.optimizer, warmup_steps=2)),
+        sample.spec(model=dataclasses.replace(base.model, n_loops=2)),
+        sample.spec(model=dataclasses.replace(base.model, objective="masked_diffusion")),
+        sample.spec(
+            model=dataclasses.replace(base.model, future_tokens=1),
+            train=dataclasses.replace(base.train, future_loss=0.3),
+        ),
+        sample.spec(train=dataclasses.replace(base.train, masked_share=0.125, final_noise=0.5)),
         *(
             sample.spec(train=dataclasses.replace(base.train, **{lever: 0.125}))
             for lever in (
@@ -170,8 +178,8 @@ def test_spec_round_trips(sample):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 99}, "schema 99; readable are 1 to 5"),
-        ({"schema": None}, "schema None; readable are 1 to 5"),
+        ({"schema": 99}, "schema 99; readable are 1 to 6"),
+        ({"schema": None}, "schema None; readable are 1 to 6"),
         ({"colour": "red"}, "a spec has no colour; it has data, init_from, model, optimizer"),
         (
             {"model": {**SCHEMA_1["model"], "depth": 3}},

@@ -49,7 +49,7 @@ def test_a_run_is_done_only_with_its_whole_result(tmp_path, sample):
     result.write_text(whole.replace(spec.run_id, "0" * 16))
     assert not store.is_done(spec)
     result.write_text(json.dumps({**values, "schema": 99}))
-    with pytest.raises(ValueError, match="schema 99; readable are 1 to 5"):
+    with pytest.raises(ValueError, match="schema 99; readable are 1 to 6"):
         store.is_done(spec)
     result.write_text(whole)
     assert len(store.frame()) == 1

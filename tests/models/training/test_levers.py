@@ -34,8 +34,12 @@ PLAIN = OptimizerConfig(learning_rate=0.01, weight_decay=0.1)
 WINDOWS = np.random.default_rng(0).integers(30, size=(4, 9))
 LEVERS = {
     "clip_norm": 0.5, "final_decay": 0.0, "z_loss": 1e-4, "replaced_share": 0.2,
-    "masked_share": 0.2, "reversed_share": 0.5, "stochastic_depth": 0.2,
+    "masked_share": 0.2, "reversed_share": 0.5, "stochastic_depth": 0.2, "final_noise": 0.5,
+    "future_loss": 0.3,
 }  # fmt: skip
+NEEDS = {"final_noise": {"masked_share": 0.2}}
+"""Levers without which another has no meaning."""
+AHEAD = dataclasses.replace(MODEL, future_tokens=2)
 KEY = jax.random.key(0)
 
 
@@ -97,10 +101,12 @@ def test_a_step_without_levers_has_no_operation_of_theirs():
 
 @pytest.mark.parametrize("name", LEVERS)
 def test_every_lever_changes_the_step_that_uses_it(name):
-    lever = {name: LEVERS[name]}
-    assert program_of(**lever).levers == {name}
-    changed = traced(train_step, program_of(**lever), hyper_of(**lever))
-    assert len(changed) > len(traced(train_step, program_of(), hyper_of())) + 100
+    needed = NEEDS.get(name, {})
+    lever = {name: LEVERS[name], **needed}
+    model = AHEAD if name == "future_loss" else MODEL
+    assert program_of(model, **lever).levers == lever.keys()
+    changed = traced(train_step, program_of(model, **lever), hyper_of(**lever))
+    assert len(changed) > len(traced(train_step, program_of(**needed), hyper_of(**needed))) + 100
 
 
 def test_all_levers_are_tried_here():
@@ -207,6 +213,89 @@ def test_masked_tokens_are_not_seen_and_others_are():
     seen = network(ids, masked_BT=masked[:16])
     np.testing.assert_array_equal(seen, network(other, masked_BT=masked[:16]))
     assert not np.allclose(seen, network(ids), atol=1e-3)
+
+
+def test_noise_ends_where_it_should():
+    hyper = hyper_of(n_steps=11, masked_share=0.4, replaced_share=0.2, final_noise=0.0)
+    model = dataclasses.replace(MODEL, context=40)
+    for step, factor in ((0, 1), (5, 0.5), (10, 0)):
+        read = batch_of(MANY, KEY, hyper, model, jnp.int32(step))
+        assert np.mean(read.masked) == pytest.approx(0.4 * factor * 29 / 30, abs=0.01)
+        changed = np.mean(np.asarray(read.inputs) != MANY[:, :-1])
+        assert changed == pytest.approx(0.2 * factor * 28 / 30, abs=0.01)
+
+
+def test_further_tokens_are_predicted_from_where_they_are_not_seen_and_not_reported():
+    program = Program.of(AHEAD, *settings(future_loss=0.3))
+    state = init_state(program, 0)
+    params = nnx.to_pure_dict(state.params)
+
+    def losses(params):
+        network = nnx.merge(graph_of(AHEAD), params)
+        inputs, found = WINDOWS[:, :-1], []
+        states = network._states(inputs, None, False)
+        for ahead in (0, 1, 2):
+            moved = states + states @ network.future[...][ahead - 1] if ahead else states
+            log_probs = jax.nn.log_softmax(network._logits(moved).reshape(4, 8, 30))
+            targets = WINDOWS[:, 1 + ahead :, None]
+            gold = jnp.take_along_axis(log_probs[:, : 8 - ahead], targets, axis=-1)
+            found.append(-jnp.mean(gold))
+        return found[0] + 0.3 * (found[1] + found[2]) / 2, found[0]
+
+    (_, expected), gradient = jax.jit(jax.value_and_grad(losses, has_aux=True))(state.params)
+    stepped, loss = jax.jit(train_step, static_argnums=0)(
+        program, state, WINDOWS, hyper_of(future_loss=0.3)
+    )
+    assert float(loss) == pytest.approx(float(expected), abs=1e-5)
+    for found, wanted in zip(
+        jax.tree.leaves(stepped.moments[0].mu), jax.tree.leaves(gradient), strict=True
+    ):
+        np.testing.assert_allclose(found, 0.1 * wanted, atol=1e-5)
+    assert params["future"].shape == (2, 8, 8)
+    n_weights = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert n_weights == AHEAD.n_params == MODEL.n_params + 2 * 8**2
+    assert AHEAD.n_params_non_embedding == MODEL.n_params_non_embedding
+    per_token = AHEAD.train_flops_per_token - MODEL.train_flops_per_token
+    assert per_token == 6 * 2 * (8 * 8 + 8 * 30)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("n_layers", [2, 5])
+def test_looped_blocks_equal_as_many_blocks_that_share_their_weights(n_layers):
+    model = ModelConfig.from_width(8, vocab_size=30, context=8, n_layers=n_layers)
+    looped = dataclasses.replace(model, n_loops=2)
+    deep = dataclasses.replace(model, n_layers=2 * n_layers)
+    assert looped.n_params == model.n_params
+    assert looped.train_flops_per_token == pytest.approx(deep.train_flops_per_token, rel=0.01)
+    network = nnx.merge(graph_of(looped), init_params(looped, 0))
+    other = nnx.merge(graph_of(deep), init_params(deep, 0))
+    definition, blocks = nnx.split(network.blocks)
+    twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), blocks)
+    other.blocks, other.embedding = nnx.merge(definition, twice), network.embedding
+    other.norm, other.head = network.norm, network.head
+    ids = WINDOWS[:, :8]
+    np.testing.assert_allclose(network(ids), other(ids), atol=1e-5)
+    # Token by token, each loop has keys and values of its own.
+    cache, logits = network.empty_cache(4), []
+    for at in range(8):
+        out, cache = network.extend(ids[:, at : at + 1], jnp.full((4, 1), at), at, cache)
+        logits.append(out)
+    np.testing.assert_allclose(jnp.concatenate(logits, axis=1), network(ids), atol=1e-5)
+    # Every pass of a block is skipped for itself.
+    skipped = network(ids, skip=Dropout(KEY, 0.999))
+    bare = network._logits(network.embedding[...][ids.reshape(-1)]).reshape(4, 8, 30)
+    np.testing.assert_allclose(skipped, bare, atol=1e-4)
+
+
+def test_a_number_of_warmup_steps_replaces_their_share():
+    optimizer = dataclasses.replace(PLAIN, warmup_steps=20)
+    for n_steps in (100, 1_000):
+        rates = [
+            float(learning_rate_at(s, Hyperparameters.of(optimizer, n_steps))) for s in (9, 19)
+        ]
+        assert rates == pytest.approx([0.005, 0.01])
+    with pytest.raises(ValueError, match="warmup_steps must be at most 10, after which the"):
+        Hyperparameters.of(optimizer, 10)
 
 
 def test_no_token_is_both_replaced_and_masked():
@@ -379,6 +468,18 @@ def test_a_segment_reads_the_positions_that_it_is_given():
             ),
             "soft targets do not support masked_share, z_loss",
         ),
+        (
+            lambda: settings(final_noise=0.5),
+            "final_noise needs replaced_share or masked_share, which are both 0",
+        ),
+        (
+            lambda: settings(masked_share=0.5, final_noise=2.0),
+            r"final_noise \* \(replaced_share \+ masked_share\) must be below 1; not 1",
+        ),
+        (lambda: program_of(AHEAD), r"future_loss need each other: .*\(2\).*\(0\)"),
+        (lambda: program_of(future_loss=0.1), "future_tokens and future_loss need each other"),
+        (lambda: dataclasses.replace(MODEL, future_tokens=8), r"future_tokens must be .*\[0, 8\)"),
+        (lambda: dataclasses.replace(MODEL, n_loops=0), "n_loops must be a whole number >= 1"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_with_the_reason(make, said):
