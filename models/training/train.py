@@ -28,8 +28,8 @@ from models.config import (
 )
 from models.network.transformer import Dropout, Transformer
 from models.training.cross_entropy import cross_entropy_in_blocks
-from models.training.devices import are_large
 from models.training.levers import Batch, batch_of, clipped, skipped_blocks, weight_decay_at
+from models.training.logits import are_large
 from models.training.optimizers import (
     Hyperparameters,
     Params,
