@@ -194,7 +194,7 @@ def _compared(
     """Return whether losses agree as `exact` says, and the largest differences of all jobs."""
     gaps = [np.abs(found[name][0] - expected[name][0]) for name in expected]
     first, mean = max(gap[0] for gap in gaps), max(gap.mean() for gap in gaps)
-    figures = {
+    figures: dict[str, float | str | None] = {
         "first step, nats": float(first),
         "first step, at most": FIRST_STEP["exact"],
         "all steps, nats": float(mean),
