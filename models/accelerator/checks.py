@@ -58,6 +58,7 @@ def make_job(
     *,
     batch_size: int,
     n_steps: int,
+    n_epochs: int = 1,
     seed: int = 0,
     precision: Precision = "float32",
 ) -> Job:
@@ -67,7 +68,8 @@ def make_job(
         name: its identifier.
         model: architecture.
         batch_size: windows in a step.
-        n_steps: steps of its only epoch.
+        n_steps: steps of an epoch.
+        n_epochs: passes over the text.
         seed: random seed of its weights and order.
         precision: number format of the matrix products.
     """
@@ -79,7 +81,7 @@ def make_job(
         id=name,
         model=model,
         optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.1),
-        train=TrainConfig(n_epochs=1, batch_size=batch_size, precision=precision),
+        train=TrainConfig(n_epochs=n_epochs, batch_size=batch_size, precision=precision),
         seed=seed,
         tokens=tokens.astype(np.int32),
         held_out={},
@@ -186,13 +188,11 @@ def check_losses(sizes: Sizes) -> Outcome:
     return Outcome(passed=passed, figures=figures)
 
 
-def _compared(
-    found: dict[str, Any], expected: dict[str, Any]
-) -> tuple[bool, dict[str, float]]:
+def _compared(found: dict[str, Any], expected: dict[str, Any]) -> tuple[bool, dict[str, float]]:
     """Return whether losses agree as `exact` says, and the largest differences of all jobs."""
     gaps = [np.abs(found[name][0] - expected[name][0]) for name in expected]
     first, mean = max(gap[0] for gap in gaps), max(gap.mean() for gap in gaps)
-    figures = {
+    figures: dict[str, float | str | None] = {
         "first step, nats": float(first),
         "first step, at most": FIRST_STEP["exact"],
         "all steps, nats": float(mean),
@@ -235,9 +235,14 @@ def check_sharding(sizes: Sizes) -> Outcome:
 
 def check_resume(sizes: Sizes) -> Outcome:
     """Compare a run resumed from a file, to the last bit, with one that was never interrupted."""
-    n_steps = 2 * SEGMENT_STEPS + 1
-    job = make_job("run", sizes.checked, batch_size=sizes.batch_size, n_steps=n_steps)
-    with tempfile.TemporaryDirectory() as folder:
+    job = make_job(
+        "run",
+        sizes.checked,
+        batch_size=sizes.batch_size,
+        n_steps=sizes.n_steps,
+        n_epochs=1 + 2 * SEGMENT_STEPS // sizes.n_steps,
+    )
+    with tempfile.TemporaryDirectory() as folder, matmul_precision("highest"):
         path = Path(folder, "state.safetensors")
 
         def keep(job: Job, state: TrainState) -> None:
@@ -252,7 +257,7 @@ def check_resume(sizes: Sizes) -> Outcome:
     return Outcome(
         passed=same,
         figures={
-            "steps": n_steps,
+            "steps": job.n_steps,
             "resumed at step": SEGMENT_STEPS,
             "losses, largest difference": float(np.abs(whole[SEGMENT_STEPS:] - rest).max()),
             "weights, largest difference": float(np.abs(weights - resumed).max()),
@@ -276,13 +281,15 @@ def check_memory(sizes: Sizes) -> Outcome:
         device
     ):
         batch_size *= 2
+    n_steps = sizes.n_steps if is_cpu else 2  # on a CPU, programs of other checks serve again
     jobs = [
-        make_job(str(seed), model, batch_size=batch_size, n_steps=2, seed=seed)
+        make_job(str(seed), model, batch_size=batch_size, n_steps=n_steps, seed=seed)
         for seed in range(n_members)
     ]
-    with _counted_members(n_members // 2 if is_cpu else None) as used:
-        halved = _on_mesh(jobs)
-    single = _on_mesh(jobs[:1])
+    with matmul_precision("highest"):
+        with _counted_members(sizes.n_members if is_cpu else None) as used:
+            halved = _on_mesh(jobs)
+        single = _on_mesh(jobs[:1])
     agrees, figures = _compared({jobs[0].id: halved[jobs[0].id]}, single)
     return Outcome(
         passed=agrees and len(halved) == n_members and min(used) < max(used),

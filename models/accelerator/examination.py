@@ -240,6 +240,8 @@ def _asked(*words: str, flags: str = "", seconds: float = SECONDS_TO_START) -> d
     """
     env = dict(os.environ)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HOUSE), env.get("PYTHONPATH")]))
+    # These processes have the device for themselves, one after another.
+    env.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9")
     env["XLA_FLAGS"] = f"{env.get('XLA_FLAGS', '')} {flags}".strip()
     try:
         done = subprocess.run(

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from models.training.devices import BLOCK_LOGITS
+from models.training.logits import BLOCK_LOGITS
 
 
 def _blocks(n_blocks: int, *arrays_BT: jax.Array) -> list[jax.Array]:

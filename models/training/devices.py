@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from models.config import ModelConfig, TrainConfig
 from models.text.data_home import cache_home
+from models.training.logits import BLOCK_LOGITS, in_blocks
 
 if TYPE_CHECKING:
     import jax
@@ -25,12 +26,6 @@ RUNTIME_BYTES = 800 * 2**20
 
 USABLE = 0.85
 """Share of a device's free memory to use; the compiler's own buffers need the rest."""
-
-LARGE_LOGITS = 2**28
-"""From this many logits on (1 GiB), of one batch or microbatch, they are computed in blocks."""
-
-BLOCK_LOGITS = 2**27
-"""Most logits of a block."""
 
 
 def available_cores() -> int:
@@ -118,17 +113,6 @@ def _has_plugin() -> bool:
     found = importlib.util.find_spec("jax_plugins")
     places = found.submodule_search_locations if found else None
     return bool(places and next(iter(pkgutil.iter_modules(places)), None))
-
-
-def are_large(n_tokens: int, vocab_size: int) -> bool:
-    """Return whether the logits of so many tokens are computed in blocks."""
-    return n_tokens * vocab_size >= LARGE_LOGITS
-
-
-def in_blocks(model: ModelConfig, n_tokens: int) -> bool:
-    """Return whether a training step on so many tokens computes its logits in blocks."""
-    is_plain = not (model.is_diffusion or model.future_tokens)
-    return is_plain and are_large(n_tokens, model.vocab_size)
 
 
 def training_bytes(

@@ -16,8 +16,8 @@ from flax import nnx
 from models.config import ModelConfig
 from models.text.batches import has_unscored
 from models.training.cross_entropy import gold_log_probs_in_blocks
-from models.training.devices import are_large
 from models.training.diffusion import BATCH_WINDOWS, N_DRAWS, masked_bound, token_bounds
+from models.training.logits import are_large
 from models.training.train import Params, graph_of, token_log_probs
 
 

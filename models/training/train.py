@@ -28,8 +28,8 @@ from models.config import (
 )
 from models.network.transformer import Dropout, Transformer, check_next_token
 from models.training.cross_entropy import cross_entropy_in_blocks
-from models.training.devices import in_blocks
 from models.training.levers import Batch, batch_of, clipped, skipped_blocks, weight_decay_at
+from models.training.logits import in_blocks
 from models.training.optimizers import (
     Hyperparameters,
     Params,

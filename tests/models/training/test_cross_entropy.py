@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.config import ModelConfig, TrainConfig
-from models.training import devices, evaluate, train
+from models.training import evaluate, logits, train
 from models.training.cross_entropy import cross_entropy_in_blocks, gold_log_probs_in_blocks
 from models.training.train import Execution, Hyperparameters, Program, init_state, train_step
 
@@ -92,7 +92,7 @@ def test_a_training_step_and_an_evaluation_in_blocks_equal_the_plain_ones(monkey
         return [*jax.tree.leaves(after.params), losses, scored]
 
     expected = step()
-    monkeypatch.setattr(devices, "LARGE_LOGITS", 1)
+    monkeypatch.setattr(logits, "LARGE_LOGITS", 1)
     monkeypatch.setattr(train.cross_entropy_in_blocks, "__kwdefaults__", {"block_logits": 100})
     for ours, theirs in zip(step(), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
