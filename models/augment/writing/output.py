@@ -161,7 +161,7 @@ def write_filtered(
     *,
     is_kept: Callable[[float], bool],
 ) -> Filtered:
-    """Write the records whose score is good enough, and the judgements of all, anew.
+    """Write the records whose score is good enough, and all judgements, instead of earlier ones.
 
     Args:
         records: the texts, in any order.
