@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from experiments.analysis.laws import LOSS
 from experiments.planner.published_laws import data_laws, multiplier_of
-from experiments.recipes.data_scaling import REFERENCE, D, DataScaling, data_scaling
+from experiments.recipes.data_scaling.losses import D
+from experiments.recipes.data_scaling.recipe import REFERENCE, DataScaling, data_scaling
 from experiments.story.story import Story
 from paper_figs.fig10_joint_limit import refit
 from paper_figs.layout import Place, panels

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.display.quantities import human
-from experiments.recipes.data_scaling import D, data_scaling
+from experiments.recipes.data_scaling.losses import D
+from experiments.recipes.data_scaling.recipe import data_scaling
 from experiments.story.regimes import STEPS, gains, optima
 from experiments.story.story import Story
 from paper_figs.layout import Place, panels

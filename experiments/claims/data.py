@@ -7,7 +7,7 @@ import pandas as pd
 
 from experiments.analysis.intervals import Estimate, mean_estimate, rounded
 from experiments.claims.claim import Finding, claim, verdict
-from experiments.recipes.data_scaling import data_scaling
+from experiments.recipes.data_scaling.recipe import data_scaling
 from experiments.recipes.draws import Draws, draws
 from experiments.story.regimes import STEPS, gains, slope
 from experiments.story.story import Story
@@ -104,8 +104,8 @@ def _boundary(table: pd.DataFrame, name: str) -> str:
     return f"not distinguishable from zero up to N/D = {np.max(doubtful):.2g}"
 
 
-@claim("N10", "On other draws of the text, each recipe still beats the one before.")
-def _n10(story: Story) -> Finding:
+@claim("N16", "On other draws of the text, each recipe still beats the one before.")
+def _n16(story: Story) -> Finding:
     """Test losses on several draws of as many tokens, with the settings tuned on the first; the
     size of model is the one with the lowest validation loss over draws. Falls, paired by draw:
     from the standard recipe to one tuned model, from this to infinitely many members of the
@@ -132,7 +132,7 @@ def _n10(story: Story) -> Finding:
 @claim(
     "N11", "Infinitely many larger members reach a lower loss than infinitely many smaller ones."
 )
-def _n11(story: Story) -> Finding:
+def _n17(story: Story) -> Finding:
     """The limit of infinitely many members (the law of K of each draw) of the second smallest size
     less that of the largest, paired by draw of the text. Supported when its interval lies above
     zero, contradicted when it lies below 0.02 nats (the smallest fall of the talk between two

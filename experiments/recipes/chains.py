@@ -76,7 +76,7 @@ class Chains:
         return int(self.curves[K].max())
 
     def losses(self, arm: str, n_members: int) -> np.ndarray:
-        """Return the test losses of ensembles of an arm, a value a draw."""
+        """Return the test losses of ensembles of an arm, [n_draws]."""
         return self._by_arm[arm][n_members].to_numpy(float)
 
     def gain(self, arm: str, n_members: int) -> Estimate:

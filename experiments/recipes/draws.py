@@ -16,7 +16,7 @@ from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.analysis.laws import LOSS
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
-from experiments.recipes.data_scaling import Optima, losses_of_draws
+from experiments.recipes.data_scaling.losses import Optima, losses_of_draws
 from experiments.recipes.ensembles import Ensembles, ensembles
 from experiments.recipes.regularized import Regularized, regularized
 from experiments.recipes.standard import Standard, standard

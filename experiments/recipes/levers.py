@@ -104,7 +104,13 @@ class Levers:
         return [name for name in self.chosen["lever"].unique() if name != CONTROL]
 
     def at(self, purpose: str, lever: str, n_members: int = 1) -> np.ndarray:
-        """Return test losses for a purpose, a value a draw."""
+        """Return test losses for a purpose, [n_draws].
+
+        Args:
+            purpose: a key of `PURPOSES`.
+            lever: its name.
+            n_members: of the ensemble.
+        """
         return self._of_cells[purpose, lever, n_members]
 
     @cached_property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from experiments.analysis.intervals import Estimate
 from experiments.lab.recipe import NotRun
-from experiments.recipes.data_scaling import data_scaling
+from experiments.recipes.data_scaling.recipe import data_scaling
 from experiments.story.limits import RecipeLimit, recipe_limits, worth_in_data
 from experiments.story.story import Story
 from scaling.published import talk

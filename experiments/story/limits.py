@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.analysis.laws import LOSS
 from experiments.display.quantities import human
-from experiments.recipes.data_scaling import DataScaling, data_scaling
+from experiments.recipes.data_scaling.recipe import DataScaling, data_scaling
 from experiments.story.story import Story
 from scaling.published import talk
 

@@ -8,7 +8,8 @@ from scipy import stats
 
 from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.analysis.laws import LOSS, N
-from experiments.recipes.data_scaling import D, data_scaling
+from experiments.recipes.data_scaling.losses import D
+from experiments.recipes.data_scaling.recipe import data_scaling
 from experiments.story.story import Story
 
 STEPS = {

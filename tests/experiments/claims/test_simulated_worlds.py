@@ -11,7 +11,7 @@ from experiments.analysis.laws import LOSS, ROW_LOSS, K, N, _limit_of
 from experiments.claims import data, distillation, scaling, standard
 from experiments.lab.recipe import Results
 from experiments.recipes import find_recipe
-from experiments.recipes.data_scaling import DataScaling
+from experiments.recipes.data_scaling.recipe import DataScaling
 from experiments.recipes.distillation import ARMS, Distillation
 from experiments.recipes.standard import best_epochs
 from scaling import fit_law, joint_limit

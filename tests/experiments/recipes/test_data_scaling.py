@@ -6,7 +6,7 @@ import pytest
 
 from experiments.claims import data as claims_data
 from experiments.lab.recipe import Results
-from experiments.recipes.data_scaling import DataScaling, data_scaling
+from experiments.recipes.data_scaling.recipe import DataScaling, data_scaling
 from experiments.story.regimes import gains, slope
 from scaling import data_multiplier
 

@@ -7,7 +7,7 @@ import pytest
 from experiments.claims import data as claims_data
 from experiments.lab.recipe import Results
 from experiments.recipes.draws import RECIPES, Draws, draws
-from paper_figs import figN3_draws
+from paper_figs import figN5_draws
 
 WIDTHS = (16, 32, 64)
 SINGLE = {16: 3.8, 32: 3.7, 64: 3.6}
@@ -67,7 +67,7 @@ def test_prediction_intervals_hold_a_further_draw_as_often_as_they_say():
     ],
 )
 def test_each_recipe_beats_the_one_before_on_other_draws(means, expected):
-    assert rightly(claims_data._n10, expected, means)
+    assert rightly(claims_data._n16, expected, means)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_each_recipe_beats_the_one_before_on_other_draws(means, expected):
     [(3.3, "supported"), (3.4, "contradicted"), (3.45, "contradicted")],
 )
 def test_larger_members_pay(largest, expected):
-    assert rightly(claims_data._n11, expected, {"ensemble limit": LIMIT | {64: largest}})
+    assert rightly(claims_data._n17, expected, {"ensemble limit": LIMIT | {64: largest}})
 
 
 def test_the_figure_holds_every_loss():
     found = drawn()
-    axes, frame = figN3_draws.draw(story_of(found))
+    axes, frame = figN5_draws.draw(story_of(found))
     assert len(axes) == 2
     assert set(frame.loc[frame["series"] == "draw", "test_loss"]) == set(found.losses["test_loss"])
     differences = frame[(frame["series"] == "difference") & (frame["recipe"] == "ensemble limit")]

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.analysis.intervals import Estimate
 from experiments.lab.recipe import NotRun, Results
-from experiments.recipes.data_scaling import data_scaling
+from experiments.recipes.data_scaling.recipe import data_scaling
 from experiments.recipes.ensembles import ensembles
 from experiments.report.answer import IDENTIFIED_WHEN_SHIPPED, answer, questions
 from experiments.report.side_by_side import side_by_side

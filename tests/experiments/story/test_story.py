@@ -17,7 +17,7 @@ from experiments.recipes.ablations import ablations
 from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.recipes.classical import classical
-from experiments.recipes.data_scaling import data_scaling
+from experiments.recipes.data_scaling.recipe import data_scaling
 from experiments.recipes.distillation import ARMS, distillation
 from experiments.recipes.diversity import diversity
 from experiments.recipes.downstream import downstream

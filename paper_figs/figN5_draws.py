@@ -1,4 +1,4 @@
-"""Figure N3: the tuned models on several draws of the text."""
+"""Figure N5: the tuned models on several draws of the text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from experiments.story.story import Story
 from paper_figs.layout import Place, panels
 from paper_figs.style import BLACK, dodged, error_bars, legend_beside, log_ticks, look
 
-NAME = "figN3"
-CLAIMS = ("N10", "N11")
+NAME = "figN5"
+CLAIMS = ("N16", "N17")
 NEEDS = (draws,)
 TITLE = "The same settings on other draws of the text"
 CAPTION = (

@@ -1,0 +1,1 @@
+"""Every recipe on stocks of text of several sizes."""
