@@ -37,6 +37,8 @@ QUICK_STEPS = 10
 """Largest number of Gauss-Newton steps before those of Newton."""
 MOST_STEPS = 1000
 """Largest number of steps of a best fit that 100 steps have not brought to its minimum."""
+PLAIN_STEPS = 25
+"""Steps of a best fit before each also solves the linear coefficients, where that costs more."""
 MOST_REWEIGHTINGS = 60
 
 
@@ -170,7 +172,7 @@ def best_of_each(
         place,
         _wide(low, len(owner)),
         _wide(high, len(owner)),
-        max_steps=100,
+        max_steps=100 if objective.model.curved or quick else PLAIN_STEPS,
         rival=_leaders(owner),
         free_steps=free_steps,
         improve=improve,
@@ -178,10 +180,12 @@ def best_of_each(
     best = _first_of_each(found, owner)
     if quick or best.converged.all():
         return best
-    # Where the best coefficients are zero the valley is flat, and steps only shrink by a factor.
+    # The valley is flat or curved there, as where columns move together: without the coefficients
+    # in the steps, Newton's method follows it.
     last = objective.take(_first(found, owner))
     low, high = _wide(low, len(best.value)), _wide(high, len(best.value))
-    return minimise(last, best.coordinates, low, high, max_steps=MOST_STEPS)
+    improve = _projection(objective, low[:, :1], high[:, :1], wanted=True)
+    return minimise(last, best.coordinates, low, high, max_steps=MOST_STEPS, improve=improve)
 
 
 def _first(found: Minimum, owner: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -200,8 +204,12 @@ def _first_of_each(found: Minimum, owner: NDArray[np.int64]) -> Minimum:
     )
 
 
-def _projection(objective: Objective, low: Array, high: Array) -> Improve | None:
-    """A map to the best linear coefficients, or None where it does not pay.
+def _projection(
+    objective: Objective, low: Array, high: Array, *, wanted: bool = False
+) -> Improve | None:
+    """A map to the best linear coefficients, or None where it is impossible or not `wanted`.
+
+    It pays from the start only for models that say that they are curved.
 
     A Newton step in all coordinates creeps along the curved valleys of these laws, in which the
     coefficients follow the nonlinear parameters; with the coefficients solved after each step, it
@@ -210,7 +218,7 @@ def _projection(objective: Objective, low: Array, high: Array) -> Improve | None
     """
     m = objective.model.n_linear
     same = (low == low[:, :1]).all() and (high == high[:, :1]).all()
-    if not objective.model.curved or m > MOST_SUBSETS or not same:
+    if not (objective.model.curved or wanted) or m > MOST_SUBSETS or not same:
         return None
     floor, ceiling = low[:m, 0], high[:m, 0]
 

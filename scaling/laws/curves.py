@@ -302,6 +302,29 @@ BROKEN_POWER = Law(
     source="BNSL with one break, Caballero et al. 2022, arXiv 2210.14891, A = b d^-c0",
 )
 
+
+def _sigmoid(x: Columns, p: Values) -> list[Array | float]:
+    return [1.0, 1.0 / (1.0 + np.exp((x["task_loss"] - p["L0"]) / p["s"]))]
+
+
+def _sigmoid_starts(x: Columns, y: Array) -> Array:
+    losses = x["task_loss"]
+    middles = np.linspace(0.9 * losses.min(), 1.1 * losses.max(), 16)
+    return product(middles, np.ptp(losses) * np.geomspace(0.02, 1.0, 12))
+
+
+SIGMOID = Law(
+    name="sigmoid",
+    formula="b + a / (1 + exp((L - L0) / s)), accuracy b by guessing and b + a at best",
+    columns=("task_loss",),
+    linear=coefficients("b", "a"),
+    nonlinear=(scale("L0", 1e-6, 1e6), scale("s", 1e-6, 1e6)),
+    basis=_sigmoid,
+    starts=_sigmoid_starts,
+    asymptote=None,
+    source="step two of Bhagia et al. 2024, arXiv 2412.04403: accuracy from the loss of answers",
+)
+
 N_RATES = 61
 """Ten a decade. With four, a rate between two of the grid is missed by more than the noise of usual
 tables, the asymptote is biased and its intervals are too narrow."""

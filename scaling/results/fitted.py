@@ -18,6 +18,7 @@ from scaling.laws.laws import Law
 from scaling.uncertainty.bootstrap import Draws
 from scaling.uncertainty.covariance import known_covariance, noise_scale, printed_covariance
 from scaling.uncertainty.diagnostics import delta_sensitivity, influence
+from scaling.uncertainty.ends import profile_ends
 from scaling.uncertainty.family import (
     LEAST_EXPONENT,
     STEEPEST_EXPONENT,
@@ -124,7 +125,8 @@ class Fitted:
             return self.params[name], self.params[name]
         if method == "profile":
             # without noise, rounding may put the lowest point of the profile beside the estimate
-            low, high = self.profile(name, level).interval(level)
+            ends = profile_ends(self.problem, self.coordinates, name, level)
+            low, high = ends or self.profile(name, level).interval(level)
             return min(low, self.params[name]), max(high, self.params[name])
         limits = self.law.limits[index]
         if method == "bootstrap":

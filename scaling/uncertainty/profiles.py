@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from scaling.fitting.problem import Problem
+from scaling.laws.laws import Law
 from scaling.uncertainty.covariance import known_covariance, noise_scale
 
 Array = NDArray[np.float64]
@@ -134,13 +135,7 @@ def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0
         return found.value, found.coordinates
 
     values, objective, found = _trace(solve, place, index, unit, (low, high), problem, best, level)
-    logged = (
-        index >= len(problem.law.linear)
-        and problem.law.nonlinear[index - len(problem.law.linear)].log
-    )
-    printed = np.exp if logged else np.asarray
-    end = problem.law.limits[index]
-    upper_end = np.inf if index >= len(problem.law.linear) and logged else end.high
+    printed = np.exp if _logged(problem.law, index) else np.asarray
     return Profile(
         name=name,
         values=printed(values),
@@ -149,8 +144,19 @@ def profile_parameter(problem: Problem, best: Array, name: str, level: float = 0
         minimum=float(objective.min()),
         noise=noise_scale(problem, best),
         degrees=problem.degrees,
-        bounds=(0.0 if logged else end.low, upper_end),
+        bounds=bounds_of(problem.law, index),
     )
+
+
+def _logged(law: Law, index: int) -> bool:
+    """Whether the internal coordinate of a parameter is its logarithm."""
+    return index >= len(law.linear) and law.nonlinear[index - len(law.linear)].log
+
+
+def bounds_of(law: Law, index: int) -> tuple[float, float]:
+    """Ends of an interval of a parameter that the data do not bound."""
+    end = law.limits[index]
+    return (0.0, np.inf) if _logged(law, index) else (end.low, end.high)
 
 
 def _typical(problem: Problem, index: int) -> float:

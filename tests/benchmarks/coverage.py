@@ -19,11 +19,17 @@ from scipy.optimize import curve_fit
 from scipy.stats import t as student_t
 
 from scaling import fit_law, joint_limit
+from tests.scaling import designs
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 LIMIT = 3.43
 TABLES = 200
 RESAMPLES = 60
+ENSEMBLES = {
+    "independent": designs.independent,
+    "nested": designs.nested,
+    "subsets": designs.subset_means,
+}
 Array = np.ndarray
 Truth = Callable[[Array], Array]
 
@@ -42,7 +48,8 @@ class Design:
         outliers: share of runs that end far too high.
         shrinking: whether the noise falls with size.
         checkpoints: rows of a run that share its error (then a size has one run).
-        columns: "n", "collinear" (N and D = 20 N), "grid" (N x D) or "members" (N x K).
+        columns: "n", "collinear" (N and D = 20 N), "grid" (N x D), "members" (N x K), or how
+            ensembles share members, which `joint_limit` has to find out.
     """
 
     kind: str
@@ -59,6 +66,9 @@ class Design:
     def table(self, rng: np.random.Generator) -> pd.DataFrame:
         """Columns n, y and, by design, d, k and run."""
         size = np.geomspace(1e6, 1e9, self.sizes)
+        if self.columns in ENSEMBLES:
+            frame = ENSEMBLES[self.columns](int(rng.integers(2**31)), most=self.repeats)
+            return frame.assign(loss=frame["loss"] + LIMIT - designs.LIMIT)
         if self.columns in ("grid", "members"):
             return self._two_columns(size, rng)
         n = np.repeat(size, self.repeats)
@@ -105,8 +115,9 @@ def two_powers(n: Array) -> Array:
     return LIMIT + 0.15 * (1e6 / n) ** 1.02 + 0.2 * (1e6 / n) ** 0.3
 
 
-HOLDS, WRONG, NOISE, ROWS, OUTSIDE = (
+HOLDS, WRONG, NOISE, ROWS, MEMBERS, OUTSIDE = (
     "the law holds", "another law holds", "the noise is not as assumed", "rows or columns depend",
+    "ensembles share members or not",
     "a break beyond the data",
 )  # fmt: skip
 DESIGNS = {
@@ -138,6 +149,10 @@ DESIGNS = {
     "D = 20 N, 8 sizes x 3": Design(kind=ROWS, truth=power(0.6), columns="collinear"),
     "6 x 6 grid of N and D": Design(kind=ROWS, truth=power(0.6), sizes=6, columns="grid"),
     "5 sizes, 1 to 8 members": Design(kind=ROWS, truth=power(0.6), sizes=5, columns="members"),
+    "members of their own": Design(
+        kind=MEMBERS, truth=power(0.6), repeats=5, columns="independent"),
+    "nested members": Design(kind=MEMBERS, truth=power(0.6), repeats=5, columns="nested"),
+    "means over subsets": Design(kind=MEMBERS, truth=power(0.6), repeats=5, columns="subsets"),
     "break to flatter beyond": Design(kind=OUTSIDE, truth=bent(0.9, -0.6, 3e9)),
     "break to steeper beyond": Design(kind=OUTSIDE, truth=bent(0.3, 0.6, 3e9)),
 }  # fmt: skip
@@ -148,6 +163,12 @@ Found = tuple[float, float, bool]
 
 def ours(frame: pd.DataFrame, design: Design) -> dict[str, Found]:
     """Both intervals of the fit, from one call."""
+    if design.columns in ENSEMBLES:
+        limit = joint_limit(frame)
+        return {
+            "law": (*limit.interval, limit.identified),
+            "model": (*limit.model_interval, limit.identified),
+        }
     if design.columns == "members":
         fit = joint_limit(frame, "n", "k", "y", shared_members=False).joint
     elif design.columns in ("grid", "collinear"):

@@ -12,7 +12,7 @@ import pytest
 
 from scaling import forecast, load_dataset
 from scaling.forecast import CURVE_FACTOR, POINT_FACTOR, band_factors
-from tests.benchmarks.coverage import HOLDS, OUTSIDE, TABLES, measure
+from tests.benchmarks.coverage import HOLDS, MEMBERS, OUTSIDE, TABLES, measure
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(7200)]
 
@@ -30,6 +30,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert (model["badly_wrong"] == 0).all()
     holds = law["kind"] == HOLDS
     assert law.loc[holds, "coverage"].mean() == pytest.approx(0.95, abs=0.02)
+    assert (law.loc[law["kind"] == MEMBERS, "coverage"] >= 0.93 - slack).all()
     assert (model["width"] / law["width"])[holds].mean() <= 4.0
 
 

@@ -25,6 +25,7 @@ TRUTHS: dict[str, dict[str, float]] = {
     "shifted_power": {"E": 1.9, "A": 300.0, "N0": 2e7, "alpha": 0.4},
     "saturating_power": {"A": 300.0, "N0": 2e8, "alpha": 0.4},
     "bounded": {"E": 0.5, "E0": 3.0, "N0": 3e7, "c": 0.6, "alpha": 1.5},
+    "sigmoid": {"b": 0.25, "a": 0.7, "L0": 1.0, "s": 0.15},
     "broken_power": {"E": 0.5, "A": 1.0, "c0": 0.1, "c1": 0.4, "d": 3e7, "f": 0.3},
     "data_constrained": {
         "E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35, "R_N": 5.3, "R_D": 15.4,
@@ -55,6 +56,7 @@ DESIGNS = {
         _REPEATED[0], _REPEATED[1] * _REPEATED[2], _REPEATED[1],
     ],
     ("n_examples", "is_train"): _grid(np.geomspace(100, 1e5, 10), np.array([0.0, 1.0])),
+    ("task_loss",): [np.linspace(0.3, 2.5, 30)],
     ("time",): [np.geomspace(1, 1e4, 30)],
 }  # fmt: skip
 """Columns of a law -> values that identify all parameters of the laws with these columns."""

@@ -29,8 +29,9 @@ class Fit(FitOptions):
     wandb, MLflow, TensorBoard, Hugging Face Trainer and Lightning."""
     law: str = "power"
     """The law: power, chinchilla, tied_chinchilla, skaling, lovelace, data_constrained,
-    overfitting, ensemble, shifted_power, saturating_power, bounded, broken_power, learning_curves
-    or mixture_of_exponentials. `datawall compare` finds the one that predicts best."""
+    overfitting, ensemble, shifted_power, saturating_power, bounded, broken_power, learning_curves,
+    sigmoid (accuracy from the loss of a task) or mixture_of_exponentials. `datawall compare` finds
+    the one that predicts best."""
     x: tuple[str, ...] = ()
     """Columns of the law's variables, in its order; by default the names of the variables."""
 
