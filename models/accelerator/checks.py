@@ -188,7 +188,9 @@ def check_losses(sizes: Sizes) -> Outcome:
     return Outcome(passed=passed, figures=figures)
 
 
-def _compared(found: dict[str, Any], expected: dict[str, Any]) -> tuple[bool, dict[str, float | str | None]]:
+def _compared(
+    found: dict[str, Any], expected: dict[str, Any]
+) -> tuple[bool, dict[str, float | str | None]]:
     """Return whether losses agree as `exact` says, and the largest differences of all jobs."""
     gaps = [np.abs(found[name][0] - expected[name][0]) for name in expected]
     first, mean = max(gap[0] for gap in gaps), max(gap.mean() for gap in gaps)

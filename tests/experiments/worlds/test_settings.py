@@ -26,8 +26,8 @@ def test_quick_carries_settings_of_every_size_for_both_objectives():
     assert set(settings.tuned) == {"single", "ensemble"}
     for objective, tuned in settings.tuned.items():
         assert carried(QUICK, objective, QUICK.widths, QUICK.tuned_grid()) == tuned
-        assert all(one.neighbors and one.stderr > 0 for one in tuned.values())
-    assert "ended early" in settings.provenance
+        assert all(one.neighbors and one.certified for one in tuned.values())
+    assert "search on this text" in settings.provenance
 
 
 def test_a_search_begins_at_the_settings():
