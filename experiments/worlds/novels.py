@@ -1,4 +1,4 @@
-"""The central recipes and distillation on 32,768 tokens of many novels; its results are shipped.
+"""The central recipes, draws and distillation on 32,768 tokens of many novels.
 
 As `quick`, on another text and up to a larger size: does the talk's picture depend on the text?
 """
@@ -20,7 +20,6 @@ NOVELS = World(
     further_epochs=(32, 64, 128),
     learning_rates=(6.25e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
     widest={"weight_decay": (0, 25.6), "n_epochs": (1, 256)},
-    settings="novels",
     start=(1.6, 32),
     warm_start=False,
     n_seeds=3,
