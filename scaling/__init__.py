@@ -9,6 +9,7 @@ The public functions and classes::
     compare_laws(frame)                                  laws by hold-out error, and their average
     forecast(frame, x, y)                                average of laws, weighted by hold-out error
     design(fit, budget)                                  next runs that narrow the limit most
+    fit_hyperparameter(frame, target, variables)         best values as a power law of the size
     allocate(chinchilla_fit, budget)                     compute-optimal parameters and tokens
     isoflop(frame), compute_exponent(frame)              the same from runs at fixed budgets
     load_dataset(name), DATASETS                         published run tables
@@ -39,6 +40,7 @@ from scaling.fit import fit_law
 from scaling.fitting.losses import LOSSES
 from scaling.fitting.status import FitStatus
 from scaling.forecast import Forecast, forecast
+from scaling.hyperparameters import HyperparameterLaw, fit_hyperparameter
 from scaling.laws.laws import Law, Linear, Nonlinear, Term
 from scaling.laws.registry import LAWS
 from scaling.limits import LimitResult, joint_limit
@@ -64,6 +66,7 @@ __all__ = [
     "FitResult",
     "FitStatus",
     "Forecast",
+    "HyperparameterLaw",
     "Law",
     "LimitResult",
     "Linear",
@@ -78,6 +81,7 @@ __all__ = [
     "data_efficiency",
     "data_multiplier",
     "design",
+    "fit_hyperparameter",
     "fit_law",
     "forecast",
     "isoflop",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import pandas as pd
+
 from experiments.lab.lab import Lab
 from experiments.runs.spec import RunSpec
 from experiments.tuning.certificate_files import save_certificate
@@ -12,7 +14,10 @@ from experiments.tuning.grid import Grid, Point
 from experiments.tuning.search import Effort, Request, Tuned, descend, measure
 from experiments.worlds.settings import read_settings
 from experiments.worlds.world import World
+from scaling import fit_hyperparameter
 
+LEAST_SIZES = 3
+"""Sizes with tuned settings from which those of another size are predicted."""
 Score = Callable[[Sequence[Sequence[RunSpec]]], Sequence[Sequence[float]]]
 """Turns groups of finished runs, the seeds of a point each, into the objective of each seed."""
 
@@ -112,7 +117,10 @@ def carried(
 def search_starts(
     world: World, objective: Objective, starts: Mapping[int, Point], grid: Grid
 ) -> dict[int, Point]:
-    """Return where a search begins: at the settings that a world comes with, else at `starts`.
+    """Return where a search begins.
+
+    That is at the settings that a world comes with; at further sizes at what these predict, if they
+    are of three sizes or more; else at `starts`.
 
     Args:
         world: names the settings.
@@ -125,10 +133,35 @@ def search_starts(
     settings = read_settings(world.settings)
     fits = settings.n_unique_tokens == world.n_unique_tokens
     known = settings.tuned.get(objective, {}) if fits else {}
+    points = {width: settings.at(objective, width, grid).point for width in known}
     return {
-        width: settings.at(objective, width, grid).point if width in known else start
+        width: points.get(width) or predicted_point(world, points, width, grid) or start
         for width, start in starts.items()
     }
+
+
+def predicted_point(
+    world: World, known: Mapping[int, Point], width: int, grid: Grid
+) -> Point | None:
+    """Return the point that power laws of size predict from those of other sizes.
+
+    Args:
+        world: has the number of parameters of a width.
+        known: tuned points by width.
+        width: to predict for.
+        grid: on which the points lie.
+
+    Returns:
+        The nearest point of the grid, or None if fewer than three sizes are known or a value of
+        theirs is zero, which has no logarithm.
+    """
+    if len(known) < LEAST_SIZES or not all(min(point) > 0 for point in known.values()):
+        return None
+    sizes = {size: {"n_params": world.model(size).n_params_non_embedding} for size in known}
+    rows = pd.DataFrame([sizes[size] | grid.named(point) for size, point in known.items()])
+    at = {"n_params": world.model(width).n_params_non_embedding}
+    laws = [fit_hyperparameter(rows, axis, ["n_params"]) for axis in grid.axes]
+    return grid.nearest(tuple(law.predict(at)[0] for law in laws))
 
 
 def single_losses(lab: Lab) -> Score:
