@@ -6,7 +6,8 @@ import pytest
 
 from experiments.worlds.registry import WORLDS
 from experiments.worlds.settings import read_settings
-from scaling import fit_hyperparameter, load_dataset
+from scaling import DATASETS, fit_hyperparameter, load_dataset
+from tests.data import needed
 
 SIZES = [(1e6, 1e8), (1e6, 1e9), (1e7, 1e8), (1e7, 3e9), (1e8, 1e9), (1e8, 1e10)]
 
@@ -45,6 +46,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 def test_the_published_step_law_is_found_in_its_own_runs():
     """Li et al. 2025 (arXiv 2503.04715): exponents -0.713 and 0.307 of the learning rate, 0.571 of
     the batch in tokens."""
+    needed(DATASETS["steplaw"].path)
     table = load_dataset("steplaw")
     found = fitted(table).exponents()
     for name, published in (("n_params", -0.713), ("n_tokens", 0.307)):
