@@ -139,11 +139,16 @@ def claim(id: str, statement: str) -> Callable[[Callable[[Story], Finding]], Tes
         statement: what the talk says.
 
     Raises:
-        ValueError: the id has another form.
+        ValueError: the id has another form, or is that of another claim.
     """
     _order(id)
 
     def register(judge: Callable[[Story], Finding]) -> Test:
+        taken = _TESTS.get(id, judge)
+        if (taken.__module__, taken.__qualname__) != (judge.__module__, judge.__qualname__):
+            raise ValueError(
+                f"claim id {id} is already that of {taken.__module__}.{taken.__qualname__}"
+            )
         rule = " ".join((inspect.getdoc(judge) or "").split())
 
         @functools.wraps(judge)

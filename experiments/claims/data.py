@@ -130,7 +130,7 @@ def _n16(story: Story) -> Finding:
 
 
 @claim(
-    "N11", "Infinitely many larger members reach a lower loss than infinitely many smaller ones."
+    "N17", "Infinitely many larger members reach a lower loss than infinitely many smaller ones."
 )
 def _n17(story: Story) -> Finding:
     """The limit of infinitely many members (the law of K of each draw) of the second smallest size

@@ -69,9 +69,10 @@ def _n11(story: Story) -> Finding:
 @claim("N12", "On top of tuned decay, noise in the input is worth 1.3 times the data.")
 def _n12(story: Story) -> Finding:
     """One model with replaced or masked input, whichever and at whatever strength, decay and epochs
-    validation selects, and the control, tuned over equally many settings, on 1.3 times the unique
-    tokens at its own settings, both against the control on the same tokens, paired by draw of the
-    text. The noise is worth the data if it gains more than half of what these gain. Supported when
+    validation selects, and the control on 1.3 times the unique tokens at the settings selected for
+    it without them, both against the control on the same tokens, paired by draw of the text. Each
+    noise is tuned over as many settings as the control, so that noise has twice as many in all. The
+    noise is worth the data if it gains more than half of what these gain. Supported when
     the interval of the noise's gain over half of the data's lies above zero, contradicted when
     below, else inconclusive. Inconclusive also where the gain of the data is not above zero with
     its interval, and where the weight decay that could overturn the verdict lies at an end of the
@@ -82,8 +83,12 @@ def _n12(story: Story) -> Finding:
     over = found.over_share_of_data(noise, 0.5)
     return Finding(
         verdict=verdict(
-            supported=data.is_positive and over.is_positive and not _edge(found, NO_LEVER),
-            contradicted=data.is_positive and over.is_negative and not _edge(found, noise),
+            supported=data.is_positive
+            and over.is_positive
+            and not found.is_edge("tuned decay", NO_LEVER),
+            contradicted=data.is_positive
+            and over.is_negative
+            and not found.is_edge("tuned decay", noise),
         ),
         quantity=f"gain of noise over half of that of {found.more_data:g} times the data (nats)",
         estimate=over,
@@ -111,8 +116,8 @@ def _n13(story: Story) -> Finding:
     )
     return Finding(
         verdict=verdict(
-            supported=gain.is_positive and not _edge(found, NO_LEVER, "most epochs"),
-            contradicted=gain.is_negative and not _edge(found, DIFFUSION, "most epochs"),
+            supported=gain.is_positive and not found.is_edge("most epochs", NO_LEVER),
+            contradicted=gain.is_negative and not found.is_edge("most epochs", DIFFUSION),
         ),
         quantity=f"gain of masked diffusion at {found.most_epochs} epochs (nats, of a bound)",
         estimate=gain,
@@ -158,11 +163,11 @@ def _n15(story: Story) -> Finding:
     level = 1 - 0.05 / len(found.tried)
     gains = {name: found.gain_of_limit(name, level=level) for name in found.tried}
     best = max(gains, key=lambda name: gains[name].low)
-    at_edge = any(_edge(found, name, "ensembles") for name in found.tried)
+    at_edge = any(found.is_edge("ensembles", name) for name in found.tried)
     some = any(gain.is_positive for gain in gains.values())
     return Finding(
         verdict=verdict(
-            supported=some and not _edge(found, NO_LEVER, "ensembles"),
+            supported=some and not found.is_edge("ensembles", NO_LEVER),
             contradicted=all(gain.high < NOTHING for gain in gains.values())
             and not some
             and not at_edge,
@@ -189,10 +194,6 @@ def _tried(story: Story, *names: str) -> Levers:
     if missing := [name for name in names if name not in found.tried]:
         raise NotRun(f"the levers tried do not include {', '.join(missing)}")
     return found
-
-
-def _edge(found: Levers, lever: str, purpose: str = "tuned decay") -> bool:
-    return found.is_edge(purpose, lever)
 
 
 def _cost(found: Levers) -> str:

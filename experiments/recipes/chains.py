@@ -85,12 +85,12 @@ class Chains:
 
     def exponent(self, arm: str) -> Estimate:
         """Return the exponent of 1/K, with the jackknife over draws."""
-        law = self._law(arm)
+        law = self._laws[arm]
         return law.estimate(law.params["alpha"], [part["alpha"] for part in law.without])
 
     def limit(self, arm: str) -> Estimate:
         """Return the limit of many members, exponent free, with the jackknife over draws."""
-        law = self._law(arm)
+        law = self._laws[arm]
         return law.estimate(law.params["E"], [part["E"] for part in law.without])
 
     def gain_at_limit(self, arm: str) -> Estimate:
@@ -98,19 +98,14 @@ class Chains:
 
         Both are fitted to the same draws, each left out of both at a time.
         """
-        first, second = self._law(CONTROL), self._law(arm)
+        first, second = self._laws[CONTROL], self._laws[arm]
         gains = [a["E"] - b["E"] for a, b in zip(first.without, second.without, strict=True)]
         gain = first.estimate(first.params["E"] - second.params["E"], gains)
         return gain if second.usable else unbounded(gain)
 
-    def _law(self, arm: str) -> _Law:
-        if arm not in self._laws:
-            self._laws[arm] = _Law.of(self._by_arm[arm])
-        return self._laws[arm]
-
     @cached_property
     def _laws(self) -> dict[str, _Law]:
-        return {}
+        return {arm: _Law.of(losses) for arm, losses in self._by_arm.items()}
 
 
 class _Law(NamedTuple):
@@ -221,7 +216,7 @@ def _candidates(arm: str, plan: ChainPlan) -> list[_Cell]:
 
 
 class _Members:
-    """The members of one world's chains; what was asked for is trained once."""
+    """The members of one world's chains, and the training operations that they take."""
 
     def __init__(self, lab: Lab, plan: ChainPlan) -> None:
         self.lab, self.plan = lab, plan

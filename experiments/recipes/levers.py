@@ -78,8 +78,8 @@ class Levers:
             `weight_decay`, `n_epochs`, `rate_factor`, `single` and `limit`: validation losses on
             the first draw of one model and, estimated, of many members.
         chosen: a row for each lever and purpose: `lever`, `purpose`, the setting, `is_edge` (the
-            decay is an end of the candidates), `relative_flops` (training operations of a model
-            over those of the control's).
+            decay selected is an end of the candidates), `relative_flops` (training operations of a
+            model over those of the control's).
         losses: a row for each purpose, lever, draw and number of members; columns `purpose`,
             `lever`, `draw`, `n_members`, `test_loss`, a mean over seeds or subsets of members.
         more_data: factor of the unique tokens of the control below.
@@ -259,7 +259,7 @@ def levers(lab: Lab) -> Levers:
             "lever": lever,
             "purpose": purpose,
             **_row(cell),
-            "is_edge": cell.weight_decay in ends,
+            "is_edge": purpose != "usual decay" and cell.weight_decay in ends,
             "relative_flops": trials.spec(cell, 0, 0).train_flops
             / trials.spec(chosen[purpose, CONTROL], 0, 0).train_flops,
         }

@@ -490,6 +490,6 @@ class Transformer(nnx.Module):
         return jnp.cumsum(ends_BT, axis=1) - ends_BT
 
     def _logits(self, x_ND: jax.Array) -> jax.Array:
-        # Before the norm: in another order, programs of earlier runs would not be the same text.
+        # Read before the norm, so that the program's text is the same as in earlier versions.
         head_DV = self.output_matrix
         return jnp.matmul(self.norm(x_ND), head_DV, preferred_element_type=jnp.float32)

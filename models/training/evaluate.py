@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from models.config import ModelConfig
+from models.network.transformer import check_next_token
 from models.text.batches import has_unscored
 from models.training.cross_entropy import gold_log_probs_in_blocks
 from models.training.diffusion import BATCH_WINDOWS, N_DRAWS, masked_bound, token_bounds
@@ -23,6 +24,7 @@ from models.training.train import Params, graph_of, token_log_probs
 
 @jax.jit(static_argnums=0)
 def _gold_log_probs(model: ModelConfig, params: Params, windows: jax.Array) -> jax.Array:
+    check_next_token(model)
     if are_large(windows[:, 1:].size, model.vocab_size):
         network = nnx.merge(graph_of(model), params)
         states = network.hidden_states(windows[:, :-1])

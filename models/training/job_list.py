@@ -231,8 +231,8 @@ def _train(
         step, diverged = step + n_now, not np.isfinite(losses).all()
         if step <= job.branch_step and not diverged:
             shared.append(segment)
-            is_longer = trunk is None or shared[0].first_step <= trunk.segments[0].first_step
-            if step == job.branch_step and is_longer:
+            reaches_back = trunk is None or shared[0].first_step <= trunk.segments[0].first_step
+            if step == job.branch_step and reaches_back:
                 trunk = _Trunk(jax.device_get(state), tuple(shared))
         if step < job.n_steps and not diverged:
             if callbacks.stop.is_set():

@@ -10,6 +10,8 @@ from experiments.analysis.intervals import Estimate
 from experiments.analysis.laws import LOSS, K
 from experiments.claims import scaling as claims_part1
 from experiments.claims import standard as claims_standard
+from experiments.claims import stock as claims_stock
+from experiments.claims.claim import claim
 from experiments.tuning.grid import Grid
 from experiments.tuning.search import Tuned
 
@@ -31,6 +33,12 @@ def tuned_at(decay, n_epochs, *, certified=True):
     tuned = Tuned(grid=grid, n_look=1, path=(point,), looks=looks, values=values)
     assert tuned.certified == certified
     return tuned
+
+
+def test_an_id_is_that_of_one_claim():
+    with pytest.raises(ValueError, match=r"P1 is already that of .*claims\.stock\.text_runs_out"):
+        claim("P1", "Another statement.")(claims_standard._p2)
+    claim("P1", "The same one.")(claims_stock.text_runs_out.__wrapped__)
 
 
 UNIDENTIFIED = Estimate(value=0.0, low=-np.inf, high=np.inf, n=5)

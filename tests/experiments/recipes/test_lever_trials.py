@@ -236,6 +236,9 @@ def test_the_tiny_world_tries_levers_and_states_what_they_cost(tmp_path):
     relative = found.chosen.groupby("lever")["relative_flops"].first()
     assert relative["masked diffusion"] == pytest.approx(1 + 1 / 64)
     assert relative["masked input"] == 1
+    # Of one candidate: selected for the tuned decay, given for the usual one.
+    assert found.is_edge("tuned decay", CONTROL)
+    assert not found.is_edge("usual decay", CONTROL)
     for judge in (claims_levers._n13, claims_levers._n14, claims_levers._n15):
         assert judge(Results("test", {levers: found})).detail
 

@@ -93,27 +93,23 @@ def test_a_branch_resumes_from_its_own_state_or_the_trunk_whichever_is_further(n
     alone = trained([job_of(spec_of(n_epochs), trunk=False) for n_epochs in EPOCHS[:2]])
     n_trained.clear()
     for saved_at in (32, 96):  # before and after the first branch
-        kept = {}
         long = job_of(spec_of(EPOCHS[1]))
         program = long.program()
-        state = job_list.init_state(program, long.seed)
-        reads, _ = long.reads(0)
-        step, losses = 0, []
+        state, step = job_list.init_state(program, long.seed), 0
         while step < saved_at:
             reads, n_now = long.reads(step)
             n_now = min(n_now, saved_at - step)
-            state, now = job_list.train_segment(
+            state, _ = job_list.train_segment(
                 program, state, long.padded_ring, reads, np.int32(n_now), long.hyperparameters
             )
-            step, losses = step + n_now, [*losses, *np.asarray(now)[:n_now]]
-        kept[long.id] = jax.device_get(state)
+            step += n_now
+        kept = {long.id: jax.device_get(state)}
         n_trained.clear()
         found = trained(
             [job_of(spec_of(EPOCHS[0])), long], load=lambda job, kept=kept: kept.get(job.id)
         )
         assert sum(n_trained) == 64 + (160 - max(saved_at, 48))
-        first = min(found[1][long.id])
-        assert first == saved_at
+        assert min(found[1][long.id]) == saved_at
         for a, b in zip(
             jax.tree.leaves(found[0][long.id].params),
             jax.tree.leaves(alone[0][long.id].params),

@@ -15,6 +15,7 @@ from models.ensembles.ensemble import member_subsets, subset_losses
 from models.language.distill import distill_soft
 from models.language.generate import generate
 from models.text.batches import unscored
+from models.training import logits
 from models.training.diffusion import masked_bound, subset_bounds, token_bounds
 from models.training.evaluate import document_losses, gold_log_probs, held_out_loss
 from models.training.job_list import Finished, Job, train_jobs
@@ -210,3 +211,9 @@ def generated():
 def test_what_makes_no_sense_is_refused_with_the_reason(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_next_tokens_are_refused_where_logits_are_computed_in_blocks_too(monkeypatch):
+    monkeypatch.setattr(logits, "LARGE_LOGITS", 1)
+    with pytest.raises(ValueError, match="gives no probabilities of next tokens"):
+        gold_log_probs(MODEL, PARAMS, WINDOWS)
