@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Doctor:
     """Check this installation: versions, devices, memory, caches, texts and optional parts.
 
-    The exit status is 1 if a required part is broken, or a check of an accelerator fails, otherwise
-    0.
+    The exit status is 1 if a required part is broken, otherwise 0. With --accelerator, it is 1 if a
+    check fails, and 2 if none can run.
     """
 
     json: bool = False
@@ -40,6 +40,8 @@ class Doctor:
     def run(self) -> int:
         """Examine the installation and print the result."""
         if self.accelerator:
+            if self.json:
+                raise ValueError("--accelerator prints a table; its JSON is the file of --out")
             from models.accelerator.command import run
 
             return run(smoke=self.smoke, out=self.out, again=self.again)

@@ -161,7 +161,8 @@ def _reference(sizes: Sizes) -> np.ndarray:
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
     )
     if done.returncode:
-        raise RuntimeError(f"the CPU's losses: {done.stderr.strip().splitlines()[-1]}")
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise RuntimeError(f"the CPU's losses: {lines[-1]}")
     return np.array(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.accelerator.requirements import AcceleratorError, require_packages
+from models.accelerator.requirements import require_packages
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -27,20 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="repeat items that have a result")
     parser.add_argument("--ask", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    try:
-        require_packages()
-        if given.ask:
-            return _answer(*given.ask)
-        return run(
-            smoke=given.smoke,
-            out=given.out,
-            only=given.only,
-            minutes=given.minutes,
-            again=given.again,
-        )
-    except (AcceleratorError, ValueError) as error:
-        print(f"datawall: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+    if given.ask:
+        return _answer(*given.ask)
+    return run(
+        smoke=given.smoke,
+        out=given.out,
+        only=given.only,
+        minutes=given.minutes,
+        again=given.again,
+    )
 
 
 def run(
@@ -51,7 +46,7 @@ def run(
     minutes: float = 9.0,
     again: bool = False,
 ) -> int:
-    """Examine this machine, print the table, and return the exit status.
+    """Examine this machine, print the table, and return the exit status as `main` does.
 
     Args:
         smoke: tiny sizes in this process, on whatever devices there are.
@@ -60,18 +55,22 @@ def run(
         minutes: time after which no further item is started.
         again: repeat items that have a result.
     """
-    from models.accelerator import examination, sizes
+    try:
+        require_packages()
+        from models.accelerator import examination, sizes
 
-    require_packages()
-    found = examination.examine(
-        sizes.SMOKE if smoke else sizes.FULL,
-        out,
-        only=only,
-        minutes=minutes,
-        again=again,
-        isolated=not smoke,
-        say=lambda text: print(text, file=sys.stderr, flush=True),
-    )
+        found = examination.examine(
+            sizes.SMOKE if smoke else sizes.FULL,
+            out,
+            only=only,
+            minutes=minutes,
+            again=again,
+            isolated=not smoke,
+            say=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    except (RuntimeError, ValueError) as error:  # JAX raises a RuntimeError without its device
+        print(f"datawall: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
     print(examination.table(found["key"], found["results"]))
     print(f"written: {found['path']} and the same as .md", file=sys.stderr)
     failed = examination.failures(found["results"])
@@ -79,7 +78,8 @@ def run(
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     if left := set(found["left"]) - set(failed):
         print(
-            f"not run yet: {', '.join(sorted(left))}; the same command goes on with them",
+            f"not run yet: {', '.join(sorted(left))}; run the command again"
+            f"{' without --only' if only else ''}",
             file=sys.stderr,
         )
     return EXIT_FAILED if failed else 0

@@ -26,7 +26,7 @@ from models.accelerator.requirements import AcceleratorError, looked_for, nvidia
 from models.accelerator.sizes import Sizes
 from models.text.data_home import replacing
 
-HOUSE = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 MODULE = "models.accelerator"
 SECONDS_TO_START = 120
 SECONDS_OF_AN_ITEM = 240
@@ -148,12 +148,14 @@ def verdict(result: Mapping[str, Any]) -> str:
         return "left no result"
     if result.get("error"):
         return "failed"
-    return {True: "passed", False: "FAILED", None: "measured"}[result["passed"]]
+    if result["passed"] is None:
+        return "measured" if result["figures"] else "skipped"
+    return "passed" if result["passed"] else "FAILED"
 
 
 def failures(results: Mapping[str, Any]) -> list[str]:
     """Return the names of items that failed or left no result."""
-    return [name for name, one in results.items() if verdict(one) not in ("passed", "measured")]
+    return [name for name, one in results.items() if one.get("passed", False) is False]
 
 
 def run_item(name: str, sizes: Sizes) -> dict[str, Any]:
@@ -198,7 +200,7 @@ def _versions(sizes: Sizes) -> dict[str, str | None]:
         except PackageNotFoundError:
             return None
 
-    sources = sorted(HOUSE.joinpath("models").rglob("*.py"))
+    sources = sorted(ROOT.joinpath("models").rglob("*.py"))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
     return {
@@ -239,7 +241,7 @@ def _asked(*words: str, flags: str = "", seconds: float = SECONDS_TO_START) -> d
         AcceleratorError: it fails or takes too long.
     """
     env = dict(os.environ)
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HOUSE), env.get("PYTHONPATH")]))
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
     # These processes have the device for themselves, one after another.
     env.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9")
     env["XLA_FLAGS"] = f"{env.get('XLA_FLAGS', '')} {flags}".strip()
@@ -254,8 +256,10 @@ def _asked(*words: str, flags: str = "", seconds: float = SECONDS_TO_START) -> d
     except subprocess.TimeoutExpired:
         raise AcceleratorError(f"no answer within {seconds:.0f} s") from None
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise AcceleratorError(f"JAX does not start: {lines[-1]} (looked for {looked_for()})")
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        if words[0] == "facts":
+            raise AcceleratorError(f"JAX does not start: {lines[-1]} (looked for {looked_for()})")
+        raise AcceleratorError(f"its process ended with status {done.returncode}: {lines[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -35,6 +35,8 @@ def require_packages() -> None:
             f"--only-binary=:all: --python-version {version} --platform manylinux_2_28_x86_64 "
             f"--platform manylinux2014_x86_64 --dest wheels {names}, copy the folder wheels, and "
             f"run python -m pip install --no-index --find-links wheels {names}"
+            + ". For an NVIDIA GPU, put jax[cuda12] or jax[cuda13] for jax"
+            * ("jax" in missing)
         )
 
 

@@ -51,6 +51,13 @@ def test_a_sound_installation_has_no_problems_and_names_what_there_is(capsys, mo
     assert 'pip install "datawall[dask]"' in dask["install"]
 
 
+def test_an_accelerator_that_cannot_be_examined_ends_with_two(monkeypatch, capsys):
+    monkeypatch.setattr("models.accelerator.requirements.PACKAGES", ("no_such_package",))
+    assert main(["doctor", "--accelerator"]) == 2
+    assert "not installed" in capsys.readouterr().err
+    assert main(["doctor", "--accelerator", "--json"]) == 2
+
+
 def test_it_prints_within_eighty_columns_what_may_wrap(capsys, monkeypatch, quick_jax):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["doctor"]) == 0

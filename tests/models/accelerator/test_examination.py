@@ -80,6 +80,18 @@ def test_an_error_is_a_result_and_time_that_is_up_leaves_the_rest(items, tmp_pat
         examine(SMOKE, tmp_path / "b.json", isolated=False, only=["lost"])
 
 
+def test_a_check_that_has_nothing_to_check_is_skipped_and_does_not_fail():
+    results = {
+        name: {"state": "done", "passed": passed, "figures": figures}
+        for name, passed, figures in [
+            ("sharding", None, {}), ("machine", None, {"GB/s": 1.0}), ("losses", False, {}),
+        ]
+    }  # fmt: skip
+    verdicts = [examination.verdict(result) for result in results.values()]
+    assert verdicts == ["skipped", "measured", "FAILED"]
+    assert examination.failures({**results, "memory": {"state": "started"}}) == ["losses", "memory"]
+
+
 def test_without_an_accelerator_one_sentence_says_what_was_looked_for(items, monkeypatch):
     monkeypatch.setattr(requirements, "nvidia_driver", lambda: "H100, 81559 MiB, 580.159")
     with pytest.raises(AcceleratorError) as refused:
@@ -97,10 +109,14 @@ def test_missing_packages_are_named_with_the_way_to_carry_them(monkeypatch, caps
     assert "not installed" in said
     assert "pip download" in said
     assert "--no-index --find-links wheels no_such_package" in said
+    assert "cuda" not in said
+    monkeypatch.setattr(requirements.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(AcceleratorError, match=r"put jax\[cuda12\] or jax\[cuda13\] for jax$"):
+        requirements.require_packages()
 
 
 def test_it_imports_with_few_packages():
-    """Of those declared, only the packages that it names, and what these import themselves."""
+    """It needs none of the other packages that datawall declares."""
     script = """
 import sys
 class Refusal:

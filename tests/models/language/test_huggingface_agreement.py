@@ -126,7 +126,7 @@ ENDS = {
 def test_log_probabilities_of_texts_agree_over_a_grid_of_checkpoints(
     tmp_path, made_up_tokens, tied, ends, rope, kv_heads
 ):
-    """Half of the cells are stored in bfloat16, and half in several files."""
+    """A third of the cells are stored in bfloat16, and half in several files."""
     begin, end = ENDS[ends]
     is_narrow, n_files = kv_heads == 2, 1 + (tied != (rope == "llama3"))
     settings = {

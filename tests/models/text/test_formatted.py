@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.text.corpora import load_corpus
 from models.text.data_home import CorpusError
-from models.text.formatted import html_text
+from models.text.formatted import html_text, is_html
 from tests.models.text.files import texts_of, write
 
 PAGE = """\ufeff <!-- saved -->
@@ -65,6 +65,12 @@ def test_a_page_in_pieces_is_the_same_page(size):
 def test_any_text_in_a_paragraph_comes_back_but_for_its_spaces(text):
     found = "".join(html_text(iter([f"<p>{html.escape(text)}</p>"])))
     assert found == re.sub(" +", " ", text).strip(" ")
+
+
+def test_many_comments_do_not_slow_down_telling_pages_from_text():
+    """The time of an earlier expression doubled with each comment."""
+    assert not is_html("x.txt", b"<!-- a --> " * 1000)
+    assert is_html("x.txt", b"<!-- a --> " * 1000 + b"<html>")
 
 
 @given(st.text("<>!-/[]=\"'& \nabpt", max_size=60))
