@@ -35,7 +35,7 @@ ARMS = {
     "independent": "the text alone",
     "chain": "the text and the member before",
     "so far": "the text and the ensemble of all members before",
-    "self": "the text and a model of its own",
+    "self": "the text and a model of its own, of the same first weights and order of the data",
 }
 """What the members of each arm learn from."""
 CONTROL = "independent"
