@@ -234,7 +234,8 @@ def students_story(rng, losses, *, teacher=3.84, last=None):
 
 @pytest.mark.parametrize(
     ("student", "teacher", "rightly"),
-    [(3.88, 3.84, "supported"), (4.06, 3.84, "contradicted")],
+    # At the share of the talk, .83, three students a world suffice in 89 % of worlds; this is .92.
+    [(3.86, 3.84, "supported"), (4.06, 3.84, "contradicted")],
 )
 def test_p14_students_keep_the_gain(student, teacher, rightly):
     def story(rng):
