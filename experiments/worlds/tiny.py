@@ -15,7 +15,7 @@ from experiments.worlds.world import TALK_RECIPES, World
 
 TINY = World(
     name="tiny",
-    recipes=(*TALK_RECIPES, "draws"),
+    recipes=TALK_RECIPES,
     widths=(8, 16, 32),
     n_layers=1,
     n_unique_tokens=4_096,
@@ -37,7 +37,7 @@ TINY = World(
         n_seeds=2,
         n_members=4,
     ),
-    draws=DrawsPlan(widths=(8, 16), n_draws=3),
+    draws=DrawsPlan(widths=(8,), n_draws=3),
     distillation=DistillationPlan(
         width=8,
         n_epochs=16,
@@ -46,7 +46,6 @@ TINY = World(
         weight_decays=(0.4, 1.6),
         n_generations=2,
         n_seeds=2,
-        soft_ensemble=True,
     ),
     chains=ChainPlan(
         width=8,

@@ -126,6 +126,7 @@ def test_a_plan_that_cannot_show_anything_is_refused(change, said):
 
 
 @pytest.mark.long
+@pytest.mark.exhaustive
 def test_the_tiny_world_trains_chains_and_resumes_them_from_its_records(tmp_path):
     plan = dataclasses.replace(
         WORLDS["tiny"].chains, weight_decays=(0.4,), epochs=(1,), n_tuning_members=2

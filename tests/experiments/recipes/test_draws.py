@@ -1,12 +1,19 @@
 """Losses on several draws, and the verdicts on them, on losses made up."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.claims import data as claims_data
-from experiments.lab.recipe import Results
+from experiments.lab.lab import Lab
+from experiments.lab.recipe import Results, run_recipes
+from experiments.recipes.distillation import ARMS, distillation
 from experiments.recipes.draws import RECIPES, Draws, draws
+from experiments.runs.store import RunStore
+from experiments.worlds.plans import DrawsPlan
+from experiments.worlds.registry import WORLDS
 from paper_figs import figN5_draws
 
 WIDTHS = (16, 32, 64)
@@ -85,3 +92,27 @@ def test_the_figure_holds_every_loss():
     assert set(frame.loc[frame["series"] == "draw", "test_loss"]) == set(found.losses["test_loss"])
     differences = frame[(frame["series"] == "difference") & (frame["recipe"] == "ensemble limit")]
     assert differences["test_loss"].to_numpy() == pytest.approx(-0.3, abs=0.02)
+
+
+@pytest.mark.long
+@pytest.mark.exhaustive
+def test_the_tiny_world_trains_draws_and_students_of_soft_targets(tmp_path):
+    tiny = WORLDS["tiny"]
+    world = dataclasses.replace(
+        tiny, widths=(8,), n_unique_tokens=1_024, n_eval_tokens=512, weight_decays=(1.6,),
+        epochs=(4,), standard_epochs=(4,), start=(1.6, 4),
+        draws=DrawsPlan(widths=(8,), n_draws=3),
+        distillation=dataclasses.replace(
+            tiny.distillation, n_epochs=4, weight_decays=(1.6,), n_generations=1, n_seeds=1,
+            soft_ensemble=True,
+        ),
+    )  # fmt: skip
+    lab = Lab(world, RunStore(tmp_path))
+    results = run_recipes(lab, [draws, distillation])
+    found = results[draws]
+    assert found.n_draws == 3
+    assert found.losses["test_loss"].between(4, 8).all()
+    assert len(set(found.loss("ensemble", 8))) == 3
+    students = results[distillation].students.set_index("arm")
+    assert students.loc["soft ensemble", "n_epochs"] == students.loc["ensemble", "n_epochs"] == 1
+    assert students["test_loss"].nunique() == len(ARMS)

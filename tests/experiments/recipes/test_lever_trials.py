@@ -218,6 +218,7 @@ def test_figures_show_every_lever_and_arm():
 
 
 @pytest.mark.long
+@pytest.mark.exhaustive
 def test_the_tiny_world_tries_levers_and_states_what_they_cost(tmp_path):
     plan = LeverPlan(
         width=8, tried=("masked input", "masked diffusion"), weight_decays=(0.1,), epochs=(1,),

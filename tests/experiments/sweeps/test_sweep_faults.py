@@ -58,7 +58,14 @@ def n_done(store, specs):
     return sum(store.is_done(spec) for spec in specs)
 
 
-@pytest.mark.parametrize(("executor", "n_kills"), [("threads", 0), ("local", 2), ("dask", 1)])
+@pytest.mark.parametrize(
+    ("executor", "n_kills"),
+    [
+        pytest.param("threads", 0, marks=pytest.mark.exhaustive),
+        ("local", 2),
+        pytest.param("dask", 1, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_killed_workers_and_ctrl_c_lose_and_repeat_nothing(executor, n_kills, start, undisturbed):
     (specs, expected), chance = undisturbed, random.Random(executor)
     victim = start(executor)

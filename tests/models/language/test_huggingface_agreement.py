@@ -129,6 +129,7 @@ CELLS = [
 
 
 @pytest.mark.long
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("ends", "tied", "rope", "kv_heads"), CELLS)
 def test_log_probabilities_of_texts_agree_over_a_grid_of_checkpoints(
     tmp_path, made_up_tokens, tied, ends, rope, kv_heads
