@@ -36,7 +36,7 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """
     found = story[levers]
     axes = gains, curves = panels(ax, 1, 2, wide=1.6, tall=1.25, width_ratios=(1.4, 1))
-    rows = []
+    rows, named = [], set()
     for place, lever in enumerate(found.tried):
         for i, purpose in enumerate(SHOWN):
             gain, is_edge = found.gain(purpose, lever), found.is_edge(purpose, lever)
@@ -47,8 +47,9 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
                 xerr=error_bars(gain.value, gain.low, gain.high), capsize=2,
                 color=COLORS[i], marker=MARKERS[i], linestyle="none",
                 markerfacecolor="white" if is_edge else None,
-                label=PURPOSES[purpose] if place == 0 else None,
+                label=None if purpose in named else PURPOSES[purpose],
             )  # fmt: skip
+            named.add(purpose)
             rows.append(
                 {
                     "what": "gain", "lever": lever, "purpose": purpose, "value": gain.value,

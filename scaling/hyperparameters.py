@@ -23,7 +23,8 @@ class HyperparameterLaw:
     Attributes:
         target: the hyperparameter.
         variables: what it depends on.
-        coefficients: [1 + n_variables], that of the mean sizes and the exponents.
+        coefficients: [1 + n_variables], the logarithm of the hyperparameter at the mean logarithms
+            of the variables, then the exponents.
         center: [n_variables], mean logarithms of the variables.
         covariance: [1 + n_variables, 1 + n_variables], of the coefficients.
         sd: standard deviation of the logarithm about the law; 0.1 is about 10 %.

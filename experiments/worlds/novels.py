@@ -5,26 +5,19 @@ As `quick`, on another text and up to a larger size: does the talk's picture dep
 
 from __future__ import annotations
 
-from experiments.worlds.plans import DistillationPlan, DrawsPlan
-from experiments.worlds.world import World
+from dataclasses import replace
 
-NOVELS = World(
+from experiments.worlds.plans import DistillationPlan, DrawsPlan
+from experiments.worlds.quick import QUICK
+
+NOVELS = replace(
+    QUICK,
     name="novels",
     recipes=("standard", "regularized", "ensembles", "classical", "draws", "distillation"),
     corpus="novels",
     widths=(16, 32, 64, 128),
-    n_unique_tokens=32_768,
     chunk_tokens=512,
-    n_eval_tokens=32_768,
-    standard_epochs=(4, 8, 16),
-    further_epochs=(32, 64, 128),
-    learning_rates=(6.25e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2, 2e-2, 4e-2),
-    widest={"weight_decay": (0, 25.6), "n_epochs": (1, 256)},
-    start=(1.6, 32),
-    warm_start=False,
-    n_seeds=3,
-    n_tuning_members=3,
-    n_members=5,
+    settings=None,  # of quick's text
     draws=DrawsPlan(widths=(16, 32, 64, 128)),
     # The sampled text is read once: 56 passes of 64.
     distillation=DistillationPlan(
@@ -37,4 +30,7 @@ NOVELS = World(
         n_seeds=3,
         soft_ensemble=True,
     ),
+    continued=None,
+    facts=None,
+    concepts=None,
 )

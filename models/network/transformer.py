@@ -318,7 +318,7 @@ class Transformer(nnx.Module):
         Raises:
             ValueError: more positions than the model's context.
         """
-        x_ND = self._states(ids_BT, drop, remat, skip=skip, masked_BT=masked_BT)
+        x_ND = self._states(ids_BT, drop=drop, skip=skip, remat=remat, masked_BT=masked_BT)
         return self._logits(x_ND).reshape(*ids_BT.shape, -1)
 
     def with_future(self, ids_BT: jax.Array, **options: Any) -> tuple[jax.Array, list[jax.Array]]:
@@ -332,35 +332,22 @@ class Transformer(nnx.Module):
             Logits [sequences, positions, vocab_size], and a list of as many arrays of that shape as
             there are further tokens.
         """
-        drop, remat = options.pop("drop", None), options.pop("remat", False)
-        x_ND = self._states(ids_BT, drop, remat, **options)
+        x_ND = self._states(ids_BT, **options)
         states = [x_ND, *(x_ND + x_ND @ matrix for matrix in self.future[...])]
         first, *later = (self._logits(state).reshape(*ids_BT.shape, -1) for state in states)
         return first, later
 
-    def hidden_states(
-        self,
-        ids_BT: jax.Array,
-        *,
-        drop: Dropout | None = None,
-        skip: Dropout | None = None,
-        remat: bool = False,
-        masked_BT: jax.Array | None = None,
-    ) -> jax.Array:
+    def hidden_states(self, ids_BT: jax.Array, **options: Any) -> jax.Array:
         """Return the normalised final state [B, T, width] of each position, read by the head.
 
         Args:
-            ids_BT: token ids.
-            drop: see `__call__`, like the following.
-            skip: drops what a block adds.
-            remat: recompute activations.
-            masked_BT: positions without embedding.
+            ids_BT: as for a call.
+            options: as for a call.
 
         Raises:
             ValueError: more positions than the model's context.
         """
-        x_ND = self._states(ids_BT, drop, remat, skip=skip, masked_BT=masked_BT)
-        return self.norm(x_ND).reshape(*ids_BT.shape, -1)
+        return self.norm(self._states(ids_BT, **options)).reshape(*ids_BT.shape, -1)
 
     @property
     def output_matrix(self) -> jax.Array:
@@ -370,10 +357,10 @@ class Transformer(nnx.Module):
     def _states(
         self,
         ids_BT: jax.Array,
-        drop: Dropout | None,
-        remat: bool,
         *,
+        drop: Dropout | None = None,
         skip: Dropout | None = None,
+        remat: bool = False,
         masked_BT: jax.Array | None = None,
     ) -> jax.Array:
         """Return the residual stream after the last block, [N, D]."""

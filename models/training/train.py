@@ -234,7 +234,7 @@ def mean_loss(
         ValueError: the model predicts masked tokens, not the next.
     """
     check_next_token(model)
-    _, loss = _objective(
+    loss, _ = _objective(  # the second has no gradient where logits are in blocks
         model, params, Batch(windows), precision=precision, drop=drop, remat=remat,
         n_scored=n_scored,
     )  # fmt: skip

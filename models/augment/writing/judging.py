@@ -143,7 +143,7 @@ def parsed_score(text: str) -> tuple[float | None, str]:
 
 
 def _number(value: Any) -> float | None:
-    """Return a score from a number, or a text such as "4" or "4/5"; None if it is none."""
+    """Return the score that a number, or a text such as "4" or "4/5", states; else None."""
     if isinstance(value, str):
         found = re.fullmatch(rf"\s*(\d(?:\.\d+)?)\s*(?:/\s*{HIGHEST:g})?\s*\.?\s*", value)
         value = float(found[1]) if found else None

@@ -165,8 +165,8 @@ def write_filtered(
 
     Args:
         records: the texts, in any order.
-        judgements: a judgement of each, or why there is none; that text is neither kept nor
-            dropped.
+        judgements: a judgement of each text, or the request that failed; a text without a
+            judgement is neither kept nor dropped.
         folder: where to write; its files appear when they are complete.
         is_kept: whether a score is good enough.
 

@@ -30,7 +30,7 @@ class BatchHandler(Handler):
             self.reply(200, {"id": self.server.keep(sent["file"].get_payload(decode=True))})
             return
         found = self.server.create(json.loads(data))
-        if self.server.n_unheard:  # the batch exists, but the client does not hear of it
+        if self.server.n_unheard:  # the batch was created, but the client gets an error
             self.server.n_unheard -= 1
             self.reply(500, {"error": {"message": "gateway"}})
         else:

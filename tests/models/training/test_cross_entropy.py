@@ -8,7 +8,14 @@ import pytest
 from models.config import ModelConfig, TrainConfig
 from models.training import evaluate, logits, train
 from models.training.cross_entropy import cross_entropy_in_blocks, gold_log_probs_in_blocks
-from models.training.train import Execution, Hyperparameters, Program, init_state, train_step
+from models.training.train import (
+    Execution,
+    Hyperparameters,
+    Program,
+    init_params,
+    init_state,
+    train_step,
+)
 
 
 def plain(x, head, targets, weights, z_loss):
@@ -96,6 +103,21 @@ def test_a_training_step_and_an_evaluation_in_blocks_equal_the_plain_ones(monkey
     monkeypatch.setattr(train.cross_entropy_in_blocks, "__kwdefaults__", {"block_logits": 100})
     for ours, theirs in zip(step(), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_the_mean_loss_has_its_gradient_in_blocks_too(monkeypatch):
+    model = ModelConfig(vocab_size=30, width=8, n_layers=1, n_heads=1, mlp_width=8, context=4)
+    windows = jnp.asarray(np.random.default_rng(0).integers(30, size=(2, 5)))
+    params = init_params(model, 0)
+
+    def loss_and_gradient():
+        found = jax.value_and_grad(lambda params: train.mean_loss(model, params, windows))(params)
+        return jax.tree.leaves(found)
+
+    expected = loss_and_gradient()
+    monkeypatch.setattr(logits, "LARGE_LOGITS", 1)
+    for ours, theirs in zip(loss_and_gradient(), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_memory_of_a_large_vocabulary_is_at_most_an_eighth_of_the_plain():
