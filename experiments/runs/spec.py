@@ -18,7 +18,8 @@ SCHEMA_VERSION = 6
 """Version of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`;
 3 added `init_from` and `synthetic`; 4 added `DataConfig.chunk_tokens` and
 `SyntheticConfig.prompt`; 5 added `score_every` and the levers of `models.config`; 6 added
-looped blocks, further tokens, masked diffusion, `warmup_steps` and `final_noise`."""
+looped blocks, further tokens, masked diffusion, `begin_of_text_id`, `warmup_steps` and
+`final_noise`."""
 
 
 STREAM_PREFIX = "stream:"
