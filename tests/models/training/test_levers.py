@@ -233,7 +233,7 @@ def test_further_tokens_are_predicted_from_where_they_are_not_seen_and_not_repor
     def losses(params):
         network = nnx.merge(graph_of(AHEAD), params)
         inputs, found = WINDOWS[:, :-1], []
-        states = network._states(inputs, None, False)
+        states = network._states(inputs)
         for ahead in (0, 1, 2):
             moved = states + states @ network.future[...][ahead - 1] if ahead else states
             log_probs = jax.nn.log_softmax(network._logits(moved).reshape(4, 8, 30))
