@@ -35,14 +35,14 @@ def holding(path: Path, *, n_free: int = 0) -> dict[str, str]:
 
 @dataclass(kw_only=True)
 class Plan:
-    """A sweep: every width with every seed; each run has at least five segments."""
+    """A sweep: every width with every seed; each run has at least four segments."""
 
     executor: str
     runs: str
     world: str = "tiny"
     widths: tuple[int, ...] = (8,)
-    n_epochs: int = 80
-    n_seeds: int = 6
+    n_epochs: int = 64
+    n_seeds: int = 4
     keep_every: float = 0.2
     scheduler: str | None = None
     clock_runs_backwards: bool = False

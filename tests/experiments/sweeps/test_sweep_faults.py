@@ -264,7 +264,7 @@ def small_disk(tmp_path):
     """A file system that holds some runs, but not all."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("this process may not mount a file system of its own")
     yield folder

@@ -274,15 +274,17 @@ def test_looped_blocks_equal_as_many_blocks_that_share_their_weights(n_layers):
     other.blocks, other.embedding = nnx.merge(definition, twice), network.embedding
     other.norm, other.head = network.norm, network.head
     ids = WINDOWS[:, :8]
-    np.testing.assert_allclose(network(ids), other(ids), atol=1e-5)
+    whole = nnx.jit(lambda net: net(ids))(network)
+    np.testing.assert_allclose(whole, nnx.jit(lambda net: net(ids))(other), atol=1e-5)
     # Token by token, each loop has keys and values of its own.
+    extend = nnx.jit(lambda net, *read: net.extend(*read))
     cache, logits = network.empty_cache(4), []
     for at in range(8):
-        out, cache = network.extend(ids[:, at : at + 1], jnp.full((4, 1), at), at, cache)
+        out, cache = extend(network, ids[:, at : at + 1], jnp.full((4, 1), at), at, cache)
         logits.append(out)
-    np.testing.assert_allclose(jnp.concatenate(logits, axis=1), network(ids), atol=1e-5)
+    np.testing.assert_allclose(jnp.concatenate(logits, axis=1), whole, atol=1e-5)
     # Every pass of a block is skipped for itself.
-    skipped = network(ids, skip=Dropout(KEY, 0.999))
+    skipped = nnx.jit(lambda net: net(ids, skip=Dropout(KEY, 0.999)))(network)
     bare = network._logits(network.embedding[...][ids.reshape(-1)]).reshape(4, 8, 30)
     np.testing.assert_allclose(skipped, bare, atol=1e-4)
 
