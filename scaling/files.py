@@ -17,6 +17,7 @@ from scaling.tables.objects import nested_rows, read_objects, with_objects_read
 from scaling.tables.raw import RawTable
 from scaling.tables.shapes import histories, last_cells, reshaped
 from scaling.tables.source import PARQUET_MAGIC, decode, read_bytes
+from scaling.tables.totals import check_totals
 
 LOCAL = (";", "\t")
 """Separators of programs that may write decimal commas."""
@@ -161,7 +162,9 @@ def open_runs(path: str | Path, dialect: Dialect | None = None) -> RunFile:
 
 def _converted(raw: RawTable, decimal: str | None) -> RunFile:
     local = raw.separator in LOCAL
-    return RunFile(raw=raw, converted=convert(raw.columns, decimal=decimal, local=local))
+    converted = convert(raw.columns, decimal=decimal, local=local)
+    check_totals(raw, converted.columns)
+    return RunFile(raw=raw, converted=converted)
 
 
 def _parquet(name: str, content: bytes) -> RawTable:

@@ -285,8 +285,8 @@ def numbers(
     series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values).ravel())
     if doubt := series.attrs.get(DOUBTS, {}).get(label):
         raise ValueError(f"column {label!r}, {doubt}")
-    if series.dtype == bool:
-        series = series.astype(float)
+    if series.dtype == bool or (series.dtype == object and _holds_switches(series)):
+        raise ValueError(f"column {label!r} must hold numbers, not true or false")
     if pd.api.types.is_complex_dtype(series.dtype):
         raise ValueError(f"column {label!r} must hold real numbers, not complex ones")
     array = pd.to_numeric(series, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
@@ -308,6 +308,10 @@ def numbers(
             f"{LARGEST_SIZE:g}){more}"
         )
     return np.ascontiguousarray(array)
+
+
+def _holds_switches(series: pd.Series) -> bool:
+    return any(isinstance(value, bool | np.bool_) for value in series)
 
 
 SMALLEST_SIZE = 1e-30
@@ -375,6 +379,8 @@ def _weights(
         return np.ones(n_rows)
     label = weights if isinstance(weights, str) else "weights"
     taken = _take(frame, weights, label, "weights")
+    if np.asarray(taken).dtype == bool:  # the rows that count
+        taken = np.asarray(taken, dtype=float)
     array = numbers(taken, label, positive=False, ignored=ignored)
     if len(array) != n_rows:
         raise ValueError(f"{label!r} has {len(array)} rows but the table has {n_rows}")

@@ -118,6 +118,8 @@ def test_histories_without_a_run_need_one(read):
     text = histories()
     with pytest.raises(ValueError, match=r"line 5: _step starts again at 100 .*--label"):
         read(text)
+    with pytest.raises(ValueError, match=r"line 5: trainer/global_step starts again at 100"):
+        read(text.replace("_step", "trainer/global_step"))
     assert len(read(text, label="n_params")) == 9
     assert len(read(histories("run"))) == 9
     falling = "_step,loss\n300,3\n200,4\n100,5\n"  # one run, the latest first
