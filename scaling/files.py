@@ -12,6 +12,7 @@ import pandas as pd
 
 from scaling.fitting.table import DOUBTS, note_lines
 from scaling.tables.delimited import read_delimited
+from scaling.tables.events import is_events, read_events, read_metric_file
 from scaling.tables.numerals import Converted, convert
 from scaling.tables.objects import nested_rows, read_objects, with_objects_read
 from scaling.tables.raw import RawTable
@@ -104,10 +105,11 @@ def read_runs(
     """Table of runs, or of their checkpoints, from a file in any common format.
 
     The content of the file, not its name, says what it is: delimited text with a header, JSON
-    (objects, lists, runs or columns by name, a `trainer_state.json`), or parquet, which needs
-    pyarrow; each also packed with gzip, bzip2 or xz. Charts of wandb and metric histories of MLflow
-    become one row per run and step; the dictionaries `config` and `summary` become columns. Numbers
-    may have decimal commas, thousands separators, units (1.3B) or percent signs.
+    (objects, lists, runs or columns by name, a `trainer_state.json`), parquet, which needs pyarrow,
+    an event file of TensorBoard or a metric file of MLflow; each also packed with gzip, bzip2 or
+    xz. Charts of wandb, event files and metric histories of MLflow become one row per run and step;
+    the dictionaries `config` and `summary` become columns. Numbers may have decimal commas,
+    thousands separators, units (1.3B) or percent signs.
 
     Args:
         path: the file.
@@ -147,9 +149,13 @@ def open_runs(path: str | Path, dialect: Dialect | None = None) -> RunFile:
     content = read_bytes(path)
     if content.startswith(PARQUET_MAGIC):
         return _converted(_parquet(path.name, content), dialect.decimal)
+    if is_events(content):
+        return _converted(reshaped(read_events(path.name, content)), dialect.decimal)
     text, found = decode(path.name, content, dialect.encoding)
     if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         raw = read_objects(path.name, text.lstrip("\ufeff"))
+    elif metrics := read_metric_file(path.name, text):
+        raw = metrics
     else:
         raw = with_objects_read(read_delimited(path.name, text.lstrip("\ufeff"), dialect.separator))
     if found.startswith("utf-16"):
