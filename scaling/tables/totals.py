@@ -14,7 +14,7 @@ WORDS = frozenset(
     | {"somme", "sum", "summe", "total", "totals"}
 )
 """Labels of such rows, in lower case."""
-KINDS = {"sums": np.sum, "means": np.mean}
+KINDS = ("sums", "means")
 FEWEST_ABOVE = 3
 ROUNDED, EXACT = 1e-3, 1e-9
 """Relative tolerances of a row that is labelled as a total, and of one that is not."""
@@ -46,9 +46,9 @@ def check_totals(table: RawTable, numbers: Mapping[str, Any]) -> None:
         if len(above) < FEWEST_ABOVE or above.min() == above.max() or not np.isfinite(last):
             continue
         n_columns += 1
-        for kind, computed in KINDS.items():
+        for kind, computed in zip(KINDS, (above.sum(), above.mean()), strict=True):
             tolerance = ROUNDED if is_labelled else EXACT
-            agreeing[kind] += bool(np.isclose(last, computed(above), rtol=tolerance, atol=0))
+            agreeing[kind] += bool(np.isclose(last, computed, rtol=tolerance, atol=0))
     for kind, count in agreeing.items():
         if count == n_columns >= 2 - is_labelled:
             raise ValueError(
