@@ -15,8 +15,8 @@ from scaling.tables.delimited import read_delimited
 from scaling.tables.events import is_events, read_events, read_metric_file
 from scaling.tables.numerals import Converted, convert
 from scaling.tables.objects import nested_rows, read_objects, with_objects_read
-from scaling.tables.raw import RawTable
-from scaling.tables.shapes import histories, last_cells, reshaped
+from scaling.tables.raw import STEPS, RawTable
+from scaling.tables.shapes import contradiction, histories, last_cells, reshaped
 from scaling.tables.source import PARQUET_MAGIC, decode, read_bytes
 from scaling.tables.totals import check_totals
 
@@ -60,6 +60,23 @@ class RunFile:
     def histories(self, label: str | None = None) -> list[list[int]] | None:
         """See `scaling.tables.shapes.histories`."""
         return histories(self.raw, self.converted.columns, label)
+
+    def contradiction(
+        self, runs: Sequence[Sequence[int]], sizes: Sequence[str], column: str
+    ) -> list[int] | None:
+        """Two rows of a run with different numbers at one step and the same sizes, or None.
+
+        Args:
+            runs: rows of each run, as `histories` gives them.
+            sizes: columns of the sizes.
+            column: column of the numbers.
+        """
+        step, columns = self.raw.first(STEPS), self.converted.columns
+        if step is None or column not in columns:
+            return None
+        numbers = pd.DataFrame({name: columns[name] for name in (step, *sizes, column)})
+        numbers = numbers.apply(pd.to_numeric, errors="coerce").astype(float)
+        return contradiction(runs, numbers[[step, *sizes]].to_numpy(), numbers[column].to_numpy())
 
     def last(self, runs: Sequence[Sequence[int]]) -> RunFile:
         """A row for each run of a history: the last value of each column.

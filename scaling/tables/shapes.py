@@ -184,6 +184,23 @@ def histories(
     return [part.tolist() for part in np.split(rows, starts)]
 
 
+def contradiction(runs: Sequence[Sequence[int]], places: Any, values: Any) -> list[int] | None:
+    """The first two rows of a run that have different values at one place, or None.
+
+    Args:
+        runs: rows of each run, in the order of their steps.
+        places: step and sizes of each row (n_rows, n_columns).
+        values: number of each row (n_rows,), NaN where it has none.
+    """
+    for rows in runs:
+        known = np.array(rows)[np.isfinite(values[rows])]
+        same_place = (np.diff(places[known], axis=0) == 0).all(axis=1)
+        found = np.flatnonzero(same_place & (np.diff(values[known]) != 0))
+        if len(found):
+            return sorted(known[found[0] : found[0] + 2].tolist())
+    return None
+
+
 def last_cells(table: RawTable, runs: Sequence[Sequence[int]]) -> dict[str, list[int]]:
     """Row of the last cell of each run that is not empty, by column (n_runs,).
 
