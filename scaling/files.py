@@ -12,11 +12,13 @@ import pandas as pd
 
 from scaling.fitting.table import DOUBTS, note_lines
 from scaling.tables.delimited import read_delimited
+from scaling.tables.events import is_events, read_events, read_metric_file
 from scaling.tables.numerals import Converted, convert
 from scaling.tables.objects import nested_rows, read_objects, with_objects_read
-from scaling.tables.raw import RawTable
-from scaling.tables.shapes import histories, last_cells, reshaped
+from scaling.tables.raw import STEPS, RawTable
+from scaling.tables.shapes import contradiction, histories, last_cells, reshaped
 from scaling.tables.source import PARQUET_MAGIC, decode, read_bytes
+from scaling.tables.totals import check_totals
 
 LOCAL = (";", "\t")
 """Separators of programs that may write decimal commas."""
@@ -58,6 +60,23 @@ class RunFile:
     def histories(self, label: str | None = None) -> list[list[int]] | None:
         """See `scaling.tables.shapes.histories`."""
         return histories(self.raw, self.converted.columns, label)
+
+    def contradiction(
+        self, runs: Sequence[Sequence[int]], sizes: Sequence[str], column: str
+    ) -> list[int] | None:
+        """Two rows of a run with different numbers at one step and the same sizes, or None.
+
+        Args:
+            runs: rows of each run, as `histories` gives them.
+            sizes: columns of the sizes.
+            column: column of the numbers.
+        """
+        step, columns = self.raw.first(STEPS), self.converted.columns
+        if step is None or column not in columns:
+            return None
+        numbers = pd.DataFrame({name: columns[name] for name in (step, *sizes, column)})
+        numbers = numbers.apply(pd.to_numeric, errors="coerce").astype(float)
+        return contradiction(runs, numbers[[step, *sizes]].to_numpy(), numbers[column].to_numpy())
 
     def last(self, runs: Sequence[Sequence[int]]) -> RunFile:
         """A row for each run of a history: the last value of each column.
@@ -103,10 +122,11 @@ def read_runs(
     """Table of runs, or of their checkpoints, from a file in any common format.
 
     The content of the file, not its name, says what it is: delimited text with a header, JSON
-    (objects, lists, runs or columns by name, a `trainer_state.json`), or parquet, which needs
-    pyarrow; each also packed with gzip, bzip2 or xz. Charts of wandb and metric histories of MLflow
-    become one row per run and step; the dictionaries `config` and `summary` become columns. Numbers
-    may have decimal commas, thousands separators, units (1.3B) or percent signs.
+    (objects, lists, runs or columns by name, a `trainer_state.json`), parquet, which needs pyarrow,
+    an event file of TensorBoard or a metric file of MLflow; each also packed with gzip, bzip2 or
+    xz. Charts of wandb, event files and metric histories of MLflow become one row per run and step;
+    the dictionaries `config` and `summary` become columns. Numbers may have decimal commas,
+    thousands separators, units (1.3B) or percent signs.
 
     Args:
         path: the file.
@@ -146,9 +166,13 @@ def open_runs(path: str | Path, dialect: Dialect | None = None) -> RunFile:
     content = read_bytes(path)
     if content.startswith(PARQUET_MAGIC):
         return _converted(_parquet(path.name, content), dialect.decimal)
+    if is_events(content):
+        return _converted(reshaped(read_events(path.name, content)), dialect.decimal)
     text, found = decode(path.name, content, dialect.encoding)
     if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         raw = read_objects(path.name, text.lstrip("\ufeff"))
+    elif metrics := read_metric_file(path.name, text):
+        raw = metrics
     else:
         raw = with_objects_read(read_delimited(path.name, text.lstrip("\ufeff"), dialect.separator))
     if found.startswith("utf-16"):
@@ -161,7 +185,9 @@ def open_runs(path: str | Path, dialect: Dialect | None = None) -> RunFile:
 
 def _converted(raw: RawTable, decimal: str | None) -> RunFile:
     local = raw.separator in LOCAL
-    return RunFile(raw=raw, converted=convert(raw.columns, decimal=decimal, local=local))
+    converted = convert(raw.columns, decimal=decimal, local=local)
+    check_totals(raw, converted.columns)
+    return RunFile(raw=raw, converted=converted)
 
 
 def _parquet(name: str, content: bytes) -> RawTable:

@@ -21,6 +21,8 @@ SAMPLED = 50
 """Number of cells that are read first: if none is a number, the column holds labels."""
 MOSTLY = 0.5
 """Smallest share of numbers among the distinct cells of a numeric column."""
+SMALL = 1000.0
+"""Beside 7M and 1.3B, a smaller number probably lacks its unit."""
 _FORM = re.compile(
     r"([+\-\u2212]?)(\d[\d.,_'\u2019\u00a0\u202f ]*|[.,]\d+)([eE][+-]?\d+)?\s*([kKmMbBgGtT%]?)"
 )
@@ -163,7 +165,7 @@ class _Column:
         for text, numeral in (self.numerals or _numerals(self.cells)).items():
             if numeral is None or sign not in numeral.values:
                 word = text.lower()
-                missing = float(text) if "inf" in word else math.nan
+                missing = math.nan if "inf" not in word else math.inf * (-1 if "-" in word else 1)
                 found[text] = missing if word in NO_NUMBER else text
                 continue
             found[text] = numeral.values[sign]
@@ -223,12 +225,15 @@ def _read(cells: list[Any], *, quick: bool) -> _Column:
     ]
     units = {numeral.unit for numeral in numbers}
     odd = doubt = ""
+    large = {unit for unit in units if POWERS[unit.lower()] >= POWERS["m"]}
     if not signs or len({sign for text in differ for sign in text if sign in ".,"}) > 1:
         odd = next(t for t, found in numerals.items() if found and ("," in t or t.count(".") > 1))
         doubt = f"{odd!r} has another decimal sign than other cells"
     elif "%" in units and len(units) > 1:
         odd = _first(numerals, lambda numeral: numeral.unit == "%")
         doubt = f"{odd!r} is in percent and other cells are not"
+    elif large & units and (small := _first_small(numerals)):
+        odd, doubt = small, f"{small!r} has no unit and other cells have"
     elif "m" in units and units <= {"m", ""}:
         odd = _first(numerals, lambda numeral: numeral.unit == "m")
         doubt = f"{odd!r} may be millions or minutes: write millions with M"
@@ -239,6 +244,14 @@ def _read(cells: list[Any], *, quick: bool) -> _Column:
         example=odd or max(differ, key=lambda text: "," in text, default=""),
         doubt=doubt,
     )
+
+
+def _first_small(numerals: Mapping[str, Numeral | None]) -> str:
+    """The first number without a unit that is too small to stand beside millions, or ""."""
+    for text, numeral in numerals.items():
+        if numeral and not numeral.unit and 0 < max(map(abs, numeral.values.values())) < SMALL:
+            return text
+    return ""
 
 
 def _first(numerals: Mapping[str, Numeral | None], chosen: Callable[[Numeral], bool]) -> str:

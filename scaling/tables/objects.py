@@ -203,7 +203,10 @@ def _flat(name: str, line: int, row: Row) -> dict[tuple[str, str], Any]:
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict):
+    if _is_rows(value) and all("key" in part and "value" in part for part in value):
+        for part in value:  # as MLflow's server gives metrics, parameters and tags
+            yield from _leaves(f"{path}.{part['key']}", part["value"])
+    elif not isinstance(value, dict):
         yield path, value
     elif path and (set(value) == {"value"} or set(value) == {"value", "desc"}):
         yield from _leaves(path, value["value"])

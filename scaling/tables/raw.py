@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-STEPS = ("_step", "Step", "step")
+STEPS = ("_step", "Step", "step", "global_step", "trainer/global_step", "train/global_step")
 """Columns that count the training steps of a history."""
 IDS = ("run_id", "Run ID", "id", "ID")
 LABELS = ("Name", "name", "run_name", "run", *IDS)

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from scaling.tables.raw import IDS, LABELS, OF_RUNS, STEPS, RawTable, is_missing
 
 CHARTED = (*STEPS, "Relative Time (Process)", "Relative Time (Wall)", "Wall Time")
 BOUNDS = ("__MIN", "__MAX")
 """Ends of the names of the columns of a wandb chart that hold extremes of smoothed values."""
-KEYED = ({"key", "value", "step"}, {"metric", "value", "step"})
-"""Columns of a log with one value per row, such as the metric histories of MLflow."""
+KEYS = ("key", "metric", "tag")
+"""Columns that name the metric in a log with one value per row, as of MLflow or TensorBoard."""
 AXIS = "step"
 HELD_OUT = "validation_loss"
 MOST_NAMED = 40
@@ -58,8 +59,8 @@ def _cell(table: RawTable, column: str | None, row: int) -> Any:
 
 def _keyed(table: RawTable) -> RawTable | None:
     """A log with a metric and its value in each row, as one row per run and step."""
-    key = table.first(("key", "metric"))
-    if key is None or not any(table.columns.keys() >= names for names in KEYED):
+    key = table.first(KEYS)
+    if key is None or not table.columns.keys() >= {key, "value", AXIS}:
         return None
     run = run_column(table)
     found: dict[tuple[Any, Any], tuple[int, dict[str, Any]]] = {}
@@ -174,13 +175,30 @@ def histories(
                 "`--label` (for a fit, `--groups`, or `--checkpoints all` if every row is a run)"
             )
         labels = [step] * table.n_rows
-    runs: dict[Any, list[int]] = {}
-    for row, run in enumerate(labels):
-        if is_missing(run):
-            raise ValueError(f"{table.name}, line {table.lines[row]}: {column} is empty")
-        runs.setdefault(run, []).append(row)
-    order = np.where(np.isfinite(steps), steps, -np.inf)
-    return [sorted(rows, key=order.__getitem__) for rows in runs.values()]
+    if any(map(is_missing, set(labels))):
+        row = next(row for row, run in enumerate(labels) if is_missing(run))
+        raise ValueError(f"{table.name}, line {table.lines[row]}: {column} is empty")
+    runs, _ = pd.factorize(np.array(labels, dtype=object), use_na_sentinel=False)
+    rows = np.lexsort((np.where(np.isfinite(steps), steps, -np.inf), runs))
+    starts = np.flatnonzero(np.diff(runs[rows])) + 1
+    return [part.tolist() for part in np.split(rows, starts)]
+
+
+def contradiction(runs: Sequence[Sequence[int]], places: Any, values: Any) -> list[int] | None:
+    """The first two rows of a run that have different values at one place, or None.
+
+    Args:
+        runs: rows of each run, in the order of their steps.
+        places: step and sizes of each row (n_rows, n_columns).
+        values: number of each row (n_rows,), NaN where it has none.
+    """
+    for rows in runs:
+        known = np.array(rows)[np.isfinite(values[rows])]
+        same_place = (np.diff(places[known], axis=0) == 0).all(axis=1)
+        found = np.flatnonzero(same_place & (np.diff(values[known]) != 0))
+        if len(found):
+            return sorted(known[found[0] : found[0] + 2].tolist())
+    return None
 
 
 def last_cells(table: RawTable, runs: Sequence[Sequence[int]]) -> dict[str, list[int]]:

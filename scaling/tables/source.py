@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scaling.tables.events import is_events
+
 PARQUET_MAGIC = b"PAR1"
 PROBED = 65_536
 PACKED: dict[bytes, Callable[..., Any]] = {
@@ -27,8 +29,6 @@ OTHERS = {
     b"\x80\x04\x95": "a pickle: write the table as CSV or parquet",
     b"\x80\x05\x95": "a pickle: write the table as CSV or parquet",
 }
-EVENTS = "tfevents"
-"""Part of the name of every event file of TensorBoard."""
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -49,10 +49,6 @@ def read_bytes(path: Path) -> bytes:
         raise ValueError(f"{path.name} is a folder, not a file")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    if EVENTS in path.name:
-        raise ValueError(
-            f"{path.name} is an event file of TensorBoard: save its scalars as CSV or JSON there"
-        )
     with path.open("rb") as file:
         start = file.read(16)
     opener = next((found for magic, found in PACKED.items() if start.startswith(magic)), open)
@@ -71,7 +67,9 @@ def _check_head(name: str, head: bytes) -> None:
     for magic, what in OTHERS.items():
         if head.startswith(magic):
             raise ValueError(f"{name} is {what}")
-    if b"\0" in head and not head.startswith(PARQUET_MAGIC) and _guess(head) is None:
+    if head.startswith(PARQUET_MAGIC) or is_events(head):
+        return
+    if b"\0" in head and _guess(head) is None:
         raise ValueError(f"{name} is not text: it holds zero bytes")
 
 

@@ -159,7 +159,7 @@ def test_a_constant_loss_has_intervals_that_contain_the_estimates():
         ("runs.csv", b'a,b\n1,2\n1,2,3,4\n"', "line 3: 4 cells where the header has 2"),
         ("runs.csv", b'a,b\n1,2\n3,"4\n', "line 3: unexpected end of data"),
         ("runs.csv.gz", b"\x1f\x8b\x08 and then nothing", "is damaged"),
-        ("events.out.tfevents.1.host", b"\x18\0\0\0", "is an event file of TensorBoard"),
+        ("events.out.tfevents.1.host", b"\x18\0\0\0", "is not text: it holds zero"),
         ("runs.jsonl", b'{"a": 1}\n{"a": \n', "line 2: not JSON"),
         ("runs.jsonl", b'{"a": 1}\n[1]\n', "line 2: not an object"),
         ("runs.parquet", b"PAR1 and then nothing", "not a parquet file"),

@@ -114,7 +114,8 @@ def read_table(path: Path, options: FitOptions, x: Sequence[str]) -> pd.DataFram
         The columns of the file, as `scaling.read_runs` reads them.
 
     Raises:
-        ValueError: the table cannot be read, or it holds several checkpoints of runs at one x.
+        ValueError: the table cannot be read, or it holds several checkpoints of runs at one x or
+            two losses of a run at one step.
     """
     from scaling.files import open_runs
 
@@ -135,6 +136,13 @@ def read_table(path: Path, options: FitOptions, x: Sequence[str]) -> pd.DataFram
             f"{path.name}, lines {min(lines)} to {max(lines)}: {len(lines)} checkpoints of a run "
             f"have the same {', '.join(sizes)}; fit the last of each run (`--checkpoints last`) or "
             "every row (`--checkpoints all`)"
+        )
+    if options.checkpoints is None and (rows := file.contradiction(runs, sizes, options.y)):
+        first, second = (file.raw.lines[row] for row in rows)
+        raise ValueError(
+            f"{path.name}, line {second}: the run has another {options.y} at this step in line "
+            f"{first}; delete the rows that a resumed run replaced, name what differs between runs "
+            "(`--groups`), or fit every row (`--checkpoints all`)"
         )
     return frame
 

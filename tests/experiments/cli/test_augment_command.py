@@ -83,6 +83,30 @@ def test_the_template_writer_needs_nothing_and_texts_can_be_trained_on(
         assert set(json.loads(line)["metadata"]["source_ids"]) <= {"a.txt", "b.txt"}
 
 
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_what_any_sequence_of_commands_wrote_loads_in_datasets(texts, tmp_path, turn):
+    """Types come from the first block, here of a few lines."""
+    datasets = pytest.importorskip("datasets")
+    (tmp_path / "poem.txt").write_text("A poem on [[DOCUMENT]]", encoding="utf-8")
+    commands = [["entigraph"], ["rephrase", "--styles", "qa"]]
+    commands.append(["rephrase", "--prompt", str(tmp_path / "poem.txt")])
+    out, folder = tmp_path / "out", str(tmp_path / "cache")
+    for method, *options in commands[turn:] + commands[:turn]:
+        command = ["augment", method, str(texts), "--out", str(out), "--no-quality", "--parquet"]
+        assert main([*command, *options]) == 0
+    written = [json.loads(line) for line in lines(out)]
+    assert {record["metadata"]["method"] for record in written} == {"entigraph", "rephrase"}
+    parquet = str(out / ".augment" / "texts.parquet")
+    settings = {"split": "train", "cache_dir": folder}
+    for rows in (
+        datasets.load_dataset(
+            "json", data_files=str(out / "texts.jsonl"), chunksize=512, **settings
+        ),
+        datasets.load_dataset("parquet", data_files=parquet, **settings),
+    ):
+        assert rows.to_list() == written
+
+
 def test_a_missing_key_is_named(texts, tmp_path, capsys, monkeypatch):
     pytest.importorskip("openai")
     monkeypatch.delenv("MY_KEY", raising=False)

@@ -103,6 +103,9 @@ def test_numbers_among_labels_stay_labels(read):
     assert frame["day"].tolist() == ["2026-01-01", "2026-01-02"]
 
 
+LABELLED = "run,n_params,loss\n" + "".join(
+    f"r{n},{n},{y}\n" for n, y in zip(SIZES, LOSSES, strict=True)
+)
 REFUSED = {
     "a wider row": (PLAIN.replace("3.56", "3.56,1"), "line 4: 3 cells where the header has 2"),
     "a narrower row": (PLAIN.replace(",3.56", ""), "line 4: 1 cells where the header has 2"),
@@ -116,6 +119,10 @@ REFUSED = {
     "the same with a wide header": ("n,loss,\n1,4,31\n", "line 2: '31' is in a column without a"),
     "an open quote": (PLAIN.replace("3.56", '"3.56'), "line 4: unexpected end of data"),
     "another encoding": ("n,caf\u00e9\n1,2\n".encode("cp1252"), "line 1 holds .*--encoding cp1252"),
+    "sums": (f"{PLAIN}144000000,18.19\n", "line 7: this row holds the sums of the rows above"),
+    "sums with a label": (f"{PLAIN}Total,18.19\n", "line 7: this row holds the sums"),
+    "rounded means": (LABELLED + "Mean,28800000,3.64\n", "line 7: this row holds the means"),
+    "means without a label": (LABELLED + ",28800000,3.64\n", "line 7: this row holds the means"),
     "a key twice": ('{"loss": 1, "loss": 2}', "line 1: the key 'loss' appears more than once"),
     "a dotted key twice": ('{"a": {"b": 1}, "a.b": 2}', "line 1: 'a.b' appears more than once"),
     "lists of other lengths": ('{"n": [1, 2], "loss": [3]}', "lists, one per column, differ in"),
@@ -129,6 +136,19 @@ def test_what_is_ambiguous_is_refused_with_its_line(read, what):
     content, said = REFUSED[what]
     with pytest.raises(ValueError, match=said):
         read(content)
+
+
+def test_rows_that_resemble_totals_are_runs(read):
+    for row in ("144000000,3.2\n", "28800000,3.5\n"):  # one column agrees
+        assert len(read(PLAIN + row)) == 6
+    assert len(read(LABELLED + "sum,200000000,3.0\n")) == 6
+    assert len(read("n_params,loss\n1e6,3\n1e6,3\n2e6,6\n")) == 3  # too few rows to say
+
+
+def test_switches_are_no_losses(read):
+    for text in ("n_params,loss\n1e6,true\n1e7,false\n", '{"n_params": 1e6, "loss": true}'):
+        with pytest.raises(ValueError, match="'loss' must hold numbers, not true or false"):
+            fit_law(read(text))
 
 
 def test_options_decide_what_is_ambiguous(read):
@@ -157,6 +177,9 @@ AMBIGUOUS = "n_params;loss\n1;3,905\n2;3,561\n3;3,312\n4;3,105\n5;2,961\n"
         (PLAIN.replace("3.56", "3.560.000"), "line 4: '3.560.000' has another decimal sign"),
         (PLAIN.replace("4.31", "431 %"), "line 2: '431 %' is in percent and other cells are not"),
         (PLAIN.replace("1000000,4", "1m,4"), "line 2: '1m' may be millions or minutes"),
+        (PLAIN.replace("1000000,4", "1M,4", 1).replace("3000000,", "3,"),
+         "line 3: '3' has no unit and other cells have"),
+        (PLAIN.replace("3.56", "1.#INF"), "line 4: '1.#INF' is not a finite number"),
     ],
 )  # fmt: skip
 def test_an_ambiguous_column_is_refused_only_if_it_is_used(read, text, said):

@@ -94,6 +94,26 @@ def test_audit_prints_problems_and_fit_repeats_those_it_does_not_warn_of(tmp_pat
     assert "audit: n_tokens = 20 n_params" not in said
 
 
+def test_two_losses_of_a_run_at_one_step_need_a_choice(tmp_path, capsys):
+    """A run that was resumed at an earlier checkpoint has replaced its later ones."""
+    steps = [100, 200, 400, 800, 1600]
+    rows = [f"a,{step},{2 + 30 * step**-0.5}" for step in steps]
+    again = [f"a,{step},{2.1 + 30 * step**-0.5}" for step in [800, 1600, 3200]]
+    table = tmp_path / "metrics.csv"
+    table.write_text("\n".join(["run,step,loss", *rows, *again]))
+    command = ["fit", str(table), "--x", "step", "--n-boot", "0"]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "metrics.csv, line 7: the run has another loss at this step in line 5" in said
+    assert main([*command, "--checkpoints", "all"]) == 0
+    table.write_text("\n".join(["run,step,loss", *rows[:3], *again]))
+    assert main(command) == 0
+    table.write_text("\n".join(["run,step,n_params,loss", *(
+        f"family,1000,{step},{2 + 30 * step**-0.5}" for step in steps
+    )]))  # fmt: skip
+    assert main(["fit", str(table), "--n-boot", "0"]) == 0
+
+
 def test_checkpoints_of_runs_at_one_size_need_a_choice(tmp_path, capsys):
     table = tmp_path / "history.csv"
     sizes = [1e6, 3e6, 1e7, 3e7, 1e8]
