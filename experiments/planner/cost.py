@@ -75,7 +75,7 @@ class MadeUpRuns:
         raise NotImplementedError(f"run {spec.run_id} has no weights")
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
-        """Return runs, a row each, as a store does."""
+        """Return runs, a row each, with the columns of `RunStore.frame` that recipes read."""
         rows = []
         for spec in specs:
             self._specs[spec.run_id] = spec
@@ -92,7 +92,13 @@ class MadeUpRuns:
         return frame_of(rows)
 
     def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
-        """Return made-up scores of ensembles, None for anything else."""
+        """Return made-up scores of ensembles, None for anything else.
+
+        Args:
+            kind: "ensembles".
+            identity: ids of the members.
+            source: not used.
+        """
         del source
         if kind != "ensembles":
             return None

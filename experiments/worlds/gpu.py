@@ -3,7 +3,7 @@
 It is too large to search: tuned models have the settings that laws of size and data predict, see
 `experiments.lab.predictions`. `datawall reproduce --world gpu --plan` prints what it will take. The
 central recipes of Part 1 come first, then EntiGraph on graphs of four times as many entities as in
-`small`. No part of it has been run yet.
+`small`, then the most expensive, several stocks of text. No part of it has been run yet.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from experiments.worlds.world import World
 
 GPU = World(
     name="gpu",
-    recipes=("standard", "regularized", "ensembles", "data_scaling", "entigraph"),
+    recipes=("standard", "regularized", "ensembles", "entigraph", "data_scaling"),
     corpus="novels",
     chunk_tokens=512,
     vocab_size=8_192,
@@ -28,7 +28,7 @@ GPU = World(
     standard_epochs=(2, 4, 8, 16),
     further_epochs=(32,),
     learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),
-    widest={"weight_decay": (0, 25.6), "n_epochs": (1, 128)},
+    widest={"weight_decay": (0, 25.6), "n_epochs": (1, 64)},
     settings=PREDICTED,
     start=(1.6, 16),
     warm_start=False,
@@ -36,12 +36,12 @@ GPU = World(
     n_tuning_members=3,
     n_members=8,
     data_scaling=DataScalingPlan(
-        sizes=(524_288, 1_048_576, 2_097_152, 4_194_304),
+        sizes=(262_144, 524_288, 1_048_576, 2_097_152),
         widths=(64, 128, 256),
         n_draws=2,
         learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),
         standard_epochs=(2, 4, 8, 16),
-        n_seeds=2,
+        n_seeds=1,
         n_members=4,
     ),
     facts=FactPlan(

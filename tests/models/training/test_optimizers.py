@@ -78,6 +78,7 @@ def test_what_decays_is_what_is_said(decayed, which):
         np.testing.assert_allclose(taken, lr * 3.2 * before * which(name), atol=1e-6)
 
 
+@pytest.mark.long
 def test_muon_is_that_of_optax_for_every_matrix_and_head_and_leaves_the_rest_to_adam():
     """Three steps, on gradients drawn at random, of a model with shared keys and values."""
     model = ModelConfig(
@@ -100,23 +101,24 @@ def test_muon_is_that_of_optax_for_every_matrix_and_head_and_leaves_the_rest_to_
         return params
 
     def parts(params):
-        """Every matrix of the blocks by itself."""
+        """The matrices of the blocks, those of all layers, and of their parts, stacked."""
         return {
-            (name, layer, at): part
+            name: np.concatenate(np.split(leaf, n_parts.get(name.rpartition(".")[2], 1), axis=2))
             for name, leaf in named(params).items()
             if name.startswith("blocks") and "norm" not in name
-            for layer in range(model.n_layers)
-            for at, part in enumerate(
-                np.split(leaf[layer], n_parts.get(name.rpartition(".")[2], 1), axis=1)
-            )
         }
 
     ours = stepped(optimizer_of("muon", "hidden", model, hyper, rate, decay), first, gradients)
-    muon = contrib.muon(rate, beta=0.95, nesterov=True, consistent_rms=0.2, weight_decay=decay)
+    each = jax.tree.map(lambda _: contrib.MuonDimensionNumbers(1, 2), parts(first))
+    muon = contrib.muon(
+        rate, beta=0.95, nesterov=True, consistent_rms=0.2, weight_decay=decay,
+        muon_weight_dimension_numbers=each,
+    )  # fmt: skip
     theirs = stepped(muon, parts(first), [parts(gradient) for gradient in gradients])
-    assert len(theirs) == model.n_layers * (4 + 1 + 2 + 1)
-    for key, part in parts(ours).items():
-        np.testing.assert_allclose(part, theirs[key], atol=2e-5, err_msg=str(key))
+    counts = {name.rpartition(".")[2]: len(leaf) for name, leaf in theirs.items()}
+    assert counts == {"qkv": 2 * 4, "out": 2, "gate_and_up": 2 * 2, "down": 2}
+    for name, found in parts(ours).items():
+        np.testing.assert_allclose(found, theirs[name], atol=2e-5, err_msg=name)
     adam = optimizer_of("adamw", "hidden", model, hyper, rate, decay)
     by_adam, found = named(stepped(adam, first, gradients)), named(ours)
     for name in ("head", "embedding", "norm.gain", "blocks.mlp_norm.gain"):
