@@ -115,7 +115,7 @@ class Job:
         for part in (self.tokens, self.synthetic):
             if part is not None:
                 found.update(f"{part.dtype} {part.shape} ".encode())
-                found.update(np.ascontiguousarray(part))
+                found.update(np.ascontiguousarray(part).data)
         return found.hexdigest()
 
     @property

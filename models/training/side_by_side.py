@@ -274,6 +274,7 @@ class _StackedJobs:
                 self._report(before, losses)
                 before = []
                 self._finish()
+                (is_stopped,) = _agreed(self.callbacks.stop.is_set())  # on what was reported
             if is_stopped or is_due:
                 self._keep()
             if is_stopped:
