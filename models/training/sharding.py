@@ -121,16 +121,6 @@ def over_data(mesh: jax.sharding.Mesh, windows: jax.Array) -> jax.Array:
     return jax.lax.with_sharding_constraint(windows, NamedSharding(mesh, PartitionSpec("data")))
 
 
-def share_held(mesh: jax.sharding.Mesh, states: Any) -> float:
-    """Return the share of the bytes of stacked states that each device of a mesh holds."""
-    leaves, shardings = jax.tree.leaves(states), jax.tree.leaves(state_shardings(mesh, states))
-    held = sum(
-        math.prod(sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-        for leaf, sharding in zip(leaves, shardings, strict=True)
-    )
-    return held / sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-
-
 def member_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
     """Return the sharding of arrays whose first axis is the member's."""
     return NamedSharding(mesh, PartitionSpec("member"))
