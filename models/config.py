@@ -277,7 +277,7 @@ class OptimizerConfig:
         learning_rate: peak of the schedule, of AdamW and Muon alike (Muon's update is scaled to
             AdamW's root mean square, Liu et al. 2025, arXiv 2502.16982).
         weight_decay: decay per step in units of the learning rate.
-        beta1: decay of AdamW's first moment, and of Muon's momentum.
+        beta1: decay of AdamW's first moment.
         beta2: decay of AdamW's second moment.
         epsilon: added to the root of the second moment.
         warmup_fraction: share of the steps in which the rate rises.
@@ -294,6 +294,7 @@ class OptimizerConfig:
             down (Pascanu et al. 2013); 0 clips none.
         final_decay: weight decay of the last step over that of the first, between which it changes
             linearly; 1 keeps it.
+        momentum: decay of Muon's momentum, which is Nesterov's (Jordan et al. 2024).
 
     Raises:
         ValueError: a rate, decay or coefficient outside its range.
@@ -312,12 +313,13 @@ class OptimizerConfig:
     clip_norm: float = lever(off=0.0)
     final_decay: float = lever(off=1.0)
     warmup_steps: int = field(default=0, metadata=_NEWEST)
+    momentum: float = field(default=0.95, metadata=_NEWEST)
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "> 0")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, ">= 0")
         _require(self.epsilon > 0, "epsilon", self.epsilon, "> 0")
-        for name in ("beta1", "beta2", "warmup_fraction"):
+        for name in ("beta1", "beta2", "momentum", "warmup_fraction"):
             value = getattr(self, name)
             _require(0 <= value < 1, name, value, "in [0, 1)")
         is_number = isinstance(self.warmup_steps, int) and self.warmup_steps >= 0

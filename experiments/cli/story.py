@@ -39,9 +39,26 @@ class Reproduce(WorldOptions):
     """Folder of the report and its figures."""
     part: Literal[1, 2] | None = None
     """Run only one part of the talk: 1 (using data better) or 2 (making new data)."""
+    plan: bool = False
+    """Only print how many runs, FLOPs, minutes and bytes it takes."""
+    tflops: float | None = None
+    """TFLOP/s of training from which minutes are computed; by default as `datawall doctor
+    --accelerator` measured it."""
 
     def run(self) -> int:
-        """Write the report and print its path."""
+        """Write the report and print its path; with `plan`, print what it takes."""
+        from experiments.worlds.registry import get_world
+        from experiments.worlds.settings import PREDICTED
+
+        world = get_world(
+            self.world, corpus=self.corpus, search=self.search, levers=self.levers,
+            score_every=self.score_every, is_trained=not self.plan,
+        )  # fmt: skip
+        if self.plan or world.settings == PREDICTED:
+            print_costs(world, self.tflops, to_stderr=not self.plan)
+        return 0 if self.plan else self._reproduce()
+
+    def _reproduce(self) -> int:
         from rich.console import Console
 
         from experiments.report.report import is_current, write_report
@@ -65,6 +82,47 @@ class Reproduce(WorldOptions):
             f"Report: {report}"
         )
         return 0
+
+
+def print_costs(world: World, tflops: float | None, *, to_stderr: bool) -> None:
+    """Print what a world takes: a row a recipe, then memory.
+
+    Args:
+        world: the world.
+        tflops: TFLOP/s of training (default: measured, else assumed).
+        to_stderr: print to stderr instead of stdout.
+
+    Raises:
+        ValueError: `tflops` is not positive.
+    """
+    from rich.console import Console
+
+    from experiments.display.quantities import human
+    from experiments.planner.cost import USUAL_TFLOPS, costs, measured_tflops, memory
+
+    if tflops is not None and not tflops > 0:
+        raise ValueError(f"--tflops must be > 0; not {tflops}")
+    rate = tflops or measured_tflops() or USUAL_TFLOPS
+    origin = "as given" if tflops else "as measured" if measured_tflops() else "assumed"
+    rows, console = costs(world), Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+    known = [row for row in rows if row.flops == row.flops]
+    for row in known:
+        console.print(
+            f"{row.recipe}: {row.n_runs:.0f} runs, {row.flops:.1e} FLOPs, "
+            f"{row.flops / rate / 6e13:.0f} minutes"
+        )
+    if rest := [row.recipe for row in rows if row not in known]:
+        console.print(f"not estimated: {', '.join(rest)}")
+    flops = sum(row.flops for row in known)
+    console.print(
+        f"together: {sum(row.n_runs for row in known):.0f} runs, {flops:.1e} FLOPs, "
+        f"{flops / rate / 6e13:.0f} minutes at {rate:.3g} TFLOP/s ({origin})"
+    )
+    for row in memory(world).itertuples():
+        console.print(
+            f"width {row.width}, {human(row.n_params)} parameters: {row.one:.2g} GiB a model, "
+            f"{row.members:.2g} GiB for {world.n_members}"
+        )
 
 
 @readable

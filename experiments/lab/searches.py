@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from experiments.lab import predictions
 from experiments.lab.lab import Lab
 from experiments.runs.spec import RunSpec
 from experiments.tuning.certificate_files import save_certificate
 from experiments.tuning.certificates import Certificate, Objective
 from experiments.tuning.grid import Grid, Point
 from experiments.tuning.search import Effort, Request, Tuned, descend, measure
-from experiments.worlds.settings import read_settings
+from experiments.worlds.settings import PREDICTED, read_settings
 from experiments.worlds.world import World
 from scaling import fit_hyperparameter
 
@@ -35,7 +36,8 @@ def tune_sizes(
 
     If the world comes with tuned settings, nothing is trained: what the search that chose them
     compared is the certificate. An objective without settings (the standard recipe, whose epochs
-    were chosen by the preceding sweep) is measured at its start.
+    were chosen by the preceding sweep) is measured at its start. If the settings are `PREDICTED`,
+    that is where laws predict them, and the standard recipe, which they leave out, is searched.
 
     Args:
         lab: where runs are trained.
@@ -65,8 +67,12 @@ def tune_sizes(
             answers[width][point] = values
         return answers
 
-    if not lab.world.carries_settings:
-        found = descend(search_starts(lab.world, objective, starts, grid), grid, evaluate, effort)
+    is_predicted = lab.world.settings == PREDICTED and objective in predictions.OBJECTIVES
+    begun = search_starts(lab.world, objective, starts, grid)
+    if lab.world.carries_settings and is_predicted:
+        found = measure(begun, grid, evaluate, effort)
+    elif not lab.world.carries_settings or lab.world.settings == PREDICTED:
+        found = descend(begun, grid, evaluate, effort)
     elif (known := carried(lab.world, objective, starts, grid)) is not None:
         found = known
     else:
@@ -119,7 +125,8 @@ def search_starts(
 ) -> dict[int, Point]:
     """Return where a search begins.
 
-    That is at the settings that a world comes with; at further sizes at what these predict, if they
+    That is where laws predict the optimum if a world's settings are `PREDICTED`; else at the
+    settings that it comes with; at further sizes at what these predict, if they
     are of three sizes or more; else at `starts`.
 
     Args:
@@ -128,7 +135,9 @@ def search_starts(
         starts: points by width, for what the settings leave out or choose for another D.
         grid: on which the points lie.
     """
-    if world.settings is None:
+    if world.settings == PREDICTED and objective in predictions.OBJECTIVES:
+        return predictions.predicted(world, objective, starts, grid)
+    if world.settings in (None, PREDICTED):
         return dict(starts)
     settings = read_settings(world.settings)
     fits = settings.n_unique_tokens == world.n_unique_tokens

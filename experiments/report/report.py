@@ -23,7 +23,8 @@ from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
 from experiments.runs.rows import provenance
 from experiments.story.story import Story
-from experiments.worlds.settings import read_settings
+from experiments.worlds.settings import PREDICTED, read_settings
+from experiments.worlds.world import World
 from scaling.published import talk
 
 HEADLINE = "fig00"
@@ -316,6 +317,17 @@ def _figures(drawings: Sequence[Drawing]) -> list[Figure]:
     ]
 
 
+def _origin_of_settings(world: World) -> str:
+    if not world.settings or not world.carries_settings:
+        return "searched, see the certificates"
+    if world.settings == PREDICTED:
+        return (
+            "predicted by power laws of size and data from those of quick and of Kim et al. 2025, "
+            "not searched here; the standard recipe is searched"
+        )
+    return read_settings(world.settings).provenance
+
+
 def _facts(story: Story) -> dict[str, str]:
     """Return what a reader needs to judge or reproduce the numbers, by label."""
     world, runs, source = story.world, story.runs, provenance()
@@ -329,9 +341,7 @@ def _facts(story: Story) -> dict[str, str]:
         "Unique tokens": f"{world.n_unique_tokens:,}; {world.n_eval_tokens:,} each to select "
         "(validation) and to report (test), from other documents",
         "Scope": story.text_scope,
-        "Tuned settings": read_settings(world.settings).provenance
-        if world.settings and world.carries_settings
-        else "searched, see the certificates",
+        "Tuned settings": _origin_of_settings(world),
         "Model sizes": ", ".join(
             f"{world.model(width).n_params_non_embedding:,}" for width in world.widths
         )

@@ -18,8 +18,8 @@ SCHEMA_VERSION = 6
 """Version of the files of a run. 2 added `recipes`, and settings marked `metadata={"since": 2}`;
 3 added `init_from` and `synthetic`; 4 added `DataConfig.chunk_tokens` and
 `SyntheticConfig.prompt`; 5 added `score_every` and the levers of `models.config`; 6 added
-looped blocks, further tokens, masked diffusion, `begin_of_text_id`, `warmup_steps` and
-`final_noise`."""
+looped blocks, further tokens, masked diffusion, `begin_of_text_id`, `warmup_steps`,
+`final_noise` and `momentum`."""
 
 
 STREAM_PREFIX = "stream:"
@@ -195,6 +195,8 @@ class RunSpec:
             identity["init_from"] = self.init_from
         if self.synthetic is not None:
             identity["synthetic"] = _identity(self.synthetic)
+        if self.optimizer.name == "muon":  # before, heads, gate and up were not cut apart
+            identity["muon"] = 2
         return identity
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from experiments.worlds.files import SUFFIX, read_world
-from experiments.worlds.h200 import H200
+from experiments.worlds.gpu import GPU
 from experiments.worlds.levers import read_levers
 from experiments.worlds.novels import NOVELS
 from experiments.worlds.quick import QUICK
@@ -15,7 +15,7 @@ from experiments.worlds.small import SMALL
 from experiments.worlds.tiny import TINY
 from experiments.worlds.world import World
 
-WORLDS: dict[str, World] = {world.name: world for world in (TINY, QUICK, NOVELS, SMALL, H200)}
+WORLDS: dict[str, World] = {world.name: world for world in (TINY, QUICK, NOVELS, SMALL, GPU)}
 
 
 def find_world(name: str) -> World:
@@ -51,6 +51,7 @@ def get_world(
     search: bool = False,
     levers: Iterable[str] = (),
     score_every: float | None = None,
+    is_trained: bool = True,
 ) -> World:
     """Return a world, optionally with another corpus and other model sizes.
 
@@ -61,6 +62,7 @@ def get_world(
         search: whether to search for tuned settings even if the world comes with them.
         levers: settings of all runs on the text that differ from the world's, see `read_levers`.
         score_every: epochs between validation losses along the runs, instead of the world's.
+        is_trained: whether it will be trained on this machine, whose memory must then suffice.
 
     Raises:
         ValueError: there is no such world, a width or a lever is invalid, or the world needs more
@@ -80,7 +82,7 @@ def get_world(
     if widths:
         world = dataclasses.replace(world, widths=tuple(sorted(set(widths))))
     needed, free = world.memory_bytes(), psutil.virtual_memory().available
-    if needed > free:
+    if is_trained and needed > free:
         raise ValueError(
             f"world {world.name} needs about {needed / 2**30:.1f} GiB of memory; "
             f"{free / 2**30:.1f} GiB are free"

@@ -61,7 +61,8 @@ class World:
         last: axes that a search tries only if no neighbour along the others is better, see
             `Effort`.
         settings: name of tuned settings to train the final models with instead of searching, see
-            `experiments.worlds.settings`; None searches.
+            `experiments.worlds.settings`; "predicted" takes those that laws of size and data
+            predict, see `experiments.lab.predictions`; None searches.
         search: whether to search from these settings instead.
         start: weight decay and epochs at which tuning starts; the learning rate follows a rule,
             see `World.learning_rate`.

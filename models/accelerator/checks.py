@@ -226,7 +226,8 @@ def check_sharding(sizes: Sizes) -> Outcome:
         "matrices": Mesh(model=n_devices),
     }
     if n_devices % 8 == 0:
-        meshes = {"members, batch and matrices": Mesh(member=n_devices // 4, data=2, model=2)}
+        del meshes["members"], meshes["matrices"]
+        meshes["members, batch and matrices"] = Mesh(member=n_devices // 4, data=2, model=2)
     with matmul_precision("highest"):
         alone = _on_mesh(jobs)
         results = {name: _compared(_on_mesh(jobs, mesh), alone) for name, mesh in meshes.items()}

@@ -18,8 +18,7 @@ from models.accelerator.checks import make_job, matmul_precision
 from models.accelerator.outcome import Outcome
 from models.accelerator.sizes import Sizes, Workload
 from models.language.generate import generate
-from models.network.attention import uses_flash
-from models.text.batches import as_ring
+from models.network.attention import keeps_pairs
 from models.training.devices import USABLE, free_bytes, training_bytes
 from models.training.job_list import Job
 from models.training.sharding import Mesh
@@ -104,7 +103,7 @@ def _fitting(workload: Workload) -> int:
 
 def _estimate(workload: Workload, batch_size: int) -> int:
     train = _job(workload, batch_size).train
-    flash = uses_flash(workload.model.head_width, "bfloat16", masked=False)
+    flash = not keeps_pairs(workload.model, "bfloat16")
     return training_bytes(workload.model, batch_size=batch_size, train=train, flash=flash)
 
 
@@ -211,14 +210,14 @@ def _together(jobs: list[Job]) -> float:
     states = jax.tree.map(
         lambda *leaves: jnp.stack(leaves), *[init_state(program, job.seed) for job in jobs]
     )
-    rings = jnp.stack([as_ring(job.tokens, context=job.model.context) for job in jobs])
+    ring = jnp.asarray(jobs[0].ring)  # the text of all
     reads, n_steps = jnp.stack([job.reads(0)[0] for job in jobs]), jobs[0].reads(0)[1]
     hyper = jax.tree.map(lambda *n: np.stack(n), *[job.hyperparameters for job in jobs])
     n_now = np.full(len(jobs), n_steps, np.int32)
 
     def steps() -> jax.Array:
         nonlocal states
-        states, losses = compiled(states, rings, reads, n_now, hyper)
+        states, losses = compiled(states, ring, reads, n_now, hyper)
         return losses
 
     return len(jobs) * n_steps * jobs[0].tokens_per_step / best_seconds(steps)

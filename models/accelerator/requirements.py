@@ -14,6 +14,10 @@ PACKAGES = ("jax", "flax", "optax", "numpy", "safetensors")
 """Packages that the checks import."""
 
 
+LEAST_DRIVER = {"cuda12": 525, "cuda13": 580}
+"""Oldest NVIDIA driver of each plugin, see docs/accelerators.md."""
+
+
 class AcceleratorError(RuntimeError):
     """The machine cannot be examined; the message says what is missing or does not fit."""
 
@@ -42,16 +46,33 @@ def require_packages() -> None:
 
 def looked_for() -> str:
     """Return in a sentence where accelerators were looked for, and what was found there."""
-    plugins = sorted(
+    plugins, driver = _plugins(), nvidia_driver()
+    return (
+        f"JAX {importlib.metadata.version('jax')}, its plugins ({', '.join(plugins) or 'none'}), "
+        f"the NVIDIA driver ({driver or 'none'}), "
+        f"JAX_PLATFORMS ({os.environ.get('JAX_PLATFORMS') or 'not set'}){_misfit(plugins, driver)}"
+    )
+
+
+def _plugins() -> list[str]:
+    """Return names and versions of the installed plugins of JAX."""
+    return sorted(
         f"{one.metadata['Name']} {one.version}"
         for one in importlib.metadata.distributions()
         if re.match(r"jax[-_]cuda|jax[-_]rocm|libtpu|jax[-_]metal", one.metadata["Name"] or "")
     )
-    return (
-        f"JAX {importlib.metadata.version('jax')}, its plugins ({', '.join(plugins) or 'none'}), "
-        f"the NVIDIA driver ({nvidia_driver() or 'none'}), "
-        f"JAX_PLATFORMS ({os.environ.get('JAX_PLATFORMS') or 'not set'})"
-    )
+
+
+def _misfit(plugins: list[str], driver: str | None) -> str:
+    """Return what does not fit, after a colon; nothing if a plugin suits the driver."""
+    found = re.search(r"(\d+)\.[\d.]+(;|$)", driver or "")
+    cuda = [one for one in LEAST_DRIVER if any(one in plugin for plugin in plugins)]
+    if driver and not cuda:
+        return ": there is a GPU, but no plugin for it; install jax[cuda12] or jax[cuda13]"
+    if found and all(int(found[1]) < LEAST_DRIVER[one] for one in cuda):
+        needs = " and ".join(f"{one} needs {LEAST_DRIVER[one]} or newer" for one in cuda)
+        return f": the driver is too old for the plugin: {needs}"
+    return ""
 
 
 def nvidia_driver() -> str | None:

@@ -9,7 +9,7 @@ that a deep model compiles as one scanned block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -268,6 +268,14 @@ class Block(nnx.Module):
         return x_ND + self.mlp(self.mlp_norm(x_ND)), past
 
 
+def _is_kept(primitive: Any, *_: Any, **__: Any) -> bool:
+    """Return whether to keep a value for the backward pass: all but gathered weights.
+
+    Those are gathered again, so that one block's are whole at a time.
+    """
+    return primitive.name != "sharding_constraint"
+
+
 def _stacked(blocks: list[Block]) -> Block:
     """Return blocks of one shape as one, whose weights have a leading layer axis."""
     definition = nnx.split(blocks[0])[0]
@@ -300,6 +308,7 @@ class Transformer(nnx.Module):
         skip: Dropout | None = None,
         remat: bool = False,
         masked_BT: jax.Array | None = None,
+        gather: Callable[[nnx.State], nnx.State] | None = None,
     ) -> jax.Array:
         """Return the logits of the token after each position, or in it if some are masked.
 
@@ -311,6 +320,7 @@ class Transformer(nnx.Module):
             remat: recompute activations in the backward pass instead of keeping them.
             masked_BT: positions whose embedding is replaced by zeros, or by that of a mask if the
                 model predicts masked tokens.
+            gather: makes the weights of a block whole that are cut over devices, in training.
 
         Returns:
             Logits [sequences, positions, vocab_size], float32.
@@ -318,7 +328,9 @@ class Transformer(nnx.Module):
         Raises:
             ValueError: more positions than the model's context.
         """
-        x_ND = self._states(ids_BT, drop=drop, skip=skip, remat=remat, masked_BT=masked_BT)
+        x_ND = self._states(
+            ids_BT, drop=drop, skip=skip, remat=remat, masked_BT=masked_BT, gather=gather
+        )
         return self._logits(x_ND).reshape(*ids_BT.shape, -1)
 
     def with_future(self, ids_BT: jax.Array, **options: Any) -> tuple[jax.Array, list[jax.Array]]:
@@ -362,6 +374,7 @@ class Transformer(nnx.Module):
         skip: Dropout | None = None,
         remat: bool = False,
         masked_BT: jax.Array | None = None,
+        gather: Callable[[nnx.State], nnx.State] | None = None,
     ) -> jax.Array:
         """Return the residual stream after the last block, [N, D]."""
         n_positions = ids_BT.shape[1]
@@ -376,6 +389,8 @@ class Transformer(nnx.Module):
             x_ND: jax.Array, layer_and_weights: tuple[jax.Array, nnx.State]
         ) -> tuple[jax.Array, None]:
             layer, weights = layer_and_weights
+            if gather:
+                weights = gather(weights)
             out_ND = nnx.merge(definition, weights)(x_ND, positions, layer, drop)
             if skip:
                 out_ND = x_ND + skip.whole(out_ND - x_ND, len(ids_BT), layer)
@@ -386,9 +401,14 @@ class Transformer(nnx.Module):
             unseen = self.mask[...].astype(x_ND.dtype) if self.config.is_diffusion else 0
             x_ND = jnp.where(masked_BT.reshape(-1, 1), unseen, x_ND)
         x_ND = drop(x_ND, self.config.depth) if drop else x_ND
+        kept = block
+        if remat:
+            kept = jax.checkpoint(block)
+        elif gather:
+            kept = jax.checkpoint(block, policy=_is_kept)
         for layers in self._layers():
             x_ND, _ = jax.lax.scan(
-                jax.checkpoint(block) if remat else block,
+                kept,
                 x_ND,
                 (layers, stacked),
                 unroll=self._unroll,

@@ -133,7 +133,7 @@ def training_bytes(
         batch_size: windows in a batch.
         train: precision and weight average (default: float32, none).
         execution: microbatches and rematerialisation.
-        flash: attention keeps no weights of pairs of positions, see `attention.uses_flash`.
+        flash: attention keeps no weights of pairs of positions, see `attention.keeps_pairs`.
     """
     train = train or TrainConfig(n_epochs=1)
     n_parts = execution.n_microbatches if execution else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 from collections.abc import Callable, Mapping
@@ -106,6 +107,16 @@ class Job:
         """Whether some training tokens are read but not predicted."""
         texts = [self.tokens] if self.synthetic is None else [self.tokens, self.synthetic]
         return any(map(has_unscored, texts))
+
+    @cached_property
+    def text_digest(self) -> str:
+        """Hash of the text, equal for jobs with equal rings."""
+        found = hashlib.blake2b(digest_size=16)
+        for part in (self.tokens, self.synthetic):
+            if part is not None:
+                found.update(f"{part.dtype} {part.shape} ".encode())
+                found.update(np.ascontiguousarray(part).data)
+        return found.hexdigest()
 
     @property
     def padded_ring(self) -> np.ndarray:

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from models.config import Decayed, OptimizerConfig, OptimizerName, TrainConfig, levers_in_use
+from models.config import (
+    Decayed,
+    ModelConfig,
+    OptimizerConfig,
+    OptimizerName,
+    TrainConfig,
+    levers_in_use,
+)
 
 Params = Any
 """An nnx.State of Param: a pytree of float32 arrays."""
@@ -32,6 +39,7 @@ class Hyperparameters(NamedTuple):
     weight_decay: Scalar
     beta1: Scalar
     beta2: Scalar
+    momentum: Scalar
     epsilon: Scalar
     warmup_steps: Scalar
     fall_from: Scalar
@@ -73,6 +81,7 @@ class Hyperparameters(NamedTuple):
             weight_decay=np.float32(optimizer.weight_decay),
             beta1=np.float32(optimizer.beta1),
             beta2=np.float32(optimizer.beta2),
+            momentum=np.float32(optimizer.momentum),
             epsilon=np.float32(optimizer.epsilon),
             warmup_steps=np.float32(warmup_steps),
             fall_from=np.float32(fall_from),
@@ -117,6 +126,7 @@ def average_weight_at(step: jax.Array | int, hyper: Hyperparameters) -> jax.Arra
 def optimizer_of(
     name: OptimizerName,
     decayed: Decayed,
+    model: ModelConfig,
     hyper: Hyperparameters,
     learning_rate: Scalar,
     weight_decay: Scalar,
@@ -126,16 +136,18 @@ def optimizer_of(
     Args:
         name: `adamw` or `muon`.
         decayed: which weights decay, see `OptimizerConfig`.
+        model: architecture; its heads are matrices of their own to Muon.
         hyper: the job's hyperparameters.
         learning_rate: learning rate of the step.
         weight_decay: weight decay of the step.
 
     Source:
-        Loshchilov and Hutter 2019 (AdamW); Jordan et al. 2024 and Liu et al. 2025 (Muon).
+        Loshchilov and Hutter 2019 (AdamW); Jordan et al. 2024, its parts of fused matrices and
+        Nesterov momentum, and Liu et al. 2025, its scale (Muon).
     """
     adam = optax.scale_by_adam(hyper.beta1, hyper.beta2, hyper.epsilon)  # type: ignore[arg-type]
     return optax.chain(
-        adam if name == "adamw" else _with_muon(adam, hyper),
+        adam if name == "adamw" else _with_muon(adam, model, hyper),
         optax.add_decayed_weights(
             weight_decay,  # type: ignore[arg-type]
             mask=lambda params: _map_names(params, lambda names: _decays(names, decayed)),
@@ -145,41 +157,61 @@ def optimizer_of(
 
 
 def _with_muon(
-    adam: optax.GradientTransformation, hyper: Hyperparameters
+    adam: optax.GradientTransformation, model: ModelConfig, hyper: Hyperparameters
 ) -> optax.GradientTransformation:
     """Return an optimiser that orthogonalises updates of the blocks' matrices, else uses Adam.
 
-    A fused matrix (queries, keys and values; gate and up) counts as one (Jordan et al. 2024).
+    Queries, keys and values of each head, gate and up are matrices of their own, although they are
+    stored as parts of one; so are the layers.
     """
     from optax import contrib
 
-    def dimensions(updates: Params) -> Params:
-        return jax.tree.map(lambda _: contrib.MuonDimensionNumbers(-2, -1), updates)
+    n_parts = {"qkv": model.n_heads + 2 * model.kv_heads, "gate_and_up": 2}
 
-    muon = optax.chain(
-        contrib.scale_by_muon(
-            beta=hyper.beta1,  # type: ignore[arg-type]
-            weight_dimension_numbers=dimensions,
-        ),
-        optax.stateless(
-            lambda updates, _: jax.tree.map(
-                lambda leaf: leaf * MUON_RMS * max(leaf.shape[-2:]) ** 0.5, updates
-            )
+    def cut(path: Any, leaf: jax.Array) -> jax.Array:
+        """Return matrices [..., n_in, n_out] as [..., n_in, n_parts, n_out / n_parts]."""
+        n = next((n for name, n in n_parts.items() if name in _names(path)), 1)
+        return leaf.reshape(*leaf.shape[:-1], n, -1)
+
+    def scaled(leaf: jax.Array) -> jax.Array:
+        """Return whole matrices with the root mean square of AdamW's updates."""
+        n_in, _, n_out = leaf.shape[-3:]
+        leaf = leaf * (MUON_RMS * max(n_in, n_out) ** 0.5)
+        return leaf.reshape(*leaf.shape[:-2], -1)
+
+    muon = contrib.scale_by_muon(
+        beta=hyper.momentum,  # type: ignore[arg-type]
+        weight_dimension_numbers=lambda updates: jax.tree.map(
+            lambda _: contrib.MuonDimensionNumbers(-3, -1), updates
         ),
     )
+
+    def update(updates: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        del params
+        # The state keeps the shapes of the weights, and with them their sharding.
+        parts, momentum = (
+            jax.tree_util.tree_map_with_path(cut, whole) for whole in (updates, state.mu)
+        )
+        parts, after = muon.update(parts, state._replace(mu=momentum))
+        mu = jax.tree.map(lambda new, old: new.reshape(old.shape), after.mu, state.mu)
+        return jax.tree.map(scaled, parts), after._replace(mu=mu)
+
     return optax.partition(
-        {"muon": muon, "adam": adam},
+        {"muon": optax.GradientTransformation(muon.init, update), "adam": adam},
         lambda params: _map_names(
             params, lambda names: "muon" if _is_hidden_matrix(names) else "adam"
         ),
     )
 
 
+def _names(path: Any) -> set[Any]:
+    """Return the names on the way to an array, such as {"blocks", "mlp", "down"}."""
+    return {getattr(key, "key", None) for key in path}
+
+
 def _map_names(params: Params, function: Any) -> Params:
-    """Map the names on the way to each array, such as {"blocks", "mlp", "down"}."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: function({getattr(key, "key", None) for key in path}), params
-    )
+    """Map the names on the way to each array."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: function(_names(path)), params)
 
 
 def _is_hidden_matrix(names: set[str]) -> bool:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+AXES = ("member", "data", "model")
 MATRIX_AXIS = {"qkv": -1, "gate_and_up": -1, "out": -2, "down": -2, "head": -1, "embedding": -2}
 """Axis of each matrix that is cut over the axis `model` of the mesh: the outputs of the first and
-the inputs of the second matrix of a pair (Shoeybi et al. 2019), the vocabulary of the tables."""
+the inputs of the second matrix of a pair (Shoeybi et al. 2019), the vocabulary of the tables. The
+other of its last two axes is cut over `data`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +51,74 @@ class Mesh:
                 f"devices; there are {len(devices)}"
             )
         shape = (self.member, self.data, self.model)
-        return jax.sharding.Mesh(np.array(devices).reshape(shape), ("member", "data", "model"))
+        # Neighbours on a TPU's torus exchange parts of matrices, as JAX orders them.
+        return jax.make_mesh(shape, AXES, (AxisType.Auto,) * len(AXES), devices=devices)
+
+
+def _spec(path: Any, leaf: Any, mesh: jax.sharding.Mesh, axes: Sequence[str]) -> PartitionSpec:
+    """Return how the last two axes of a weight, or of a moment of it, are cut over axes of a mesh.
+
+    An axis that its size is not divisible by is left out; gains are whole.
+    """
+    spec: list[str | None] = [None] * leaf.ndim
+    names = {getattr(key, "key", None) for key in path}
+    for name, axis in MATRIX_AXIS.items():
+        if name in names and leaf.ndim > 1:
+            for cut, at in (("model", axis), ("data", -3 - axis)):
+                if cut in axes and leaf.shape[at] % mesh.shape[cut] == 0:
+                    spec[at] = cut
+    return PartitionSpec(*spec)
 
 
 def state_shardings(mesh: jax.sharding.Mesh, states: Any) -> Any:
     """Return the sharding of each array of stacked states, whose first axis is the member's.
 
-    A matrix whose size is not divisible by the axis `model` is replicated along it.
+    Matrices of weights, moments and averages are cut over both other axes of the mesh: over `model`
+    as Shoeybi et al. do, over `data` along the other axis (Rajbhandari et al. 2020), see
+    `gathered`.
     """
-    n_parts = mesh.shape["model"]
 
     def sharding(path: Any, leaf: Any) -> NamedSharding:
-        spec: list[str | None] = ["member", *[None] * (leaf.ndim - 1)]
-        names = {getattr(key, "key", None) for key in path}
-        for name, axis in MATRIX_AXIS.items():
-            if name in names and leaf.ndim > 2 and leaf.shape[axis] % n_parts == 0:
-                spec[axis] = "model"
-        return NamedSharding(mesh, PartitionSpec(*spec))
+        one = jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+        return NamedSharding(mesh, PartitionSpec("member", *_spec(path, one, mesh, AXES)))
 
     return jax.tree_util.tree_map_with_path(sharding, states)
+
+
+def gathered(mesh: jax.sharding.Mesh, weights: Any) -> Any:
+    """Return weights of a member as a step computes with them: whole along `data`.
+
+    In a compiled program. Their gradient is added up over the devices and cut as the weights were.
+    Without this, the compiler would keep the cut and distribute the channels of activations, not
+    the sequences of a batch.
+
+    Args:
+        mesh: the devices.
+        weights: some or all of the weights of one member.
+    """
+
+    def placed(tree: Any, axes: Sequence[str]) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: jax.lax.with_sharding_constraint(
+                leaf, NamedSharding(mesh, _spec(path, leaf, mesh, axes))
+            ),
+            tree,
+        )
+
+    @jax.custom_vjp
+    def gather(weights: Any) -> Any:
+        return placed(weights, ("model",))
+
+    gather.defvjp(
+        lambda weights: (placed(weights, ("model",)), None),
+        lambda _, gradient: (placed(gradient, AXES),),
+    )
+    return gather(weights)
+
+
+def over_data(mesh: jax.sharding.Mesh, windows: jax.Array) -> jax.Array:
+    """Return the windows [sequences, positions] of a member, cut over `data` by sequences."""
+    return jax.lax.with_sharding_constraint(windows, NamedSharding(mesh, PartitionSpec("data")))
 
 
 def member_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
-from models.network.attention import uses_flash
+from models.network.attention import keeps_pairs
 from models.training.devices import free_bytes, members_that_fit, training_bytes
 from models.training.jobs import Callbacks, Failed, Job, Segment, score, score_along
 from models.training.sharding import (
@@ -64,19 +65,21 @@ def train_side_by_side(
         groups.setdefault((program, job.reads_shape), []).append(job)
     for (program, reads_shape), group in groups.items():
         shape = mesh or _mesh_for(len(group), reads_shape[1], len(devices))
-        fits = _largest(group, callbacks, devices[0], shape) if n_members is None else n_members
+        fits = n_members or _agreed(_largest(group, callbacks, devices[0], shape))[0]
         # Longest first, so that jobs trained together end at similar times.
         waiting = deque(sorted(group, key=lambda job: job.n_steps, reverse=True))
         begun: dict[str, TrainState] = {}
-        while waiting and not callbacks.stop.is_set():
+        while waiting and not _agreed(callbacks.stop.is_set())[0]:
             stacked = _StackedJobs(program, waiting, begun, callbacks, shape.over(devices), fits)
             try:
                 stacked.train()
             except jax.errors.JaxRuntimeError as error:
                 stacked.clear()
-                if "RESOURCE_EXHAUSTED" not in str(error) or fits <= shape.member:
+                is_memory = "RESOURCE_EXHAUSTED" in str(error)
+                if not is_memory or fits <= shape.member:
                     for job in waiting:
-                        callbacks.report(Failed(job=job, error=error))
+                        said = _too_large(job, callbacks, devices[0], shape) if is_memory else error
+                        callbacks.report(Failed(job=job, error=said))
                     break
                 fits = max(shape.member, fits // 2)
                 logger.warning("out of memory; continuing with %d models side by side", fits)
@@ -92,27 +95,38 @@ def _mesh_for(n_jobs: int, batch_size: int, n_devices: int) -> Mesh:
 
 def _largest(jobs: Sequence[Job], callbacks: Callbacks, device: jax.Device, mesh: Mesh) -> int:
     """Return how many of these jobs fit side by side on all devices."""
-    first = jobs[0]
-    each = training_bytes(
-        first.model,
-        batch_size=-(-first.train.batch_size // mesh.data),
-        train=first.train,
-        execution=callbacks.execution,
-        flash=uses_flash(
-            first.model.head_width,
-            first.train.precision,
-            masked=not first.model.attend_across_documents,
-        ),
-    )
+    each = _bytes_of(jobs[0], callbacks, mesh)
     n_wanted = -(-len(jobs) // mesh.member)
     return mesh.member * members_that_fit(n_wanted, each, free_bytes(device))
 
 
+def _bytes_of(job: Job, callbacks: Callbacks, mesh: Mesh) -> int:
+    """Return an estimate of the memory that a job takes on each of the devices that it is on."""
+    return training_bytes(
+        job.model,
+        batch_size=-(-job.train.batch_size // mesh.data),
+        train=job.train,
+        execution=callbacks.execution,
+        flash=not keeps_pairs(job.model, job.train.precision),
+    )
+
+
+def _too_large(job: Job, callbacks: Callbacks, device: jax.Device, mesh: Mesh) -> MemoryError:
+    needed, free = _bytes_of(job, callbacks, mesh), free_bytes(device)
+    return MemoryError(
+        f"one model of {job.model.n_params:,} parameters with {job.train.batch_size} windows of "
+        f"{job.model.context} tokens takes about {needed / 2**30:.3g} GiB on a device; "
+        f"{free / 2**30:.3g} GiB are free. Microbatches, rematerialisation (models.training.train."
+        "Execution) or more devices along the axes data and model of the mesh take less"
+    )
+
+
 @dataclass(kw_only=True, eq=False)
 class _Slot:
-    """One position of the batch of jobs; `job` is None if it is free."""
+    """One position of the batch of jobs: `job` is None if it is free; `text` is a row of texts."""
 
     job: Job | None = None
+    text: int = 0
     step: int = 0
     started: float = 0.0
     last: float = 0.0
@@ -134,11 +148,62 @@ def stacked_segment(program: Program, mesh: jax.sharding.Mesh) -> Any:
     """Return `segment` for stacked jobs of one program, compiled and spread over the mesh."""
     one = jax.eval_shape(lambda: init_state(program, 0))
     stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), one)
+    if mesh.shape["data"] > 1:
+        program = replace(program, mesh=mesh)
     return jax.jit(
-        jax.vmap(partial(segment, program)),
+        # One store of tokens for all members: each reads at positions of its own.
+        jax.vmap(partial(segment, program), in_axes=(0, None, 0, 0, 0), spmd_axis_name="member"),
         donate_argnums=0,
         out_shardings=(state_shardings(mesh, stacked), replicated(mesh)),
     )
+
+
+class _TextStore:
+    """The different texts of jobs trained together, one after another in one array.
+
+    Each device holds it once, whatever the number of members; jobs with the same text share it.
+
+    Args:
+        waiting: all jobs that will need a text.
+        n_slots: most jobs trained at the same time.
+        mesh: the devices.
+
+    Raises:
+        ValueError: the texts are longer than an int32 counts.
+    """
+
+    def __init__(self, waiting: Sequence[Job], n_slots: int, mesh: jax.sharding.Mesh) -> None:
+        rings = {job.text_digest: job.ring for job in waiting}.values()
+        n_rows, self.length = min(n_slots, len(rings)), max(map(len, rings))
+        if n_rows * self.length > np.iinfo(np.int32).max:
+            raise ValueError(
+                f"{n_rows} texts of up to {self.length:,} tokens together are more than "
+                f"{np.iinfo(np.int32).max:,} tokens; train fewer models together"
+            )
+        self.rows = np.zeros((n_rows, self.length), np.result_type(*(r.dtype for r in rings)))
+        self.digests = [""] * n_rows
+        self.sharding = replicated(mesh)
+        self._placed: jax.Array | None = None
+
+    def row_of(self, job: Job, in_use: Set[int]) -> int:
+        """Return the row of a job's text; it is written over one that is not in use if need be."""
+        if job.text_digest not in self.digests:
+            row = next(at for at in range(len(self.rows)) if at not in in_use)
+            self.digests[row], ring = job.text_digest, job.ring
+            self.rows[row, : len(ring)] = ring
+            self._placed = None
+        return self.digests.index(job.text_digest)
+
+    def first(self, row: int) -> int:
+        """Return the position of the first token of a row."""
+        return row * self.length
+
+    @property
+    def placed(self) -> jax.Array:
+        """The tokens [n_rows * length] on the devices."""
+        if self._placed is None:
+            self._placed = jax.device_put(self.rows.reshape(-1), self.sharding)
+        return self._placed
 
 
 class _StackedJobs:
@@ -168,15 +233,18 @@ class _StackedJobs:
         n_slots, n_shares = min(n_slots, len(waiting)), mesh.shape["member"]
         self.slots = [_Slot() for _ in range(n_shares * -(-n_slots // n_shares))]
         self.kept = time.monotonic()
-        shapes = {(len(ring), ring.dtype) for ring in (job.ring for job in waiting)}
-        n_ring = max(length for length, _ in shapes)
-        self.rings = np.zeros((len(self.slots), n_ring), np.result_type(*(d for _, d in shapes)))
-        self._placed_rings: jax.Array | None = None
-        stacked = jax.tree.map(
-            lambda leaf: np.broadcast_to(np.asarray(leaf), (len(self.slots), *np.shape(leaf))),
-            init_state(program, 0),
+        self.store = _TextStore(waiting, len(self.slots), mesh)
+        one = jax.eval_shape(lambda: init_state(program, 0))
+
+        def zeros() -> TrainState:
+            shape = (len(self.slots),)
+            return jax.tree.map(lambda leaf: jnp.zeros(shape + leaf.shape, leaf.dtype), one)
+
+        shardings = state_shardings(mesh, jax.eval_shape(zeros))
+        self.states = jax.jit(zeros, out_shardings=shardings)()
+        self.sharding_of_one = jax.tree.map(
+            lambda found: NamedSharding(mesh, PartitionSpec(*found.spec[1:])), shardings
         )
-        self.states = jax.device_put(stacked, state_shardings(mesh, stacked))
 
     def clear(self) -> None:
         """Return unfinished jobs to the queue of waiting jobs."""
@@ -186,9 +254,10 @@ class _StackedJobs:
         """Train until all jobs are done or `callbacks.stop` is set."""
         before: list[_Stretch] = []
         losses: jax.Array | None = None
+        is_stopped = 0
         while True:
             for at, slot in enumerate(self.slots):
-                if slot.job is None and not self.callbacks.stop.is_set():
+                if slot.job is None and not is_stopped:
                     self._fill(at, slot)
             if all(slot.job is None for slot in self.slots):
                 return
@@ -197,19 +266,18 @@ class _StackedJobs:
             self._report(before, losses)
             before, losses = now, new_losses
             is_last = any(slot.job and slot.step >= slot.job.n_steps for slot in self.slots)
-            is_due = time.monotonic() - self.kept > self.callbacks.keep_every
-            if (
-                is_last
-                or is_due
-                or self.callbacks.stop.is_set()
-                or any(s.diverged for s in self.slots)
-            ):
+            is_stopped, is_due = _agreed(
+                self.callbacks.stop.is_set(),
+                time.monotonic() - self.kept > self.callbacks.keep_every,
+            )
+            if is_last or is_due or is_stopped or any(s.diverged for s in self.slots):
                 self._report(before, losses)
                 before = []
                 self._finish()
-            if self.callbacks.stop.is_set() or is_due:
+                (is_stopped,) = _agreed(self.callbacks.stop.is_set())  # on what was reported
+            if is_stopped or is_due:
                 self._keep()
-            if self.callbacks.stop.is_set():
+            if is_stopped:
                 return
 
     def _fill(self, at: int, slot: _Slot) -> None:
@@ -224,30 +292,28 @@ class _StackedJobs:
             except Exception as error:
                 self.callbacks.report(Failed(job=job, error=error))
                 continue
-            ring = job.ring
-            self.rings[at, : len(ring)] = ring
-            self._placed_rings = None
+            slot.text = self.store.row_of(job, {one.text for one in self.slots if one.job})
             state = self.begun[job.id]
-            self.states = _replaced(self.states, np.int32(at), state)
+            placed = jax.device_put(state, self.sharding_of_one)
+            self.states = _replaced(self.states, np.int32(at), placed)
             slot.job, slot.step, slot.diverged = job, int(state.step), False
             slot.started = slot.last = time.monotonic()
             return
 
     def _step(self) -> tuple[list[_Stretch], jax.Array]:
         """Start one segment of every slot; return its steps and their losses [slots, steps]."""
-        if self._placed_rings is None:
-            self._placed_rings = jax.device_put(self.rings, member_sharding(self.mesh))
         jobs = [slot.job for slot in self.slots]
         spare = next(job for job in jobs if job is not None)
         idle = (np.zeros(spare.reads_shape, np.int32), 0)
         segments = [s.job.reads(s.step) if s.job else idle for s in self.slots]
+        starts = [self.store.first(slot.text) for slot in self.slots]
         hyper = jax.tree.map(lambda *n: np.stack(n), *[(j or spare).hyperparameters for j in jobs])
         n_now = np.array([n for _, n in segments], np.int32)
-        reads = np.stack([reads for reads, _ in segments])
+        reads = np.stack([start + r for start, (r, _) in zip(starts, segments, strict=True)])
         members = member_sharding(self.mesh)
         self.states, losses = stacked_segment(self.program, self.mesh)(
             self.states,
-            self._placed_rings,
+            self.store.placed,
             jax.device_put(reads, window_sharding(self.mesh)),
             *jax.device_put((n_now, hyper), members),
         )
@@ -309,10 +375,20 @@ class _StackedJobs:
 
     def _fetched(self, stacked: Any, at: int) -> Any:
         """Return one job's arrays on the host."""
-        one = jax.tree.map(lambda leaf: leaf[at], stacked)
-        if jax.process_count() > 1:  # other processes hold parts of it
-            one = jax.device_put(one, replicated(self.mesh))
-        return jax.device_get(one)
+        if jax.process_count() == 1:
+            return jax.device_get(jax.tree.map(lambda leaf: leaf[at], stacked))
+        # Other processes hold parts of it. One array at a time: all may not fit on a device.
+        whole = replicated(self.mesh)
+        return jax.tree.map(lambda leaf: jax.device_get(jax.device_put(leaf[at], whole)), stacked)
+
+
+def _agreed(*numbers: int) -> list[int]:
+    """Return what the first process says, so that all processes take the same steps."""
+    if jax.process_count() == 1:
+        return list(numbers)
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.broadcast_one_to_all(np.array(numbers, np.int32)).tolist()
 
 
 @partial(jax.jit, donate_argnums=0)

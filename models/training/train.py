@@ -6,8 +6,9 @@ constants in it, so a grid of hyperparameters and all members of an ensemble sha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +39,7 @@ from models.training.optimizers import (
     learning_rate_at,
     optimizer_of,
 )
+from models.training.sharding import gathered, over_data
 
 __all__ = [
     "SEGMENT_STEPS",
@@ -81,7 +83,11 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """All constants of the compiled code; jobs with equal programs share one compilation."""
+    """All constants of the compiled code; jobs with equal programs share one compilation.
+
+    `mesh` are the devices over which the batch and states of a member are cut; None if they are
+    not.
+    """
 
     model: ModelConfig
     optimizer: OptimizerName = "adamw"
@@ -92,6 +98,7 @@ class Program:
     has_unscored: bool = False
     levers: frozenset[str] = frozenset()
     execution: Execution = Execution()
+    mesh: jax.sharding.Mesh | None = None
 
     @classmethod
     def of(
@@ -182,7 +189,7 @@ def init_state(program: Program, seed: int, params: Params | None = None) -> Tra
     params = init_params(program.model, seed) if params is None else params
     hyper = Hyperparameters(*(np.float32(0),) * len(Hyperparameters._fields))  # type: ignore[arg-type]
     zero = np.float32(0)
-    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, zero, zero)
+    optimizer = optimizer_of(program.optimizer, program.decayed, program.model, hyper, zero, zero)
     average = jax.tree.map(jnp.copy, params) if program.keeps_average else None
     return TrainState(params, optimizer.init(params), average, jnp.int32(0))
 
@@ -253,6 +260,7 @@ def _objective(
     n_scored: jax.Array | None,
     z_loss: Scalar | None = None,
     future_loss: Scalar | None = None,
+    gather: Callable[[Params], Params] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Return what a step minimises and the mean cross-entropy, scalars, equal without levers."""
     windows = batch.windows
@@ -261,9 +269,13 @@ def _objective(
     if batch.inputs is not None:
         inputs = batch.inputs
     params = jax.tree.map(lambda leaf: leaf.astype(precision), params)
+    if gather is not None:  # the blocks gather theirs one after another
+        blocks = params["blocks"]
+        params = gather(params)
+        params["blocks"] = blocks
     network = nnx.merge(graph_of(model), params)
     options: dict[str, Any] = {
-        "drop": drop, "skip": skip, "remat": remat, "masked_BT": batch.masked,
+        "drop": drop, "skip": skip, "remat": remat, "masked_BT": batch.masked, "gather": gather,
     }  # fmt: skip
     if in_blocks(model, targets.size):
         weights = jnp.full(targets.shape, 1 / targets.size)
@@ -321,6 +333,8 @@ def _loss_and_gradient(
 ) -> tuple[jax.Array, Params]:
     """Return the loss and gradient of one step, averaged over its microbatches."""
     n_parts = program.execution.n_microbatches
+    if program.mesh is not None:
+        windows = over_data(program.mesh, windows)
     key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
     # Drawn for the whole batch, so that its parts do not matter.
     batch = batch_of(windows, key, hyper, program.model, state.step)
@@ -345,6 +359,7 @@ def _loss_and_gradient(
                 n_scored=n_scored,
                 z_loss=hyper.levers.get("z_loss"),
                 future_loss=hyper.levers.get("future_loss"),
+                gather=None if program.mesh is None else partial(gathered, program.mesh),
             ),
             has_aux=True,
         )(state.params)
@@ -391,7 +406,9 @@ def apply_gradient(
     """
     learning_rate = learning_rate_at(state.step, hyper)
     decay = weight_decay_at(state.step, hyper)
-    optimizer = optimizer_of(program.optimizer, program.decayed, hyper, learning_rate, decay)
+    optimizer = optimizer_of(
+        program.optimizer, program.decayed, program.model, hyper, learning_rate, decay
+    )
     updates, moments = optimizer.update(clipped(gradient, hyper), state.moments, state.params)
     params = optax.apply_updates(state.params, updates)
     average = state.average

@@ -25,6 +25,7 @@ from experiments.recipes.regularized import Regularized, regularized, tune_singl
 from experiments.recipes.standard import Standard, standard, tune_standard
 from experiments.tuning.certificates import Certificate
 from experiments.worlds.plans import DataScalingPlan
+from experiments.worlds.settings import PREDICTED
 from experiments.worlds.world import World
 from scaling import FitResult, data_efficiency, data_multiplier, fit_law
 from scaling.efficiency import DataEfficiency
@@ -228,7 +229,8 @@ def _world_of(world: World, plan: DataScalingPlan, size: int, *, draw_seed: int 
         standard_epochs=plan.standard_epochs,
         n_seeds=plan.n_seeds,
         n_members=plan.n_members,
-        settings=None,  # which are those of one D
+        # Those of a file are of one D.
+        settings=PREDICTED if world.settings == PREDICTED else None,
     )
 
 

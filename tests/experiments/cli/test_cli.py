@@ -68,7 +68,7 @@ def test_the_completion_script_completes_commands_and_options(tmp_path):
     [
         (
             ["reproduce", "--world", "huge"],
-            "world must be one of tiny, quick, novels, small, h200; not 'huge'",
+            "world must be one of tiny, quick, novels, small, gpu; not 'huge'",
         ),
         (["reproduce", "--corpus", "nonsense"], "nonsense"),
         (["claims", "--corpus", "files:/nowhere/at/all"], "/nowhere/at/all"),

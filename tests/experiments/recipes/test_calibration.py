@@ -324,8 +324,8 @@ def test_plans_that_cannot_be_checked_are_refused(changed, said):
 
 
 def test_worlds_without_a_plan_are_named():
-    lab = SimpleNamespace(world=WORLDS["h200"])
-    with pytest.raises(ValueError, match="world h200 has no plan for calibration"):
+    lab = SimpleNamespace(world=WORLDS["gpu"])
+    with pytest.raises(ValueError, match="world gpu has no plan for calibration"):
         calibration.run(lab)
 
 

@@ -103,6 +103,14 @@ def test_run_id_changes_with_every_setting_that_changes_the_result(sample):
     assert len({spec.run_id for spec in (base, *changed)}) == len(changed) + 1
 
 
+def test_runs_of_muon_are_not_taken_for_those_of_earlier_versions(sample):
+    """There it orthogonalised fused matrices as one, with another momentum."""
+    muon = dataclasses.replace(sample.spec().optimizer, name="muon")
+    assert sample.spec(optimizer=muon).run_id != "fdcb04f4826179f3"  # that of revision 574e4ae
+    faster = dataclasses.replace(muon, momentum=0.9)
+    assert sample.spec(optimizer=faster).run_id != sample.spec(optimizer=muon).run_id
+
+
 def test_run_id_depends_neither_on_the_name_of_the_text_nor_on_recipes(sample):
     renamed = dataclasses.replace(sample.spec().data, corpus="files:elsewhere")
     assert sample.spec(data=renamed).run_id == GOLDEN_ID

@@ -117,8 +117,8 @@ def test_every_recipe_with_a_plan_runs_in_a_world_of_another_name():
     world = dataclasses.replace(WORLDS["tiny"], name="other")
     for recipe, field in PLANS.items():
         assert world.plan_of(getattr(world, field), recipe) is getattr(WORLDS["tiny"], field)
-    with pytest.raises(ValueError, match="world h200 has no plan for entigraph"):
-        WORLDS["h200"].plan_of(WORLDS["h200"].facts, "entigraph")
+    with pytest.raises(ValueError, match="world gpu has no plan for bootstrapped"):
+        WORLDS["gpu"].plan_of(WORLDS["gpu"].concepts, "bootstrapped")
 
 
 def test_a_command_takes_a_file_for_a_world(written, tmp_path):

@@ -102,6 +102,25 @@ def test_without_an_accelerator_one_sentence_says_what_was_looked_for(items, mon
     assert "--smoke" in said
 
 
+@pytest.mark.parametrize(
+    ("plugins", "driver", "said"),
+    [
+        (["jax-cuda13-plugin 0.11"], "H100, 81559 MiB, 570.1.2", "cuda13 needs 580 or newer"),
+        (["jax-cuda12-plugin 0.11"], "H100, 81559 MiB, 570.1.2; H100, 81559 MiB, 570.1.2", ""),
+        (["jax-cuda12-plugin 0.11", "jax-cuda13-plugin 0.11"], "A100, 1 MiB, 535.54", ""),
+        ([], "H100, 81559 MiB, 580.159", "no plugin for it; install jax[cuda12] or jax[cuda13]"),
+        (["jax-cuda12-plugin 0.11"], None, ""),
+        (["libtpu 0.0.30"], None, ""),
+    ],
+)
+def test_a_driver_that_does_not_fit_the_plugin_is_named(monkeypatch, plugins, driver, said):
+    monkeypatch.setattr(requirements, "_plugins", lambda: plugins)
+    monkeypatch.setattr(requirements, "nvidia_driver", lambda: driver)
+    found = requirements.looked_for()
+    assert said in found
+    assert found.endswith(")") is not bool(said)
+
+
 def test_missing_packages_are_named_with_the_way_to_carry_them(monkeypatch, capsys):
     monkeypatch.setattr(requirements, "PACKAGES", ("jax", "no_such_package"))
     assert command.main(["--smoke"]) == 2

@@ -17,9 +17,18 @@ def main(process: int, n_processes: int, port: int) -> None:
 
     assert jax.device_count() == 8
     assert jax.local_device_count() == 8 // n_processes
-    jobs = [make_job("a", n_tokens=640), make_job("b", seed=1, n_tokens=640)]
-    mesh = Mesh(member=2, data=2, model=2)
-    done, losses = run(jobs, layout="side_by_side", devices=jax.devices(), mesh=mesh)
+    jobs = [make_job(name, n_epochs=14, seed=at, n_tokens=640) for at, name in enumerate("ab")]
+    kept = []
+    done, losses = run(
+        jobs,
+        layout="side_by_side",
+        devices=jax.devices(),
+        mesh=Mesh(member=2, data=2, model=2),
+        keep=lambda job, state: kept.append(int(state.step)),
+        keep_every=0.0 if process == 0 else 1e9,  # the first process decides
+    )
+    # Of the states of two jobs after each segment but the last.
+    assert kept == [128, 128, 256, 256]
     if process == 0:
         scores = [done[job.id].scores["validation"] for job in jobs]
         print(json.dumps({"losses": [losses[j.id][:20].tolist() for j in jobs], "scores": scores}))

@@ -9,7 +9,12 @@ from optax import contrib
 
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.network.transformer import Dropout
-from models.training.optimizers import Hyperparameters, average_weight_at, learning_rate_at
+from models.training.optimizers import (
+    Hyperparameters,
+    average_weight_at,
+    learning_rate_at,
+    optimizer_of,
+)
 from models.training.train import Program, init_params, init_state, mean_loss
 from models.training.train import train_step as plain_step
 
@@ -74,21 +79,50 @@ def test_what_decays_is_what_is_said(decayed, which):
 
 
 @pytest.mark.long
-def test_muon_orthogonalises_the_matrices_of_the_blocks_and_leaves_the_rest_to_adam():
-    muon = OptimizerConfig(learning_rate=0.01, weight_decay=0.0, name="muon")
-    adamw = OptimizerConfig(learning_rate=0.01, weight_decay=0.0)
-    before, after = stepped(muon)
-    _, by_adam = stepped(adamw)
-    gradient = named(jax.grad(lambda p: mean_loss(MODEL, p, WINDOWS))(init_params(MODEL, 0)))
-    for name, start in before.items():
-        if not name.startswith("blocks") or "norm" in name:
-            np.testing.assert_allclose(after[name], by_adam[name], atol=1e-7)
-            continue
-        oracle = contrib.muon(0.001, beta=0.9, consistent_rms=0.2, weight_decay=0.0)
-        update = jax.jit(lambda g, w, oracle=oracle: oracle.update(g, oracle.init(g), w)[0])
-        for layer in range(MODEL.n_layers):  # each matrix by itself, against optax's
-            expected = start[layer] + update(gradient[name][layer], start[layer])
-            np.testing.assert_allclose(after[name][layer], expected, atol=2e-6)
+def test_muon_is_that_of_optax_for_every_matrix_and_head_and_leaves_the_rest_to_adam():
+    """Three steps, on gradients drawn at random, of a model with shared keys and values."""
+    model = ModelConfig(
+        vocab_size=30, width=16, n_layers=2, n_heads=2, n_kv_heads=1, mlp_width=24, context=8
+    )
+    n_parts = {"qkv": 2 + 2 * 1, "gate_and_up": 2}
+    settings = OptimizerConfig(learning_rate=1, weight_decay=0, name="muon", decayed="hidden")
+    hyper, rate, decay = Hyperparameters.of(settings, 9), np.float32(0.02), np.float32(0.4)
+    rng, first = np.random.default_rng(0), init_params(model, 0)
+    gradients = [
+        jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape, np.float32), first)
+        for _ in range(3)
+    ]
+
+    def stepped(optimizer, params, gradients):
+        state, update = optimizer.init(params), jax.jit(optimizer.update)
+        for gradient in gradients:
+            updates, state = update(gradient, state, params)
+            params = optax.apply_updates(params, updates)
+        return params
+
+    def parts(params):
+        """The matrices of the blocks, those of all layers, and of their parts, stacked."""
+        return {
+            name: np.concatenate(np.split(leaf, n_parts.get(name.rpartition(".")[2], 1), axis=2))
+            for name, leaf in named(params).items()
+            if name.startswith("blocks") and "norm" not in name
+        }
+
+    ours = stepped(optimizer_of("muon", "hidden", model, hyper, rate, decay), first, gradients)
+    each = jax.tree.map(lambda _: contrib.MuonDimensionNumbers(1, 2), parts(first))
+    muon = contrib.muon(
+        rate, beta=0.95, nesterov=True, consistent_rms=0.2, weight_decay=decay,
+        muon_weight_dimension_numbers=each,
+    )  # fmt: skip
+    theirs = stepped(muon, parts(first), [parts(gradient) for gradient in gradients])
+    counts = {name.rpartition(".")[2]: len(leaf) for name, leaf in theirs.items()}
+    assert counts == {"qkv": 2 * 4, "out": 2, "gate_and_up": 2 * 2, "down": 2}
+    for name, found in parts(ours).items():
+        np.testing.assert_allclose(found, theirs[name], atol=2e-5, err_msg=name)
+    adam = optimizer_of("adamw", "hidden", model, hyper, rate, decay)
+    by_adam, found = named(stepped(adam, first, gradients)), named(ours)
+    for name in ("head", "embedding", "norm.gain", "blocks.mlp_norm.gain"):
+        np.testing.assert_allclose(found[name], by_adam[name], atol=1e-6)
 
 
 def test_dropout_zeroes_a_share_and_keeps_the_mean():

@@ -1,0 +1,76 @@
+"""What a world takes is counted before anything is trained."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from experiments.cli.app import main
+from experiments.planner.cost import costs, measured_tflops, memory
+from experiments.recipes.regularized import regularized
+from experiments.worlds.registry import WORLDS
+from experiments.worlds.settings import read_settings
+from models.training.devices import training_bytes
+
+QUICK, GPU = WORLDS["quick"], WORLDS["gpu"]
+
+
+def test_runs_and_operations_of_carried_settings_are_those_of_the_settings():
+    found = {one.recipe: one for one in costs(QUICK)}
+    n_cells = len(QUICK.widths) * QUICK.n_members
+    assert found["regularized"].n_runs == n_cells
+    assert found["ensembles"].n_runs == n_cells  # no size has the same settings for both
+    flops = sum(
+        QUICK.n_members * one.best["n_epochs"] * (QUICK.n_unique_tokens // 512) * 512
+        * QUICK.model(width).train_flops_per_token
+        for width, one in read_settings("quick").tuned["single"].items()
+    )  # fmt: skip
+    # Up to a step an epoch, which the phases of windows cost.
+    assert found["regularized"].flops == pytest.approx(flops, rel=0.02)
+    sweep = len(QUICK.widths) * len(QUICK.standard_epochs) * QUICK.n_seeds
+    assert sweep <= found["standard"].n_runs < 2.5 * sweep
+    assert math.isnan(found["continued"].flops)
+
+
+@pytest.mark.long
+def test_the_world_of_a_gpu_takes_what_it_was_designed_for():
+    found = {one.recipe: one for one in costs(GPU)}
+    assert found.keys() == {*GPU.recipes}
+    assert found[regularized.name].n_runs == len(GPU.widths) * GPU.n_members  # nothing is searched
+    total = sum(one.flops for one in found.values())
+    assert 1e17 < total < 2e17  # an hour at 28 to 56 TFLOP/s
+    table = memory(GPU)
+    last = table.iloc[-1]
+    assert last["one"] * 2**30 == training_bytes(GPU.model(512), batch_size=GPU.batch_size)
+    assert last["members"] < 64  # GiB: fits the smaller of the two GPUs it is meant for
+
+
+def test_the_plan_is_printed_and_nothing_is_trained(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["reproduce", "--world", "quick", "--plan", "--tflops"]
+    assert main([*command, "100"]) == 0
+    printed = capsys.readouterr().out
+    assert "\nregularized: 25 runs, " in printed
+    assert "not estimated: classical, continued, bootstrapped" in printed
+    assert "at 100 TFLOP/s (as given)" in printed
+    assert "width 96, 320k parameters: " in printed
+    assert not [*tmp_path.iterdir()]
+    assert main([*command, "0"]) == 2
+    assert "--tflops must be > 0; not 0" in capsys.readouterr().err
+
+
+def test_a_measured_rate_is_used(tmp_path):
+    assert measured_tflops(tmp_path) is None
+    figures = {
+        "matmul rate of the machine, TFLOP/s": 400.0, "share of the matmul rate, together": 0.2,
+    }  # fmt: skip
+    content = {"results": {"together": {"figures": figures}}}
+    (tmp_path / "1-h100-full.json").write_text(json.dumps(content))
+    (tmp_path / "1-cpu-smoke.json").write_text("{}")
+    assert measured_tflops(tmp_path) == pytest.approx(80)
+
+
+def test_a_world_without_the_recipes_that_can_be_counted_says_so():
+    world = dataclasses.replace(QUICK, recipes=("continued",))
+    assert [one.recipe for one in costs(world) if math.isnan(one.n_runs)] == ["continued"]
