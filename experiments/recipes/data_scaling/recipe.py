@@ -26,15 +26,13 @@ from experiments.recipes.standard import Standard, standard, tune_standard
 from experiments.tuning.certificates import Certificate
 from experiments.worlds.plans import DataScalingPlan
 from experiments.worlds.world import World
-from scaling import FitResult, data_efficiency, data_multiplier, fit_law
-from scaling.efficiency import DataEfficiency
+from scaling import FitResult, data_multiplier, fit_law
 from scaling.fit import best_parameters
 
 REFERENCE = "standard"
 REPORTED = ("standard", "regularized", "ensemble", "ensemble limit", "joint limit")
 """Recipes of which a loss is reported at every size: the best size of model by validation loss, of
 all members trained or of infinitely many; and of infinitely many infinitely large ones."""
-N_BOOT = 1000
 _UNKNOWN = Estimate(value=float("nan"), low=-np.inf, high=np.inf, n=0)
 
 
@@ -79,22 +77,11 @@ class DataScaling:
 
     @cached_property
     def laws(self) -> dict[str, FitResult]:
-        """The data law E + A / D^alpha of each recipe, resampled over draws."""
+        """The data law E + A / D^alpha of each recipe."""
         return {
-            name: fit_law(
-                self.best[self.best["recipe"] == name], "power", x=D, y=LOSS, n_boot=N_BOOT
-            )
+            name: fit_law(self.best[self.best["recipe"] == name], "power", x=D, y=LOSS, n_boot=0)
             for name in self.recipes
         }
-
-    def efficiency(self, recipe: str, size: int) -> DataEfficiency:
-        """Return how many times more data the standard recipe needs for a recipe's loss.
-
-        The interval takes the draws of the two recipes for independent; see `multiplier`.
-        """
-        loss = self.loss(recipe, size)
-        bounds = (loss.low, loss.high) if loss.is_bounded else None
-        return data_efficiency(self.laws[REFERENCE], loss.value, size, loss_interval=bounds)
 
     def multiplier(self, recipe: str, size: int) -> Estimate:
         """Return the data multiplier of a recipe over the standard one on a stock of text.
