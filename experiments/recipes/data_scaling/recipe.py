@@ -91,11 +91,12 @@ class DataScaling:
         the delete-one-draw jackknife of its logarithm, the law being fitted again each time. It is
         infinite where the loss lies below the law's asymptote.
         """
-        draws = sorted(self.best["draw_seed"].unique())
-        logs = [self._log_multiplier(recipe, size, [d for d in draws if d != out]) for out in draws]
-        value = self._log_multiplier(recipe, size, draws)
+        value, *logs = (
+            self._log_multiplier(recipe, size, draws, law)
+            for draws, law in self._reference_laws.items()
+        )
         if not np.isfinite([value, *logs]).all():
-            return Estimate(value=float(np.exp(value)), low=0.0, high=np.inf, n=len(draws))
+            return Estimate(value=float(np.exp(value)), low=0.0, high=np.inf, n=len(logs))
         found = jackknife(value, [logs])
         low, at, high = np.exp([found.low, found.value, found.high]).tolist()
         return Estimate(value=at, low=low, high=high, n=found.n)
@@ -158,12 +159,24 @@ class DataScaling:
                 found[draw] = np.exp(here), np.exp(there - here)
         return found
 
-    def _log_multiplier(self, recipe: str, size: int, draws: list[int]) -> float:
-        rows = self.best[self.best["draw_seed"].isin(draws)]
-        means = rows.groupby(["recipe", D])[LOSS].mean()
-        reference = means[REFERENCE].reset_index()
-        law = best_parameters(reference, "power", x=D, y=LOSS)
-        ours, theirs = float(means[recipe, size]), float(means[REFERENCE, size])
+    @cached_property
+    def _reference_laws(self) -> dict[tuple[int, ...], dict[str, float]]:
+        """The standard recipe's data law by the draws it is of: all, then all but each of them."""
+        draws = sorted(self.best["draw_seed"].unique())
+        reference = self.best[self.best["recipe"] == REFERENCE]
+        laws = {}
+        for out in (None, *draws):
+            kept = tuple(draw for draw in draws if draw != out)
+            means = reference[reference["draw_seed"].isin(kept)].groupby(D)[LOSS].mean()
+            laws[kept] = best_parameters(means.reset_index(), "power", x=D, y=LOSS)
+        return laws
+
+    def _log_multiplier(
+        self, recipe: str, size: int, draws: tuple[int, ...], law: dict[str, float]
+    ) -> float:
+        rows = self.best[self.best["draw_seed"].isin(draws) & (self.best[D] == size)]
+        means = rows.groupby("recipe")[LOSS].mean()
+        ours, theirs = float(means[recipe]), float(means[REFERENCE])
         if not min(law["alpha"], theirs - law["E"]) > 0:
             return float("nan")
         return float(np.log(data_multiplier(theirs, ours, law["E"], law["alpha"])))
