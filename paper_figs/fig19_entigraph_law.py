@@ -67,6 +67,9 @@ def draw(story: object = None, ax: Place = None) -> tuple[list[Axes], pd.DataFra
     return axes, pd.concat(frames, ignore_index=True)
 
 
+draw_published = draw
+
+
 def _small(ax: Axes) -> pd.DataFrame:
     n_entities, n_runs = 100, 30
     graph = EntityGraph.random(n_entities, _DEGREE, seed=1)

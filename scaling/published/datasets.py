@@ -338,7 +338,10 @@ def _download(table: Dataset, folder: str | Path | None = None) -> Path:
     sha256 = table.url_sha256 or table.sha256
     found = _fetched(table.url, sha256, f"{table.name}{Path(table.path).suffix}")
     if isinstance(found, OSError):
-        raise found
+        raise OSError(
+            f"table {table.name!r} could not be downloaded from {table.url}; put it at "
+            f"{table.path} {_below(folder)}"
+        ) from found
     return found
 
 
