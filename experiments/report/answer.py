@@ -197,16 +197,16 @@ def questions(story: Story) -> list[tuple[str, str]]:
         ),
         (
             "What does \"worth so many times the data\" mean?",
-            "The loss of the standard recipe falls with its tokens D by a fitted law. A recipe that "
-            "reaches with D tokens the loss that this law gives for 3 D is worth 3 times the data. "
-            "The number leans on the law beyond the measured stocks; claim P13 also gives it "
+            "The loss of the standard recipe falls with its tokens D by a fitted law. A recipe "
+            "that reaches with D tokens the loss that this law gives for 3 D is worth 3 times the "
+            "data. The number leans on the law beyond the measured stocks; claim P13 also gives it "
             "within them.",
         ),
         (
             "Two intervals overlap: is neither recipe better?",
-            "Overlap alone decides nothing. Each comparison is a claim with a rule for the interval "
-            "of the difference, such as P8 for ensembles against ever larger models; if that "
-            "interval holds zero, the claim is open, whatever the two numbers suggest.",
+            "Overlap alone decides nothing. Each comparison is a claim with a rule for the "
+            "interval of the difference, such as P8 for ensembles against ever larger models; if "
+            "that interval holds zero, the claim is open, whatever the two numbers suggest.",
         ),
         (
             "What are EntiGraph, paraphrases and bootstrapping (Part 2)?",
