@@ -13,7 +13,12 @@ derives the corrected law. Neither jax nor matplotlib is imported.
 from graphsim.checks import NearCriticalWarning
 from graphsim.components import GiantComponents
 from graphsim.curves import CurveTable
-from graphsim.exact import AccuracyCurve, accuracy_stream, expected_accuracy
+from graphsim.exact import (
+    AccuracyCurve,
+    accuracy_stream,
+    average_accuracy,
+    expected_accuracy,
+)
 from graphsim.graph import EntityGraph
 from graphsim.laws import (
     finite_law,
@@ -34,6 +39,7 @@ __all__ = [
     "Phases",
     "Trajectory",
     "accuracy_stream",
+    "average_accuracy",
     "expected_accuracy",
     "finite_law",
     "limit_law",

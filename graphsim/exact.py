@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 _BLOCKS = 64  # enough for the standard error of their mean
 _EDGES_PER_CALL = 50_000_000  # about half a second, so that Ctrl-C takes effect
+_EDGES_OF_A_BLOCK = 1_000_000  # where all sources are used: calls of less cost more than the search
 _TABLE = 256  # subtree sizes whose curves are tabulated
 
 
@@ -146,7 +147,8 @@ def accuracy_stream(
 
     total = _StratumTotal(len(inside), steps.shape)
     last_shown = time.monotonic()
-    block = min(block_cap, -(-len(chosen) // _BLOCKS))
+    least = 1 if n_sources is not None else _EDGES_OF_A_BLOCK // max(1, graph.n_edges)
+    block = min(block_cap, max(least, -(-len(chosen) // _BLOCKS)))
     for start in range(0, len(chosen), block):
         sources = chosen[start : start + block]
         total.add(len(sources), curve(*counter.count(sources)))
@@ -161,6 +163,40 @@ def accuracy_stream(
                 complete=done == len(chosen),
             )
             last_shown = time.monotonic()
+
+
+def average_accuracy(
+    n_entities: int,
+    mean_degree: float,
+    times: ArrayLike,
+    *,
+    n_graphs: int,
+    n_sources: int | None = None,
+) -> tuple[Floats, Floats]:
+    """Return the mean of `expected_accuracy` over random graphs, and its standard error.
+
+    Args:
+        n_entities: V.
+        mean_degree: V times the probability of each ordered pair.
+        times: steps per ordered pair, sorted, shape (n_times,).
+        n_graphs: number of graphs, two or more, of the seeds 0, 1, 2, ...
+        n_sources: sources sampled on each graph, or None for all.
+
+    Returns:
+        Mean and standard error over graphs, both of shape (n_times,).
+
+    Raises:
+        ValueError: fewer than two graphs, or as for `expected_accuracy`.
+    """
+    if n_graphs < 2:
+        raise ValueError(f"n_graphs must be 2 or more, not {n_graphs}")
+    curves = [
+        expected_accuracy(
+            EntityGraph.random(n_entities, mean_degree, seed), times, n_sources, per_pair=True
+        ).accuracy
+        for seed in range(n_graphs)
+    ]
+    return np.mean(curves, axis=0), np.std(curves, axis=0, ddof=1) / n_graphs**0.5
 
 
 class _CurveOf:

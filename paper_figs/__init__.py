@@ -16,8 +16,8 @@ first letter says in which part of the report it is shown. Both functions draw i
 into `ax`: axes (a list with one for each panel if there are several), or a figure or subfigure that
 they divide into panels; by default they make a figure. They return the axes (a list if there are
 several panels) and a frame that holds every plotted number.
-A figure without measurements, such as a schematic, sets `draw_published = draw` and needs only
-`TITLE`, `CAPTION` and an empty `NEEDS`.
+A figure that reads no results, such as a schematic or what is computed here, sets `draw_published =
+draw` and needs only `TITLE`, `CAPTION` and an empty `NEEDS`.
 """
 
 from __future__ import annotations
@@ -185,10 +185,6 @@ def save(
 def _module(figure: str | ModuleType, *, published: bool) -> ModuleType:
     if not isinstance(figure, str):
         return figure
-    if published and figure not in _files(published=True) and figure in _files(published=False):
-        (module,) = figure_modules([figure])
-        if not module.NEEDS:  # it is computed, and the same in every world
-            return module
     (module,) = figure_modules([figure], published=published)
     return module
 

@@ -26,10 +26,11 @@ KINDS = ("classical", "standard", "tuned", "member")
 PUBLISHED_TITLE = "A mixture of n-gram and neural models beats each of them"
 PUBLISHED_CAPTION = (
     f"Published ({talk.HEREL}; table of the talk): perplexity of seven models on the Penn Treebank "
-    "and WikiText-2, test (filled) and validation (hollow; for the Penn Treebank given only for "
-    "the mixture), and of the mixture of their probabilities (dashed, with its validation "
-    "perplexity in brackets). Printed beside each: its test perplexity and its weight, which was "
-    "fitted on the validation set. The 5-gram, the worst model by far, still gets a weight."
+    "and WikiText-2, test (filled) and validation (hollow; for the Penn Treebank computed from the "
+    "authors' probabilities of words), and of the mixture of their probabilities (dashed, with its "
+    "validation perplexity in brackets). Printed beside each: its test perplexity and its weight, "
+    "which was fitted on the validation set. The 5-gram, the worst model by far, still gets a "
+    "weight."
 )
 CORPORA = {
     "Penn Treebank": (talk.MIXTURE, talk.MIXTURE_PERPLEXITY),
@@ -89,15 +90,14 @@ def draw_published(ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     models = talk.MIXTURE.sort_values("perplexity", ascending=False)["model"].tolist()
     for one, (corpus, (table, mixture)) in zip(axes, CORPORA.items(), strict=True):
         rows = table.set_index("model").loc[models].reset_index()
-        if "valid" in rows:
-            one.plot(
-                rows["valid"], rows.index, MARKERS[0], color=COLORS[0], fillstyle="none",
-                label="validation",
-            )  # fmt: skip
+        one.plot(
+            rows["valid"], rows.index, MARKERS[0], color=COLORS[0], fillstyle="none",
+            label="validation",
+        )  # fmt: skip
         one.plot(rows["perplexity"], rows.index, MARKERS[0], color=COLORS[0], label="test")
         label = f"mixture: {mixture['test']:.2f} ({mixture['valid']:.2f})"
         one.axvline(mixture["test"], color=COLORS[1], linestyle="--", label=label)
-        right = rows[["perplexity", *({"valid"} & {*rows})]].max(axis=1)
+        right = rows[["perplexity", "valid"]].max(axis=1)
         for row, end in zip(rows.itertuples(), right, strict=True):
             one.annotate(
                 f"{row.perplexity:.2f}, weight {row.weight:.2f}", (end, row.Index), xytext=(8, 0),

@@ -51,8 +51,6 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     `weight_decay`, `n_epochs`, `n_members`, `validation_loss`, `test_loss`, `epochs_for_decay` and
     `certified`.
     """
-    import seaborn
-
     curves = story.ensembles.curves
     curves = curves[(curves["average"] == "logit") & curves["chosen_for"].isin(CHOICES)]
     keys = ["width", "n_params_non_embedding", "chosen_for", *AXIS_LABELS]
@@ -61,16 +59,10 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     n_columns = 2 if len(widths) <= 3 else 3
     n_rows = -(-(len(widths) + 1) // n_columns)
     axes = panels(ax, n_rows, n_columns, wide=0.5 * n_columns, tall=0.8 * n_rows)
-    encoding = {
-        "palette": {choice: look(choice).color for choice in CHOICES},
-        "markers": {choice: look(choice).marker for choice in CHOICES},
-    }
     for ax, width in zip(axes, widths, strict=False):
         of_width = table[table["width"] == width]
-        seaborn.lineplot(
-            of_width, x="n_members", y="test_loss", hue="chosen_for", style="chosen_for",
-            dashes=False, markeredgecolor="none", ax=ax, **encoding,
-        )  # fmt: skip
+        for choice, rows in of_width.groupby("chosen_for"):
+            ax.plot(rows["n_members"], rows["test_loss"], label=choice, **look(str(choice)).line)
         cells = of_width.groupby("chosen_for")[list(AXIS_LABELS)].first()
         tuned = {"single": story.regularized.tuned, "ensemble": story.ensembles.tuned}
         handles, choices = ax.get_legend_handles_labels()

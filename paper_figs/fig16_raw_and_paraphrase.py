@@ -12,8 +12,7 @@ from experiments.recipes.entigraph.recipe import entigraph
 from experiments.story.story import Story
 from paper_figs.layout import Place, panel, panels
 from paper_figs.style import GREY, error_bars, log_ticks, look
-from scaling import load_dataset
-from scaling.published.talk import ENTIGRAPH_ACCURACY, ENTIGRAPH_PAPER
+from scaling.published.talk import ENTIGRAPH_ACCURACY, ENTIGRAPH_PAPER, ENTIGRAPH_POINTS
 
 NAME = "fig16"
 CLAIMS = ("S1", "S3", "S4", "S4a", "S4b")
@@ -44,7 +43,6 @@ PUBLISHED_CAPTION = (
     "squares on the logarithm of the tokens, made here, dashed where they extrapolate; the legend "
     "gives points of accuracy per e-fold of tokens with a 95 % interval."
 )
-_SERIES = ("rephrase_cpt", "entigraph_cpt")
 
 
 def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
@@ -94,19 +92,13 @@ def draw_published(ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     """Draw both curves with their log-linear fits.
 
     The frame has columns `series`, `x`, `y`, `slope` and `half_interval`.
-
-    Raises:
-        FileNotFoundError: the points are not in the data folder.
     """
-    table = load_dataset("entigraph")
-    table = table[table["setting"] == "closed_book"]
     ax = panel(ax, wide=1.1)
     frames = [
         pd.DataFrame({"series": look(name).label, "y": [ENTIGRAPH_ACCURACY[name]]}) for name in FLAT
     ]
-    for series in _SERIES:
-        shown = look(series)
-        rows = table[table["series"] == series]
+    for series in METHODS:
+        shown, rows = look(series), ENTIGRAPH_POINTS[series]
         x, y = rows["n_million_tokens"].to_numpy(float), rows["accuracy"].to_numpy(float)
         slope, at_one, half = log_linear(x, y)
         ax.plot(

@@ -6,8 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from experiments.lab.source import source_of
+from experiments.runs.archive import SHIPPED
+from experiments.runs.records import keep_record, read_record
 from graphsim import (
     EntityGraph,
+    average_accuracy,
     expected_accuracy,
     finite_law,
     phases,
@@ -36,8 +40,12 @@ CAPTION = (
 
 _DEGREE = 3.0
 _DEGREES = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+_AT = np.array([0.1])
+_TIMES = np.geomspace(1e-3, 20, 40)
 _N_GRAPHS = 24
 _SIZES = {100: 800, 1_000: 80, 10_000: 12, 100_000: 3}  # V and how many graphs are averaged
+RECORDS = "graph_averages"
+"""Kind of the records of the averages; `python -m paper_figs.fig19_entigraph_law` writes them."""
 _LAWS = {
     "printed": (printed_law, COLORS[1], "--", MARKERS[1]),
     "corrected": (finite_law, COLORS[2], "-", MARKERS[2]),
@@ -57,6 +65,9 @@ def draw(story: object = None, ax: Place = None) -> tuple[list[Axes], pd.DataFra
         _errors_over_size(axes[3]),
     ]
     return axes, pd.concat(frames, ignore_index=True)
+
+
+draw_published = draw
 
 
 def _small(ax: Axes) -> pd.DataFrame:
@@ -122,8 +133,7 @@ def _band(ax: Axes, s: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> pd.D
 
 
 def _errors_over_degree(ax: Axes) -> pd.DataFrame:
-    at = np.array([0.1])
-    frame = pd.concat([_errors(10_000, degree, at, _N_GRAPHS) for degree in _DEGREES])
+    frame = pd.concat([_errors(10_000, degree, _AT, _N_GRAPHS) for degree in _DEGREES])
     frame["x"] = _DEGREES
     for name, (_, color, linestyle, marker) in _LAWS.items():
         ax.errorbar(
@@ -140,13 +150,12 @@ def _errors_over_degree(ax: Axes) -> pd.DataFrame:
 
 
 def _errors_over_size(ax: Axes) -> pd.DataFrame:
-    s = np.geomspace(1e-3, 20, 40)
     frames = []
     for (n_entities, n_graphs), marker in zip(_SIZES.items(), MARKERS, strict=False):
-        frame = _errors(n_entities, _DEGREE, s, n_graphs)
+        frame = _errors(n_entities, _DEGREE, _TIMES, n_graphs)
         for name, (_, color, linestyle, _) in _LAWS.items():
             ax.plot(
-                s, 100 * frame[name], color=color, linestyle=linestyle, marker=marker,
+                _TIMES, 100 * frame[name], color=color, linestyle=linestyle, marker=marker,
                 markevery=4, linewidth=0.9, fillstyle="none",
                 label=f"V = {n_entities:,}" if name == "printed" else None,
             )  # fmt: skip
@@ -159,21 +168,54 @@ def _errors_over_size(ax: Axes) -> pd.DataFrame:
 
 def _errors(n_entities: int, mean_degree: float, s: np.ndarray, n_graphs: int) -> pd.DataFrame:
     """Return relative errors of both laws at times s and the standard error over graphs."""
-    n_sources = None if n_entities <= 1000 else 16
-    exact = [
-        expected_accuracy(
-            EntityGraph.random(n_entities, mean_degree, seed), s, n_sources, per_pair=True
-        ).accuracy
-        for seed in range(n_graphs)
-    ]
-    mean = np.mean(exact, axis=0)
-    frame = pd.DataFrame({"x": s, "stderr": np.std(exact, axis=0, ddof=1) / n_graphs**0.5 / mean})
+    mean, stderr = averages(n_entities, mean_degree, s, n_graphs)
+    frame = pd.DataFrame({"x": s, "stderr": stderr / mean})
     for name, (law, *_) in _LAWS.items():
         frame[name] = law(mean_degree, n_entities, s, per_pair=True) / mean - 1
     return frame
+
+
+def averages(
+    n_entities: int, mean_degree: float, s: np.ndarray, n_graphs: int, *, keep: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the exact accuracy averaged over graphs and its standard error, both [n_times].
+
+    They are read from a record that comes with the package, if the code that computed it is that of
+    today; otherwise they are computed, which takes seconds.
+
+    Args:
+        n_entities: V.
+        mean_degree: of the graphs.
+        s: steps per ordered pair, [n_times].
+        n_graphs: number of graphs.
+        keep: whether to compute them in any case and to write the record.
+    """
+    settings = {
+        "n_entities": n_entities, "mean_degree": mean_degree, "times": np.asarray(s).tolist(),
+        "n_graphs": n_graphs, "n_sources": None if n_entities <= 1000 else 16,
+    }  # fmt: skip
+    source = source_of(average_accuracy)
+    values = None if keep else read_record(SHIPPED, RECORDS, settings, source)
+    if values is None:
+        values = [part.tolist() for part in average_accuracy(**settings)]
+    if keep:
+        keep_record(SHIPPED, RECORDS, settings, values, source=source)
+    return np.array(values[0]), np.array(values[1])
+
+
+def keep_averages() -> None:
+    """Compute all averages that the figure shows, and write the records of the package."""
+    for degree in _DEGREES:
+        averages(10_000, degree, _AT, _N_GRAPHS, keep=True)
+    for n_entities, n_graphs in _SIZES.items():
+        averages(n_entities, _DEGREE, _TIMES, n_graphs, keep=True)
 
 
 def _long(frame: pd.DataFrame, panel: str) -> pd.DataFrame:
     """Return one row per plotted value; the standard error is that of the measured series."""
     values = frame.melt(id_vars=["x", "stderr"], var_name="series", value_name="y")
     return values.assign(panel=panel)[["panel", "series", "x", "y", "stderr"]]
+
+
+if __name__ == "__main__":
+    keep_averages()

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from paper_figs.layout import Place, panels
 from paper_figs.style import BLACK, COLORS, MARKERS, error_bars, look
 from scaling import FitResult, fit_law
-from scaling.published.datasets import data_folder
-from scaling.published.talk import ENTIGRAPH_ACCURACY
+from scaling.published.talk import ENTIGRAPH_ACCURACY, ENTIGRAPH_POINTS
 
 NAME = "fig20"
 CLAIMS = ("S5",)
@@ -32,19 +31,16 @@ PUBLISHED_TERMS = ((13.8352, 0.9989), (8.4705, 0.8961), (3.932, 0.0546))
 BASE_ACCURACY = ENTIGRAPH_ACCURACY["base"]
 CAPS = (1, 3, 10)
 _RATES_PER_CAP = 1e3  # the law's slowest rate is 1e-3 / t0
-_FILE = "published/entigraph_points.csv"
 
 
 def draw(story: object = None, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw points, fits and plateaus.
 
     The frame has columns `panel`, `series`, `x`, `y`, `low`, `high` and `identified`.
-
-    Raises:
-        FileNotFoundError: the published points are not in the data folder.
     """
-    points = _published_points()
-    entigraph = points[points["series"] == "entigraph_cpt"]
+    points = pd.concat(rows.assign(series=name) for name, rows in ENTIGRAPH_POINTS.items())
+    points = points.rename(columns={"n_million_tokens": "x", "accuracy": "y"})
+    entigraph = points[points["series"] == "entigraph"]
     fits = {cap: _fit(entigraph, cap) for cap in CAPS}
     axes = ax, plateaus = panels(ax, 1, 2, wide=1.5, width_ratios=(1.9, 1))
     frames = [_draw_points(ax, points), _draw_fits(ax, entigraph, fits)]
@@ -58,19 +54,6 @@ def draw(story: object = None, ax: Place = None) -> tuple[list[Axes], pd.DataFra
 
 
 draw_published = draw
-
-
-def _published_points() -> pd.DataFrame:
-    path = data_folder() / _FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"figure {NAME} needs the published points: put them at {_FILE} in the folder that "
-            "DATAWALL_DATA names"
-        )
-    table = pd.read_csv(path)
-    shown = table["series"].isin(["entigraph_cpt", "rephrase_cpt"])
-    table = table[shown & (table["setting"] == "closed_book")]
-    return table.rename(columns={"synthetic_tokens_millions": "x", "accuracy_pct": "y"})
 
 
 def _fit(points: pd.DataFrame, cap: float) -> FitResult:
@@ -89,7 +72,7 @@ def _plateau(fit: FitResult) -> tuple[float, float, float]:
 
 
 def _draw_points(ax: Axes, points: pd.DataFrame) -> pd.DataFrame:
-    for series in ("entigraph_cpt", "rephrase_cpt"):
+    for series in ENTIGRAPH_POINTS:
         rows, shown = points[points["series"] == series], look(series)
         ax.plot(
             rows["x"], rows["y"], shown.marker, color=shown.color, fillstyle="none",

@@ -105,7 +105,7 @@ def _write_png(figure: Figure, path: Path, about: dict[str, str], dpi: int) -> N
     from PIL.PngImagePlugin import PngInfo
 
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=dpi, format="png")
+    figure.savefig(drawn, dpi=dpi, format="png", pil_kwargs={"compress_level": 0})
     image = Image.open(drawn).convert("RGB")
     palette = image.quantize(PNG_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     texts = PngInfo()

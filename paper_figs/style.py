@@ -79,8 +79,6 @@ OTHER_NAMES = {
     "single-model-optimal": "regularized",
     "paraphrases": "paraphrase",
     "EntiGraph": "entigraph",
-    "rephrase_cpt": "paraphrase",
-    "entigraph_cpt": "entigraph",
     "SBP": "sbp",
 }
 """Other names of the same recipes, in tables of runs and in published tables."""

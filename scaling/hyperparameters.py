@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +66,7 @@ class HyperparameterLaw:
         return middle, low, high
 
     def _quantile(self, level: float) -> float:
-        return float(stats.t.ppf((1 + level) / 2, self.df)) if self.df else np.inf
+        return float(stdtrit(self.df, (1 + level) / 2)) if self.df else np.inf
 
 
 def fit_hyperparameter(

@@ -140,7 +140,8 @@ def loaded_after(code: str) -> set[str]:
 @pytest.mark.parametrize(
     ("code", "heavy"),
     [
-        ("import scaling", {"jax", "matplotlib"}),
+        ("import scaling", {"jax", "matplotlib", "scipy.stats"}),
+        ("import experiments.story.story, paper_figs.fig06_regularized", {"jax", "scipy.stats"}),
         ("import graphsim", {"jax", "matplotlib"}),
         ("import models.text.corpora, models.text.tokens, models.config", {"jax", "matplotlib"}),
         ("import models.language.huggingface", {"torch", "transformers", "matplotlib"}),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def mean_estimate(samples: Sequence[float] | np.ndarray, *, level: float = 0.95)
     mean, n = float(samples.mean()), len(samples)
     if n < 2:
         return Estimate(value=mean, low=-np.inf, high=np.inf, n=n)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * samples.std(ddof=1) / np.sqrt(n)
+    half = stdtrit(n - 1, (1 + level) / 2) * samples.std(ddof=1) / np.sqrt(n)
     return Estimate(value=mean, low=mean - half, high=mean + half, n=n)
 
 
@@ -116,7 +116,7 @@ def contrast(
     variances = weights**2 * [group.var(ddof=1) for group in samples] / sizes
     spread = float((variances**2 / (sizes - 1)).sum())
     df = float(variances.sum()) ** 2 / spread if spread > 0 else n - 1
-    half = float(stats.t.ppf((1 + level) / 2, df) * np.sqrt(variances.sum()))
+    half = float(stdtrit(df, (1 + level) / 2) * np.sqrt(variances.sum()))
     return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 
@@ -157,7 +157,7 @@ def share_of(
         return Estimate(value=value, low=-np.inf, high=np.inf, n=n)
     by_after = b.var(ddof=1) / len(b)
     by_before = (1 - value) ** 2 * a.var(ddof=1) / len(a)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(by_after + by_before) / way
+    half = stdtrit(n - 1, (1 + level) / 2) * np.sqrt(by_after + by_before) / way
     return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 
@@ -184,5 +184,5 @@ def jackknife(
     variance = sum(
         (len(group) - 1) / len(group) * np.sum((group - group.mean()) ** 2) for group in groups
     )
-    half = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt(variance)
+    half = stdtrit(n - 1, (1 + level) / 2) * np.sqrt(variance)
     return Estimate(value=value, low=value - half, high=value + half, n=n)

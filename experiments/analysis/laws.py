@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from experiments.analysis.intervals import Estimate, jackknife, unbounded
 from scaling import FitResult, LimitResult, fit_law, joint_limit
@@ -186,7 +186,7 @@ def predicted_largest(best: pd.DataFrame) -> Estimate:
     errors = np.array([predict(means + move) - value for move in moves])
     variance = float((errors**2).sum())
     df = variance**2 / float((errors**4 / (rows["count"] - 1)).sum())
-    half = float(stats.t.ppf(0.975, df) * np.sqrt(variance))
+    half = float(stdtrit(df, 0.975) * np.sqrt(variance))
     return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 

@@ -293,6 +293,11 @@ class Figures(WorldOptions):
             )
         elif others:
             message += f"; `datawall figures {module.NAME} --world {others[0]}` trains it"
+        else:
+            message += (
+                f"; with a world whose `recipes` name it (a TOML file), `datawall figures "
+                f"{module.NAME} --world FILE` trains it"
+            )
         if self.names:
             raise NotRun(message)
         print(f"datawall: {message}", file=sys.stderr)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 N_GRID = 401
 """Multipliers at which the interval is tested, over the range that real arms measured."""
@@ -72,7 +72,7 @@ def multiplier_of(runs: pd.DataFrame, arm: str) -> Multiplier:
         return Multiplier(value=math.nan, low=0.0, high=math.inf, measured=measured)
     # As `mean_estimate`, at all sizes at once.
     n_draws, means = len(gaps), gaps.mean(axis=0)
-    half = stats.t.ppf(0.975, n_draws - 1) * gaps.std(axis=0, ddof=1) / np.sqrt(n_draws)
+    half = stdtrit(n_draws - 1, 0.975) * gaps.std(axis=0, ddof=1) / np.sqrt(n_draws)
     # Real text of the size in question and less is worse, more is better.
     worse, better = means - half > 0, means + half < 0
     held = np.flatnonzero(~worse & ~better)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.lab.lab import Lab
@@ -125,6 +124,8 @@ class Downstream:
         hits = self.paradigms.to_numpy()
         if (hits == hits[0]).all():
             return 1.0
+        from scipy import stats  # takes a second to import
+
         return float(stats.friedmanchisquare(*hits).pvalue)
 
     def frontier(self) -> pd.DataFrame:
@@ -244,6 +245,8 @@ def _tasks(folder: Path) -> tuple[list[MinimalPair], list[list[ChoiceItem]]]:
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the rank correlation of x [n] with y [..., n], 0 if all values of a side tie."""
+    from scipy import stats  # takes a second to import
+
     ranks = [stats.rankdata(side, axis=-1) for side in (x, y)]
     a, b = (rank - rank.mean(axis=-1, keepdims=True) for rank in ranks)
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))

@@ -180,4 +180,41 @@ def questions(story: Story) -> list[tuple[str, str]]:
             "that it rests on; below every figure are its numbers and the command that draws it "
             "again.",
         ),
+        (
+            "What is a world, and which one is this?",
+            "A world is a complete setting: a text, how many of its tokens may be read, sizes of "
+            "models, budgets and recipes. This page shows the world "
+            f"{story.world.name}, on {story.world.corpus}. `datawall worlds` lists all of them; "
+            "`datawall reproduce --world NAME` trains one and writes its page.",
+        ),
+        (
+            "What do N, D, K, lr, wd, ep, hollow points and \"certified\" mean?",
+            "N: parameters of one model; D: unique tokens, of which every epoch is a repetition; "
+            "K: members of an ensemble; lr, wd, ep: learning rate, weight decay and epochs that "
+            "were selected on validation documents. A selected setting is certified if all its "
+            "neighbours on the grid were trained too and none is clearly better; a point that is "
+            "not is hollow in figures and has a star in text.",
+        ),
+        (
+            "What does \"worth so many times the data\" mean?",
+            "The loss of the standard recipe falls with its tokens D by a fitted law. A recipe "
+            "that reaches with D tokens the loss that this law gives for 3 D is worth 3 times the "
+            "data. The number leans on the law beyond the measured stocks; claim P13 also gives it "
+            "within them.",
+        ),
+        (
+            "Two intervals overlap: is neither recipe better?",
+            "Overlap alone decides nothing. Each comparison is a claim with a rule for the "
+            "interval of the difference, such as P8 for ensembles against ever larger models; if "
+            "that interval holds zero, the claim is open, whatever the two numbers suggest.",
+        ),
+        (
+            "What are EntiGraph, paraphrases and bootstrapping (Part 2)?",
+            "Ways to write new training text from a small stock. Paraphrases say the same again. "
+            "EntiGraph extracts the entities of a document and writes about relations between "
+            "them. Synthetic bootstrapped pretraining (SBP) learns to write a document from a "
+            "related one and samples new ones. Closed-book accuracy is that of answers without "
+            "the source at hand. Most experiments of this part use small sets of invented facts, "
+            "so that every true answer is known.",
+        ),
     ]  # fmt: skip

@@ -75,10 +75,13 @@ class Archive:
 
     @cached_property
     def _runs(self) -> pd.DataFrame:
-        """All runs, with columns of objects, None where a run has no value."""
+        """All runs; columns in which some run has no value are of objects, None there."""
         runs = read_compact(self.root / f"{self.name}.parquet").drop(columns="spec")
         plain = runs.astype(object).where(runs.notna(), None)
-        return plain[list(frame_of([dict.fromkeys(plain)]))]
+        plain = plain[list(frame_of([dict.fromkeys(plain)]))]
+        full = plain.columns[plain.notna().all()]
+        losses = [name for name in plain if name.endswith("_loss")]
+        return plain.astype({**plain[full].infer_objects().dtypes, **dict.fromkeys(losses, float)})
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -124,9 +127,7 @@ class Archive:
 
     def _taken(self, places: Sequence[int]) -> pd.DataFrame:
         """Return runs with types that depend on their values, as `frame_of` gives them."""
-        runs = self._runs.take(places).reset_index(drop=True).infer_objects()
-        losses = [name for name in runs if name.endswith("_loss")]
-        return runs.astype(dict.fromkeys(losses, float))
+        return self._runs.take(places).reset_index(drop=True).infer_objects()
 
     def params(self, spec: RunSpec) -> Params:
         """Raise NotShipped: weights are not shipped.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.analysis.laws import LOSS, N
@@ -70,6 +69,8 @@ def optima(story: Story) -> pd.DataFrame:
 
 def slope(table: pd.DataFrame, step: str) -> Estimate:
     """Return the slope of a gain per tenfold N/D, with the interval of a straight line's."""
+    from scipy import stats  # takes a second to import
+
     fit = stats.linregress(np.log10(table["n_per_token"]), table[step])
     half = stats.t.ppf(0.975, max(len(table) - 2, 1)) * fit.stderr
     if len(table) < 3:

@@ -45,7 +45,7 @@ from statistics import fmean
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from experiments.tuning.grid import Direction, Grid, Point
 
@@ -91,7 +91,7 @@ class Noise:
     @property
     def quantile(self) -> float:
         """Number of standard errors beyond which points differ; infinite if noise is unknown."""
-        return float(stats.t.ppf((1 + LEVEL) / 2, self.df)) if self.df else math.inf
+        return float(stdtrit(self.df, (1 + LEVEL) / 2)) if self.df else math.inf
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 ENOUGH_DEGREES = 8
 """Degrees of freedom from which a size's own spread is used; fewer suffice for few members."""
@@ -92,7 +92,7 @@ def ensemble_curve(
     drawn = np.random.default_rng(seed).multinomial(n_pool, np.full(n_pool, 1 / n_pool), n_boot)
     spread = influences @ (drawn.T / n_pool)
     tail = (1 - level) / 2
-    widen = stats.t.ppf(tail, degrees) / stats.norm.ppf(tail)
+    widen = stdtrit(degrees, tail) / ndtri(tail)
     low, high = widen * np.quantile(spread, [tail, 1 - tail], axis=1)
     known = np.isfinite(low)
     return EnsembleCurve(

@@ -164,12 +164,16 @@ MIXTURE = pd.DataFrame(
             "QRNN", "KN-5", "fast weights", "EGRU", "AWD-LSTM-MoS", "Transformer-XL",
             "AWD-LSTM-DOC",
         ],
+        "valid": [60.38, 148.41, 58.49, 61.21, 56.04, 57.93, 54.12],
         "perplexity": [58.43, 141.46, 56.45, 57.18, 54.00, 55.41, 52.38],
         "weight": [0.00, 0.01, 0.11, 0.15, 0.19, 0.20, 0.34],
     }
 )  # fmt: skip
-"""Penn Treebank test perplexity of single models and their weights in the mixture (Herel and
-Mikolov); probabilities mixed, weights fitted on the validation part."""
+"""Penn Treebank perplexity of single models and their weights in the mixture (Herel and Mikolov);
+probabilities mixed, weights fitted on the validation part. The talk gives the test perplexities;
+those on the validation part are exp(mean of -ln p) of the probability of each word that the authors
+publish (github.com/DavidHerel/sota_lm, commit 4e6f62f), which gives the talk's test perplexities to
+both decimals too."""
 MIXTURE_PERPLEXITY = {"valid": 48.92, "test": 47.31}
 """Of the mixture with those weights (same source)."""
 
@@ -273,6 +277,33 @@ ENTIGRAPH_ACCURACY = {
 """Accuracy in % on QuALITY, closed book unless said (Yang et al. 2024, section 4)."""
 ENTIGRAPH_TOKENS = {"unique": 1.3e6, "paraphrases": 33e6, "EntiGraph": 455e6}
 """Tokens of the source and of the synthetic texts (same source)."""
+
+
+ENTIGRAPH_POINTS = {
+    "entigraph": pd.DataFrame(
+        [
+            (0.182, 40.15), (0.3185, 41.15), (0.455, 41.21), (0.5915, 41.73), (0.728, 42.6),
+            (0.8645, 43.02), (0.91, 42.96), (1.1375, 43.39), (1.82, 43.48), (2.73, 44.14),
+            (3.64, 45.22), (4.55, 45.65), (5.46, 45.7), (6.37, 47.25), (8.19, 47.18), (9.1, 47.57),
+            (13.65, 49.46), (22.75, 50.33), (25.025, 50.33), (29.575, 50.74), (38.675, 50.88),
+            (45.5, 51.23), (68.25, 52.18), (113.75, 52.52), (159.25, 52.76), (191.1, 53.13),
+            (204.75, 53.43), (236.6, 53.84), (250.25, 54.26), (295.75, 54.56), (327.6, 54.9),
+            (341.25, 54.85), (373.1, 55.03), (414.05, 56), (441.35, 55.83), (450.45, 56.22),
+        ],
+        columns=["n_million_tokens", "accuracy"],
+    ),
+    "paraphrase": pd.DataFrame(
+        [
+            (0.168, 38.78), (0.336, 40.05), (0.672, 40.85), (0.84, 41.19), (1.008, 41.22),
+            (1.68, 41.93), (2.016, 41.64), (2.352, 41.89), (2.688, 42), (4.032, 43.1),
+            (6.048, 43.86), (6.72, 43.89), (8.064, 43.95), (9.408, 44.87), (11.424, 45.31),
+            (13.44, 45.64), (16.8, 46.07), (21.84, 46.22), (24.192, 46.42), (33.264, 46.89),
+        ],
+        columns=["n_million_tokens", "accuracy"],
+    ),
+}  # fmt: skip
+"""Closed-book accuracy in % on QuALITY against millions of synthetic tokens (Yang et al. 2024,
+figure 2; values of the notebook nb_main_plot.ipynb in the public code, commit d56a84e)."""
 
 
 def infinite_compute(kind: str, *, metric: str | None = None) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class LogNormal:
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """Random values, shape (n,)."""
         low, high = np.log(self.low), np.log(self.high)
-        spread = (high - low) / (2.0 * stats.norm.ppf(0.5 + 0.5 * self.level))
+        spread = (high - low) / (2.0 * ndtri(0.5 + 0.5 * self.level))
         return np.exp(rng.normal(0.5 * (low + high), spread, n))
 
 
@@ -64,7 +64,7 @@ class Growth:
 
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """Random rates from the normal distribution with that interval, shape (n,)."""
-        return rng.normal(self.value, (self.high - self.low) / (2.0 * stats.norm.ppf(0.975)), n)
+        return rng.normal(self.value, (self.high - self.low) / (2.0 * ndtri(0.975)), n)
 
 
 DATA_GROWTH = Growth(value=0.371, low=0.270, high=0.482, n=80)

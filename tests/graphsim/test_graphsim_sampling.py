@@ -37,11 +37,12 @@ def test_sampling_has_far_less_variance_than_the_plain_kind():
 
 
 def test_stream_refines_towards_the_final_curve():
-    graph = EntityGraph.random(800, 3, 0)
+    graph = EntityGraph.random(3000, 3, 0)
     curves = list(accuracy_stream(graph, S, per_pair=True, seconds=0))
     assert [curve.n_sources for curve in curves] == sorted(curve.n_sources for curve in curves)
     assert [curve.complete for curve in curves] == [False] * (len(curves) - 1) + [True]
     middle, last = curves[len(curves) // 2], curves[-1]
+    assert len(curves) > 10
     assert np.all(np.abs(middle.accuracy - last.accuracy) < 5 * middle.stderr + 1e-12)
 
 

@@ -1,8 +1,11 @@
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
+from experiments.lab.source import source_of
+from experiments.runs.archive import SHIPPED
+from experiments.runs.files import read_json
+from graphsim import average_accuracy
 from paper_figs import (
     fig17_entigraph_schematic,
     fig18_random_graph,
@@ -10,7 +13,6 @@ from paper_figs import (
     fig20_qa_accuracy,
 )
 from paper_figs.files import figure_of
-from tests.data import needed
 from tests.drawn import missing_numbers
 
 matplotlib.use("Agg")
@@ -52,15 +54,20 @@ def test_law_figure_holds_what_it_plots(monkeypatch):
     assert {"V=100", "V=100000", "error V=100", "error V=1000"} <= set(frame["panel"])
 
 
-def test_missing_points_are_asked_for_by_name(monkeypatch, tmp_path):
-    monkeypatch.setenv("DATAWALL_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"fig20 needs .*entigraph_points\.csv"):
-        fig20_qa_accuracy.draw(None)
+def test_shipped_averages_are_of_todays_code_and_can_be_computed_again(monkeypatch, tmp_path):
+    figure = fig19_entigraph_law
+    source = source_of(average_accuracy)
+    for path in (SHIPPED / figure.RECORDS).iterdir():
+        said = "run `python -m paper_figs.fig19_entigraph_law`: the code of graphsim has changed"
+        assert read_json(path)["source"] == source, said
+    shipped = figure.averages(10_000, 1.5, figure._AT, figure._N_GRAPHS)
+    monkeypatch.setattr(figure, "SHIPPED", tmp_path)
+    computed = figure.averages(10_000, 1.5, figure._AT, figure._N_GRAPHS)
+    np.testing.assert_allclose(computed, shipped, rtol=1e-12)
 
 
 def test_plateau_is_not_identified_once_slow_rates_are_allowed(monkeypatch):
     """Reference: the interval at 3x holds the published 64.5; at 10x it reaches the bound."""
-    needed("published/entigraph_points.csv")
     monkeypatch.setattr(fig20_qa_accuracy, "CAPS", (3, 10))
     frame = drawn(fig20_qa_accuracy)
     plateaus = frame[frame["panel"] == "plateau"].set_index("x")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from experiments.analysis.intervals import Estimate, gap, jackknife, mean_estimate
 from experiments.analysis.laws import (
@@ -212,6 +211,8 @@ def coverage(covered: pd.Series | np.ndarray) -> Estimate:
     covered = np.asarray(covered, bool)
     if not len(covered):
         return Estimate(value=float("nan"), low=0.0, high=1.0, n=0)
+    from scipy import stats  # takes a second to import
+
     found = stats.binomtest(int(covered.sum()), len(covered))
     low, high = found.proportion_ci(0.95, method="exact")
     return Estimate(value=found.statistic, low=float(low), high=float(high), n=len(covered))

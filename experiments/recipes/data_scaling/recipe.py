@@ -27,15 +27,13 @@ from experiments.tuning.certificates import Certificate
 from experiments.worlds.plans import DataScalingPlan
 from experiments.worlds.settings import PREDICTED
 from experiments.worlds.world import World
-from scaling import FitResult, data_efficiency, data_multiplier, fit_law
-from scaling.efficiency import DataEfficiency
+from scaling import FitResult, data_multiplier, fit_law
 from scaling.fit import best_parameters
 
 REFERENCE = "standard"
 REPORTED = ("standard", "regularized", "ensemble", "ensemble limit", "joint limit")
 """Recipes of which a loss is reported at every size: the best size of model by validation loss, of
 all members trained or of infinitely many; and of infinitely many infinitely large ones."""
-N_BOOT = 1000
 _UNKNOWN = Estimate(value=float("nan"), low=-np.inf, high=np.inf, n=0)
 
 
@@ -80,22 +78,11 @@ class DataScaling:
 
     @cached_property
     def laws(self) -> dict[str, FitResult]:
-        """The data law E + A / D^alpha of each recipe, resampled over draws."""
+        """The data law E + A / D^alpha of each recipe."""
         return {
-            name: fit_law(
-                self.best[self.best["recipe"] == name], "power", x=D, y=LOSS, n_boot=N_BOOT
-            )
+            name: fit_law(self.best[self.best["recipe"] == name], "power", x=D, y=LOSS, n_boot=0)
             for name in self.recipes
         }
-
-    def efficiency(self, recipe: str, size: int) -> DataEfficiency:
-        """Return how many times more data the standard recipe needs for a recipe's loss.
-
-        The interval takes the draws of the two recipes for independent; see `multiplier`.
-        """
-        loss = self.loss(recipe, size)
-        bounds = (loss.low, loss.high) if loss.is_bounded else None
-        return data_efficiency(self.laws[REFERENCE], loss.value, size, loss_interval=bounds)
 
     def multiplier(self, recipe: str, size: int) -> Estimate:
         """Return the data multiplier of a recipe over the standard one on a stock of text.
@@ -105,11 +92,12 @@ class DataScaling:
         the delete-one-draw jackknife of its logarithm, the law being fitted again each time. It is
         infinite where the loss lies below the law's asymptote.
         """
-        draws = sorted(self.best["draw_seed"].unique())
-        logs = [self._log_multiplier(recipe, size, [d for d in draws if d != out]) for out in draws]
-        value = self._log_multiplier(recipe, size, draws)
+        value, *logs = (
+            self._log_multiplier(recipe, size, draws, law)
+            for draws, law in self._reference_laws.items()
+        )
         if not np.isfinite([value, *logs]).all():
-            return Estimate(value=float(np.exp(value)), low=0.0, high=np.inf, n=len(draws))
+            return Estimate(value=float(np.exp(value)), low=0.0, high=np.inf, n=len(logs))
         found = jackknife(value, [logs])
         low, at, high = np.exp([found.low, found.value, found.high]).tolist()
         return Estimate(value=at, low=low, high=high, n=found.n)
@@ -172,12 +160,24 @@ class DataScaling:
                 found[draw] = np.exp(here), np.exp(there - here)
         return found
 
-    def _log_multiplier(self, recipe: str, size: int, draws: list[int]) -> float:
-        rows = self.best[self.best["draw_seed"].isin(draws)]
-        means = rows.groupby(["recipe", D])[LOSS].mean()
-        reference = means[REFERENCE].reset_index()
-        law = best_parameters(reference, "power", x=D, y=LOSS)
-        ours, theirs = float(means[recipe, size]), float(means[REFERENCE, size])
+    @cached_property
+    def _reference_laws(self) -> dict[tuple[int, ...], dict[str, float]]:
+        """The standard recipe's data law by the draws it is of: all, then all but each of them."""
+        draws = sorted(self.best["draw_seed"].unique())
+        reference = self.best[self.best["recipe"] == REFERENCE]
+        laws = {}
+        for out in (None, *draws):
+            kept = tuple(draw for draw in draws if draw != out)
+            means = reference[reference["draw_seed"].isin(kept)].groupby(D)[LOSS].mean()
+            laws[kept] = best_parameters(means.reset_index(), "power", x=D, y=LOSS)
+        return laws
+
+    def _log_multiplier(
+        self, recipe: str, size: int, draws: tuple[int, ...], law: dict[str, float]
+    ) -> float:
+        rows = self.best[self.best["draw_seed"].isin(draws) & (self.best[D] == size)]
+        means = rows.groupby("recipe")[LOSS].mean()
+        ours, theirs = float(means[recipe]), float(means[REFERENCE])
         if not min(law["alpha"], theirs - law["E"]) > 0:
             return float("nan")
         return float(np.log(data_multiplier(theirs, ours, law["E"], law["alpha"])))

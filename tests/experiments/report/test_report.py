@@ -1,5 +1,6 @@
 """The page: claims, figures and the runs behind them link to each other; nothing is empty."""
 
+import itertools
 import math
 import re
 from dataclasses import replace
@@ -120,3 +121,40 @@ def test_the_first_mention_of_a_width_comes_with_its_size():
 def test_a_claim_without_runs_says_so():
     alone = Claim(**{**vars(CLAIM), "recipes": (), "runs": (), "records": ()})
     assert "No run is needed." in claim_html(alone)
+
+
+def colors_of(block):
+    """Return the hexadecimal colors that a block of CSS gives to variables."""
+    return dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+
+
+def luminance(color):
+    """Relative luminance as WCAG 2.2 defines it."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return sum(w * x for w, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_text_contrasts_with_what_it_stands_on_in_light_and_dark_mode(page):
+    """WCAG 2.2, success criterion 1.4.3: 4.5 to 1."""
+    light, dark = re.findall(r":root \{(.*?)\}", page, re.DOTALL)
+    for colors in (colors_of(light), colors_of(dark)):
+        assert colors.keys() >= {"ink", "soft", "paper", "card", "yes", "no", "open", "link"}
+        for ground in ("paper", "card"):
+            for text in ("ink", "soft", "yes", "no", "open", "link"):
+                bright, other = sorted(
+                    (luminance(colors[name]) + 0.05 for name in (ground, text)), reverse=True
+                )
+                assert bright / other >= 4.5, (ground, text)
+
+
+def test_headings_descend_by_one_and_everything_that_scrolls_has_a_name(page):
+    levels = [int(level) for level in re.findall(r"<h(\d)", page)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert all(re.search(r' alt="[^"]{10,}"', image) for image in re.findall(r"<img[^>]*>", page))
+    for part in re.findall(r'<[^>]*tabindex="0"[^>]*>', page):
+        assert re.search(r'role="\w+" aria-label="[^"]+"', part), part
