@@ -13,8 +13,11 @@ from typing import Self
 from experiments.lab.recipe import NotRun
 from experiments.report.report import Drawing
 from experiments.story.story import Story
-from paper_figs import SUFFIXES, figure_modules, published_texts, save
+from paper_figs import figure_modules, published_texts, save
 from paper_figs.files import command_of
+
+SUFFIXES = ("png", "csv")
+"""What a page shows and links; `datawall figures` also writes PDF and SVG, which take as long again."""
 
 
 class Gallery(Sized):
@@ -123,7 +126,7 @@ def _draws_no_measurement(module: ModuleType) -> bool:
 def _save(module: ModuleType, story: Story | None, folder: Path) -> str:
     """Draw one figure and return why its recipe or data is missing, or an empty string."""
     try:
-        save(module, story, folder)
+        save(module, story, folder, suffixes=SUFFIXES)
     except (OSError, NotRun) as error:
         return str(error)
     return ""

@@ -84,7 +84,7 @@ def test_drawings_come_with_their_files_or_the_reason_why_not(shown, tmp_path):
     drawn, not_run, schematic, published = found
     assert drawn.command == "datawall figures fig01 --world tiny"
     assert schematic.command == "datawall figures fig03"
-    assert drawn.files.split() == [f"figures/fig01.{suffix}" for suffix in ("png", "pdf", "csv")]
+    assert drawn.files.split() == [f"figures/fig01.{suffix}" for suffix in ("png", "csv")]
     assert all((tmp_path / name).is_file() for name in drawn.files.split())
     assert drawn.png
     assert drawn.claims == ("P1",)

@@ -167,12 +167,11 @@ def test_what_was_drawn_here_stands_before_what_was_published(report):
     assert re.findall(r'class="label">(\w+)<', figures["fig01"]) == ["published"]
 
 
-def test_each_figure_has_png_pdf_and_its_numbers(report):
+def test_each_figure_is_a_picture_with_its_numbers(report):
     folder = report[0] / "figures"
     names = {path.stem for path in folder.iterdir()}
     for name in names:
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert len(pd.read_csv(folder / f"{name}.csv")) > 0
     drawn = pd.read_csv(folder / "fig02.csv")
     assert drawn["n_seeds"].eq(2).all()
