@@ -26,6 +26,8 @@ from models.config import OptimizerConfig, TrainConfig
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+SCORES = ["members", "n_members", "average", "validation_loss", "test_loss"]
+"""Columns of the scores of ensembles; a store keeps each row with its keys sorted."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -231,14 +233,14 @@ class Lab:
         """Return the scores of every subset of these finished runs, kept in the store.
 
         Returns:
-            A row for each subset and average, with the columns of `lab.scoring.score_subsets`.
+            A row for each subset and average, with the columns `SCORES`, see `lab.scoring`.
         """
         identity = ensemble_identity(specs)
         if self.store.read_only:  # nothing is scored, and jax takes a second to import
-            return pd.DataFrame(self.remember("ensembles", identity, list))
+            return pd.DataFrame(self.remember("ensembles", identity, list), columns=SCORES)
         from experiments.lab.scoring import score_subsets
 
         rows = self.remember(
             "ensembles", identity, lambda: score_subsets(specs, self.store), code=score_subsets
         )
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=SCORES)

@@ -12,11 +12,9 @@ from experiments.runs.texts import text_of
 from models.ensembles.ensemble import AVERAGES, member_subsets, subset_losses
 from models.ensembles.member_stream import MemberLike
 
-COLUMNS = ["members", "n_members", "average", "validation_loss", "test_loss"]
-
 
 def score_subsets(specs: Sequence[RunSpec], store: Runs) -> list[dict[str, object]]:
-    """Return a row for each subset of finished runs and average, with `COLUMNS`.
+    """Return a row for each subset of finished runs and average.
 
     `members` are positions in `specs` as a string such as "0,2", `average` is "logit" or
     "probability", losses are in nats per token.

@@ -17,9 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from experiments.lab.lab import Lab
+from experiments.lab.lab import SCORES, Lab
 from experiments.lab.recipe import LazyResults
-from experiments.lab.scoring import COLUMNS
 from experiments.recipes import find_recipe
 from experiments.runs.rows import frame_of, settings_row
 from experiments.runs.spec import RunSpec
@@ -104,7 +103,7 @@ class MadeUpRuns:
             return None
         subsets = member_subsets(len(identity))
         return [
-            dict(zip(COLUMNS, (",".join(map(str, np.flatnonzero(of))), int(of.sum()), how,
+            dict(zip(SCORES, (",".join(map(str, np.flatnonzero(of))), int(of.sum()), how,
                                loss, loss), strict=True))
             for how in AVERAGES
             for of in subsets
