@@ -73,7 +73,10 @@ def tune_sizes(
     )
     if is_searched or is_predicted:
         begun = search_starts(lab.world, objective, starts, grid)
-        found = (descend if is_searched else measure)(begun, grid, evaluate, effort)
+        if is_searched:
+            found = descend(begun, grid, evaluate, effort)
+        else:
+            found = measure(begun, grid, evaluate, effort)
     elif (known := carried(lab.world, objective, starts, grid)) is not None:
         found = known
     else:
