@@ -55,7 +55,7 @@ class Reproduce(WorldOptions):
             score_every=self.score_every, is_trained=not self.plan,
         )  # fmt: skip
         if self.plan or world.settings == PREDICTED:
-            print_costs(world, self.tflops, to_stderr=not self.plan)
+            print_costs(world, self.tflops, part=self.part, to_stderr=not self.plan)
         return 0 if self.plan else self._reproduce()
 
     def _reproduce(self) -> int:
@@ -84,27 +84,35 @@ class Reproduce(WorldOptions):
         return 0
 
 
-def print_costs(world: World, tflops: float | None, *, to_stderr: bool) -> None:
+def print_costs(
+    world: World, tflops: float | None, *, part: int | None = None, to_stderr: bool
+) -> None:
     """Print what a world takes: a row a recipe, then memory.
 
     Args:
         world: the world.
         tflops: TFLOP/s of training (default: measured, else assumed).
+        part: of the talk, 1 or 2; by default both.
         to_stderr: print to stderr instead of stdout.
 
     Raises:
-        ValueError: `tflops` is not positive.
+        ValueError: `tflops` is not positive, or the world runs no recipe of that part.
     """
     from rich.console import Console
 
     from experiments.display.quantities import human
     from experiments.planner.cost import USUAL_TFLOPS, costs, measured_tflops, memory
+    from experiments.story.story import recipes_of
 
     if tflops is not None and not tflops > 0:
         raise ValueError(f"--tflops must be > 0; not {tflops}")
-    rate = tflops or measured_tflops() or USUAL_TFLOPS
-    origin = "as given" if tflops else "as measured" if measured_tflops() else "assumed"
-    rows, console = costs(world), Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+    measured = measured_tflops()
+    rate = tflops or measured or USUAL_TFLOPS
+    origin = "as given" if tflops else "as measured" if measured else "assumed"
+    rows, console = (
+        costs(world, recipes_of(world, part)),
+        Console(stderr=to_stderr, highlight=False, soft_wrap=True),
+    )
     known = [row for row in rows if row.flops == row.flops]
     for row in known:
         console.print(

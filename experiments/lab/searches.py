@@ -67,12 +67,16 @@ def tune_sizes(
             answers[width][point] = values
         return answers
 
-    is_predicted = lab.world.settings == PREDICTED and objective in predictions.OBJECTIVES
-    begun = search_starts(lab.world, objective, starts, grid)
-    if lab.world.carries_settings and is_predicted:
-        found = measure(begun, grid, evaluate, effort)
-    elif not lab.world.carries_settings or lab.world.settings == PREDICTED:
-        found = descend(begun, grid, evaluate, effort)
+    is_predicted = lab.world.settings == PREDICTED
+    is_searched = not lab.world.carries_settings or (
+        is_predicted and objective not in predictions.OBJECTIVES
+    )
+    if is_searched or is_predicted:
+        begun = search_starts(lab.world, objective, starts, grid)
+        if is_searched:
+            found = descend(begun, grid, evaluate, effort)
+        else:
+            found = measure(begun, grid, evaluate, effort)
     elif (known := carried(lab.world, objective, starts, grid)) is not None:
         found = known
     else:
@@ -87,7 +91,7 @@ def tune_sizes(
             tuned=tuned,
             runs={str(row.run_id): float(row.train_flops) for row in rows},
         )
-        if not (lab.world.carries_settings or lab.store.read_only):
+        if is_searched and not lab.store.read_only:
             save_certificate(certificates[width], lab.store.root)
     return certificates
 
@@ -126,8 +130,8 @@ def search_starts(
     """Return where a search begins.
 
     That is where laws predict the optimum if a world's settings are `PREDICTED`; else at the
-    settings that it comes with; at further sizes at what these predict, if they
-    are of three sizes or more; else at `starts`.
+    settings that it comes with; at further sizes at what these predict, if they are of three sizes
+    or more; else at `starts`.
 
     Args:
         world: names the settings.

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import SCORES, Lab
-from experiments.lab.recipe import LazyResults
+from experiments.lab.recipe import LazyResults, Recipe
 from experiments.recipes import find_recipe
 from experiments.runs.rows import frame_of, settings_row
 from experiments.runs.spec import RunSpec
@@ -115,18 +115,27 @@ class MadeUpRuns:
         optimizer, world = spec.optimizer, self.world
         decay, epochs = world.start
         if optimizer.weight_decay == world.standard_decay:
-            decay, epochs = world.standard_decay, world.standard_epochs[-1] // 2
+            decay, epochs = world.standard_decay, max(1, world.standard_epochs[-1] // 2)
         off = (
             math.log2(optimizer.learning_rate / world.learning_rate(spec.model.width)),
-            math.log2(max(optimizer.weight_decay, 1e-3) / decay),
+            math.log2(max(optimizer.weight_decay, 1e-3) / max(decay, 1e-3)),
             math.log2(spec.train.n_epochs / epochs),
         )
         size = spec.model.n_params_non_embedding**-0.3 + spec.data.n_unique_tokens**-0.3
         return 3 + 10 * size + 0.02 * sum(one**2 for one in off) + 1e-4 * spec.seed
 
 
-def costs(world: World) -> list[Cost]:
-    """Return what each recipe of a world takes, in their order; nothing is trained or read."""
+def costs(world: World, recipes: Iterable[Recipe[Any]] | None = None) -> list[Cost]:
+    """Return what each recipe of a world takes, in their order; nothing is trained or read.
+
+    Args:
+        world: the world.
+        recipes: some of its recipes (default: all). What others take that these build on counts
+            with the first of these.
+    """
+    if recipes is None:
+        recipes = map(find_recipe, world.recipes)
+    names = [one.name for one in recipes]
     text = TextFacts(
         corpus=world.corpus,
         vocab_size=world.vocab_size,
@@ -136,9 +145,9 @@ def costs(world: World) -> list[Cost]:
         bytes_per_token=1.0,
     )
     lab = Lab(world, MadeUpRuns(world), facts=text)
-    found = LazyResults(lab, [find_recipe(one) for one in world.recipes if one in MADE_UP])
+    found = LazyResults(lab, [find_recipe(one) for one in names if one in MADE_UP])
     rows, known = [], dict[str, RunSpec]()
-    for name in world.recipes:
+    for name in names:
         if name == "entigraph" and world.facts is not None:
             rows.append(_facts(world.facts))
             continue

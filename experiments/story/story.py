@@ -260,6 +260,27 @@ def open_results(world_name: str = "small") -> Story:
     return story_of(_shipped_lab(world_name))
 
 
+def recipes_of(world: World, part: int | None = None) -> list[Recipe[Any]]:
+    """Return the recipes of a world, or of a part of the talk.
+
+    Args:
+        world: names its recipes.
+        part: of the talk, 1 or 2; by default both.
+
+    Raises:
+        ValueError: the world runs no recipe of that part.
+    """
+    found = [one for one in map(find_recipe, world.recipes) if part in (None, one.part)]
+    if part is not None and not found:
+        every = map(find_recipe, recipe_names())
+        of_part = ", ".join(one.name for one in every if one.part == part)
+        raise ValueError(
+            f"world {world.name} runs no recipe of part {part}; `datawall run` trains each of "
+            f"{of_part} by itself"
+        )
+    return found
+
+
 def story_of(
     lab: Lab, *, part: int | None = None, recipes: Iterable[Recipe[Any]] | None = None
 ) -> Story:
@@ -276,14 +297,7 @@ def story_of(
         ValueError: the world runs no recipe of that part.
     """
     if recipes is None:
-        recipes = [one for one in map(find_recipe, lab.world.recipes) if part in (None, one.part)]
-    if part is not None and not recipes:
-        every = map(find_recipe, recipe_names())
-        of_part = ", ".join(one.name for one in every if one.part == part)
-        raise ValueError(
-            f"world {lab.world.name} runs no recipe of part {part}; `datawall run` trains each of "
-            f"{of_part} by itself"
-        )
+        recipes = recipes_of(lab.world, part)
     results: Results
     if isinstance(lab.store, Archive) and part is None:
         results = LazyResults(lab, recipes)

@@ -122,6 +122,7 @@ def training_bytes(
     train: TrainConfig | None = None,
     execution: Execution | None = None,
     flash: bool = False,
+    n_parts: int = 1,
 ) -> int:
     """Return an estimate of the bytes that training one model takes, without its text.
 
@@ -134,20 +135,24 @@ def training_bytes(
         train: precision and weight average (default: float32, none).
         execution: microbatches and rematerialisation.
         flash: attention keeps no weights of pairs of positions, see `attention.keeps_pairs`.
+        n_parts: devices that weights, gradients and moments are cut over, see `sharding`; weights
+            are counted once more then, as each device gathers what it computes with.
     """
     train = train or TrainConfig(n_epochs=1)
-    n_parts = execution.n_microbatches if execution else 1
+    n_microbatches = execution.n_microbatches if execution else 1
     remat = execution.remat if execution else False
     number = 2 if train.precision == "bfloat16" else 4
     copies = 5 + (train.weight_average != "none") + (train.precision == "bfloat16")
     block = 8 * model.width + 4 * model.mlp_width
     block += 0 if flash else 3 * model.n_heads * model.context
     kept = model.depth * model.width + block if remat else model.depth * block
-    n_tokens = batch_size // n_parts * model.context
+    n_tokens = batch_size // n_microbatches * model.context
     logits = n_tokens * model.vocab_size * (1 + model.future_tokens)
     if in_blocks(model, n_tokens):  # one block, and the sum of the matrix's gradient
         logits = BLOCK_LOGITS + model.vocab_size * model.width // 4
-    return 4 * copies * model.n_params + n_tokens * number * kept + 4 * 4 * logits
+    weights = 4 * model.n_params * copies // n_parts
+    weights += 4 * model.n_params if n_parts > 1 else 0
+    return weights + n_tokens * number * kept + 4 * 4 * logits
 
 
 def free_bytes(device: jax.Device) -> int:

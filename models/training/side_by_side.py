@@ -63,9 +63,11 @@ def train_side_by_side(
             callbacks.report(Failed(job=job, error=error))
             continue
         groups.setdefault((program, job.reads_shape), []).append(job)
+    # Only the free memory of a process's own devices can be read.
+    here = next(one for one in devices if one.process_index == jax.process_index())
     for (program, reads_shape), group in groups.items():
         shape = mesh or _mesh_for(len(group), reads_shape[1], len(devices))
-        fits = n_members or _agreed(_largest(group, callbacks, devices[0], shape))[0]
+        fits = n_members or _agreed(_largest(group, callbacks, here, shape))[0]
         # Longest first, so that jobs trained together end at similar times.
         waiting = deque(sorted(group, key=lambda job: job.n_steps, reverse=True))
         begun: dict[str, TrainState] = {}
@@ -78,7 +80,7 @@ def train_side_by_side(
                 is_memory = "RESOURCE_EXHAUSTED" in str(error)
                 if not is_memory or fits <= shape.member:
                     for job in waiting:
-                        said = _too_large(job, callbacks, devices[0], shape) if is_memory else error
+                        said = _too_large(job, callbacks, here, shape) if is_memory else error
                         callbacks.report(Failed(job=job, error=said))
                     break
                 fits = max(shape.member, fits // 2)
@@ -108,6 +110,7 @@ def _bytes_of(job: Job, callbacks: Callbacks, mesh: Mesh) -> int:
         train=job.train,
         execution=callbacks.execution,
         flash=not keeps_pairs(job.model, job.train.precision),
+        n_parts=mesh.data * mesh.model,
     )
 
 

@@ -55,6 +55,10 @@ def test_the_plan_is_printed_and_nothing_is_trained(tmp_path, capsys, monkeypatc
     assert "not estimated: classical, continued, bootstrapped" in printed
     assert "at 100 TFLOP/s (as given)" in printed
     assert "width 96, 320k parameters: " in printed
+    assert main([*command, "100", "--part", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "\nregularized: " not in printed
+    assert "not estimated: continued, bootstrapped" in printed
     assert not [*tmp_path.iterdir()]
     assert main([*command, "0"]) == 2
     assert "--tflops must be > 0; not 0" in capsys.readouterr().err

@@ -12,11 +12,19 @@ def main(process: int, n_processes: int, port: int) -> None:
     import jax
 
     jax.distributed.initialize(f"127.0.0.1:{port}", n_processes, process)
+    from models.training import side_by_side
     from models.training.sharding import Mesh
     from tests.models.training.test_side_by_side import make_job, run
 
     assert jax.device_count() == 8
     assert jax.local_device_count() == 8 // n_processes
+    free_bytes = side_by_side.free_bytes
+
+    def of_own_devices(device):
+        assert device.process_index == process  # JAX refuses to read the memory of others
+        return free_bytes(device)
+
+    side_by_side.free_bytes = of_own_devices
     jobs = [make_job(name, n_epochs=14, seed=at, n_tokens=640) for at, name in enumerate("ab")]
     kept = []
     done, losses = run(

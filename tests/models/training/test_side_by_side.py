@@ -161,6 +161,8 @@ def test_members_that_fit():
     assert members_that_fit(100, each, 10 * each) == 8
     assert members_that_fit(3, each, 10 * each) == 3
     assert members_that_fit(100, each, each // 2) == 1
+    weights = 4 * MODEL.n_params
+    assert each - training_bytes(MODEL, batch_size=4, n_parts=5) == (5 - 2) * weights
 
 
 @pytest.mark.long
