@@ -22,7 +22,7 @@ SAMPLED = 50
 MOSTLY = 0.5
 """Smallest share of numbers among the distinct cells of a numeric column."""
 SMALL = 1000.0
-"""Beside 7M and 1.3B, a smaller number probably lacks its unit, unless thousands have theirs (10k)."""
+"""Beside 7M and 1.3B, a smaller number probably lacks its unit, if none is in thousands (10k)."""
 _FORM = re.compile(
     r"([+\-\u2212]?)(\d[\d.,_'\u2019\u00a0\u202f ]*|[.,]\d+)([eE][+-]?\d+)?\s*([kKmMbBgGtT%]?)"
 )
