@@ -17,7 +17,7 @@ from paper_figs import figure_modules, published_texts, save
 from paper_figs.files import command_of
 
 SUFFIXES = ("png", "csv")
-"""What a page shows and links; PDF and SVG, which `datawall figures` writes, take as long again."""
+"""What a page shows and links; `datawall figures` also writes PDF, which takes as long again."""
 
 
 class Gallery(Sized):

@@ -64,7 +64,7 @@ class RunFile:
     def contradiction(
         self, runs: Sequence[Sequence[int]], sizes: Sequence[str], column: str
     ) -> list[int] | None:
-        """Two rows of a run with different numbers at one step and the same sizes, or None.
+        """Two rows of a run with different numbers at one step, size and seed, or None.
 
         Args:
             runs: rows of each run, as `histories` gives them.
@@ -74,9 +74,10 @@ class RunFile:
         step, columns = self.raw.first(STEPS), self.converted.columns
         if step is None or column not in columns:
             return None
-        numbers = pd.DataFrame({name: columns[name] for name in (step, *sizes, column)})
+        places = [step, *sizes, *(name for name in columns if "seed" in name.lower())]
+        numbers = pd.DataFrame({name: columns[name] for name in (*places, column)})
         numbers = numbers.apply(pd.to_numeric, errors="coerce").astype(float)
-        return contradiction(runs, numbers[[step, *sizes]].to_numpy(), numbers[column].to_numpy())
+        return contradiction(runs, numbers[places].to_numpy(), numbers[column].to_numpy())
 
     def last(self, runs: Sequence[Sequence[int]]) -> RunFile:
         """A row for each run of a history: the last value of each column.

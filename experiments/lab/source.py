@@ -60,8 +60,26 @@ def _parsed(text: str) -> tuple[str, set[str]]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    code = ast.unparse(_WithoutTexts().visit(tree))
-    return digest(code), {path for name in names if (path := _path_of(name))}
+    return digest(_shape(tree)), {path for name in names if (path := _path_of(name))}
+
+
+def _shape(node: Any) -> Any:
+    """Return names and values of a syntax tree without docstrings, the same in all versions.
+
+    (`ast.unparse` and `ast.dump` change between versions of Python; empty fields come and go.)
+    """
+    if isinstance(node, list):
+        return [_shape(one) for one in node if not _is_text(one)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
+    return [type(node).__name__, {name: _shape(value) for name, value in fields.items()}]
+
+
+def _is_text(node: Any) -> bool:
+    """Return whether a statement is a docstring, or another text that does nothing."""
+    constant = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(constant, ast.Constant) and isinstance(constant.value, str)
 
 
 def _path_of(module: str) -> str | None:
@@ -71,11 +89,3 @@ def _path_of(module: str) -> str | None:
     stem = module.replace(".", "/")
     paths = (f"{stem}.py", f"{stem}/__init__.py")
     return next((path for path in paths if (ROOT / path).is_file()), None)
-
-
-class _WithoutTexts(ast.NodeTransformer):
-    """Removes docstrings."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_text else node

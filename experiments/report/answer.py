@@ -191,9 +191,10 @@ def questions(story: Story) -> list[tuple[str, str]]:
             "What do N, D, K, lr, wd, ep, hollow points and \"certified\" mean?",
             "N: parameters of one model; D: unique tokens, of which every epoch is a repetition; "
             "K: members of an ensemble; lr, wd, ep: learning rate, weight decay and epochs that "
-            "were selected on validation documents. A selected setting is certified if all its "
-            "neighbours on the grid were trained too and none is clearly better; a point that is "
-            "not is hollow in figures and has a star in text.",
+            "were selected on validation documents. A selected setting is certified if it "
+            "lies inside the grid and was trained with several seeds, and if all its neighbours "
+            "were trained too and none is clearly better. A point that is not is hollow in figures "
+            "whose captions say so, and has a star in text.",
         ),
         (
             "What does \"worth so many times the data\" mean?",

@@ -261,7 +261,8 @@ DATASETS: dict[str, Dataset] = {
             name="entigraph",
             path="published/entigraph_points.csv",
             sha256="e58870bd1dcbc7af905e1d1115222d906823bebb5fb1af88cdf215c03d9464b4",
-            origin="arXiv 2409.07431 and the notebooks of its public code @ d56a84e",
+            origin="arXiv 2409.07431 and github.com/leo-liuzy/Synthetic_Continued_Pretraining @ "
+            "d56a84e (a copy of the authors' code): notebooks/nb_main_plot.ipynb",
             licence="none stated",
             prepare=_entigraph,
         ),

@@ -303,7 +303,8 @@ ENTIGRAPH_POINTS = {
     ),
 }  # fmt: skip
 """Closed-book accuracy in % on QuALITY against millions of synthetic tokens (Yang et al. 2024,
-figure 2; values of the notebook nb_main_plot.ipynb in the public code, commit d56a84e)."""
+figure 2; values of notebooks/nb_main_plot.ipynb at commit d56a84e of the authors' code, as the copy
+github.com/leo-liuzy/Synthetic_Continued_Pretraining keeps it)."""
 
 
 def infinite_compute(kind: str, *, metric: str | None = None) -> pd.DataFrame:

@@ -22,7 +22,7 @@ SAMPLED = 50
 MOSTLY = 0.5
 """Smallest share of numbers among the distinct cells of a numeric column."""
 SMALL = 1000.0
-"""Beside 7M and 1.3B, a smaller number probably lacks its unit."""
+"""Beside 7M and 1.3B, a smaller number probably lacks its unit, if none is in thousands (10k)."""
 _FORM = re.compile(
     r"([+\-\u2212]?)(\d[\d.,_'\u2019\u00a0\u202f ]*|[.,]\d+)([eE][+-]?\d+)?\s*([kKmMbBgGtT%]?)"
 )
@@ -232,7 +232,7 @@ def _read(cells: list[Any], *, quick: bool) -> _Column:
     elif "%" in units and len(units) > 1:
         odd = _first(numerals, lambda numeral: numeral.unit == "%")
         doubt = f"{odd!r} is in percent and other cells are not"
-    elif large & units and (small := _first_small(numerals)):
+    elif large & units and not {"k", "K"} & units and (small := _first_small(numerals)):
         odd, doubt = small, f"{small!r} has no unit and other cells have"
     elif "m" in units and units <= {"m", ""}:
         odd = _first(numerals, lambda numeral: numeral.unit == "m")

@@ -26,7 +26,7 @@ def reshaped(table: RawTable) -> RawTable:
     It may be a chart of wandb, a log with one value per row, or a `metrics.jsonl` of this project.
 
     Raises:
-        ValueError: a log has two values of one metric at one step of a run.
+        ValueError: a log has two different values of one metric at one step of a run.
     """
     return _charted(table) or _keyed(table) or _segmented(table) or table
 
@@ -68,12 +68,14 @@ def _keyed(table: RawTable) -> RawTable | None:
     for at, line in enumerate(table.lines):
         place = (_cell(table, run, at), table.columns[AXIS][at])
         _, cells = found.setdefault(place, (line, {}))
-        if names[at] in cells:
+        value = table.columns["value"][at]
+        if names[at] in cells and cells[names[at]] != value:  # Lightning repeats the epoch
             raise ValueError(
-                f"{table.name}, line {line}: {names[at]!r} has a value at step {place[1]} already; "
+                f"{table.name}, line {line}: {names[at]!r} has another value at step {place[1]} "
+                "already; "
                 "the file may hold several runs: add a column run_id"
             )
-        cells[names[at]] = table.columns["value"][at]
+        cells[names[at]] = value
     metrics = list(dict.fromkeys(names))
     rows = [
         (line, [*([label] if run else []), step, *(cells.get(metric) for metric in metrics)])
@@ -189,7 +191,7 @@ def contradiction(runs: Sequence[Sequence[int]], places: Any, values: Any) -> li
 
     Args:
         runs: rows of each run, in the order of their steps.
-        places: step and sizes of each row (n_rows, n_columns).
+        places: step, sizes and seeds of each row (n_rows, n_columns).
         values: number of each row (n_rows,), NaN where it has none.
     """
     for rows in runs:

@@ -143,6 +143,12 @@ def test_rows_that_resemble_totals_are_runs(read):
         assert len(read(PLAIN + row)) == 6
     assert len(read(LABELLED + "sum,200000000,3.0\n")) == 6
     assert len(read("n_params,loss\n1e6,3\n1e6,3\n2e6,6\n")) == 3  # too few rows to say
+    history = "step,epoch,loss,eval_loss\n0,0,5,\n1,1,4,\n2,2,3,\n3,3,,3\n"
+    assert len(read(history)) == 4  # 3 = 0 + 1 + 2, but the last row has no sum of the losses
+
+
+def test_numbers_below_thousands_need_no_unit(read):
+    assert read("n,loss\n100,4\n10k,3\n1M,2\n")["n"].tolist() == [100, 1e4, 1e6]
 
 
 def test_switches_are_no_losses(read):

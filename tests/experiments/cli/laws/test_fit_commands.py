@@ -112,6 +112,11 @@ def test_two_losses_of_a_run_at_one_step_need_a_choice(tmp_path, capsys):
         f"family,1000,{step},{2 + 30 * step**-0.5}" for step in steps
     )]))  # fmt: skip
     assert main(["fit", str(table), "--n-boot", "0"]) == 0
+    table.write_text("\n".join(["n_params,step,seed,loss", *(
+        f"{step},{step},{seed},{2 + seed / 100 + 30 * step**-0.5}"
+        for step in steps for seed in (0, 1)
+    )]))  # fmt: skip
+    assert main(["fit", str(table), "--n-boot", "0"]) == 0
 
 
 def test_checkpoints_of_runs_at_one_size_need_a_choice(tmp_path, capsys):
