@@ -73,6 +73,8 @@ def _shape(node: Any) -> Any:
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
+    if isinstance(node, ast.JoinedStr):  # 3.12 ends formats with an empty text
+        fields = {"values": [one for one in node.values if getattr(one, "value", None) != ""]}
     return [type(node).__name__, {name: _shape(value) for name, value in fields.items()}]
 
 
