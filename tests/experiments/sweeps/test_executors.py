@@ -81,6 +81,7 @@ def test_what_a_worker_cannot_write_stops_the_sweep(executor, lab, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.exhaustive  # as the killed sweeps do
 def test_workers_resume_after_an_interrupt_of_the_scheduling_process(
     executor, hold, lab, tmp_path, monkeypatch
 ):

@@ -208,7 +208,9 @@ class Photographed(RunStore):
             shutil.copytree(self.root, self.copy, ignore=shutil.ignore_patterns("lock*", ".*"))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "deleted"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", pytest.param("deleted", marks=pytest.mark.exhaustive)]
+)
 def test_a_damaged_checkpoint_starts_its_run_again_and_says_so(
     damage, tmp_path, undisturbed, caplog
 ):

@@ -260,7 +260,7 @@ def test_further_tokens_are_predicted_from_where_they_are_not_seen_and_not_repor
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("n_layers", [2, 5])
+@pytest.mark.parametrize("n_layers", [2, pytest.param(5, marks=pytest.mark.exhaustive)])
 def test_looped_blocks_equal_as_many_blocks_that_share_their_weights(n_layers):
     model = ModelConfig.from_width(8, vocab_size=30, context=8, n_layers=n_layers)
     looped = dataclasses.replace(model, n_loops=2)

@@ -225,6 +225,7 @@ def test_two_processes_of_four_devices_equal_one_device():
 
 
 @pytest.mark.long
+@pytest.mark.exhaustive
 def test_the_program_for_several_hosts_runs_in_two_processes_as_slurm_starts_them(tmp_path):
     """That of docs/accelerators.md, with the variables of SLURM that JAX reads."""
     blocks = blocks_of(HOUSE / "docs" / "accelerators.md")
