@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -176,7 +178,7 @@ def _errors(n_entities: int, mean_degree: float, s: np.ndarray, n_graphs: int) -
 
 
 def averages(
-    n_entities: int, mean_degree: float, s: np.ndarray, n_graphs: int, *, keep: bool = False
+    n_entities: int, mean_degree: float, s: np.ndarray, n_graphs: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the exact accuracy averaged over graphs and its standard error, both [n_times].
 
@@ -188,27 +190,28 @@ def averages(
         mean_degree: of the graphs.
         s: steps per ordered pair, [n_times].
         n_graphs: number of graphs.
-        keep: whether to compute them in any case and to write the record.
     """
-    settings = {
+    settings = _settings(n_entities, mean_degree, s, n_graphs)
+    kept = read_record(SHIPPED, RECORDS, settings, source_of(average_accuracy))
+    mean, stderr = average_accuracy(**settings) if kept is None else kept
+    return np.array(mean), np.array(stderr)
+
+
+def _settings(n_entities: int, mean_degree: float, s: np.ndarray, n_graphs: int) -> dict[str, Any]:
+    """Return the arguments of `average_accuracy`, which name its record."""
+    return {
         "n_entities": n_entities, "mean_degree": mean_degree, "times": np.asarray(s).tolist(),
         "n_graphs": n_graphs, "n_sources": None if n_entities <= 1000 else 16,
     }  # fmt: skip
-    source = source_of(average_accuracy)
-    values = None if keep else read_record(SHIPPED, RECORDS, settings, source)
-    if values is None:
-        values = [part.tolist() for part in average_accuracy(**settings)]
-    if keep:
-        keep_record(SHIPPED, RECORDS, settings, values, source=source)
-    return np.array(values[0]), np.array(values[1])
 
 
 def keep_averages() -> None:
     """Compute all averages that the figure shows, and write the records of the package."""
-    for degree in _DEGREES:
-        averages(10_000, degree, _AT, _N_GRAPHS, keep=True)
-    for n_entities, n_graphs in _SIZES.items():
-        averages(n_entities, _DEGREE, _TIMES, n_graphs, keep=True)
+    shown = [_settings(10_000, degree, _AT, _N_GRAPHS) for degree in _DEGREES]
+    shown += [_settings(n, _DEGREE, _TIMES, n_graphs) for n, n_graphs in _SIZES.items()]
+    for settings in shown:
+        values = [part.tolist() for part in average_accuracy(**settings)]
+        keep_record(SHIPPED, RECORDS, settings, values, source=source_of(average_accuracy))
 
 
 def _long(frame: pd.DataFrame, panel: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -109,11 +110,9 @@ def print_costs(
     measured = measured_tflops()
     rate = tflops or measured or USUAL_TFLOPS
     origin = "as given" if tflops else "as measured" if measured else "assumed"
-    rows, console = (
-        costs(world, recipes_of(world, part)),
-        Console(stderr=to_stderr, highlight=False, soft_wrap=True),
-    )
-    known = [row for row in rows if row.flops == row.flops]
+    rows = costs(world, recipes_of(world, part))
+    console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+    known = [row for row in rows if not math.isnan(row.flops)]
     for row in known:
         console.print(
             f"{row.recipe}: {row.n_runs:.0f} runs, {row.flops:.1e} FLOPs, "

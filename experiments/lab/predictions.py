@@ -28,8 +28,9 @@ VARIABLES = ["n_params", "n_unique_tokens"]
 def searched(objective: str, axis: str) -> pd.DataFrame:
     """Return what searches found: a row each, columns `n_params`, `n_unique_tokens` and the axis.
 
-    Published are single models; members have half their weight decay and twice their epochs, by
-    the heuristic of the same authors.
+    Published are the learning rates and weight decays of single models, and the epochs of members.
+    By the heuristic of the same authors, members have half the weight decay of single models and
+    twice their epochs.
 
     Args:
         objective: one of `OBJECTIVES`.

@@ -62,7 +62,6 @@ class MadeUpRuns:
 
     def __init__(self, world: World) -> None:
         self.world, self.root = world, Path("made up")
-        self._specs: dict[str, RunSpec] = {}
 
     def is_done(self, spec: RunSpec) -> bool:
         """Return True."""
@@ -70,14 +69,13 @@ class MadeUpRuns:
         return True
 
     def params(self, spec: RunSpec) -> Any:
-        """Refuse: there are no weights."""
-        raise NotImplementedError(f"run {spec.run_id} has no weights")
+        """Raise LookupError: a run that was not trained has no weights."""
+        raise LookupError(f"run {spec.run_id} was not trained: it has no weights")
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
         """Return runs, a row each, with the columns of `RunStore.frame` that recipes read."""
         rows = []
         for spec in specs:
-            self._specs[spec.run_id] = spec
             loss = self._loss(spec)
             rows.append(
                 settings_row(spec)
@@ -201,7 +199,7 @@ def measured_tflops(folder: Path = Path("out", "accelerator")) -> float | None:
         folder: of its results.
 
     Returns:
-        The latest result, or None if there is none.
+        The rate of the latest measurement, or None if nothing was measured.
     """
     for path in sorted(folder.glob("*-full.json"), key=lambda one: -one.stat().st_mtime):
         figures = json.loads(path.read_text(encoding="utf-8"))["results"].get("together", {})

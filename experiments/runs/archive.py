@@ -75,7 +75,7 @@ class Archive:
 
     @cached_property
     def _runs(self) -> pd.DataFrame:
-        """All runs; columns in which some run has no value are of objects, None there."""
+        """All runs; where one has no value, a loss is NaN, and other columns hold objects."""
         runs = read_compact(self.root / f"{self.name}.parquet").drop(columns="spec")
         plain = runs.astype(object).where(runs.notna(), None)
         plain = plain[list(frame_of([dict.fromkeys(plain)]))]
