@@ -49,13 +49,12 @@ class Reproduce(WorldOptions):
     def run(self) -> int:
         """Write the report and print its path; with `plan`, print what it takes."""
         from experiments.worlds.registry import get_world
-        from experiments.worlds.settings import PREDICTED
 
         world = get_world(
             self.world, corpus=self.corpus, search=self.search, levers=self.levers,
             score_every=self.score_every, is_trained=not self.plan,
         )  # fmt: skip
-        if self.plan or world.settings == PREDICTED:
+        if self.plan or world.predicts_settings:
             print_costs(world, self.tflops, part=self.part, to_stderr=not self.plan)
         return 0 if self.plan else self._reproduce()
 

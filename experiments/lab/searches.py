@@ -13,7 +13,7 @@ from experiments.tuning.certificate_files import save_certificate
 from experiments.tuning.certificates import Certificate, Objective
 from experiments.tuning.grid import Grid, Point
 from experiments.tuning.search import Effort, Request, Tuned, descend, measure
-from experiments.worlds.settings import PREDICTED, read_settings
+from experiments.worlds.settings import read_settings
 from experiments.worlds.world import World
 from scaling import fit_hyperparameter
 
@@ -36,8 +36,9 @@ def tune_sizes(
 
     If the world comes with tuned settings, nothing is trained: what the search that chose them
     compared is the certificate. An objective without settings (the standard recipe, whose epochs
-    were chosen by the preceding sweep) is measured at its start. If the settings are `PREDICTED`,
-    that is where laws predict them, and the standard recipe, which they leave out, is searched.
+    were chosen by the preceding sweep) is measured at its start. If the world predicts its
+    settings, that is where laws predict them, and the standard recipe, which they leave out, is
+    searched.
 
     Args:
         lab: where runs are trained.
@@ -67,7 +68,7 @@ def tune_sizes(
             answers[width][point] = values
         return answers
 
-    is_predicted = lab.world.settings == PREDICTED
+    is_predicted = lab.world.predicts_settings
     is_searched = not lab.world.carries_settings or (
         is_predicted and objective not in predictions.OBJECTIVES
     )
@@ -129,7 +130,7 @@ def search_starts(
 ) -> dict[int, Point]:
     """Return where a search begins.
 
-    That is where laws predict the optimum if a world's settings are `PREDICTED`; else at the
+    That is where laws predict the optimum if the world predicts its settings; else at the
     settings that it comes with; at further sizes at what these predict, if they are of three sizes
     or more; else at `starts`.
 
@@ -139,9 +140,9 @@ def search_starts(
         starts: points by width, for what the settings leave out or choose for another D.
         grid: on which the points lie.
     """
-    if world.settings == PREDICTED and objective in predictions.OBJECTIVES:
+    if world.predicts_settings and objective in predictions.OBJECTIVES:
         return predictions.predicted(world, objective, starts, grid)
-    if world.settings in (None, PREDICTED):
+    if world.settings is None or world.predicts_settings:
         return dict(starts)
     settings = read_settings(world.settings)
     fits = settings.n_unique_tokens == world.n_unique_tokens

@@ -23,7 +23,7 @@ from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
 from experiments.runs.rows import provenance
 from experiments.story.story import Story
-from experiments.worlds.settings import PREDICTED, read_settings
+from experiments.worlds.settings import read_settings
 from experiments.worlds.world import World
 from scaling.published import talk
 
@@ -320,7 +320,7 @@ def _figures(drawings: Sequence[Drawing]) -> list[Figure]:
 def _origin_of_settings(world: World) -> str:
     if not world.settings or not world.carries_settings:
         return "searched, see the certificates"
-    if world.settings == PREDICTED:
+    if world.predicts_settings:
         return (
             "predicted by power laws of size and data from those of quick and of Kim et al. 2025, "
             "not searched here; the standard recipe is searched"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from experiments.worlds.plans import DataScalingPlan
 from experiments.worlds.plans_part2 import FactPlan
-from experiments.worlds.settings import PREDICTED
 from experiments.worlds.world import World
 
 GPU = World(
@@ -29,7 +28,7 @@ GPU = World(
     further_epochs=(32,),
     learning_rates=(3e-4, 1e-3, 3e-3, 1e-2),
     widest={"weight_decay": (0, 25.6), "n_epochs": (1, 64)},
-    settings=PREDICTED,
+    settings="predicted",
     start=(1.6, 16),
     warm_start=False,
     n_seeds=3,

@@ -21,8 +21,6 @@ from experiments.tuning.search import Tuned
 
 SCHEMA_VERSION = 2
 SUFFIX = ".settings.json"
-PREDICTED = "predicted"
-"""Settings of a world that laws of size and data predict, see `experiments.lab.predictions`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,6 +144,11 @@ class World:
         """Whether only the final models of given settings are trained."""
         return self.settings is not None and not self.search
 
+    @property
+    def predicts_settings(self) -> bool:
+        """Whether its settings are those that laws of size and data predict."""
+        return self.settings == "predicted"
+
     def plan_of(self, plan: Plan | None, recipe: str) -> Plan:
         """Return the plan of a recipe.
 

@@ -25,7 +25,6 @@ from experiments.recipes.regularized import Regularized, regularized, tune_singl
 from experiments.recipes.standard import Standard, standard, tune_standard
 from experiments.tuning.certificates import Certificate
 from experiments.worlds.plans import DataScalingPlan
-from experiments.worlds.settings import PREDICTED
 from experiments.worlds.world import World
 from scaling import FitResult, data_multiplier, fit_law
 from scaling.fit import best_parameters
@@ -230,7 +229,7 @@ def _world_of(world: World, plan: DataScalingPlan, size: int, *, draw_seed: int 
         n_seeds=plan.n_seeds,
         n_members=plan.n_members,
         # Those of a file are of one D.
-        settings=PREDICTED if world.settings == PREDICTED else None,
+        settings=world.settings if world.predicts_settings else None,
     )
 
 

@@ -58,9 +58,9 @@ def test_a_size_of_model_is_selected_on_validation():
 
 
 def test_prediction_intervals_hold_a_further_draw_as_often_as_they_say():
-    found = [drawn(seed=seed, own=0.0, n_draws=5).held for seed in range(200)]
+    found = [drawn(seed=seed, own=0.0, n_draws=5).held for seed in range(100)]
     inside, n = np.sum(found, axis=0)
-    assert n == 200 * len(RECIPES) * len(WIDTHS) * 5
+    assert n == 100 * len(RECIPES) * len(WIDTHS) * 5
     assert inside / n == pytest.approx(0.95, abs=0.03)  # five draws of a world share each other
 
 

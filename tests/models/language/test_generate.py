@@ -32,6 +32,7 @@ def draws(log_probs, n, **settings):
     return np.asarray(jax.jit(next_token)(rows, keys, knobs(len(log_probs), **settings)))
 
 
+@pytest.mark.long
 def test_greedy_text_is_the_argmax_of_the_whole_forward_at_every_step(member):
     """Prompts of unequal lengths, up to the last token that the context allows."""
     prompts = [[3], [5, 1, 7, 2], [9, 9, 4, 0, 8, 1]]

@@ -77,6 +77,7 @@ def assert_same(found, alone):
     assert found[1:] == alone[1:]
 
 
+@pytest.mark.long
 def test_branches_are_the_runs_that_they_would_be_alone_and_cost_one_trunk(n_trained):
     jobs = [job_of(spec_of(n_epochs)) for n_epochs in EPOCHS]
     assert len({job.trunk for job in jobs}) == 1

@@ -105,6 +105,7 @@ def test_a_training_step_and_an_evaluation_in_blocks_equal_the_plain_ones(monkey
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
+@pytest.mark.long
 def test_the_mean_loss_has_its_gradient_in_blocks_too(monkeypatch):
     model = ModelConfig(vocab_size=30, width=8, n_layers=1, n_heads=1, mlp_width=8, context=4)
     windows = jnp.asarray(np.random.default_rng(0).integers(30, size=(2, 5)))

@@ -41,9 +41,8 @@ def trained(jobs, **options):
     return curves, {event.job.id: jax.tree.leaves(event.params) for event in done}
 
 
-@pytest.mark.parametrize(
-    "train", [{}, pytest.param({"weight_average": "ema"}, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("train", [{}, {"weight_average": "ema"}])
 def test_scores_are_those_of_the_weights_at_their_steps_and_change_nothing(train):
     job = make_job(**train)
     every, windows = job.scores_along

@@ -225,6 +225,7 @@ def test_noise_ends_where_it_should():
         assert changed == pytest.approx(0.2 * factor * 28 / 30, abs=0.01)
 
 
+@pytest.mark.long
 def test_further_tokens_are_predicted_from_where_they_are_not_seen_and_not_reported():
     program = Program.of(AHEAD, *settings(future_loss=0.3))
     state = init_state(program, 0)
@@ -352,6 +353,7 @@ def test_a_skipped_block_adds_nothing_and_the_others_add_more():
     assert 0.2 < skipped.mean() < 0.8
 
 
+@pytest.mark.long
 def test_normed_queries_and_keys_do_not_depend_on_their_scale():
     model = dataclasses.replace(MODEL, qk_norm=True, norm_epsilon=1e-12)
     assert model.n_params_non_embedding == MODEL.n_params_non_embedding + 2 * MODEL.head_width
@@ -425,6 +427,7 @@ def test_synthetic_windows_among_shuffled_documents_are_read_as_they_are():
     assert read[:, 0].max() < 100
 
 
+@pytest.mark.long
 def test_a_segment_reads_the_positions_that_it_is_given():
     job = shuffling_job()
     program, hyper = job.program(), job.hyperparameters

@@ -69,6 +69,7 @@ def one_by_one():
     return run(JOBS, layout="one_a_device")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("n_members", "mesh"), [(2, None), (3, Mesh(member=1, data=2))])
 def test_side_by_side_equals_one_by_one(one_by_one, n_members, mesh):
     """Jobs of unequal length and text take turns in few slots; one of them diverges."""
