@@ -10,7 +10,7 @@ LAB ?=
 # Options of `make accelerator`, such as ACCELERATOR=--smoke.
 ACCELERATOR ?=
 
-# Where this is set, each of the many processes that start would compile every module anew: 7 s each.
+# Where this is set, each of the many processes that start would compile every module again: 7 s each.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: accelerator reproduce test test-long check pytest numbers benchmark docs notebook lock clean

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from experiments.display.quantities import human
 from experiments.recipes.ensembles import ensembles
-from experiments.recipes.member_counts import member_counts
+from experiments.recipes.members.member_counts import member_counts
 from experiments.recipes.regularized import regularized
 from experiments.story.story import Story
 from experiments.tuning.certificates import AXIS_LABELS

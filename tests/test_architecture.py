@@ -79,7 +79,7 @@ def test_folders_are_small_enough_to_read_at_a_glance():
         for folder, size in sizes.items()
         if size > MOST_MODULES and "paper_figs" not in folder.parts
     }
-    assert not large
+    assert not large, f"{large}: put those of one subject into a folder"
 
 
 def names_imported(path: Path, *, top_level_only: bool = False) -> set[str]:

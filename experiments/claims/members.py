@@ -12,9 +12,9 @@ from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
 from experiments.analysis.members import limit_estimate
 from experiments.claims.claim import Finding, cell, claim, uncertified, verdict
-from experiments.recipes.diversity import diversity
-from experiments.recipes.learned_weights import ALL_SIZES, learned_weights
-from experiments.recipes.member_counts import epochs_for_decay, member_counts
+from experiments.recipes.members.diversity import diversity
+from experiments.recipes.members.learned_weights import ALL_SIZES, learned_weights
+from experiments.recipes.members.member_counts import epochs_for_decay, member_counts
 from experiments.story import equal_size
 from experiments.story.story import Story
 from experiments.tuning.search import Tuned

@@ -42,7 +42,7 @@ def _p2(story: Story) -> Finding:
             supported=not untested and hurts,
             contradicted=not (untested or hurts) and all(e.high < HARMLESS for e in harm),
         ),
-        quantity="least harm of the most epochs over the best number (nats)",
+        quantity="smallest rise of test loss from the best to the most epochs (nats)",
         estimate=min(harm, key=lambda e: e.value, default=unknown),
         detail=f"Best epochs: {chosen}; most {', '.join(map(str, most.values()))}."
         + (f" Not tested at width {', '.join(untested)}." if untested else ""),

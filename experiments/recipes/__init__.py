@@ -1,16 +1,16 @@
 """The training recipes: one file or folder each, found by listing this folder.
 
-The recipe NAME is the function NAME decorated with `@recipe` in `NAME.py` or in `NAME/recipe.py`.
+The recipe NAME is the function NAME decorated with `@recipe` in `NAME.py` or in `NAME/recipe.py`;
+`members/` is a folder of recipes on one subject.
 """
 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 from experiments.lab.recipe import Recipe
-from experiments.worlds import recipe_names
+from experiments.worlds import recipe_modules
 
 
 def find_recipe(name: str) -> Recipe[Any]:
@@ -19,9 +19,8 @@ def find_recipe(name: str) -> Recipe[Any]:
     Raises:
         ValueError: no recipe has that name.
     """
-    if name not in recipe_names():
-        raise ValueError(f"recipe must be one of {', '.join(recipe_names())}; not {name!r}")
-    is_folder = (Path(__file__).parent / name).is_dir()
-    module = importlib.import_module(f"{__name__}.{name}" + (".recipe" if is_folder else ""))
-    found: Recipe[Any] = getattr(module, name)
+    modules = recipe_modules()
+    if name not in modules:
+        raise ValueError(f"recipe must be one of {', '.join(modules)}; not {name!r}")
+    found: Recipe[Any] = getattr(importlib.import_module(f"{__name__}.{modules[name]}"), name)
     return found

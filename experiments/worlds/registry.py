@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import importlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from experiments.worlds.files import SUFFIX, read_world
-from experiments.worlds.gpu import GPU
 from experiments.worlds.levers import read_levers
-from experiments.worlds.novels import NOVELS
-from experiments.worlds.quick import QUICK
-from experiments.worlds.small import SMALL
-from experiments.worlds.tiny import TINY
 from experiments.worlds.world import World
 
-WORLDS: dict[str, World] = {world.name: world for world in (TINY, QUICK, NOVELS, SMALL, GPU)}
+
+def _built_in() -> Iterator[World]:
+    """Find the worlds of this folder: in each module, the world that has the module's name."""
+    for path in Path(__file__).parent.glob("*.py"):
+        if path.stem not in ("__init__", "registry"):
+            module = importlib.import_module(f"{__package__}.{path.stem}")
+            for value in vars(module).values():
+                if isinstance(value, World) and value.name == path.stem:
+                    yield value
+
+
+def _size(world: World) -> tuple[int, int, int]:
+    return world.n_unique_tokens, max(world.widths), len(world.recipes)
+
+
+WORLDS: dict[str, World] = {world.name: world for world in sorted(_built_in(), key=_size)}
+"""The built-in worlds by name, small ones first."""
 
 
 def find_world(name: str) -> World:

@@ -1,7 +1,9 @@
-"""All laws by name."""
+"""All laws by name: the `Law` constants of the modules of this folder."""
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from types import ModuleType
 
 from scaling.laws import curves, joint, laws
@@ -17,14 +19,19 @@ def laws_in(*modules: ModuleType) -> dict[str, Law]:
     found: dict[str, Law] = {}
     for module in modules:
         for value in vars(module).values():
-            if isinstance(value, Law):
-                if value.name in found:
-                    raise ValueError(f"two laws of {module.__name__} are called {value.name!r}")
-                found[value.name] = value
+            if isinstance(value, Law) and found.setdefault(value.name, value) is not value:
+                raise ValueError(f"two laws are called {value.name!r}, one in {module.__name__}")
     return found
 
 
-LAWS = laws_in(laws, joint, curves)
+def _others() -> list[ModuleType]:
+    """Return the other modules of this folder, in alphabetical order."""
+    known = {"__init__", "registry"}
+    stems = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
+    return [importlib.import_module(f"{__package__}.{stem}") for stem in stems if stem not in known]
+
+
+LAWS = laws_in(laws, joint, curves, *_others())
 """Laws by name, as `fit_law(law=...)` accepts them."""
 
 

@@ -75,7 +75,7 @@ def sample() -> SampleRuns:
 
 
 class Clock:
-    """The monotonic clock by which locks judge others' heartbeats; it moves when it is told to."""
+    """The monotonic clock by which locks judge others' heartbeats, advanced by tests only."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

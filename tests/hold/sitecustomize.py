@@ -3,8 +3,9 @@
 Python imports it as it starts. While the file that DATAWALL_TEST_HOLD names exists, every run is
 held before its second segment, and before its first when it is resumed; the first
 DATAWALL_TEST_HOLD_AFTER runs of a process are left alone. A process that is asked to stop trains
-one segment more, after which its caller hears that it was asked, and goes on once it has stopped
-itself. So a fault meets a run that has some steps behind it and some before it, on any machine.
+one segment more, after which its caller is notified of the request, and goes on once it has
+stopped itself. So a fault meets a run that has some steps behind it and some before it, on any
+machine.
 """
 
 import importlib.abc

@@ -60,26 +60,26 @@ def with_diverged(reason=None, status=None) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "reason"),
     [
         ({}, "no reason given"),
         ({"status": "diverged"}, "diverged"),
         ({"status": "diverged", "reason": "not a number at step 3"}, "not a number at step 3"),
     ],
 )
-def test_rows_without_a_loss_are_left_out_and_told(columns, told, tmp_path):
+def test_rows_without_a_loss_are_left_out_and_reported(columns, reason, tmp_path):
     fit, without = fit_law(with_diverged(**columns)), fit_law(GOOD)
     assert fit.params == without.params
     assert fit.n_rows == without.n_rows
-    assert fit.excluded == {told: 2}
+    assert fit.excluded == {reason: 2}
     assert without.excluded == {}
     assert fit.warnings == (
-        f"2 of 7 rows have no loss and are left out: 2 x {told}.",
+        f"2 of 7 rows have no loss and are left out: 2 x {reason}.",
         *without.warnings,
     )
     assert fit.warnings[0] in fit.summary()
     fit.to_json(tmp_path / "fit.json")
-    assert FitResult.from_json(tmp_path / "fit.json").excluded == {told: 2}
+    assert FitResult.from_json(tmp_path / "fit.json").excluded == {reason: 2}
 
 
 def test_what_goes_with_rows_without_a_loss_goes_too():

@@ -80,11 +80,11 @@ def test_shared_members_widen_the_interval():
     covered = {True: 0, False: 0}
     for seed in range(12):
         frame = world(seed)
-        told = joint_limit(frame, shared_members=True)
+        shared = joint_limit(frame, shared_members=True)
         apart = joint_limit(frame, shared_members=False)
-        assert told.shared_members
+        assert shared.shared_members
         assert not apart.shared_members
-        for sharing, limit in ((True, told), (False, apart)):
+        for sharing, limit in ((True, shared), (False, apart)):
             covered[sharing] += limit.interval[0] < 3.17 < limit.interval[1]
     assert covered[True] >= 10  # 95 % nominal: fewer than 10 of 12 has a chance of 2 %
     assert covered[False] < covered[True]

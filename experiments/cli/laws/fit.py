@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
     from scaling import FitResult, LimitResult
 
+    LawName = str
+else:
+    # Read from the files, because importing the laws takes a second.
+    CONSTANT = re.compile(r"^\w+ = Law\(\s*name=\"(\w+)\"", re.MULTILINE)
+    LAWS_FOLDER = Path(__file__).parents[3] / "scaling" / "laws"
+    TEXTS = [path.read_text(encoding="utf-8") for path in sorted(LAWS_FOLDER.glob("*.py"))]
+    LawName = Literal[tuple(sorted(name for text in TEXTS for name in CONSTANT.findall(text)))]
+
 
 @readable
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +36,9 @@ class Fit(FitOptions):
     table: Annotated[Path, tyro.conf.Positional]
     """Table with one row per run or checkpoint: CSV, TSV, JSON, JSON lines, parquet, or exports of
     wandb, MLflow, TensorBoard, Hugging Face Trainer and Lightning."""
-    law: str = "power"
-    """The law: power, chinchilla, tied_chinchilla, skaling, lovelace, data_constrained,
-    overfitting, ensemble, shifted_power, saturating_power, bounded, broken_power, learning_curves,
-    sigmoid (accuracy from the loss of a task) or mixture_of_exponentials. `datawall compare` finds
-    the one that predicts best."""
+    law: LawName = "power"
+    """The law; sigmoid is for accuracy from the loss of a task. `datawall compare` finds the law
+    that predicts best."""
     x: tuple[str, ...] = ()
     """Columns of the law's variables, in its order; by default the names of the variables."""
 

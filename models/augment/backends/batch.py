@@ -210,7 +210,7 @@ class BatchBackend:
         raise self._refusal(error) from error
 
     def _confirmed(self, client: Any, path: Path, batch: Batch) -> Batch:
-        """Return a batch with its id; a command may have ended before it heard of it."""
+        """Return a batch with its id; a command may have ended before it received the id."""
         if batch.id is not None:
             return batch
         id_ = self._listed(client, batch)

@@ -14,8 +14,8 @@ from experiments.recipes.continued.recipe import Continued, Setting
 from experiments.recipes.downstream import Downstream
 from experiments.recipes.entigraph.forms import law_of
 from experiments.recipes.entigraph.recipe import FactResults, FactWorlds
-from experiments.recipes.learned_weights import LearnedWeights
 from experiments.recipes.learning_curves import LearningCurves
+from experiments.recipes.members.learned_weights import LearnedWeights
 from experiments.worlds.plans import CalibrationPlan
 from experiments.worlds.plans_part2 import ContinuedPlan
 from models.ensembles.ensemble import member_subsets

@@ -15,7 +15,7 @@ from experiments.recipes import find_recipe
 from experiments.recipes.ablations import Ablations
 from experiments.recipes.classical import Classical
 from experiments.recipes.downstream import Downstream
-from experiments.recipes.learned_weights import ALL_SIZES, LearnedWeights
+from experiments.recipes.members.learned_weights import ALL_SIZES, LearnedWeights
 
 
 def story_of(**found):

@@ -331,7 +331,7 @@ def test_stopped_and_resumed_it_ends_as_if_undisturbed(server, texts, tmp_path, 
     n_calls = server.calls.total()
     assert n_calls == 2 * (1 + 28)
     server.calls.clear()
-    # What is asked after the signal takes so long that the command cannot end before it hears it.
+    # What is asked after the signal takes so long that the command handles it first.
     server.fault = lambda handler, prompt: sleep(0.0 if server.calls.total() <= 12 else 1.0)
     with subprocess.Popen(
         command_against(server, texts, broken), stderr=subprocess.PIPE, text=True

@@ -68,7 +68,7 @@ def test_the_completion_script_completes_commands_and_options(tmp_path):
     [
         (
             ["reproduce", "--world", "huge"],
-            "world must be one of tiny, quick, novels, small, gpu; not 'huge'",
+            f"world must be one of {', '.join(WORLDS)}; not 'huge' (a world of your own is a file",
         ),
         (["reproduce", "--corpus", "nonsense"], "nonsense"),
         (["claims", "--corpus", "files:/nowhere/at/all"], "/nowhere/at/all"),

@@ -48,8 +48,8 @@ def test_show_fits_a_small_terminal_and_tells_what_is_not_done(store, sample, ca
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{store.root}: 4 done, 1 diverged, 1 failed, 1 running, 1 interrupted"
     assert max(map(len, lines[1:])) <= 80
-    told = [line.split()[1:] for line in lines if line.startswith(tuple("0123456789abcdef"))]
-    states = [words for words in told if "width" in words]
+    rows = [line.split()[1:] for line in lines if line.startswith(tuple("0123456789abcdef"))]
+    states = [words for words in rows if "width" in words]
     assert [words[0] for words in states] == ["diverged", "failed", "running", "interrupted"]
     assert [words[-1] for words in states] == ["9", "0/64", "0/64", "7/64"]
     said = "\n".join(lines)

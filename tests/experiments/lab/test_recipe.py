@@ -9,7 +9,7 @@ import pytest
 from experiments.lab.lab import Account, Lab
 from experiments.lab.recipe import Evidence, LazyResults, NotRun, Results, recipe, run_recipes
 from experiments.recipes import find_recipe
-from experiments.worlds import recipe_names
+from experiments.worlds import recipe_modules, recipe_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +102,14 @@ def test_every_file_and_folder_of_recipes_is_a_recipe_of_its_name(name):
     assert result.__dataclass_params__.frozen
     names = [need.name for need in found.needs]
     assert list(signature.parameters) == ["lab", *names]
+
+
+def test_a_folder_holds_one_recipe_or_several():
+    found = recipe_modules()
+    assert found["standard"] == "standard"
+    assert found["entigraph"] == "entigraph.recipe"
+    assert found["diversity"] == "members.diversity"
+    assert "members" not in found
 
 
 def test_an_unknown_recipe_is_refused():

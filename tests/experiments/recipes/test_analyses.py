@@ -9,9 +9,9 @@ import pytest
 
 from experiments.analysis.members import limit_by_member, loss_by_member
 from experiments.recipes.classical import Classical
-from experiments.recipes.diversity import Diversity
 from experiments.recipes.downstream import Downstream
 from experiments.recipes.learning_curves import LearningCurves
+from experiments.recipes.members.diversity import Diversity
 from experiments.story import equal_size
 from models.ensembles.ensemble import member_subsets
 

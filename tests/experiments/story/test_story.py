@@ -19,11 +19,11 @@ from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.recipes.classical import classical
 from experiments.recipes.data_scaling.recipe import data_scaling
 from experiments.recipes.distillation import ARMS, distillation
-from experiments.recipes.diversity import diversity
 from experiments.recipes.downstream import downstream
-from experiments.recipes.learned_weights import learned_weights
 from experiments.recipes.learning_curves import learning_curves
-from experiments.recipes.member_counts import member_counts
+from experiments.recipes.members.diversity import diversity
+from experiments.recipes.members.learned_weights import learned_weights
+from experiments.recipes.members.member_counts import member_counts
 from experiments.report.report import is_current, render_page, tuned_points, write_report
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.archive import Archive, NotShipped

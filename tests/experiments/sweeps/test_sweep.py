@@ -110,9 +110,7 @@ def test_ensemble_scores_are_kept_and_agree_with_the_single_losses(lab):
 
 
 def test_worlds_say_what_they_need(monkeypatch):
-    with pytest.raises(
-        ValueError, match="world must be one of tiny, quick, novels, small, gpu; not 'huge'"
-    ):
+    with pytest.raises(ValueError, match=r"world must be one of .*; not 'huge'"):
         get_world("huge")
     vast = dataclasses.replace(WORLDS["quick"], name="vast", widths=(16, 64 * 4000))
     monkeypatch.setitem(WORLDS, "vast", vast)

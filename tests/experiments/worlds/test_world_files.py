@@ -6,6 +6,7 @@ import pytest
 
 from experiments.cli.app import main
 from experiments.story.story import open_lab
+from experiments.worlds import registry
 from experiments.worlds.files import read_world, world_toml
 from experiments.worlds.registry import WORLDS, find_world, world_argument
 from experiments.worlds.world import PLANS, World
@@ -38,6 +39,23 @@ def test_every_world_is_read_as_it_was_written(world, written):
     read = read_world(written(world_toml(world)))
     assert read == dataclasses.replace(world, name="mine")
     assert repr(read) == repr(dataclasses.replace(world, name="mine"))  # whole numbers stay whole
+
+
+def test_worlds_are_found_in_modules_of_their_names(tmp_path, monkeypatch):
+    by_size = sorted(WORLDS.values(), key=lambda world: world.n_unique_tokens)
+    assert [*WORLDS.values()] == by_size
+    assert WORLDS.keys() >= {"tiny", "quick", "novels", "small", "gpu"}
+    folder = tmp_path / "my_worlds"
+    folder.mkdir()
+    (folder / "half.py").write_text(
+        "from dataclasses import replace\n"
+        "from experiments.worlds.tiny import TINY\n"
+        'HALF = replace(TINY, name="half", n_unique_tokens=2_048)\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "__file__", str(folder / "registry.py"))
+    monkeypatch.setattr(registry, "__package__", "my_worlds")
+    assert [world.name for world in registry._built_in()] == ["half"]
 
 
 def test_what_a_file_leaves_out_is_as_in_a_world_without_it(written):
@@ -103,7 +121,7 @@ def test_a_plan_that_cannot_be_checked_is_refused_with_its_table(written):
 
 
 def test_a_file_may_not_take_the_name_of_a_world_that_is_there(written):
-    with pytest.raises(ValueError, match="name must differ from the built-in worlds tiny, quick"):
+    with pytest.raises(ValueError, match="name must differ from the built-in worlds "):
         find_world(str(written(LEAST, "tiny.toml")))
 
 

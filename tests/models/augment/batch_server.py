@@ -1,4 +1,4 @@
-"""A small server with OpenAI's batch endpoint over HTTP, which can be told to fail."""
+"""A small server with OpenAI's batch endpoint over HTTP, which can be made to fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small server that speaks OpenAI's chat completions over HTTP, and can be told to fail."""
+"""A small server that speaks OpenAI's chat completions over HTTP, and can be made to fail."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_hard_labels_alone_are_the_training_of_a_job():
 
 @pytest.mark.long
 def test_pooled_members_write_a_share_each(teacher):
-    """At temperature 0 a writer's window is its greedy text, so it can be told who wrote."""
+    """At temperature 0 a writer's window is its greedy text, so its writer can be identified."""
     other = (MODEL, init_params(MODEL, 5))
     pool = sample_teacher([teacher, other], n_tokens=80, pooled=True, temperature=0)
     greedy = [

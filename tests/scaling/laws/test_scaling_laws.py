@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 
 import numpy as np
 import pytest
 
 from scaling import LAWS, FitResult, FitStatus, Law, Linear, Nonlinear, fit_law
+from scaling.laws import laws, registry
 from scaling.laws.registry import laws_in
 from scaling.uncertainty.intervals import METHODS
 
@@ -77,6 +79,20 @@ def test_two_laws_of_one_name_are_refused():
         basis=lambda x, p: [1.0, np.exp(-p["r"] * x["x"])],
     )
     module = types.ModuleType("my_laws")
-    module.ONE = module.OTHER = law
-    with pytest.raises(ValueError, match="two laws of my_laws are called 'twin'"):
+    module.ONE, module.SAME, module.OTHER = law, law, dataclasses.replace(law)
+    with pytest.raises(ValueError, match="two laws are called 'twin', one in my_laws"):
         laws_in(module)
+
+
+def test_laws_are_found_in_every_module_of_the_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "my_laws"
+    folder.mkdir()
+    (folder / "flat.py").write_text(
+        "from scaling.laws.laws import POWER, Law, coefficients, constant\n"
+        'FLAT = Law(name="flat", formula="E", columns=(), linear=coefficients("E"),'
+        " terms=(constant(),))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "__file__", str(folder / "registry.py"))
+    monkeypatch.setattr(registry, "__package__", "my_laws")
+    assert list(laws_in(laws, *registry._others())) == [*laws_in(laws), "flat"]

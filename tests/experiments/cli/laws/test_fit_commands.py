@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ import pytest
 
 from experiments.cli.app import main
 from experiments.cli.laws.audit import AuditCommand
-from experiments.cli.laws.fit import Fit, Limit
-from scaling import FitResult
+from experiments.cli.laws.fit import Fit, LawName, Limit
+from scaling import LAWS, FitResult
 
 
 @pytest.fixture
@@ -35,6 +36,10 @@ def test_fit_prints_saves_and_draws(runs, tmp_path, capsys):
     assert plot.stat().st_size > 5000
     curves = pd.read_csv(plot.with_suffix(".csv"))
     assert {"curve", "x", "mean", "low", "high", "extrapolated"} <= set(curves)
+
+
+def test_every_law_can_be_chosen():
+    assert get_args(LawName) == tuple(sorted(LAWS))
 
 
 def test_fit_as_json(runs, capsys):

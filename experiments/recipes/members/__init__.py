@@ -1,0 +1,1 @@
+"""How the members of an ensemble are tuned, weighted and made to differ."""
