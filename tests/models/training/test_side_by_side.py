@@ -112,30 +112,39 @@ def test_an_interrupted_bench_resumed_equals_an_uninterrupted_one(one_by_one):
 
 @pytest.mark.long
 def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_by_one):
-    """The error is raised by hand: a real one would take the machine's memory first."""
+    """In the first step, and before it; by hand, as real errors would take the machine's memory."""
     import models.training.side_by_side
 
     compiled, sizes = models.training.side_by_side.stacked_segment, []
+    full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
     def limited(program, mesh):
         def call(states, *rest):
             sizes.append(len(states.step))
-            if sizes[-1] > 2:
-                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+            if sizes[-1] > 1:
+                raise full
             return compiled(program, mesh)(states, *rest)
 
         return call
 
+    class Store(models.training.side_by_side._TextStore):
+        def __init__(self, waiting, n_slots, mesh):
+            if n_slots > 2:
+                raise full
+            super().__init__(waiting, n_slots, mesh)
+
     loaded = []
     monkeypatch.setattr(models.training.side_by_side, "stacked_segment", limited)
+    monkeypatch.setattr(models.training.side_by_side, "_TextStore", Store)
     jobs = [job for job in JOBS if job.id != "wild"]
     done, _ = run(
         jobs, layout="side_by_side", n_members=4, mesh=Mesh(data=2),
         load=lambda job: loaded.append(job.id),
     )  # fmt: skip
-    assert sizes[0] == 4
-    assert set(sizes[1:]) == {2}
-    assert "continuing with 2 models side by side" in caplog.text
+    assert sizes[0] == 2
+    assert set(sizes[1:]) == {1}
+    for n_members in (2, 1):
+        assert f"continuing with {n_members} models side by side" in caplog.text
     assert sorted(loaded) == sorted(job.id for job in jobs)
     for name, event in done.items():
         assert event.scores == pytest.approx(one_by_one[0][name].scores, abs=2e-3)
