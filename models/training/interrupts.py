@@ -1,4 +1,4 @@
-"""Ctrl-C deferred until a safe point."""
+"""Ctrl-C and SIGTERM deferred until a safe point."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def interrupt_sets(stop: threading.Event, *, patient: bool = True) -> Iterator[None]:
-    """Make Ctrl-C set an event instead of interrupting; raise KeyboardInterrupt on exit.
+    """Make Ctrl-C and SIGTERM set an event; raise KeyboardInterrupt on exit.
 
     An event taken off a queue is thus always handled completely. Outside the main thread, where
     Python delivers no signals, this has no effect.
 
+    Schedulers of clusters send SIGTERM before they kill. `jax.distributed.initialize` has it
+    logged and ignored; the handler installed here takes precedence.
+
     Args:
         stop: the event that is set.
-        patient: defer every Ctrl-C; otherwise the second one interrupts immediately.
+        patient: defer every signal; otherwise the second one interrupts immediately.
 
     Raises:
-        KeyboardInterrupt: on exit, if Ctrl-C was pressed.
+        KeyboardInterrupt: on exit, if a signal came.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -33,10 +36,12 @@ def interrupt_sets(stop: threading.Event, *, patient: bool = True) -> Iterator[N
         if len(interrupts) > 1 and not patient:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {one: signal.signal(one, on_interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in before.items():
+            # None: a handler that was not installed from Python, which cannot be restored.
+            signal.signal(one, signal.SIG_DFL if handler is None else handler)
     if interrupts:
         raise KeyboardInterrupt

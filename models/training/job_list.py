@@ -64,13 +64,15 @@ def train_jobs(
 ) -> None:
     """Train every job, most expensive first, and report events to the caller as they occur.
 
-    An interrupt (or an error in `on_event`) stops every device after its current segment, passes
-    the unfinished states to `keep`, so that the next call resumes them exactly, reports the events
-    that are still queued, and then propagates.
+    An interrupt by SIGINT or SIGTERM (or an error in `on_event`) stops every device after its
+    current segment, passes the unfinished states to `keep`, so that the next call resumes them
+    exactly, reports the events that are still queued, and then propagates.
 
     A mesh may span several processes (`jax.distributed.initialize`): each process then makes this
     call with the same jobs, mesh and `devices=jax.devices()`, and receives all events; only one
-    should write files.
+    should write files. An interrupt of any process stops all of them after the same segment. Any
+    other error in the devices' thread of one process leaves the others waiting for it until
+    `jax.distributed` ends them: let it end the process.
 
     Args:
         jobs: what to train, in any order.
@@ -85,8 +87,10 @@ def train_jobs(
         n_members: for `side_by_side`, jobs trained together (default: as many as fit in memory).
 
     Raises:
-        KeyboardInterrupt: the user pressed Ctrl-C; states have been saved.
+        KeyboardInterrupt: this process, or another that trains with it, was interrupted; states
+            have been saved.
         ValueError: a mesh of another number of devices.
+        MemoryError: memory ran out in this process, which is one of several.
     """
     todo = sorted(jobs, key=lambda job: job.flops, reverse=True)
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()

@@ -49,11 +49,13 @@ def train_side_by_side(
         devices: JAX devices, all used at once.
         mesh: how devices are divided; by default along the member axis, and along the batch axis
             if there are fewer jobs than devices.
-        n_members: jobs trained together on all devices; by default as many as fit in memory. It is
-            halved when memory runs out.
+        n_members: jobs trained together on all devices; by default as many as fit in the memory of
+            every process. It is halved when memory runs out in the only process.
 
     Raises:
         ValueError: a mesh of another number of devices.
+        KeyboardInterrupt: another process was interrupted; states have been saved.
+        MemoryError: memory ran out in this process, which is one of several.
     """
     groups: dict[tuple[Program, tuple[int, ...]], list[Job]] = {}
     for job in jobs:
@@ -67,24 +69,30 @@ def train_side_by_side(
     here = next(one for one in devices if one.process_index == jax.process_index())
     for (program, reads_shape), group in groups.items():
         shape = mesh or _mesh_for(len(group), reads_shape[1], len(devices))
-        fits = n_members or _agreed(_largest(group, callbacks, here, shape))[0]
+        fits = n_members or int(_of_all(_largest(group, callbacks, here, shape)).min())
         # Longest first, so that jobs trained together end at similar times.
         waiting = deque(sorted(group, key=lambda job: job.n_steps, reverse=True))
         begun: dict[str, TrainState] = {}
-        while waiting and not _agreed(callbacks.stop.is_set())[0]:
-            stacked = _StackedJobs(program, waiting, begun, callbacks, shape.over(devices), fits)
+        while waiting and not _any(callbacks.stop.is_set())[0]:
+            over = shape.over(devices)
             try:
-                stacked.train()
+                # Not named: after an error, its memory is free before the next is made.
+                _StackedJobs(program, waiting, begun, callbacks, over, fits).train()
             except jax.errors.JaxRuntimeError as error:
-                stacked.clear()
                 is_memory = "RESOURCE_EXHAUSTED" in str(error)
+                said = _too_large(group[0], fits, callbacks, here, shape) if is_memory else error
+                if jax.process_count() > 1:
+                    # Others may wait for this process inside a step, so that no agreement is
+                    # possible. They end when it does, see docs/accelerators.md.
+                    raise said from (error if is_memory else None)
                 if not is_memory or fits <= shape.member:
                     for job in waiting:
-                        said = _too_large(job, callbacks, here, shape) if is_memory else error
                         callbacks.report(Failed(job=job, error=said))
                     break
                 fits = max(shape.member, fits // 2)
                 logger.warning("out of memory; continuing with %d models side by side", fits)
+    if _any(callbacks.stop.is_set())[0] and not callbacks.stop.is_set():
+        raise KeyboardInterrupt("another process was interrupted")
 
 
 def _mesh_for(n_jobs: int, batch_size: int, n_devices: int) -> Mesh:
@@ -114,13 +122,21 @@ def _bytes_of(job: Job, callbacks: Callbacks, mesh: Mesh) -> int:
     )
 
 
-def _too_large(job: Job, callbacks: Callbacks, device: jax.Device, mesh: Mesh) -> MemoryError:
+def _too_large(
+    job: Job, n_members: int, callbacks: Callbacks, device: jax.Device, mesh: Mesh
+) -> MemoryError:
     needed, free = _bytes_of(job, callbacks, mesh), free_bytes(device)
+    said, less = "", "Microbatches"
+    if jax.process_count() > 1:
+        said = f"process {jax.process_index()} of {jax.process_count()} ran out of memory: "
+    if n_members > mesh.member:
+        less = f"n_members={max(mesh.member, n_members // 2)} in train_jobs, microbatches"
     return MemoryError(
-        f"one model of {job.model.n_params:,} parameters with {job.train.batch_size} windows of "
-        f"{job.model.context} tokens takes about {needed / 2**30:.3g} GiB on a device; "
-        f"{free / 2**30:.3g} GiB are free. Microbatches, rematerialisation (models.training.train."
-        "Execution) or more devices along the axes data and model of the mesh take less"
+        f"{said}one model of {job.model.n_params:,} parameters with {job.train.batch_size} windows "
+        f"of {job.model.context} tokens takes about {needed / 2**30:.3g} GiB on a device, and "
+        f"{n_members} are trained together; {free / 2**30:.3g} GiB are free. {less}, "
+        "rematerialisation (models.training.train.Execution) or more devices along the axes data "
+        "and model of the mesh take less"
     )
 
 
@@ -249,15 +265,22 @@ class _StackedJobs:
             lambda found: NamedSharding(mesh, PartitionSpec(*found.spec[1:])), shardings
         )
 
-    def clear(self) -> None:
-        """Return unfinished jobs to the queue of waiting jobs."""
-        self.waiting.extendleft(slot.job for slot in self.slots if slot.job is not None)
-
     def train(self) -> None:
-        """Train until all jobs are done or `callbacks.stop` is set."""
+        """Train until all jobs are done or `callbacks.stop` is set in any process.
+
+        Raises:
+            jax.errors.JaxRuntimeError: memory ran out, say; unfinished jobs wait again.
+        """
+        try:
+            self._train()
+        except jax.errors.JaxRuntimeError:
+            self.waiting.extendleft(slot.job for slot in self.slots if slot.job is not None)
+            raise
+
+    def _train(self) -> None:
         before: list[_Stretch] = []
         losses: jax.Array | None = None
-        is_stopped = 0
+        is_stopped = False
         while True:
             for at, slot in enumerate(self.slots):
                 if slot.job is None and not is_stopped:
@@ -269,15 +292,13 @@ class _StackedJobs:
             self._report(before, losses)
             before, losses = now, new_losses
             is_last = any(slot.job and slot.step >= slot.job.n_steps for slot in self.slots)
-            is_stopped, is_due = _agreed(
-                self.callbacks.stop.is_set(),
-                time.monotonic() - self.kept > self.callbacks.keep_every,
-            )
+            is_due = time.monotonic() - self.kept > self.callbacks.keep_every
+            is_stopped, is_due = _any(self.callbacks.stop.is_set(), is_due)
             if is_last or is_due or is_stopped or any(s.diverged for s in self.slots):
                 self._report(before, losses)
                 before = []
                 self._finish()
-                (is_stopped,) = _agreed(self.callbacks.stop.is_set())  # on what was reported
+                (is_stopped,) = _any(self.callbacks.stop.is_set())  # on what was reported
             if is_stopped or is_due:
                 self._keep()
             if is_stopped:
@@ -288,10 +309,7 @@ class _StackedJobs:
         while self.waiting:
             job = self.waiting.popleft()
             try:
-                if job.id not in self.begun:
-                    first = self.callbacks.load(job)
-                    first = first or init_state(self.program, job.seed, job.first_params)
-                    self.begun[job.id] = jax.device_get(first)
+                self._load(job)
             except Exception as error:
                 self.callbacks.report(Failed(job=job, error=error))
                 continue
@@ -302,6 +320,30 @@ class _StackedJobs:
             slot.job, slot.step, slot.diverged = job, int(state.step), False
             slot.started = slot.last = time.monotonic()
             return
+
+    def _load(self, job: Job) -> None:
+        """Put the first state of a job into `begun`; it fails in all processes or in none.
+
+        Raises:
+            ValueError: processes loaded states of different steps, or some could not load one.
+            Exception: that of `callbacks.load` in this process.
+        """
+        if job.id in self.begun:
+            return
+        failed: Exception | None = None
+        try:
+            first = self.callbacks.load(job)
+            first = first or init_state(self.program, job.seed, job.first_params)
+            self.begun[job.id] = jax.device_get(first)
+        except Exception as error:
+            failed = error
+        steps = _of_all(-1 if failed else int(self.begun[job.id].step))[:, 0]
+        if failed or (steps != steps[0]).any():
+            self.begun.pop(job.id, None)
+            raise failed or ValueError(
+                f"processes loaded states of {job.id} after different steps: "
+                f"{', '.join('none' if n < 0 else str(n) for n in steps)}; all must read the same"
+            )
 
     def _step(self) -> tuple[list[_Stretch], jax.Array]:
         """Start one segment of every slot; return its steps and their losses [slots, steps]."""
@@ -385,13 +427,18 @@ class _StackedJobs:
         return jax.tree.map(lambda leaf: jax.device_get(jax.device_put(leaf[at], whole)), stacked)
 
 
-def _agreed(*numbers: int) -> list[int]:
-    """Return what the first process says, so that all processes take the same steps."""
+def _of_all(*numbers: int) -> np.ndarray:
+    """Return the numbers [n_processes, n_numbers] of all processes, which wait for each other."""
     if jax.process_count() == 1:
-        return list(numbers)
+        return np.array([numbers])
     from jax.experimental import multihost_utils
 
-    return multihost_utils.broadcast_one_to_all(np.array(numbers, np.int32)).tolist()
+    return multihost_utils.process_allgather(np.array(numbers, np.int32))
+
+
+def _any(*flags: bool) -> list[bool]:
+    """Return which flags any process has set, so that all processes take the same steps."""
+    return [bool(flag.any()) for flag in _of_all(*flags).T]
 
 
 @partial(jax.jit, donate_argnums=0)

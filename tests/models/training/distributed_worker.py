@@ -33,7 +33,7 @@ def main(process: int, n_processes: int, port: int) -> None:
         devices=jax.devices(),
         mesh=Mesh(member=2, data=2, model=2),
         keep=lambda job, state: kept.append(int(state.step)),
-        keep_every=0.0 if process == 0 else 1e9,  # the first process decides
+        keep_every=0.0 if process == 0 else 1e9,  # if one process is due, all are
     )
     # Of the states of two jobs after each segment but the last.
     assert kept == [128, 128, 256, 256]

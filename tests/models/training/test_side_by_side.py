@@ -113,30 +113,39 @@ def test_an_interrupted_bench_resumed_equals_an_uninterrupted_one(one_by_one):
 
 @pytest.mark.long
 def test_out_of_memory_halves_the_members_and_goes_on(monkeypatch, caplog, one_by_one):
-    """The error is raised by hand: a real one would take the machine's memory first."""
+    """In the first step, and before it; by hand, as real errors would take the machine's memory."""
     import models.training.side_by_side
 
     compiled, sizes = models.training.side_by_side.stacked_segment, []
+    full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
     def limited(program, mesh):
         def call(states, *rest):
             sizes.append(len(states.step))
-            if sizes[-1] > 2:
-                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+            if sizes[-1] > 1:
+                raise full
             return compiled(program, mesh)(states, *rest)
 
         return call
 
+    class Store(models.training.side_by_side._TextStore):
+        def __init__(self, waiting, n_slots, mesh):
+            if n_slots > 2:
+                raise full
+            super().__init__(waiting, n_slots, mesh)
+
     loaded = []
     monkeypatch.setattr(models.training.side_by_side, "stacked_segment", limited)
+    monkeypatch.setattr(models.training.side_by_side, "_TextStore", Store)
     jobs = [job for job in JOBS if job.id != "wild"]
     done, _ = run(
         jobs, layout="side_by_side", n_members=4, mesh=Mesh(data=2),
         load=lambda job: loaded.append(job.id),
     )  # fmt: skip
-    assert sizes[0] == 4
-    assert set(sizes[1:]) == {2}
-    assert "continuing with 2 models side by side" in caplog.text
+    assert sizes[0] == 2
+    assert set(sizes[1:]) == {1}
+    for n_members in (2, 1):
+        assert f"continuing with {n_members} models side by side" in caplog.text
     assert sorted(loaded) == sorted(job.id for job in jobs)
     for name, event in done.items():
         assert event.scores == pytest.approx(one_by_one[0][name].scores, abs=2e-3)
@@ -186,43 +195,110 @@ def test_the_estimate_of_memory_is_near_what_the_compiler_asks_for(remat):
     assert 0.6 < estimate / asked < 1.7, (estimate, asked)
 
 
-def outputs_of(command, environments):
-    """What processes that are started together print, once all have ended well."""
+def endings_of(commands, environments):
+    """Exit status, output and errors of processes that are started together."""
     workers = [
         subprocess.Popen(
-            command if isinstance(command[0], str) else command[at],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **environment},
         )
-        for at, environment in enumerate(environments)
+        for command, environment in zip(commands, environments, strict=True)
     ]  # fmt: skip
     try:
-        printed = []
-        for worker in workers:
-            out, errors = worker.communicate(timeout=240)
-            assert worker.returncode == 0, errors
-            printed.append(out)
-        return printed
+        printed = [worker.communicate(timeout=900) for worker in workers]
+        return [(worker.returncode, *said) for worker, said in zip(workers, printed, strict=True)]
     finally:
         for worker in workers:
             worker.kill()
             worker.communicate()
 
 
+def outputs_of(commands, environments):
+    """What processes that are started together print, once all have ended well."""
+    found = endings_of(commands, environments)
+    for status, _, errors in found:
+        assert status == 0, errors
+    return [out for _, out, _ in found]
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
 @pytest.mark.long
 def test_two_processes_of_four_devices_equal_one_device():
     """A mesh of 2 x 2 x 2 (members, batch, matrices) that jax.distributed spans on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    module = [sys.executable, "-m", "tests.models.training.distributed_worker"]
-    out, _ = outputs_of([[*module, str(one), "2", str(port)] for one in range(2)], [{}, {}])
+    module, port = [sys.executable, "-m", "tests.models.training.distributed_worker"], free_port()
+    out, _ = outputs_of([[*module, str(one), "2", port] for one in range(2)], [{}, {}])
     together = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
     jobs = [make_job(name, n_epochs=14, seed=at, n_tokens=640) for at, name in enumerate("ab")]
     done, losses = run(jobs, layout="one_a_device", devices=jax.local_devices()[:1])
     for at, job in enumerate(jobs):
         np.testing.assert_allclose(together["losses"][at], losses[job.id][:20], atol=1e-4)
         assert together["scores"][at] == pytest.approx(done[job.id].scores["validation"], abs=2e-3)
+
+
+@pytest.fixture(scope="module")
+def faulty_pair(tmp_path_factory):
+    """Two processes of one device each, of which faults meet the second, see fault_worker.py."""
+    module, port = [sys.executable, "-m", "tests.models.training.fault_worker"], free_port()
+    folder = str(tmp_path_factory.mktemp("states"))
+    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    return endings_of(
+        [[*module, str(one), port, folder] for one in range(2)], 2 * [{"XLA_FLAGS": flags}]
+    )
+
+
+def said_by(faulty_pair, key):
+    """The report that has this key, of each process."""
+    lines = [
+        [line for line in out.splitlines() if f'"{key}":' in line] for _, out, _ in faulty_pair
+    ]
+    found = [json.loads(own[0]) if own else None for own in lines]
+    assert None not in found, [errors for _, _, errors in faulty_pair]
+    return found
+
+
+@pytest.mark.long
+def test_an_interrupt_of_one_process_stops_all_after_the_same_step(faulty_pair):
+    """SIGTERM comes during the second of three segments; what was saved is resumed exactly."""
+    for said in said_by(faulty_pair, "kept"):
+        assert said["ended"] == "interrupted"
+        assert said["kept"] == 4 * [256]
+        assert said["resumed_steps"] == 4 * [128]
+        assert said["largest_gap"] == 0
+
+
+@pytest.mark.long
+def test_processes_that_load_different_states_fail_alike(faulty_pair):
+    first, second = said_by(faulty_pair, "unread")
+    for said in (first, second):
+        assert len(said["other"]) == 4
+        assert all("after different steps: 256, 0" in one for one in said["other"])
+    assert all("after different steps: 256, none" in one for one in first["unread"])
+    assert second["unread"] == 4 * ["unreadable"]
+
+
+@pytest.mark.long
+def test_as_many_jobs_are_trained_together_as_fit_in_every_process(faulty_pair):
+    """The second has memory for one job only, the first for two."""
+    for said in said_by(faulty_pair, "n_slots"):
+        assert said["n_slots"] == [2, 2]
+
+
+@pytest.mark.long
+def test_memory_that_runs_out_in_one_process_ends_all(faulty_pair):
+    """The first waits for the second, whose error says what to change."""
+    statuses = [status for status, _, _ in faulty_pair]
+    outputs = [out for _, out, _ in faulty_pair]
+    assert 0 not in statuses
+    assert not any('"after"' in out for out in outputs)
+    errors = faulty_pair[1][2]
+    assert "MemoryError: process 1 of 2 ran out of memory: one model of 7,696 param" in errors
+    assert "4 are trained together" in errors
+    assert "n_members=2 in train_jobs" in errors
 
 
 @pytest.mark.long
@@ -248,7 +324,9 @@ def test_the_program_for_several_hosts_runs_in_two_processes_as_slurm_starts_the
     }  # fmt: skip
     ranks = [{**slurm, "SLURM_PROCID": at, "SLURM_LOCALID": at} for at in "01"]
     arguments = [str(tmp_path / "tokens.npy"), str(tmp_path), "16"]
-    out, silent = outputs_of([sys.executable, str(tmp_path / "train_hosts.py"), *arguments], ranks)
+    out, silent = outputs_of(
+        2 * [[sys.executable, str(tmp_path / "train_hosts.py"), *arguments]], ranks
+    )
     scores = dict(line.split() for line in out.splitlines() if line.startswith("member"))
     assert scores.keys() == {"member0", "member1"}
     assert "member" not in silent
