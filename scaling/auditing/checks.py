@@ -165,7 +165,7 @@ def _repetitions(rows: Rows) -> list[Finding] | str:
             f"{len(times)} rows: the text is read up to {most:,g} times ({rows.named(repeated)}).",
             remedy="A law of tokens takes repeated tokens for new ones and promises losses that "
             "are not reached: fit data_constrained, lovelace or overfitting with a column "
-            "n_unique_tokens, or leave out rows that read the text over 4 times.",
+            "n_unique_tokens (from the shell --unique-tokens), or leave out rows that read the text over 4 times.",
             rows=rows.at(repeated),
         )
     ]
@@ -236,7 +236,7 @@ def _settings(rows: Rows) -> list[Finding] | str:
         or any(part in str(name).lower() for part in SETTINGS)
     ]
     if not names:
-        return f"no column of hyperparameters ({', '.join((*LEARNING_RATES[:2], *SETTINGS))})"
+        return "no column of hyperparameters, such as learning_rate or batch_size"
     size = _size_numbers(rows)
     varied = [n for n in names if _groups_that_vary(size, rows.frame[n]).any()]
     spread = pd.Series(rows.loss).groupby(size).agg(["min", "max"])
