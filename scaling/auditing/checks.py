@@ -165,7 +165,8 @@ def _repetitions(rows: Rows) -> list[Finding] | str:
             f"{len(times)} rows: the text is read up to {most:,g} times ({rows.named(repeated)}).",
             remedy="A law of tokens takes repeated tokens for new ones and promises losses that "
             "are not reached: fit data_constrained, lovelace or overfitting with a column "
-            "n_unique_tokens (from the shell --unique-tokens), or leave out rows that read the text over 4 times.",
+            "n_unique_tokens (from the shell --unique-tokens), or leave out rows that read the "
+            "text over 4 times.",
             rows=rows.at(repeated),
         )
     ]
