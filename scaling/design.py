@@ -67,9 +67,9 @@ class Design:
     def sentences(self) -> list[str]:
         """What the runs are expected to achieve, a sentence each."""
         return [
-            f"{100 * self.level:g} % interval of {self.parameter} if the law holds: "
-            f"± {number(self.half_width)} now, ± {number(self.expected)} expected after these "
-            f"runs, ± {number(self.expected_uniform)} after a uniform design of equal FLOPs.",
+            f"{100 * self.level:g} % interval of {self.parameter}, the loss in the limit, if the "
+            f"law holds: ± {number(self.half_width)} now, ± {number(self.expected)} expected after "
+            f"these runs, ± {number(self.expected_uniform)} after a uniform design of equal FLOPs.",
             *self.warnings,
         ]
 
@@ -149,9 +149,12 @@ def design(
     even = np.full(n_runs, product / n_runs)
     spread = _spread(world, even)
     if chosen is None or spread is None:
+        n, d = (world.table.columns[name].min() for name in ("n_params", "n_tokens"))
+        fewest = flops_per_token_parameter * n_runs * n * d
         raise ValueError(
             f"{budget:.3g} FLOPs are too few for {n_runs} runs with at least the smallest "
-            f"{' and '.join(fit.problem.table.names.values())} of the table"
+            f"{' and '.join(fit.problem.table.names.values())} of the table: at least "
+            f"{fewest:.2g} are needed"
         )
     factor = student(level, fit.problem.degrees)
     return Design(

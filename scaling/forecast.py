@@ -150,7 +150,7 @@ class Forecast:
         ]
         for c in self.candidates[:8]:
             lines.append(
-                f"  {c.law.name:14s} last {100 * c.window:3.0f} % of rows  "
+                f"  {c.law.name:16s} last {100 * c.window:3.0f} % of rows  "
                 f"error {100 * c.error:.2f} %  weight {c.weight:.3f}"
             )
         return "\n".join(lines)

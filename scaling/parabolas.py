@@ -44,8 +44,8 @@ class PowerOfCompute:
     def _sentence(self) -> str:
         low, high = self.interval
         return (
-            f"N* = {self.coefficient:.4g} C^{self.exponent:.4g}, exponent in "
-            f"[{low:.4g}, {high:.4g}]; {len(self.table)} budgets"
+            f"N* = {self.coefficient:.4g} C^{self.exponent:.4g}, 95 % interval of the "
+            f"exponent [{low:.4g}, {high:.4g}]; {len(self.table)} budgets"
         )
 
     def _repr_html_(self) -> str:

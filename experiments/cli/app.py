@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -60,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"datawall {metadata.version('datawall')}")
         return 0
+    command: Command | None = None
     try:
-        return _parse(arguments).run()
+        command = _parse(arguments)
+        return command.run()
     except KeyboardInterrupt:
         print(
             "datawall: interrupted; finished runs are kept, the same command resumes training",
@@ -75,17 +78,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        print(f"datawall: {_sentence(error)}", file=sys.stderr)
+        print(f"datawall: {_sentence(error, command)}", file=sys.stderr)
         return EXIT_BAD_INPUT if isinstance(error, ValueError) else EXIT_FAILED
 
 
-def _sentence(error: Exception) -> str:
-    """Return the message of an error; for one of the operating system, the file and the reason."""
+def _sentence(error: Exception, command: Command | None) -> str:
+    """Return the message of an error; for one of the operating system, the file and the reason.
+
+    An argument of a function, such as `x`, that is an option of the command has its name, `--x`.
+    """
     if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
         return f"{error.filename}: expected a folder, found a file"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
-    return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    options = {
+        f"`{name}`": f"`--{name.replace('_', '-')}`" for name in (vars(command) if command else ())
+    }
+    return re.sub(r"`\w+`", lambda found: options.get(found[0], found[0]), text)
 
 
 class Command(Protocol):

@@ -158,6 +158,52 @@ class DialectOptions:
 
 @readable
 @dataclass(frozen=True, kw_only=True)
+class RowOptions(DialectOptions):
+    """Which rows of a run table to use."""
+
+    where: tuple[str, ...] = ()
+    """Rows to use: column=value, such as corpus=fineweb; a repeated column has several values."""
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Return the rows that are asked for, all columns; stderr shows how the table was read."""
+        from experiments.cli.laws.rows import rows_where
+
+        return rows_where(DialectOptions.read(self, path), self.where)
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class UniqueOptions:
+    """The unique tokens of a text, where no column states them."""
+
+    unique_tokens: str | None = None
+    """Number of unique tokens of the text, such as 117M, if no column states it."""
+
+    def with_unique(
+        self, frame: pd.DataFrame, x: tuple[str, ...]
+    ) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """Return a table and its columns, with the unique tokens as column n_unique_tokens.
+
+        Args:
+            frame: a row per run.
+            x: columns as given; empty for the default ones.
+
+        Raises:
+            ValueError: the number is not one, or the table has the column already.
+        """
+        if self.unique_tokens is None:
+            return frame, x
+        from experiments.display.quantities import parse_quantity
+
+        name = "n_unique_tokens"
+        if name in frame or any(word.startswith(f"{name}=") for word in x):
+            raise ValueError(f"the table has a column {name}; leave `--unique-tokens` out")
+        number = parse_quantity(self.unique_tokens, name="--unique-tokens")
+        return frame.assign(**{name: number}), (*x, name) if x else x
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """Where to write a result."""
 
@@ -171,7 +217,7 @@ class OutputOptions:
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class TableOptions(DialectOptions, OutputOptions):
+class TableOptions(RowOptions, OutputOptions):
     """The loss of a table, how fits weigh its rows, and where to write the result."""
 
     y: str = "loss"
@@ -184,6 +230,10 @@ class TableOptions(DialectOptions, OutputOptions):
     """Column with the cluster of a row, such as its run or seed."""
     seed: int = 0
     """Random seed of resampling."""
+    checkpoints: Literal["last", "all"] | None = None
+    """Which rows of a run to use, if the table holds the histories of runs."""
+    best_of_size: bool = False
+    """Use only the row with the lowest loss of each size, where hyperparameters were searched."""
 
 
 @readable
@@ -195,8 +245,6 @@ class FitOptions(TableOptions):
     """Number of bootstrap samples; by default it depends on the number of rows."""
     resample: str | None = None
     """Bootstrap method: rows, clusters, wild or bayesian."""
-    checkpoints: Literal["last", "all"] | None = None
-    """Which rows of a run to fit, if the table holds the histories of runs."""
     weights: str | None = None
     """Column of row weights."""
     fixed: tuple[str, ...] = ()

@@ -18,6 +18,11 @@ Mask = NDArray[np.bool_]
 MOST_ROWS = 5
 """Rows that a sentence names."""
 LEARNING_RATES = ("learning_rate", "lr", "peak_lr", "max_lr", "peak_learning_rate")
+SETTINGS = ("decay", "batch", "warmup", "beta1", "beta2", "dropout")
+"""Parts of the names of columns with hyperparameters, beside `LEARNING_RATES`."""
+NO_LABEL = ("seed", "step", "epoch", "loss", "date", "time", "draw", "replicate", "id", "name")
+"""Parts of the names of columns that do not distinguish experiments."""
+MOST_LABELS = 20
 PROGRESS = ("n_tokens", "step", "steps", "tokens", "iter", "epoch", "time")
 """Columns by which the rows of a run are ordered."""
 COLLINEAR = 0.98
@@ -160,7 +165,8 @@ def _repetitions(rows: Rows) -> list[Finding] | str:
             f"{len(times)} rows: the text is read up to {most:,g} times ({rows.named(repeated)}).",
             remedy="A law of tokens takes repeated tokens for new ones and promises losses that "
             "are not reached: fit data_constrained, lovelace or overfitting with a column "
-            "n_unique_tokens, or leave out rows that read the text over 4 times.",
+            "n_unique_tokens (from the shell --unique-tokens), or leave out rows that read the "
+            "text over 4 times.",
             rows=rows.at(repeated),
         )
     ]
@@ -220,6 +226,79 @@ def _shared_runs(rows: Rows) -> list[Finding] | str:
             rows=rows.at(shared),
         )
     ]
+
+
+def _settings(rows: Rows) -> list[Finding] | str:
+    """Rows of one size with several hyperparameters: not every row is the best of its size."""
+    names = [
+        str(name)
+        for name in rows.frame.columns
+        if str(name).split(".")[-1] in LEARNING_RATES
+        or any(part in str(name).lower() for part in SETTINGS)
+    ]
+    if not names:
+        return "no column of hyperparameters, such as learning_rate or batch_size"
+    size = _size_numbers(rows)
+    varied = [n for n in names if _groups_that_vary(size, rows.frame[n]).any()]
+    spread = pd.Series(rows.loss).groupby(size).agg(["min", "max"])
+    searched = np.isin(size, np.flatnonzero(_groups_that_vary(size, rows.frame[varied])))
+    if not varied:
+        return []
+    worst = 100.0 * float(np.nanmax(spread["max"] / spread["min"]) - 1.0)
+    shown = f"{worst:.2g}" if worst < 10 else f"{worst:.0f}"
+    return [
+        Finding(
+            kind="searched settings",
+            sentence=f"{int(searched.sum())} rows share {len(np.unique(size[searched]))} sizes and "
+            f"differ in {', '.join(varied)}: {rows.y} differs by up to {shown} % at one size.",
+            remedy="A law describes runs that are tuned alike: fit the best row of each size (from "
+            "the shell --best-of-size), or rows of one setting.",
+            rows=rows.at(searched),
+        )
+    ]
+
+
+def _mixed(rows: Rows) -> list[Finding]:
+    """Columns such as a corpus, whose values share sizes: a table of several experiments."""
+    size, findings = _size_numbers(rows), []
+    known = {*rows.roles.values(), rows.y, rows.run}
+    for name in rows.frame.columns:
+        cells, text = rows.frame[name], str(name).lower()
+        n_labels = cells.nunique()
+        if (
+            name in known
+            or not 2 <= n_labels <= min(MOST_LABELS, len(cells) // 4)
+            or cells.dtype.kind == "f"
+            or text in LEARNING_RATES
+            or any(part in text for part in (*SETTINGS, *NO_LABEL))
+        ):
+            continue
+        shared = np.isin(size, np.flatnonzero(_groups_that_vary(size, cells)))
+        if shared.mean() < 0.5:
+            continue
+        labels = ", ".join(map(str, cells.dropna().unique()[:MOST_ROWS]))
+        findings.append(
+            Finding(
+                kind="mixed experiments",
+                sentence=f"{name} has {n_labels} values ({labels}) at the same sizes.",
+                remedy="If they are different experiments, such as corpora, one law does not hold "
+                f"for all: fit each by itself (from the shell --where {name}="
+                f"{cells.dropna().iloc[0]}).",
+            )
+        )
+    return findings
+
+
+def _size_numbers(rows: Rows) -> NDArray[np.int64]:
+    """Number of the combination of sizes of each row, (n_rows,)."""
+    sizes = np.stack(list(rows.sizes.values()), axis=1)
+    return np.unique(sizes, axis=0, return_inverse=True)[1].ravel()
+
+
+def _groups_that_vary(groups: NDArray[np.int64], cells: pd.Series | pd.DataFrame) -> Mask:
+    """Whether each group has rows with different cells, (n_groups,)."""
+    counts = cells.groupby(groups).nunique()
+    return (counts.to_numpy().reshape(len(counts), -1) > 1).any(axis=1)
 
 
 def _collinear(rows: Rows) -> list[Finding] | str:
@@ -349,6 +428,8 @@ CHECKS = {
     "missing values": _diverged,
     "repetitions": _repetitions,
     "best before last": _best_before_last,
+    "searched settings": _settings,
+    "mixed experiments": _mixed,
     "collinear design": _collinear,
     "one learning rate": _one_learning_rate,
     "shared runs": _shared_runs,

@@ -80,7 +80,7 @@ class Comparison:
     @property
     def title(self) -> str:
         """One line: what the table shows."""
-        return f"hold-out error in % of {self.y}, {len(self.observed)} rows"
+        return f"error in % of {self.y} on the largest runs, held out; {len(self.observed)} rows"
 
     @property
     def names(self) -> list[str]:
@@ -255,12 +255,12 @@ class Comparison:
 
     def rows(self) -> list[tuple[str, ...]]:
         """The table as text: a header, then a row per law and one for the average."""
-        header = ("law", "free", *(d.name for d in self.directions))
+        header = ("law", "parameters", *(d.name for d in self.directions))
         found = [(*header, "weight", "E", "95 % if it holds")]
         table = self.table()
         for row in table.to_dict("records"):
             cells = [_percent(row[d.name]) for d in self.directions]
-            ends = span((row["low"], row["high"])) if np.isfinite(row["asymptote"]) else ""
+            ends = span((row["low"], row["high"])) if row["asymptote"] > 0 else ""
             asymptote = number(row["asymptote"]) if np.isfinite(row["asymptote"]) else ""
             found.append(
                 (
@@ -302,8 +302,15 @@ class Comparison:
                 f"distinguishable from the best: {number(min(values))} to {number(max(values))}."
             )
         found.append(
-            "The error of the average is optimistic: it is that of the rows that chose its weights."
+            "weight: of the law in the average, whose error is optimistic: it is that of the rows "
+            f"that chose its weights. E: {self.y} in the limit of infinite sizes."
         )
+        zero = [one.fit.law.name for one in self.judgements if one.fit.asymptote == 0.0]
+        if zero:
+            found.append(
+                f"E of {', '.join(zero)} is at its bound 0, so it has no interval: the table does "
+                "not identify it."
+            )
         if self.left_out:
             found.append(f"{self.left_out} rows have no {self.y} and are left out.")
         found += [f"Direction {name} {reason}." for name, reason in self.skipped.items()]

@@ -71,8 +71,9 @@ def column_roles(
         found[role] = column
     if not found:
         raise ValueError(
-            f"no column has the name of a variable of a law ({_quoted(roles)}); name columns with "
-            f"`x`; the table has {_quoted(frame.columns[:30])}"
+            f"no column has the name of a variable of a law ({_quoted(roles)}); the table has "
+            f"{_quoted(frame.columns[:30])}; list those of {', '.join(IN_ORDER)} with `x`, in this "
+            "order, as far as there are any"
         )
     return found
 

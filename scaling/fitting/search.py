@@ -26,6 +26,8 @@ GRID_SIZES = {1: 64, 2: 20, 3: 12}
 SCATTERED = 3000
 """Points of the low-discrepancy search beyond three nonlinear parameters."""
 MOST_STARTS = 48
+FURTHER_STARTS = 12
+"""Best cells from which a search starts that begins at the optimum of another loss too."""
 BEST_CELLS = 8
 """Best cells from which each of several problems starts, beside varied ones."""
 SEARCH_ROWS = 4000
@@ -163,8 +165,9 @@ def best_of_each(
         softer, rough, steps = _softer(objective, SHARPENING, rough_steps)[stage]
         lower, upper = _wide(low, len(owner)), _wide(high, len(owner))
         found = minimise(
-            softer, place, lower, upper, tolerance=rough, max_steps=steps, improve=improve
-        )
+            softer, place, lower, upper, tolerance=rough, max_steps=steps, improve=improve,
+            distinct=_distinct_of(owner),
+        )  # fmt: skip
         kept = _distinct(found.value, owner)
         place, owner, objective = found.coordinates[:, kept], owner[kept], objective.take(kept)
     found = minimise(
@@ -176,6 +179,7 @@ def best_of_each(
         rival=_leaders(owner),
         free_steps=free_steps,
         improve=improve,
+        distinct=_distinct_of(owner),
     )
     best = _first_of_each(found, owner)
     if quick or best.converged.all():
@@ -243,6 +247,11 @@ def _distinct(value: Array, owner: NDArray[np.int64]) -> NDArray[np.int64]:
     return order[np.concatenate([[True], ~met])]
 
 
+def _distinct_of(owner: NDArray[np.int64]) -> Callable[[Array], NDArray[np.int64]]:
+    """Map from objectives (n_fits,) to the indices of the fits that have not met another one."""
+    return lambda values: _distinct(values, owner)
+
+
 def _leaders(owner: NDArray[np.int64]) -> Callable[[Array], Array]:
     """Map from objectives to the best one of each fit's problem, with what rounding adds to it."""
 
@@ -295,7 +304,8 @@ def global_minimum(
     """
     rows = _search_rows(objective)
     starts, values = _project(objective, cells, low, high, rows)
-    chosen = starts[:, _promising(cells, values)]
+    n_starts = MOST_STARTS if extra is None else FURTHER_STARTS
+    chosen = starts[:, _promising(cells, values)[:n_starts]]
     if extra is not None:
         chosen = np.concatenate([chosen, extra], axis=1)
     n_starts = chosen.shape[1]

@@ -264,7 +264,8 @@ def check_columns(frame: pd.DataFrame, *names: str) -> None:
     for name in names:
         if name not in frame.columns:
             allowed = ", ".join(repr(str(column)) for column in frame.columns[:30]) or "no columns"
-            raise ValueError(f"column {name!r} is missing; the table has {allowed}")
+            remedy = "; name that of the loss with `y`" if name == "loss" else ""
+            raise ValueError(f"column {name!r} is missing; the table has {allowed}{remedy}")
 
 
 def numbers(

@@ -300,8 +300,9 @@ tables a design made from a known law. In brackets: its median width, and the sh
 were called usable and were wrong by more than three half-widths. The first two columns are the two
 intervals of one `fit_law`: *if the law holds*, and *whatever smooth decreasing law holds* (with
 exponents of at least 0.2); where ensembles share members or not, of one `joint_limit`. Peers:
-scipy curve_fit with the delta method, and a bootstrap of it; they are not run where the law has two columns. "Usable" is the share of tables whose fit may be
-quoted; CPU time is that of one fit with both intervals, here on slow cores beside other work.
+scipy curve_fit with the delta method, and a bootstrap of it; they are not run where the law has two
+columns. "Usable" is the share of tables whose fit may be quoted; CPU time is that of one fit with
+both intervals, here on slow cores beside other work.
 
 Made by `python -m tests.benchmarks.coverage`; the numbers are in
 [tables/coverage.csv](tables/coverage.csv)."""

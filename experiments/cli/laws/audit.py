@@ -8,14 +8,14 @@ from typing import Annotated
 
 import tyro
 
-from experiments.cli.laws.common import print_lines, save_json
-from experiments.cli.options import DialectOptions, readable
+from experiments.cli.laws.common import print_lines, print_next, save_json
+from experiments.cli.options import RowOptions, UniqueOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class AuditCommand(DialectOptions):
+class AuditCommand(RowOptions, UniqueOptions):
     """Check a table of runs for what spoils fits: repetition, units, collinear sizes, copies.
 
     Each problem is a sentence with its rows and a remedy.
@@ -28,8 +28,6 @@ class AuditCommand(DialectOptions):
     role. By default the names of the roles."""
     y: str = "loss"
     """Column of the loss."""
-    unique_tokens: str | None = None
-    """Number of unique tokens of the text, such as 117M, if no column states it."""
     groups: str | None = None
     """Column that names the run of a row; by default run, run_id or run_name."""
     json: bool = False
@@ -39,22 +37,16 @@ class AuditCommand(DialectOptions):
 
     def run(self) -> int:
         """Check the table; print and save what was found."""
-        from experiments.display.quantities import parse_quantity
+        from experiments.cli.laws.compare import Compare
         from scaling import audit
 
-        stated = self.unique_tokens
-        unique = None if stated is None else parse_quantity(stated, name="--unique-tokens")
         check_outputs(None, self.out, self.table)
-        found = audit(
-            self.read(self.table),
-            x=self.x or None,
-            y=self.y,
-            unique_tokens=unique,
-            groups=self.groups,
-        )
+        frame, x = self.with_unique(self.read(self.table), self.x)
+        found = audit(frame, x=x or None, y=self.y, groups=self.groups)
         save_json(self.out, found.to_dict())
         if self.json:
             print_json(found.to_dict())
         else:
             print_lines(found.summary().split("\n"))
+            print_next("compare", self, Compare)
         return 0

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from experiments.cli.laws.common import print_lines, print_table, save_figure, save_json
-from experiments.cli.laws.fit import fitted, print_status, read_table
-from experiments.cli.options import DialectOptions, FitOptions, OutputOptions, readable
+from experiments.cli.laws.common import (
+    print_lines,
+    print_table,
+    read_table,
+    save_figure,
+    save_json,
+)
+from experiments.cli.laws.fit import check_allocatable, fitted, print_status
+from experiments.cli.options import FitOptions, OutputOptions, RowOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
@@ -44,11 +50,9 @@ class Allocate(FitOptions):
         """Fit the law and allocate; print, draw and save the optima."""
         from experiments.display.quantities import parse_quantity
         from scaling import allocate
-        from scaling.allocate import ALLOCATABLE
         from scaling.laws.registry import get_law
 
-        if self.law not in ALLOCATABLE:
-            raise ValueError(f"`--law` must be one of {', '.join(ALLOCATABLE)}; not {self.law!r}")
+        check_allocatable(self.law)
         budgets = [parse_quantity(text, name="--budget") for text in self.budget]
         served = self.inference_tokens
         tokens = parse_quantity(served, name="--inference-tokens") if served else 0.0
@@ -96,11 +100,12 @@ def print_allocations(fit: FitResult, found: list[Allocation]) -> None:
         low, high = one.intervals[name]
         return f"{human(getattr(one, name))} [{human(low)}, {human(high)}]"
 
-    first = found[0]
+    first, table = found[0], fit.problem.table
+    names = table.names
     served = f", inference of {human(first.inference_tokens)} tokens included"
     print_lines([f"compute-optimal sizes by {fit.law.name}{served * bool(first.inference_tokens)}"])
     print_table(
-        ("FLOPs", "n_params", "n_tokens", "tokens / parameter", "loss"),
+        ("FLOPs", names["n_params"], names["n_tokens"], "tokens / parameter", table.y_name),
         [
             (
                 f"{one.budget:.3g}",
@@ -112,8 +117,13 @@ def print_allocations(fit: FitResult, found: list[Allocation]) -> None:
             for one in found
         ],
     )
-    print_lines([f"{100 * first.level:g} % intervals if the law holds."])
-    print_lines([f"n_params grow as FLOPs^{ranged(first.exponent, first.intervals['exponent'])}"])
+    grow = ranged(first.exponent, first.intervals["exponent"])
+    print_lines(
+        [
+            f"{100 * first.level:g} % intervals if the law holds.",
+            f"{names['n_params']} grow as FLOPs^{grow}",
+        ]
+    )
     print_status(fit)
 
 
@@ -134,7 +144,7 @@ def _draw_allocations(ax: Any, curve: pd.DataFrame) -> None:
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class Isoflop(DialectOptions, OutputOptions):
+class Isoflop(RowOptions, OutputOptions):
     """Find the best size at each budget by a parabola, and how it grows with compute."""
 
     table: Annotated[Path, tyro.conf.Positional]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from experiments.cli.output import finite
+from experiments.cli.laws.rows import best_of_size, rows_where
+from experiments.cli.output import finite, print_notes
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from experiments.cli.options import TableOptions
 
 Result = TypeVar("Result")
 
@@ -28,6 +33,52 @@ def timed(what: str, work: Callable[[], Result]) -> Result:
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         progress.add_task(what, total=None)
         return work()
+
+
+def read_table(path: Path, options: TableOptions, x: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a run table to use; stderr shows how it was interpreted.
+
+    Args:
+        path: the file.
+        options: what the table leaves open.
+        x: columns of the variables; role=column names one too.
+
+    Returns:
+        The columns of the file, as `scaling.read_runs` reads them.
+
+    Raises:
+        ValueError: the table cannot be read, or it holds several checkpoints of runs at one x or
+            two losses of a run at one step.
+    """
+    from scaling.files import open_runs
+
+    file = open_runs(path, options.dialect())
+    runs = [] if options.checkpoints == "all" else file.histories(options.groups) or []
+    print_notes(path, file.notes)
+    if options.checkpoints == "last":
+        if not runs:
+            raise ValueError(f"{path.name} holds no histories: no column counts the steps of a run")
+        file, runs = file.last(runs), []
+    frame = file.frame()
+    sizes = [name for name in (word.rpartition("=")[2] for word in x) if name in frame]
+    repeated = next((rows for rows in runs if len(rows) > 1), None)
+    varies = any((frame[sizes].iloc[rows].nunique() > 1).any() for rows in runs)
+    if options.checkpoints is None and repeated and sizes and not varies:
+        lines = [file.raw.lines[row] for row in repeated]
+        raise ValueError(
+            f"{path.name}, lines {min(lines)} to {max(lines)}: {len(lines)} checkpoints of a run "
+            f"have the same {', '.join(sizes)}; use the last of each run (`--checkpoints last`) or "
+            "every row (`--checkpoints all`)"
+        )
+    if options.checkpoints is None and (rows := file.contradiction(runs, sizes, options.y)):
+        first, second = (file.raw.lines[row] for row in rows)
+        raise ValueError(
+            f"{path.name}, line {second}: the run has another {options.y} at this step in line "
+            f"{first}; delete the rows that a resumed run replaced, name what differs between runs "
+            "(`--groups`), or use every row (`--checkpoints all`)"
+        )
+    frame = rows_where(frame, options.where)
+    return best_of_size(frame, sizes, options.y) if options.best_of_size else frame
 
 
 def save_figure(plot: Path | None, draw: Callable[[Axes], Any], numbers: pd.DataFrame) -> None:
@@ -81,6 +132,32 @@ def print_lines(lines: Iterable[str], style: str = "") -> None:
     console = Console(soft_wrap=True, highlight=False)
     for line in lines:
         console.print(line, style=style or None, markup=False)
+
+
+SAME = (
+    *("x", "y", "where", "checkpoints", "best_of_size", "groups", "unique_tokens"),
+    *("decimal", "separator", "encoding"),
+)
+"""Options that say how a table is read; the next command needs them too."""
+
+
+def print_next(command: str, options: Any, of_command: type, *words: str) -> None:
+    """Print a command that may follow to stdout, with the table and columns of this one.
+
+    Args:
+        command: its name.
+        options: the parsed command that ran; it has a `table`.
+        of_command: dataclass of the command that may follow; it gets the options that it has.
+        words: further words of the command line.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(of_command)}
+    line = ["datawall", command, str(options.table)]
+    for name in SAME:
+        value = getattr(options, name, None)
+        if name in defaults and value not in (None, (), False, defaults[name]):
+            line.append(f"--{name.replace('_', '-')}")
+            line += [] if value is True else [value] if isinstance(value, str) else value
+    print_lines([f"next: {shlex.join([*line, *words])}"], style="dim")
 
 
 def read_sizes(words: Sequence[str], roles: Mapping[str, str]) -> pd.DataFrame:

@@ -10,13 +10,15 @@ import tyro
 
 from experiments.cli.laws.common import (
     print_lines,
+    print_next,
     print_table,
     read_sizes,
+    read_table,
     save_figure,
     save_json,
     timed,
 )
-from experiments.cli.options import TableOptions, readable
+from experiments.cli.options import TableOptions, UniqueOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ AVERAGE = "average"
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class Compare(TableOptions):
+class Compare(TableOptions, UniqueOptions):
     """Compare laws by how well they predict the largest runs of a table from the others."""
 
     table: Annotated[Path, tyro.conf.Positional]
@@ -48,9 +50,9 @@ class Compare(TableOptions):
     def run(self) -> int:
         """Compare; print, draw and save the comparison."""
         check_outputs(self.plot, self.out, self.table)
-        frame = self.read(self.table)
+        frame, x = read_roles(self.table, self, self.x)
         found = compared(
-            self, frame, self.x, laws=self.laws, directions=self.directions, share=self.share
+            self, frame, x, laws=self.laws, directions=self.directions, share=self.share
         )
         save_figure(self.plot, found.plot, found.table())
         save_json(self.out, found.to_dict())
@@ -61,7 +63,41 @@ class Compare(TableOptions):
             print_lines([found.title])
             print_table(header, rows)
             print_lines(found.sentences())
+            self._print_next(found)
         return 0
+
+    def _print_next(self, found: Comparison) -> None:
+        """Print commands that predict twice the largest sizes, and choose the next runs."""
+        from experiments.cli.laws.design import DesignCommand
+        from experiments.display.quantities import human
+        from scaling.allocate import ALLOCATABLE, FLOPS_PER_TOKEN_PARAMETER
+
+        grown = {"n_params": 2.0, "n_tokens": 2.0}
+        sizes = {role: found.sizes[role] for role in found.needed_roles}
+        at = [f"{role}={human(grown.get(role, 1.0) * v.max())}" for role, v in sizes.items()]
+        print_next("predict", self, Predict, "--at", *at)
+        laws = [name for name in found.table()["law"] if name in ALLOCATABLE]
+        if laws:
+            used = FLOPS_PER_TOKEN_PARAMETER * sizes["n_params"] * sizes["n_tokens"]
+            more = ("--law", laws[0], "--budget", f"{used.max():.1g}")
+            print_next("design", self, DesignCommand, *more)
+
+
+def read_roles(
+    path: Path, options: TableOptions, x: tuple[str, ...]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the rows of a table and its columns, both with the unique tokens that are stated.
+
+    Args:
+        path: the file.
+        options: of `compare` or `predict`.
+        x: columns, as in `compare_laws`; empty for the default ones.
+    """
+    from scaling.laws.registry import LAWS
+
+    roles = tuple(dict.fromkeys(name for law in LAWS.values() for name in law.columns))
+    frame = read_table(path, options, x or roles)
+    return options.with_unique(frame, x) if isinstance(options, UniqueOptions) else (frame, x)
 
 
 def compared(
@@ -104,7 +140,7 @@ def compared(
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class Predict(TableOptions):
+class Predict(TableOptions, UniqueOptions):
     """Predict the loss at other sizes, with intervals."""
 
     table: Annotated[Path, tyro.conf.Positional]
@@ -127,15 +163,15 @@ class Predict(TableOptions):
     def run(self) -> int:
         """Predict; print, draw and save the predictions."""
         check_outputs(self.plot, self.out, self.table)
-        frame = self.read(self.table)
+        frame, x = read_roles(self.table, self, self.x)
         if self.law == AVERAGE:
-            comparison = compared(self, frame, self.x)
+            comparison = compared(self, frame, x)
             roles = comparison.needed_roles
             sizes = read_sizes(self.at, roles)
             predicted = comparison.predict(sizes, self.level)
             heading, notes = _of_average(comparison), _beyond(predicted, comparison)
         else:
-            fit = self._fit(frame)
+            fit = self._fit(frame, x)
             roles = fit.problem.table.names
             sizes = read_sizes(self.at, roles)
             predicted = fit.predict(sizes, self.level, observation=self.single_run)
@@ -154,7 +190,7 @@ class Predict(TableOptions):
             self._print(heading, found, list(sizes.columns), notes)
         return 0
 
-    def _fit(self, frame: pd.DataFrame) -> FitResult:
+    def _fit(self, frame: pd.DataFrame, x: tuple[str, ...]) -> FitResult:
         from scaling import fit_law
 
         return timed(
@@ -162,7 +198,7 @@ class Predict(TableOptions):
             lambda: fit_law(
                 frame,
                 self.law,
-                x=list(self.x) or None,
+                x=list(x) or None,
                 y=self.y,
                 loss=self.loss,
                 delta=self.delta,

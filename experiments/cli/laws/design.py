@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from experiments.cli.laws.common import print_lines, print_table, save_figure, save_json
-from experiments.cli.laws.fit import fitted, read_table
+from experiments.cli.laws.common import (
+    print_lines,
+    print_table,
+    read_table,
+    save_figure,
+    save_json,
+)
+from experiments.cli.laws.fit import check_allocatable, fitted, print_status
 from experiments.cli.options import FitOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
@@ -42,6 +48,7 @@ class DesignCommand(FitOptions):
         from scaling.laws.registry import get_law
         from scaling.results.report import number
 
+        check_allocatable(self.law)
         budget = parse_quantity(self.budget, name="--budget")
         check_outputs(self.plot, self.out, self.table)
         frame = read_table(self.table, self, self.x or get_law(self.law).columns)
@@ -61,6 +68,7 @@ class DesignCommand(FitOptions):
             [(*(human(r[n]) for n in names), f"{r['flops']:.3g}", number(r[self.y])) for r in rows],
         )
         print_lines(found.sentences())
+        print_status(fit)
         return 0
 
 

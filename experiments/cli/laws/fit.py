@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from experiments.cli.laws.common import print_lines, print_table, save_figure, timed
-from experiments.cli.options import FitOptions, readable
-from experiments.cli.output import check_outputs, print_json, print_notes
+from experiments.cli.laws.common import (
+    print_lines,
+    print_table,
+    read_table,
+    save_figure,
+    timed,
+)
+from experiments.cli.options import FitOptions, UniqueOptions, readable
+from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +35,7 @@ else:
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class Fit(FitOptions):
+class Fit(FitOptions, UniqueOptions):
     """Fit a scaling law to a table of runs and print parameters, intervals and warnings."""
 
     table: Annotated[Path, tyro.conf.Positional]
@@ -49,7 +54,8 @@ class Fit(FitOptions):
         check_outputs(self.plot, self.out, self.table)
         parse_fixed(self.fixed)
         frame = read_table(self.table, self, self.x or get_law(self.law).columns)
-        fit = fitted(self, frame, self.law, self.x)
+        frame, x = self.with_unique(frame, self.x)
+        fit = fitted(self, frame, self.law, x)
         save_fit(fit, self.plot, self.out)
         found = problems(frame, fit, self.groups)
         if self.json:
@@ -58,6 +64,14 @@ class Fit(FitOptions):
             print_fit(fit)
             print_lines([f"audit: {sentence}" for sentence in found], style="yellow")
         return 0
+
+
+def check_allocatable(law: str) -> None:
+    """Raise a ValueError unless a law has an optimum of parameters and tokens at a budget."""
+    from scaling.allocate import ALLOCATABLE
+
+    if law not in ALLOCATABLE:
+        raise ValueError(f"`--law` must be one of {', '.join(ALLOCATABLE)}; not {law!r}")
 
 
 def fitted(options: FitOptions, frame: pd.DataFrame, law: str, x: tuple[str, ...]) -> FitResult:
@@ -107,51 +121,6 @@ def problems(frame: pd.DataFrame, fit: FitResult, groups: str | None) -> list[st
         stated.add("repetitions")
     found = audit(frame, x={**unique, **table.names}, y=table.y_name, groups=groups)
     return [str(one) for one in found.findings if one.kind not in stated]
-
-
-def read_table(path: Path, options: FitOptions, x: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of a run table to fit; stderr shows how it was interpreted.
-
-    Args:
-        path: the file.
-        options: what the table leaves open.
-        x: columns of the variables.
-
-    Returns:
-        The columns of the file, as `scaling.read_runs` reads them.
-
-    Raises:
-        ValueError: the table cannot be read, or it holds several checkpoints of runs at one x or
-            two losses of a run at one step.
-    """
-    from scaling.files import open_runs
-
-    file = open_runs(path, options.dialect())
-    runs = [] if options.checkpoints == "all" else file.histories(options.groups) or []
-    print_notes(path, file.notes)
-    if options.checkpoints == "last":
-        if not runs:
-            raise ValueError(f"{path.name} holds no histories: no column counts the steps of a run")
-        return file.last(runs).frame()
-    frame = file.frame()
-    sizes = [name for name in x if name in frame]
-    repeated = next((rows for rows in runs if len(rows) > 1), None)
-    varies = any((frame[sizes].iloc[rows].nunique() > 1).any() for rows in runs)
-    if options.checkpoints is None and repeated and sizes and not varies:
-        lines = [file.raw.lines[row] for row in repeated]
-        raise ValueError(
-            f"{path.name}, lines {min(lines)} to {max(lines)}: {len(lines)} checkpoints of a run "
-            f"have the same {', '.join(sizes)}; fit the last of each run (`--checkpoints last`) or "
-            "every row (`--checkpoints all`)"
-        )
-    if options.checkpoints is None and (rows := file.contradiction(runs, sizes, options.y)):
-        first, second = (file.raw.lines[row] for row in rows)
-        raise ValueError(
-            f"{path.name}, line {second}: the run has another {options.y} at this step in line "
-            f"{first}; delete the rows that a resumed run replaced, name what differs between runs "
-            "(`--groups`), or fit every row (`--checkpoints all`)"
-        )
-    return frame
 
 
 def parse_fixed(pairs: tuple[str, ...]) -> dict[str, float | None]:

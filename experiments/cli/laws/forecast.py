@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from experiments.cli.laws.common import print_lines, print_table, save_figure, save_json, timed
-from experiments.cli.options import DialectOptions, OutputOptions, readable
+from experiments.cli.options import OutputOptions, RowOptions, readable
 from experiments.cli.output import check_outputs, print_json
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ DOUBLINGS = (2.0, 4.0, 8.0)
 
 @readable
 @dataclass(frozen=True, kw_only=True)
-class ForecastCommand(DialectOptions, OutputOptions):
+class ForecastCommand(RowOptions, OutputOptions):
     """Forecast a curve in one column beyond its end, by an average of laws weighted by hold-out."""
 
     table: Annotated[Path, tyro.conf.Positional]
@@ -65,6 +65,12 @@ class ForecastCommand(DialectOptions, OutputOptions):
             print_json(answer)
             return 0
         print_lines(found.summary().split("\n"))
+        if frame[self.x].duplicated().any():
+            text = (
+                f"warning: {len(frame)} rows have {frame[self.x].nunique()} values of {self.x}: "
+                "several curves are taken for one; choose one with `--where` column=value."
+            )
+            print_lines([text], style="yellow")
         level = f"{100 * self.level:g} %"
         print_table(
             (self.x, self.y, f"{level} of points", f"{level} of whole curves"),

@@ -25,6 +25,7 @@ def test_a_sound_table_has_no_problem():
     result = audit(sound().drop(columns="n_unique_tokens"), unique_tokens=1e12)
     assert not result.findings
     assert set(result.checked) == CHECKS.keys() - {"best before last", "shared runs"}
+    assert "searched settings" in result.checked
     assert set(result.not_checked) == {"best before last", "shared runs"}
 
 
@@ -86,6 +87,22 @@ def test_copies_lost_runs_one_rate_and_no_repeats():
     assert found(sound().assign(learning_rate=3e-4), "one learning rate")
     assert found(grid(0), "no replicates")
     assert not found(sound(), "no replicates")
+
+
+def test_a_grid_of_settings_and_several_corpora_at_the_same_sizes():
+    """A tuned run a size is no grid, nor are seeds or corpora of other sizes."""
+    frame = sound()
+    assert not found(frame.assign(seed=[0] * 36 + [1] * 36), "mixed experiments")
+    searched = pd.concat([frame.assign(batch_size=8), frame[:36].assign(batch_size=16, loss=6.0)])
+    (one,) = found(searched, "searched settings")
+    assert len(one.rows) == len(searched)
+    assert "differ in batch_size" in one.sentence
+    assert "--best-of-size" in one.remedy
+    (one,) = found(frame.assign(corpus=["web"] * 36 + ["code"] * 36), "mixed experiments")
+    assert "corpus has 2 values (web, code)" in one.sentence
+    assert "--where corpus=web" in one.remedy
+    apart = grid(0).assign(corpus=["web"] * 18 + ["code"] * 18)
+    assert not found(apart, "mixed experiments")
 
 
 def test_the_report_names_rows_and_remedies():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.cli.app import main
 from experiments.cli.laws.budget import Allocate, Isoflop
 from experiments.cli.laws.compare import Compare, Predict
 from experiments.cli.laws.design import DesignCommand
@@ -117,6 +119,66 @@ def test_isoflop_prints_what_isoflop_finds(tmp_path, capsys):
     assert "biased" in capsys.readouterr().out
 
 
+def test_rows_are_chosen_by_value_and_by_the_lowest_loss_of_a_size(table, tmp_path, capsys):
+    """Of two corpora and two learning rates, the rows that were there before are left."""
+    worse = table.assign(val=table["val"] + 0.1, rate=2.0)
+    mixed = pd.concat([table.assign(rate=1.0), worse]).assign(corpus="web, clean", part=25)
+    other = mixed.assign(corpus="code", part=1, val=mixed["val"] + 1.0)
+    pd.concat([other, mixed]).to_csv(tmp_path / "mixed.csv", index=False)
+    table.to_csv(tmp_path / "alone.csv", index=False)
+    options = {"x": ("N", "D"), "y": "val", "laws": FEW, "json": True}
+    found = []
+    for name, chosen in (
+        ("mixed", ("corpus=web, clean",)),
+        ("mixed", ("part=25.0",)),
+        ("alone", ()),
+    ):
+        one = Compare(table=tmp_path / f"{name}.csv", where=chosen, best_of_size=True, **options)
+        assert one.run() == 0
+        found.append(answer(capsys))
+    assert found[0] == found[1] == found[2]
+    for words, said in (
+        ("corpus=books", "its values are code, web, clean"),
+        ("corpse=1", "columns N"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Compare(table=tmp_path / "mixed.csv", where=(words,), **options).run()
+
+
+def test_the_stated_unique_tokens_are_a_column(runs, table, capsys):
+    laws, ways = ("tied_chinchilla",), ("repetitions",)
+    options = {"x": ("N", "D"), "y": "val", "laws": laws, "directions": ways, "json": True}
+    command = Compare(table=runs, unique_tokens="3B", **options)
+    assert command.run() == 0
+    frame = table.assign(U=3e9)
+    expected = compare_laws(frame, laws, x=["N", "D", "U"], y="val", directions=ways)
+    assert answer(capsys)["directions"] == expected.to_dict()["directions"]
+    frame = table.assign(n_unique_tokens=3e9)
+    frame.to_csv(runs, index=False)
+    with pytest.raises(ValueError, match="leave `--unique-tokens` out"):
+        command.run()
+
+
+def test_each_command_ends_with_one_that_runs_next(runs, monkeypatch, capsys):
+    """From `audit` on, the printed commands run as printed."""
+    monkeypatch.setenv("COLUMNS", "400")
+    asked, reached = [["audit", str(runs), "--x", "N", "D", "--y", "val"]], []
+    while asked:
+        words = asked.pop(0)
+        assert main(words) == 0, words
+        reached.append(words[0])
+        lines = capsys.readouterr().out.splitlines()
+        asked += [shlex.split(line)[2:] for line in lines if line.startswith("next: ")]
+    assert reached == ["audit", "compare", "predict", "design"]
+
+
+def test_an_argument_of_a_function_is_named_as_the_option(runs, capsys):
+    assert main(["compare", str(runs)]) == 2
+    assert "n_unique_tokens with `--x`, in this order" in capsys.readouterr().err
+    assert main(["compare", str(runs), "--x", "N", "D"]) == 2
+    assert "name that of the loss with `--y`" in capsys.readouterr().err
+
+
 def test_design_suggests_the_runs_of_design(runs, table, tmp_path, capsys):
     command = DesignCommand(table=runs, x=("N", "D"), y="val", budget="1e21", n_boot=0)
     printed, drawn = files(command, tmp_path, capsys)
@@ -169,6 +231,8 @@ def test_forecast_prints_what_forecast_finds(tmp_path, capsys):
         (Predict, {"at": ("N=7B",), "law": "chinchilla"}, "gives no value of D"),
         (Predict, {"at": ("N=big", "D=1T"), "law": "chinchilla"}, "must be a number above 0"),
         (Allocate, {"budget": ("1e21",), "law": "power"}, "must be one of chinchilla, tied"),
+        (DesignCommand, {"budget": "1e21", "law": "power"}, "must be one of chinchilla, tied"),
+        (DesignCommand, {"budget": "1e10"}, r"at least 1.8e\+17 are needed"),
         (Allocate, {"budget": ("none",)}, "--budget must be a number above 0"),
     ],
 )
