@@ -18,6 +18,7 @@ from models.text.corpora import CORPORA
 from models.text.data_home import find_data_home
 from scaling import DATASETS
 from tests.benchmarks.coverage import page as coverage_page
+from tests.benchmarks.leaderboard import page as leaderboard_page
 from tests.data import needed
 from tests.pages import (
     HOUSE,
@@ -261,6 +262,11 @@ def test_the_map_of_the_code_agrees_with_the_code():
 def test_the_page_on_coverage_shows_its_table():
     table = pd.read_csv(HOUSE / "docs" / "tables" / "coverage.csv")
     assert coverage_page(table) == (HOUSE / "docs" / "coverage.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_fitters_and_laws_shows_its_tables():
+    tables = [pd.read_csv(HOUSE / "docs" / "tables" / f"{n}.csv") for n in ("leaderboard", "goals")]
+    assert leaderboard_page(*tables) == (HOUSE / "docs" / "leaderboard.md").read_text("utf-8")
 
 
 def test_a_wrong_page_is_noticed():
