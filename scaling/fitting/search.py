@@ -378,7 +378,7 @@ def _shortlist(
 
 
 def _promising(cells: Array, values: Array) -> NDArray[np.int64]:
-    """Indices of the minima of a one- or two-dimensional grid, and of the best cells; best first."""
+    """Indices of minima of a grid in one or two dimensions and of the best cells, best first."""
     best = np.argsort(values)
     n_free = int((np.ptp(cells, axis=1) > 0).sum()) if cells.size else 0
     if n_free in (1, 2) and values.size == GRID_SIZES[n_free] ** n_free:
