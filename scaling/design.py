@@ -124,7 +124,7 @@ def design(
 
     Raises:
         ValueError: the law has other columns or no asymptote, nothing is left for the noise, an
-            argument has a bad value, or the budget is too small for runs of the table's sizes.
+            argument has a bad value, or the budget is too small or too large for such sizes.
     """
     if set(fit.law.columns) != {"n_params", "n_tokens"} or fit.law.asymptote is None:
         raise ValueError(
@@ -149,12 +149,13 @@ def design(
     even = np.full(n_runs, product / n_runs)
     spread = _spread(world, even)
     if chosen is None or spread is None:
-        n, d = (world.table.columns[name].min() for name in ("n_params", "n_tokens"))
-        fewest = flops_per_token_parameter * n_runs * n * d
+        n, d = (world.table.columns[name] for name in ("n_params", "n_tokens"))
+        fewest = flops_per_token_parameter * n_runs * n.min() * d.min()
+        most = flops_per_token_parameter * n_runs * n.max() * d.max() * SIZES_BEYOND**2
         raise ValueError(
-            f"{budget:.3g} FLOPs are too few for {n_runs} runs with at least the smallest "
-            f"{' and '.join(fit.problem.table.names.values())} of the table: at least "
-            f"{fewest:.2g} are needed"
+            f"{budget:.3g} FLOPs are too {'few' if budget < most else 'many'} for {n_runs} runs "
+            f"with sizes from the smallest {' and '.join(fit.problem.table.names.values())} of the "
+            f"table to {SIZES_BEYOND:g} times the largest: {fewest:.2g} to {most:.2g} are possible"
         )
     factor = student(level, fit.problem.degrees)
     return Design(

@@ -201,6 +201,13 @@ class UniqueOptions:
         number = parse_quantity(self.unique_tokens, name="--unique-tokens")
         return frame.assign(**{name: number}), (*x, name) if x else x
 
+    def read_by(self, law: str, x: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the columns of `with_unique` without the unique tokens if a law ignores them."""
+        from scaling.laws.registry import get_law
+
+        stated = self.unique_tokens is not None and "n_unique_tokens" not in get_law(law).columns
+        return x[:-1] if stated else x
+
 
 @readable
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,17 @@ from experiments.worlds.world import World
 
 
 def _built_in() -> Iterator[World]:
-    """Find the worlds of this folder: in each module, the world that has the module's name."""
+    """Find the worlds of this folder: in each module, the world that has the module's name.
+
+    Raises:
+        ValueError: a module makes a world that is refused; the message begins with its path.
+    """
     for path in Path(__file__).parent.glob("*.py"):
         if path.stem not in ("__init__", "registry"):
-            module = importlib.import_module(f"{__package__}.{path.stem}")
+            try:
+                module = importlib.import_module(f"{__package__}.{path.stem}")
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
             for value in vars(module).values():
                 if isinstance(value, World) and value.name == path.stem:
                     yield value

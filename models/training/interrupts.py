@@ -16,7 +16,8 @@ def interrupt_sets(stop: threading.Event, *, patient: bool = True) -> Iterator[N
     Python delivers no signals, this has no effect.
 
     Schedulers of clusters send SIGTERM before they kill. `jax.distributed.initialize` has it
-    logged and ignored; the handler installed here takes precedence.
+    logged and ignored; the handler installed here takes precedence. Python does not know that one
+    and cannot restore it: on exit, SIGTERM ends the process again.
 
     Args:
         stop: the event that is set.
@@ -41,7 +42,7 @@ def interrupt_sets(stop: threading.Event, *, patient: bool = True) -> Iterator[N
         yield
     finally:
         for one, handler in before.items():
-            # None: a handler that was not installed from Python, which cannot be restored.
+            # None: a handler that was there before Python, which cannot be restored.
             signal.signal(one, signal.SIG_DFL if handler is None else handler)
     if interrupts:
         raise KeyboardInterrupt

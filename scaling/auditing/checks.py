@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ SETTINGS = ("decay", "batch", "warmup", "beta1", "beta2", "dropout")
 NO_LABEL = ("seed", "step", "epoch", "loss", "date", "time", "draw", "replicate", "id", "name")
 """Parts of the names of columns that do not distinguish experiments."""
 MOST_LABELS = 20
+MEASURED = ("time", "task_loss")
+"""Variables of laws that every run measures; they are sizes only where no other one is known."""
 PROGRESS = ("n_tokens", "step", "steps", "tokens", "iter", "epoch", "time")
 """Columns by which the rows of a run are ordered."""
 COLLINEAR = 0.98
@@ -240,10 +243,10 @@ def _settings(rows: Rows) -> list[Finding] | str:
         return "no column of hyperparameters, such as learning_rate or batch_size"
     size = _size_numbers(rows)
     varied = [n for n in names if _groups_that_vary(size, rows.frame[n]).any()]
-    spread = pd.Series(rows.loss).groupby(size).agg(["min", "max"])
-    searched = np.isin(size, np.flatnonzero(_groups_that_vary(size, rows.frame[varied])))
     if not varied:
         return []
+    searched = np.isin(size, np.flatnonzero(_groups_that_vary(size, rows.frame[varied])))
+    spread = pd.Series(rows.loss[searched]).groupby(size[searched]).agg(["min", "max"])
     worst = 100.0 * float(np.nanmax(spread["max"] / spread["min"]) - 1.0)
     shown = f"{worst:.2g}" if worst < 10 else f"{worst:.0f}"
     return [
@@ -282,8 +285,8 @@ def _mixed(rows: Rows) -> list[Finding]:
                 kind="mixed experiments",
                 sentence=f"{name} has {n_labels} values ({labels}) at the same sizes.",
                 remedy="If they are different experiments, such as corpora, one law does not hold "
-                f"for all: fit each by itself (from the shell --where {name}="
-                f"{cells.dropna().iloc[0]}).",
+                "for all: fit each by itself (from the shell --where "
+                f"{shlex.quote(f'{name}={cells.dropna().iloc[0]}')}).",
             )
         )
     return findings
@@ -291,7 +294,8 @@ def _mixed(rows: Rows) -> list[Finding]:
 
 def _size_numbers(rows: Rows) -> NDArray[np.int64]:
     """Number of the combination of sizes of each row, (n_rows,)."""
-    sizes = np.stack(list(rows.sizes.values()), axis=1)
+    known = [values for role, values in rows.sizes.items() if role not in MEASURED]
+    sizes = np.stack(known or list(rows.sizes.values()), axis=1)
     return np.unique(sizes, axis=0, return_inverse=True)[1].ravel()
 
 

@@ -165,9 +165,8 @@ def best_of_each(
         softer, rough, steps = _softer(objective, SHARPENING, rough_steps)[stage]
         lower, upper = _wide(low, len(owner)), _wide(high, len(owner))
         found = minimise(
-            softer, place, lower, upper, tolerance=rough, max_steps=steps, improve=improve,
-            distinct=_distinct_of(owner),
-        )  # fmt: skip
+            softer, place, lower, upper, tolerance=rough, max_steps=steps, improve=improve
+        )
         kept = _distinct(found.value, owner)
         place, owner, objective = found.coordinates[:, kept], owner[kept], objective.take(kept)
     found = minimise(
@@ -378,7 +377,7 @@ def _shortlist(
 
 
 def _promising(cells: Array, values: Array) -> NDArray[np.int64]:
-    """Indices of minima of a grid in one or two dimensions and of the best cells, best first."""
+    """Indices of the best cells, best first: of one- or two-dimensional grids, their minima."""
     best = np.argsort(values)
     n_free = int((np.ptp(cells, axis=1) > 0).sum()) if cells.size else 0
     if n_free in (1, 2) and values.size == GRID_SIZES[n_free] ** n_free:

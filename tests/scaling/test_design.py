@@ -71,7 +71,7 @@ def test_runs_stay_within_reach_of_the_table():
     [
         ("power", {"budget": BUDGET}, "must be of a law of n_params and n_tokens"),
         ("chinchilla", {"budget": -1.0}, "`budget` must be a finite number"),
-        ("chinchilla", {"budget": 1e10}, "too few for 3 runs with at least the smallest"),
+        ("chinchilla", {"budget": 1e10}, "too few for 3 runs with sizes from the smallest"),
         ("chinchilla", {"budget": BUDGET, "n_runs": 0}, "`n_runs` must be a whole number"),
         ("chinchilla", {"budget": BUDGET, "level": 1.0}, "`level` must lie between 0 and 1"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,7 +80,8 @@ class Compare(TableOptions, UniqueOptions):
         if laws:
             used = FLOPS_PER_TOKEN_PARAMETER * sizes["n_params"] * sizes["n_tokens"]
             more = ("--law", laws[0], "--budget", f"{used.max():.1g}")
-            print_next("design", self, DesignCommand, *more)
+            x = tuple(found.roles[role] for role in ("n_params", "n_tokens")) if self.x else ()
+            print_next("design", replace(self, x=x), DesignCommand, *more)
 
 
 def read_roles(
@@ -193,6 +194,7 @@ class Predict(TableOptions, UniqueOptions):
     def _fit(self, frame: pd.DataFrame, x: tuple[str, ...]) -> FitResult:
         from scaling import fit_law
 
+        x = self.read_by(self.law, x)
         return timed(
             f"fitting {self.law} to {len(frame):,} rows",
             lambda: fit_law(

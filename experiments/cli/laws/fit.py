@@ -55,7 +55,7 @@ class Fit(FitOptions, UniqueOptions):
         parse_fixed(self.fixed)
         frame = read_table(self.table, self, self.x or get_law(self.law).columns)
         frame, x = self.with_unique(frame, self.x)
-        fit = fitted(self, frame, self.law, x)
+        fit = fitted(self, frame, self.law, self.read_by(self.law, x))
         save_fit(fit, self.plot, self.out)
         found = problems(frame, fit, self.groups)
         if self.json:

@@ -55,7 +55,7 @@ def best_of_size(frame: pd.DataFrame, sizes: Sequence[str], y: str) -> pd.DataFr
 
     Args:
         frame: a row per run.
-        sizes: columns of the sizes.
+        sizes: columns of the sizes; those that every run measures count only if there is no other.
         y: loss column.
 
     Raises:
@@ -63,9 +63,11 @@ def best_of_size(frame: pd.DataFrame, sizes: Sequence[str], y: str) -> pd.DataFr
     """
     import pandas as pd
 
+    from scaling.auditing.checks import MEASURED
     from scaling.fitting.table import check_columns
 
     check_columns(frame, y)
+    sizes = [name for name in sizes if name not in MEASURED] or sizes
     if not sizes:
         raise ValueError("`--best-of-size` needs columns of sizes; name them with `--x`")
     lost = pd.to_numeric(frame[y], errors="coerce").dropna()

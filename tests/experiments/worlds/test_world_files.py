@@ -56,6 +56,13 @@ def test_worlds_are_found_in_modules_of_their_names(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "__file__", str(folder / "registry.py"))
     monkeypatch.setattr(registry, "__package__", "my_worlds")
     assert [world.name for world in registry._built_in()] == ["half"]
+    (folder / "third.py").write_text(
+        "from dataclasses import replace\n"
+        "from experiments.worlds.tiny import TINY\n"
+        'THIRD = replace(TINY, name="third", n_tuning_members=2)\n'
+    )
+    with pytest.raises(ValueError, match=r"third\.py: n_tuning_members must be 3 or more; not 2"):
+        list(registry._built_in())
 
 
 def test_what_a_file_leaves_out_is_as_in_a_world_without_it(written):

@@ -94,13 +94,14 @@ def test_a_grid_of_settings_and_several_corpora_at_the_same_sizes():
     frame = sound()
     assert not found(frame.assign(seed=[0] * 36 + [1] * 36), "mixed experiments")
     searched = pd.concat([frame.assign(batch_size=8), frame[:36].assign(batch_size=16, loss=6.0)])
+    searched["time"] = np.arange(len(searched))
     (one,) = found(searched, "searched settings")
     assert len(one.rows) == len(searched)
     assert "differ in batch_size" in one.sentence
     assert "--best-of-size" in one.remedy
-    (one,) = found(frame.assign(corpus=["web"] * 36 + ["code"] * 36), "mixed experiments")
-    assert "corpus has 2 values (web, code)" in one.sentence
-    assert "--where corpus=web" in one.remedy
+    (one,) = found(frame.assign(corpus=["web text"] * 36 + ["code"] * 36), "mixed experiments")
+    assert "corpus has 2 values (web text, code)" in one.sentence
+    assert "--where 'corpus=web text'" in one.remedy
     apart = grid(0).assign(corpus=["web"] * 18 + ["code"] * 18)
     assert not found(apart, "mixed experiments")
 

@@ -14,6 +14,7 @@ from experiments.cli.laws.budget import Allocate, Isoflop
 from experiments.cli.laws.compare import Compare, Predict
 from experiments.cli.laws.design import DesignCommand
 from experiments.cli.laws.forecast import ForecastCommand
+from experiments.cli.laws.rows import best_of_size
 from scaling import allocate, compare_laws, design, fit_law, forecast, isoflop
 from tests.scaling.designs import chinchilla, grid
 
@@ -153,6 +154,10 @@ def test_the_stated_unique_tokens_are_a_column(runs, table, capsys):
     frame = table.assign(U=3e9)
     expected = compare_laws(frame, laws, x=["N", "D", "U"], y="val", directions=ways)
     assert answer(capsys)["directions"] == expected.to_dict()["directions"]
+    law = Predict(
+        table=runs, x=("N", "D"), y="val", unique_tokens="3B", law="chinchilla", at=("N=1B", "D=1T")
+    )
+    assert law.run() == 0  # a law that does not read them
     frame = table.assign(n_unique_tokens=3e9)
     frame.to_csv(runs, index=False)
     with pytest.raises(ValueError, match="leave `--unique-tokens` out"):
@@ -170,6 +175,21 @@ def test_each_command_ends_with_one_that_runs_next(runs, monkeypatch, capsys):
         lines = capsys.readouterr().out.splitlines()
         asked += [shlex.split(line)[2:] for line in lines if line.startswith("next: ")]
     assert reached == ["audit", "compare", "predict", "design"]
+
+
+def test_the_next_design_has_the_columns_that_its_law_reads(table, runs, capsys):
+    table.assign(U=1e12).to_csv(runs, index=False)
+    few = {"y": "val", "laws": ("tied_chinchilla",), "directions": ("n_params",)}
+    for x in (("N", "D", "U"), ("n_tokens=D", "n_params=N")):
+        assert Compare(table=runs, x=x, **few).run() == 0
+        assert "next: datawall design" in (said := capsys.readouterr().out)
+        assert "--x N D --y val --law tied_chinchilla" in said
+
+
+def test_a_time_that_every_run_measures_is_no_size():
+    frame = pd.DataFrame({"n_params": [1, 1, 2], "time": [3, 4, 4], "loss": [2.0, 1.0, 3.0]})
+    assert best_of_size(frame, ["n_params", "time"], "loss").index.tolist() == [1, 2]
+    assert best_of_size(frame, ["time"], "loss").index.tolist() == [0, 1]
 
 
 def test_an_argument_of_a_function_is_named_as_the_option(runs, capsys):
@@ -232,7 +252,8 @@ def test_forecast_prints_what_forecast_finds(tmp_path, capsys):
         (Predict, {"at": ("N=big", "D=1T"), "law": "chinchilla"}, "must be a number above 0"),
         (Allocate, {"budget": ("1e21",), "law": "power"}, "must be one of chinchilla, tied"),
         (DesignCommand, {"budget": "1e21", "law": "power"}, "must be one of chinchilla, tied"),
-        (DesignCommand, {"budget": "1e10"}, r"at least 1.8e\+17 are needed"),
+        (DesignCommand, {"budget": "1e10"}, r"too few .*: 1.8e\+17 to .* are possible"),
+        (DesignCommand, {"budget": "1e30"}, r"too many .*: 1.8e\+17 to .* are possible"),
         (Allocate, {"budget": ("none",)}, "--budget must be a number above 0"),
     ],
 )
