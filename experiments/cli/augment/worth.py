@@ -152,61 +152,18 @@ def parse_share(text: str) -> float:
     return synthetic / real
 
 
-def verdict(worth: Worth) -> str:
-    """Return what the best arm is worth, in words."""
-    found, stock = worth.multipliers[worth.best], worth.settings.n_stock
-    head = f"{worth.best}, best by validation: the stock of {stock:,} real tokens is worth {found}"
-    if not found.is_identified:
-        return (
-            f"{worth.best}, best by validation: its worth is not identified; losses differ more "
-            "between draws than between the least and the most real text"
-        )
-    if found.low > 1:
-        return f"{head}: the synthetic text helps."
-    if found.high < 1:
-        return f"{head}: the synthetic text harms."
-    return f"{head}: not shown to help or harm."
-
-
 def _print(worth: Worth, *, has_oracle: bool) -> None:
     from experiments.display.tables import print_table
+    from experiments.planner.worth_words import limits, remedy, verdict
 
     settings = worth.settings
     print_table(
         worth.table(),
         title=f"loss on held-out real documents, nats per token, means of {settings.n_draws} draws",
     )
-    print(verdict(worth))
+    print(f"{verdict(worth)} {remedy(worth)}".rstrip())
     print(f"synthetic text: {worth.provenance}")
     print("\n".join(limits(worth, has_oracle=has_oracle)))
-
-
-def limits(worth: Worth, *, has_oracle: bool) -> list[str]:
-    """Return what the measurement does not say, a sentence each."""
-    settings = worth.settings
-    notes = [
-        f"This is measured on models of {worth.n_params:,} parameters (without embeddings), on "
-        f"{settings.n_stock:,} tokens and {settings.n_steps:,} steps. It says whether these texts "
-        "hold what helps such a model predict your documents. It does not say what a large "
-        "pretrained model gains, which knows the language already and may lack only the facts, nor "
-        "what more steps or another learning rate would give.",
-        "Intervals are over draws of the stock, which may share documents, each with new weights; "
-        "the held-out documents, the writer and the synthetic texts of a document are the same "
-        "throughout.",
-    ]
-    if worth.runs["is_edge"].any():
-        notes.append("* the best weight decay is an end of those tried.")
-    if not has_oracle:
-        notes.append(
-            "The synthesizer has read all of the real text, so that no oracle is fair: worth above "
-            "1x is open."
-        )
-    if "template:" in worth.provenance:
-        notes.append(
-            "The template writer only rearranges sentences of the source: this measures repetition "
-            "in another order, not new text."
-        )
-    return notes
 
 
 def _write(worth: Worth, folder: Path) -> list[Path]:

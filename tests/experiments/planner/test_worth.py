@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.analysis.intervals import mean_estimate
 from experiments.cli.app import EXIT_BAD_INPUT, main
-from experiments.cli.augment.worth import limits, parse_share, verdict
+from experiments.cli.augment.worth import parse_share
 from experiments.planner.multiplier import Multiplier, multiplier_of
 from experiments.planner.worth import Worth, WorthSettings, _extended, _Planned, arms_of
 from experiments.planner.worth_texts import WorthTokens, mixed, worth_texts
+from experiments.planner.worth_words import draws_needed, limits, remedy, verdict
 from experiments.runs.store import RunStore
 from models.augment.texts.held_out import held_out_ids, is_held_out
 from models.augment.texts.records import Provenance, Record
@@ -283,6 +286,46 @@ def test_verdicts_say_what_the_interval_says():
     notes = " ".join(limits(worth, has_oracle=False))
     for part in ("7 parameters", "large pretrained", "rearranges", "no oracle", "an end of those"):
         assert part in notes
+
+
+def worth_of(frame):
+    """A result whose only arm with synthetic text is `new`."""
+    frame = frame.assign(is_edge=False, weight_decay=0.4, synthetic_tokens=5).replace(
+        {"arm": {"real 1": "real"}}
+    )
+    return Worth(
+        settings=settings(n_draws=frame["draw"].nunique()), n_params=7, runs=frame, best="new",
+        provenance="rephrase by openai:m", multipliers={"new": multiplier_of(frame, "new")},
+    )  # fmt: skip
+
+
+def test_the_draws_that_are_suggested_decide():
+    rng = np.random.default_rng(0)
+    spread = rng.standard_normal(400)
+    spread = (spread - spread.mean()) / spread.std(ddof=1)
+    for mean in (0.3, 0.5, 1.0, 3.0):
+        n = draws_needed(spread + mean)
+        # Of n draws with this mean and spread, the interval of the test leaves out zero.
+        for count, decides in ((n, True), (n - 1, False)):
+            if count > 1:
+                of_n = np.resize([1.0, -1.0], count // 2 * 2)
+                of_n = np.append(of_n, np.zeros(count % 2))
+                of_n = of_n / of_n.std(ddof=1) + mean
+                assert (mean_estimate(of_n).low > 0) == decides
+    assert draws_needed(spread + 0.01) is None
+
+
+def test_what_is_left_open_names_what_would_decide_it():
+    assert remedy(worth_of(runs(2.95, noise=1e-4))) == ""  # it helps
+    unclear = worth_of(runs(2.99, noise=0.03))
+    assert not unclear.multipliers["new"].low > 1
+    assert re.search(r"About \d+ draws \(--draws \d+\)|Even 64 draws", remedy(unclear))
+    flat = runs(3.12, noise=1e-3)
+    flat.loc[flat["share"] == 0, "test_loss"] = 3 + 0.1 * flat["size"]
+    assert "nothing to measure with" in remedy(worth_of(flat))
+    diverged = runs(3.0)
+    diverged.loc[diverged["arm"] == "new", "test_loss"] = np.nan
+    assert "--learning-rate" in remedy(worth_of(diverged))
 
 
 def test_augment_holds_out_what_worth_holds_out(real, tmp_path, capsys):
