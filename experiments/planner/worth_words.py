@@ -26,9 +26,14 @@ def verdict(worth: Worth) -> str:
         effect = "the synthetic text harms"
     else:
         effect = "it is not shown to help or harm"
+    real = f"the stock of {stock:,} real tokens"
+    if worth.losses(worth.best, "size").any():
+        subject, unit = f"{real} with {worth.best}", "that stock alone"
+    else:
+        subject, unit = worth.best, real
     return (
-        f"{worth.best}, the best arm by validation, is worth {found} the stock of {stock:,} real "
-        f"tokens: {effect}."
+        f"{subject[0].upper()}{subject[1:]}, the best arm by validation, is worth {found} {unit}: "
+        f"{effect}."
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +73,20 @@ class WorthCommand:
     json: bool = False
     """Print JSON."""
     out: Path = Path("out/worth")
-    """Folder for worth.json, worth.csv and worth.png."""
+    """Folder for the page worth.html, worth.json, worth.csv and worth.png."""
+
+    @property
+    def line(self) -> str:
+        """The command line of these settings, without those that are defaults."""
+        parts = ["datawall", "worth", str(self.input)]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name == "input" or value == field.default:
+                continue
+            parts.append("--" + field.name.replace("_", "-"))
+            if value is not True:
+                parts += map(str, value if isinstance(value, tuple) else [value])
+        return shlex.join(parts)
 
     def run(self) -> int:
         """Train the models; write, draw and print what they say."""
@@ -94,7 +109,7 @@ class WorthCommand:
                 run_sweep(specs, store, executor=executor, title=title)
 
             worth = measure_worth(tokens, settings, store, train)
-        files = _write(worth, self.out)
+        files = _write(worth, texts, self)
         if self.json:
             print_json(worth_dict(worth))
             return 0
@@ -166,52 +181,29 @@ def _print(worth: Worth, *, has_oracle: bool) -> None:
     print("\n".join(limits(worth, has_oracle=has_oracle)))
 
 
-def _write(worth: Worth, folder: Path) -> list[Path]:
+def _write(worth: Worth, texts: WorthTexts, command: WorthCommand) -> list[Path]:
+    """Write the page and its numbers; return the files, the page first."""
     import json
 
     from experiments.cli.output import finite
     from experiments.planner.worth import worth_dict
+    from experiments.report.report import Drawing
+    from experiments.report.worth import write_worth_page
     from experiments.runs.files import replacing
+    from paper_figs.worth import CAPTION, draw_worth
 
-    files = [folder / f"worth.{kind}" for kind in ("json", "csv", "png")]
-    with replacing(files[0]) as beside:
+    page, result, table, picture = (
+        command.out / f"worth.{kind}" for kind in ("html", "json", "csv", "png")
+    )
+    with replacing(result) as beside:
         text = json.dumps(finite(worth_dict(worth)), indent=1, allow_nan=False)
         beside.write_text(text, encoding="utf-8")
-    with replacing(files[1]) as beside:
+    with replacing(table) as beside:
         worth.runs.to_csv(beside, index=False)
-    _draw(worth, files[2])
-    return files
-
-
-def _draw(worth: Worth, path: Path) -> None:
-    """Draw the losses of real text by its tokens, and those of the other arms beside them."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from experiments.runs.files import replacing
-
-    runs, settings = worth.runs, worth.settings
-    means = runs.groupby("arm", sort=False)[["size", "share", "test_loss"]].mean()
-    spread = runs.groupby("arm", sort=False)["test_loss"].agg(["min", "max"])
-    real = means[means["share"] == 0]
-    figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    ax.plot(real["size"] * settings.n_stock, real["test_loss"], "o-", color="#000000", label="real")
-    ax.fill_between(
-        real["size"] * settings.n_stock, spread.loc[real.index, "min"],
-        spread.loc[real.index, "max"], color="#000000", alpha=0.15, linewidth=0,
+    draw_worth(worth, picture)
+    drawing = Drawing(
+        label="", name="worth", title="Loss by real tokens", caption=CAPTION,
+        command=command.line, paths=(picture, table),
     )  # fmt: skip
-    colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-    others = means[means["share"] > 0]
-    for at, (name, row) in enumerate(others.iterrows()):
-        worth_of = worth.multipliers[str(name)]
-        ax.axhline(
-            row["test_loss"], color=colors[at % len(colors)], linewidth=1.2,
-            linestyle="-" if name == worth.best else "--", label=f"{name}: {worth_of}",
-        )  # fmt: skip
-    ax.set(xscale="log", xlabel="unique real tokens", ylabel="loss on held-out real text (nats)")
-    ax.legend(frameon=False, fontsize="small")
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=160)
-    plt.close(figure)
+    write_worth_page(worth, texts, drawing, command=command.line, path=page)
+    return [page, result, table, picture]
