@@ -101,14 +101,14 @@ class WorthCommand:
         tokens = WorthTokens.of(texts, self.input, self.vocab)
         settings = self._settings(shares, tokens)
         self.out.mkdir(parents=True, exist_ok=True)  # fails before the work starts
-        self._say(texts, settings)
+        self._say(tokens, settings)
         store = RunStore(self.runs)
         with open_executor(self.executor, workers=self.workers) as executor:
 
             def train(specs: Sequence[RunSpec], title: str) -> None:
                 run_sweep(specs, store, executor=executor, title=title)
 
-            worth = measure_worth(tokens, settings, store, train)
+            worth = measure_worth(tokens, settings, store, train, on_speed=self._say_time)
         files = _write(worth, texts, self)
         if self.json:
             print_json(worth_dict(worth))
@@ -137,15 +137,34 @@ class WorthCommand:
             learning_rate=self.learning_rate,
         )
 
-    def _say(self, texts: WorthTexts, settings: WorthSettings) -> None:
+    def _say(self, tokens: WorthTokens, settings: WorthSettings) -> None:
+        from experiments.display.quantities import human
+        from experiments.planner.worth import arms_of, n_runs_of
+
+        texts = tokens.texts
         left_out = f"; {texts.n_left_out:,} from held-out documents left out" * bool(
             texts.n_left_out
         )
+        n_real = tokens.n_real if texts.has_oracle else settings.n_stock
+        n_runs = n_runs_of(arms := arms_of(settings, n_real), settings.n_draws)
         print(
             f"{len(texts.real):,} real documents to train on, {len(texts.validation):,} to select "
             f"on, {len(texts.test):,} to test on; {len(texts.synthetic):,} synthetic texts"
-            f"{left_out}\nstock of {settings.n_stock:,} real tokens, {settings.n_steps:,} steps of "
-            f"every model",
+            f"{left_out}\nstock of {settings.n_stock:,} real tokens; {len(arms)} arms, {n_runs} "
+            f"runs or more of {settings.n_steps:,} steps, {human(n_runs * settings.n_tokens)} "
+            "tokens in all",
+            file=sys.stderr,
+        )
+
+    def _say_time(self, seconds: float, n_left: int) -> None:
+        from models.training.devices import worker_devices
+
+        n_together = self.workers or len(worker_devices())
+        minutes = seconds * n_left / n_together / 60
+        print(
+            f"A run takes {seconds:.0f} s: about {max(minutes, 1):.0f} minutes for the "
+            f"{n_left} others, {n_together} at a time. Runs are kept: after an interruption, the "
+            "same command goes on.",
             file=sys.stderr,
         )
 
