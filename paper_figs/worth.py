@@ -51,7 +51,7 @@ def draw_worth(worth: Worth, path: Path) -> None:
             _draw_arm(ax, worth, str(name), float(means.loc[name, "test_loss"]), at)
         log_ticks(ax, sorted(tokens))
         ax.set(xlabel="real tokens", ylabel="loss on held-out real text (nats per token)")
-        figure.legend(loc="outside lower center", ncols=1)
+        figure.legend(loc="outside lower left", ncols=1)
         with replacing(path) as beside:
             figure.savefig(beside, dpi=160)
         plt.close(figure)
