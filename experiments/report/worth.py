@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.planner.worth import STOCK, Worth
 from experiments.planner.worth_texts import WorthTexts
 from experiments.planner.worth_words import limits, remedy, verdict
@@ -58,10 +59,15 @@ def _rows(worth: Worth) -> list[dict[str, str]]:
             **{key: f"{value:,}" if isinstance(value, int) else str(value) or "-"
                for key, value in row.items()},
             "share": f"{shares[row['arm']]:.1%}",
+            "loss": _loss(mean_estimate(worth.losses(row["arm"]))),
             "worth": "1x, by definition" if row["arm"] == STOCK else row["worth"] or "-",
         }
         for row in worth.table().to_dict("records")
     ]  # fmt: skip
+
+
+def _loss(loss: Estimate) -> str:
+    return f"{loss.value:.3f} [{loss.low:.2f}, {loss.high:.2f}]"
 
 
 def _written(texts: WorthTexts) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import tyro
 
+from experiments.analysis.intervals import mean_estimate
 from experiments.cli.augment.worth import WorthCommand, _write
 from experiments.planner.multiplier import multiplier_of
 from experiments.planner.worth import Worth, WorthSettings
@@ -108,7 +109,9 @@ def test_the_page_says_what_the_result_says(texts, tmp_path, loss, noise, said):
     assert remedy(worth) in page.text
     assert bool(remedy(worth)) == (noise == 1)
     for row in worth.table().to_dict("records"):
-        assert {row["arm"], f"{row['real']:,}", row["loss"]} <= set(map(str.strip, page.words))
+        assert {row["arm"], f"{row['real']:,}"} <= set(map(str.strip, page.words))
+        interval = mean_estimate(worth.losses(row["arm"]))
+        assert f"{row['loss']} [{interval.low:.2f}, {interval.high:.2f}]" in page.text
     for part in ("openai:<m>", "easy", "9 from held-out documents", "large pretrained model"):
         assert part in page.text
 
