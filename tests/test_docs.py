@@ -35,7 +35,7 @@ pytestmark = pytest.mark.timeout(900)
 
 NAMES = [page.relative_to(HOUSE).as_posix() for page in PAGES]
 ONLY_READ = (
-    *("--backend openai", "--scheduler", "/RUN"),
+    *("--backend openai", "--scheduler", "/RUN", "--hold-out"),
     *("reproduce", "claims", "report", "ship", "figures fig02", "augment sbp", "worth"),
 )
 """Commands that need a server, a run's name or minutes to train: read, not run.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,3 +74,23 @@ def print_quality(source: Path, folder: OutputFolder) -> None:
     from models.augment.texts.records import read_records
 
     print(quality_table(compare(lambda: read_records(source), folder.records)))
+
+
+def print_next(source: Path, out: Path, *, hold_out: bool) -> None:
+    """Print the command that measures what synthetic texts are worth, to stderr.
+
+    Nothing is printed for fewer documents than that command needs.
+
+    Args:
+        source: the real texts.
+        out: folder of the synthetic ones.
+        hold_out: whether nothing was written from the documents that it holds out.
+    """
+    from experiments.planner.worth_texts import FEWEST_DOCUMENTS
+    from models.augment.texts.records import read_records
+
+    if len(list(islice(read_records(source), FEWEST_DOCUMENTS))) < FEWEST_DOCUMENTS:
+        return
+    parts = ["datawall", "worth", str(source), "--synthetic", str(out)]
+    line = shlex.join(parts if hold_out else [*parts, "--leave-out-overlap"])
+    print(f"What these texts are worth in real text: {line}", file=sys.stderr)

@@ -196,12 +196,22 @@ def arms_of(settings: WorthSettings, n_real: int) -> list[Arm]:
     return [*arms, Arm(name="synthetic alone", size=0.0, share=1.0)]
 
 
+def n_runs_of(arms: Sequence[Arm], n_draws: int) -> int:
+    """Return the fewest runs of a measurement; a best decay at an end of those tried adds some."""
+    return len(arms) * (len(DECAYS) + n_draws - 1)
+
+
 Train = Callable[[Sequence[RunSpec], str], None]
 """Trains runs into the store, under a title."""
 
 
 def measure_worth(
-    tokens: WorthTokens, settings: WorthSettings, store: RunStore, train: Train
+    tokens: WorthTokens,
+    settings: WorthSettings,
+    store: RunStore,
+    train: Train,
+    *,
+    on_speed: Callable[[float, int], None] = lambda seconds, n_left: None,
 ) -> Worth:
     """Train all arms and return what the synthetic text is worth.
 
@@ -210,6 +220,8 @@ def measure_worth(
         settings: how arms are trained.
         store: where runs and their text are kept.
         train: trains what is missing.
+        on_speed: called after the first run, before all others, with the seconds that a run takes
+            and the fewest runs that are left.
 
     Raises:
         ValueError: the stock is larger than the text, or some draw's stock has no synthetic text.
@@ -217,6 +229,12 @@ def measure_worth(
     planned = _Planned(tokens, settings, store)
     n_real = tokens.n_real if tokens.texts.has_oracle else settings.n_stock
     arms = arms_of(settings, n_real)
+    first = planned.spec(arms[0], 0, DECAYS[0])
+    if not store.is_done(first):
+        train([first], "worth, the first run")
+        on_speed(
+            store.seconds_per_step(first) * first.n_steps, n_runs_of(arms, settings.n_draws) - 1
+        )
     decays = planned.choose_decays(arms, train)
     specs = {
         (arm, draw): planned.spec(arm, draw, decays[arm.name][0])

@@ -130,6 +130,12 @@ def _check_provenance(
                 f"the record {record.id} of {synthetic} has no provenance ({', '.join(NEEDED)} in "
                 "its metadata), so that leakage cannot be excluded; `datawall augment` writes it"
             )
+        sources = record.metadata["source_ids"]
+        if not (isinstance(sources, list | tuple) and all(isinstance(id, str) for id in sources)):
+            raise ValueError(
+                f"source_ids of the record {record.id} of {synthetic} must be a list of ids, such "
+                f"as {[min(known)]}; not {sources!r}"
+            )
     unknown = {id for record in written for id in record.metadata["source_ids"]} - known
     if unknown:
         raise ValueError(

@@ -1,1 +1,1 @@
-"""The HTML report of a world, with its tables of published and own numbers."""
+"""The HTML report of a world, with its tables of published and own numbers, and that of `worth`."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
@@ -26,6 +26,9 @@ from experiments.story.story import Story
 from experiments.worlds.settings import read_settings
 from experiments.worlds.world import World
 from scaling.published import talk
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 HEADLINE = "fig00"
 """Name of the figure that answers the title."""
@@ -202,15 +205,9 @@ def render_page(story: Story, claims: list[Claim], drawings: Sequence[Drawing]) 
         claims: to list, with their verdicts.
         drawings: to show; those that are missing are listed at the end with the reason.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("experiments"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     figures = _figures(drawings)
     known = {claim.id for claim in claims}
-    return environment.get_template("report.html").render(
+    return open_template("report.html").render(
         key_mark=KEY_MARK.format(key=story.key),
         story=story,
         answer=answer(story),
@@ -239,6 +236,17 @@ def render_page(story: Story, claims: list[Claim], drawings: Sequence[Drawing]) 
         recipes={one.name: one for one in story.results},
         evidence=evidence,
     )
+
+
+def open_template(name: str) -> Template:
+    """Return a page of `experiments/templates` to fill in; values are escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("experiments"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(name)
 
 
 def with_sizes(text: str, sizes: Mapping[int, int]) -> str:

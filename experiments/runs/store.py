@@ -192,6 +192,16 @@ class RunStore:
             }
         )
 
+    def seconds_per_step(self, spec: RunSpec) -> float:
+        """Return the wall time of a training step, NaN if none was recorded.
+
+        The first segment is left out if there are others, because its program is compiled then.
+        """
+        lines = self._lines(spec)
+        lines = lines[1:] or lines
+        n_steps = sum(len(line.losses) for line in lines)
+        return sum(line.seconds for line in lines) / n_steps if n_steps else math.nan
+
     def _lines(self, spec: RunSpec) -> list[Line]:
         path = self.folder(spec) / "metrics.jsonl"
         return list(read_lines(path, n_steps=spec.n_steps))

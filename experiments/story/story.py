@@ -181,7 +181,7 @@ def _source_files() -> list[Path]:
     return sorted(
         path
         for folder in folders
-        for pattern in ("*.py", "*.html")
+        for pattern in ("*.py", "*.html", "*.css")
         for path in (house / folder).rglob(pattern)
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from experiments.cli.options import readable
-from experiments.cli.output import print_quality
+from experiments.cli.output import print_next, print_quality
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -337,6 +337,8 @@ class _Writing(Asking):
         n_texts = written.n_new + written.n_before
         if self.quality and n_texts:
             print_quality(self.input, folder)
+        if n_texts:
+            print_next(self.input, self.out, hold_out=self.hold_out)
         return bool(written.n_failed) and not n_texts
 
 

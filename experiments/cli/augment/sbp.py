@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from experiments.cli.options import readable
-from experiments.cli.output import print_quality
+from experiments.cli.output import print_next, print_quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,6 +120,7 @@ class Sbp:
         self._sample(documents, synthesizer, folder, n_samples)
         if self.quality:
             print_quality(self.input, folder)
+        print_next(self.input, self.out, hold_out=True)
         return 0
 
     def _fingerprint(self, names: Sequence[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +73,20 @@ class WorthCommand:
     json: bool = False
     """Print JSON."""
     out: Path = Path("out/worth")
-    """Folder for worth.json, worth.csv and worth.png."""
+    """Folder for the page worth.html, worth.json, worth.csv and worth.png."""
+
+    @property
+    def line(self) -> str:
+        """The command line of these settings, without those that are defaults."""
+        parts = ["datawall", "worth", str(self.input)]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name == "input" or value == field.default:
+                continue
+            parts.append("--" + field.name.replace("_", "-"))
+            if value is not True:
+                parts += map(str, value if isinstance(value, tuple) else [value])
+        return shlex.join(parts)
 
     def run(self) -> int:
         """Train the models; write, draw and print what they say."""
@@ -86,15 +101,15 @@ class WorthCommand:
         tokens = WorthTokens.of(texts, self.input, self.vocab)
         settings = self._settings(shares, tokens)
         self.out.mkdir(parents=True, exist_ok=True)  # fails before the work starts
-        self._say(texts, settings)
+        self._say(tokens, settings)
         store = RunStore(self.runs)
         with open_executor(self.executor, workers=self.workers) as executor:
 
             def train(specs: Sequence[RunSpec], title: str) -> None:
                 run_sweep(specs, store, executor=executor, title=title)
 
-            worth = measure_worth(tokens, settings, store, train)
-        files = _write(worth, self.out)
+            worth = measure_worth(tokens, settings, store, train, on_speed=self._say_time)
+        files = _write(worth, texts, self)
         if self.json:
             print_json(worth_dict(worth))
             return 0
@@ -122,15 +137,34 @@ class WorthCommand:
             learning_rate=self.learning_rate,
         )
 
-    def _say(self, texts: WorthTexts, settings: WorthSettings) -> None:
+    def _say(self, tokens: WorthTokens, settings: WorthSettings) -> None:
+        from experiments.display.quantities import human
+        from experiments.planner.worth import arms_of, n_runs_of
+
+        texts = tokens.texts
         left_out = f"; {texts.n_left_out:,} from held-out documents left out" * bool(
             texts.n_left_out
         )
+        n_real = tokens.n_real if texts.has_oracle else settings.n_stock
+        n_runs = n_runs_of(arms := arms_of(settings, n_real), settings.n_draws)
         print(
             f"{len(texts.real):,} real documents to train on, {len(texts.validation):,} to select "
             f"on, {len(texts.test):,} to test on; {len(texts.synthetic):,} synthetic texts"
-            f"{left_out}\nstock of {settings.n_stock:,} real tokens, {settings.n_steps:,} steps of "
-            f"every model",
+            f"{left_out}\nstock of {settings.n_stock:,} real tokens; {len(arms)} arms, {n_runs} "
+            f"runs or more of {settings.n_steps:,} steps, {human(n_runs * settings.n_tokens)} "
+            "tokens in all",
+            file=sys.stderr,
+        )
+
+    def _say_time(self, seconds: float, n_left: int) -> None:
+        from models.training.devices import worker_devices
+
+        n_together = self.workers or len(worker_devices())
+        minutes = seconds * n_left / n_together / 60
+        print(
+            f"A run takes {seconds:.0f} s: about {max(minutes, 1):.0f} minutes for the "
+            f"{n_left} others, {n_together} at a time. Runs are kept: after an interruption, the "
+            "same command goes on.",
             file=sys.stderr,
         )
 
@@ -152,109 +186,43 @@ def parse_share(text: str) -> float:
     return synthetic / real
 
 
-def verdict(worth: Worth) -> str:
-    """Return what the best arm is worth, in words."""
-    found, stock = worth.multipliers[worth.best], worth.settings.n_stock
-    head = f"{worth.best}, best by validation: the stock of {stock:,} real tokens is worth {found}"
-    if not found.is_identified:
-        return (
-            f"{worth.best}, best by validation: its worth is not identified; losses differ more "
-            "between draws than between the least and the most real text"
-        )
-    if found.low > 1:
-        return f"{head}: the synthetic text helps."
-    if found.high < 1:
-        return f"{head}: the synthetic text harms."
-    return f"{head}: not shown to help or harm."
-
-
 def _print(worth: Worth, *, has_oracle: bool) -> None:
     from experiments.display.tables import print_table
+    from experiments.planner.worth_words import limits, remedy, verdict
 
     settings = worth.settings
     print_table(
         worth.table(),
         title=f"loss on held-out real documents, nats per token, means of {settings.n_draws} draws",
     )
-    print(verdict(worth))
+    print(f"{verdict(worth)} {remedy(worth)}".rstrip())
     print(f"synthetic text: {worth.provenance}")
     print("\n".join(limits(worth, has_oracle=has_oracle)))
 
 
-def limits(worth: Worth, *, has_oracle: bool) -> list[str]:
-    """Return what the measurement does not say, a sentence each."""
-    settings = worth.settings
-    notes = [
-        f"This is measured on models of {worth.n_params:,} parameters (without embeddings), on "
-        f"{settings.n_stock:,} tokens and {settings.n_steps:,} steps. It says whether these texts "
-        "hold what helps such a model predict your documents. It does not say what a large "
-        "pretrained model gains, which knows the language already and may lack only the facts, nor "
-        "what more steps or another learning rate would give.",
-        "Intervals are over draws of the stock, which may share documents, each with new weights; "
-        "the held-out documents, the writer and the synthetic texts of a document are the same "
-        "throughout.",
-    ]
-    if worth.runs["is_edge"].any():
-        notes.append("* the best weight decay is an end of those tried.")
-    if not has_oracle:
-        notes.append(
-            "The synthesizer has read all of the real text, so that no oracle is fair: worth above "
-            "1x is open."
-        )
-    if "template:" in worth.provenance:
-        notes.append(
-            "The template writer only rearranges sentences of the source: this measures repetition "
-            "in another order, not new text."
-        )
-    return notes
-
-
-def _write(worth: Worth, folder: Path) -> list[Path]:
+def _write(worth: Worth, texts: WorthTexts, command: WorthCommand) -> list[Path]:
+    """Write the page and its numbers; return the files, the page first."""
     import json
 
     from experiments.cli.output import finite
     from experiments.planner.worth import worth_dict
+    from experiments.report.report import Drawing
+    from experiments.report.worth import write_worth_page
     from experiments.runs.files import replacing
+    from paper_figs.worth import CAPTION, draw_worth
 
-    files = [folder / f"worth.{kind}" for kind in ("json", "csv", "png")]
-    with replacing(files[0]) as beside:
+    page, result, table, picture = (
+        command.out / f"worth.{kind}" for kind in ("html", "json", "csv", "png")
+    )
+    with replacing(result) as beside:
         text = json.dumps(finite(worth_dict(worth)), indent=1, allow_nan=False)
         beside.write_text(text, encoding="utf-8")
-    with replacing(files[1]) as beside:
+    with replacing(table) as beside:
         worth.runs.to_csv(beside, index=False)
-    _draw(worth, files[2])
-    return files
-
-
-def _draw(worth: Worth, path: Path) -> None:
-    """Draw the losses of real text by its tokens, and those of the other arms beside them."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from experiments.runs.files import replacing
-
-    runs, settings = worth.runs, worth.settings
-    means = runs.groupby("arm", sort=False)[["size", "share", "test_loss"]].mean()
-    spread = runs.groupby("arm", sort=False)["test_loss"].agg(["min", "max"])
-    real = means[means["share"] == 0]
-    figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    ax.plot(real["size"] * settings.n_stock, real["test_loss"], "o-", color="#000000", label="real")
-    ax.fill_between(
-        real["size"] * settings.n_stock, spread.loc[real.index, "min"],
-        spread.loc[real.index, "max"], color="#000000", alpha=0.15, linewidth=0,
+    draw_worth(worth, picture)
+    drawing = Drawing(
+        label="", name="worth", title="Loss by real tokens", caption=CAPTION,
+        command=command.line, paths=(picture, table),
     )  # fmt: skip
-    colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-    others = means[means["share"] > 0]
-    for at, (name, row) in enumerate(others.iterrows()):
-        worth_of = worth.multipliers[str(name)]
-        ax.axhline(
-            row["test_loss"], color=colors[at % len(colors)], linewidth=1.2,
-            linestyle="-" if name == worth.best else "--", label=f"{name}: {worth_of}",
-        )  # fmt: skip
-    ax.set(xscale="log", xlabel="unique real tokens", ylabel="loss on held-out real text (nats)")
-    ax.legend(frameon=False, fontsize="small")
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=160)
-    plt.close(figure)
+    write_worth_page(worth, texts, drawing, command=command.line, path=page)
+    return [page, result, table, picture]

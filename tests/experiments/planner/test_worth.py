@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.analysis.intervals import mean_estimate
 from experiments.cli.app import EXIT_BAD_INPUT, main
-from experiments.cli.augment.worth import limits, parse_share, verdict
+from experiments.cli.augment.worth import parse_share
 from experiments.planner.multiplier import Multiplier, multiplier_of
-from experiments.planner.worth import Worth, WorthSettings, _extended, _Planned, arms_of
+from experiments.planner.worth import (
+    Worth,
+    WorthSettings,
+    _extended,
+    _Planned,
+    arms_of,
+    measure_worth,
+)
 from experiments.planner.worth_texts import WorthTokens, mixed, worth_texts
+from experiments.planner.worth_words import draws_needed, limits, remedy, verdict
+from experiments.runs.metrics import Line, append_line
 from experiments.runs.store import RunStore
 from models.augment.texts.held_out import held_out_ids, is_held_out
 from models.augment.texts.records import Provenance, Record
@@ -116,6 +127,8 @@ def test_leakage_is_refused_with_the_ids_or_left_out(real, tmp_path):
         ({"sources": ["elsewhere.txt"]}, r"come from elsewhere\.txt, which .* does not hold"),
         ({"model": ""}, "new0 of .* has no provenance"),
         ({"source_ids": []}, "has no provenance"),
+        ({"source_ids": "00.txt"}, r"must be a list of ids, such as \['00.txt'\]; not '00.txt'"),
+        ({"source_ids": [1]}, "must be a list of ids"),
         ({"sources": held_out_ids(ids())}, "all texts of"),
     ],
 )
@@ -259,6 +272,34 @@ def test_beyond_what_was_measured_nothing_is_extrapolated():
     assert not multiplier_of(diverged, "new").is_identified
 
 
+class Trained(Exception):
+    """Ends a measurement after its first run."""
+
+
+def test_the_time_is_estimated_from_the_first_run_before_all_others(real, tmp_path):
+    tokens = WorthTokens.of(worth_texts(real, synthetic(tmp_path)), real, 300)
+    store, trained, said = RunStore(tmp_path / "runs"), [], []
+
+    def train(specs, title):
+        trained.append(len(specs))
+        if len(specs) > 1:
+            raise Trained
+        (spec,) = specs
+        line = Line(session="a", first_step=0, seconds=90.0, losses=(1.0,) * 5)  # compiles
+        store.folder(spec).mkdir(parents=True)
+        append_line(store.folder(spec) / "metrics.jsonl", line)
+        line = replace(line, first_step=5, seconds=6.0, losses=(1.0,) * 10)
+        append_line(store.folder(spec) / "metrics.jsonl", line)
+
+    chosen = settings()
+    with pytest.raises(Trained):
+        measure_worth(tokens, chosen, store, train, on_speed=lambda *told: said.append(told))
+    n_arms = len(arms_of(chosen, tokens.n_real))
+    assert said == [(pytest.approx(0.6 * chosen.n_steps), 5 * n_arms - 1)]
+    # Three decays of each arm come next, then two draws more.
+    assert trained == [1, 3 * n_arms]
+
+
 def test_decays_are_extended_beyond_an_end_and_no_further_than_the_range():
     tried = [0.1, 0.4, 1.6]
     assert not _extended(tried, 0.4)
@@ -285,13 +326,55 @@ def test_verdicts_say_what_the_interval_says():
         assert part in notes
 
 
+def worth_of(frame):
+    """A result whose only arm with synthetic text is `new`."""
+    frame = frame.assign(is_edge=False, weight_decay=0.4, synthetic_tokens=5).replace(
+        {"arm": {"real 1": "real"}}
+    )
+    return Worth(
+        settings=settings(n_draws=frame["draw"].nunique()), n_params=7, runs=frame, best="new",
+        provenance="rephrase by openai:m", multipliers={"new": multiplier_of(frame, "new")},
+    )  # fmt: skip
+
+
+def test_the_draws_that_are_suggested_decide():
+    rng = np.random.default_rng(0)
+    spread = rng.standard_normal(400)
+    spread = (spread - spread.mean()) / spread.std(ddof=1)
+    for mean in (0.3, 0.5, 1.0, 3.0):
+        n = draws_needed(spread + mean)
+        # Of n draws with this mean and spread, the interval of the test leaves out zero.
+        for count, decides in ((n, True), (n - 1, False)):
+            if count > 1:
+                of_n = np.resize([1.0, -1.0], count // 2 * 2)
+                of_n = np.append(of_n, np.zeros(count % 2))
+                of_n = of_n / of_n.std(ddof=1) + mean
+                assert (mean_estimate(of_n).low > 0) == decides
+    assert draws_needed(spread + 0.01) is None
+
+
+def test_what_is_left_open_names_what_would_decide_it():
+    assert remedy(worth_of(runs(2.95, noise=1e-4))) == ""  # it helps
+    unclear = worth_of(runs(2.99, noise=0.03))
+    assert not unclear.multipliers["new"].low > 1
+    assert re.search(r"About \d+ draws \(--draws \d+\)|Even 64 draws", remedy(unclear))
+    flat = runs(3.12, noise=1e-3)
+    flat.loc[flat["share"] == 0, "test_loss"] = 3 + 0.1 * flat["size"]
+    assert "nothing to measure with" in remedy(worth_of(flat))
+    diverged = runs(3.0)
+    diverged.loc[diverged["arm"] == "new", "test_loss"] = np.nan
+    assert "--learning-rate" in remedy(worth_of(diverged))
+
+
 def test_augment_holds_out_what_worth_holds_out(real, tmp_path, capsys):
     new = tmp_path / "held"
     command = ["augment", "rephrase", str(real), "--out", str(new), "--styles", "easy"]
     assert main([*command, "--no-quality", "--hold-out"]) == 0
     assert len(worth_texts(real, new).synthetic) == len(training_ids())
+    hint = "What these texts are worth in real text: datawall"
+    assert f"{hint} worth {real} --synthetic {new}\n" in capsys.readouterr().err
     assert main([*command, "--no-quality"]) == 0
-    capsys.readouterr()
+    assert f"--synthetic {new} --leave-out-overlap\n" in capsys.readouterr().err
     arguments = ["worth", str(real), "--synthetic", str(new), "--out", str(tmp_path / "out")]
     arguments += ["--vocab", "300"]
     assert main(arguments) == EXIT_BAD_INPUT
