@@ -17,7 +17,14 @@ import pandas as pd
 from experiments.analysis.laws import Laws, laws_of
 from experiments.display.tables import text_table
 from experiments.lab.lab import Lab
-from experiments.lab.recipe import LazyResults, Recipe, Result, Results, run_recipes
+from experiments.lab.recipe import (
+    LazyResults,
+    NotRun,
+    Recipe,
+    Result,
+    Results,
+    run_recipes,
+)
 from experiments.recipes import find_recipe
 from experiments.recipes.ensembles import Ensembles, ensembles
 from experiments.recipes.regularized import Regularized, regularized
@@ -32,6 +39,8 @@ from experiments.worlds.world import World
 from scaling.published.datasets import data_folder
 from scaling.results import markup
 
+FEWEST_SIZES = 3
+"""As many as a power law of size has parameters."""
 _MEASURED = ["run_id", "validation_loss", "test_loss", "train_loss"]
 
 
@@ -129,8 +138,17 @@ class Story:
 
     @property
     def laws(self) -> Laws:
-        """The fitted laws, test losses throughout; fitted when first asked for."""
+        """The fitted laws, test losses throughout; fitted when first asked for.
+
+        Raises:
+            NotRun: the world does not run the recipes, or at fewer sizes than a law has parameters.
+        """
         self.results.require(regularized, ensembles)
+        if len(self.world.widths) < FEWEST_SIZES:
+            raise NotRun(
+                f"a law of size needs at least {FEWEST_SIZES} sizes; the widths of world "
+                f"{self.world.name} are {', '.join(map(str, self.world.widths))}"
+            )
         return self._laws
 
     @cached_property

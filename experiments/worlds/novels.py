@@ -1,6 +1,7 @@
 """The central recipes, draws and distillation on 32,768 tokens of many novels.
 
-As `quick`, on another text and up to a larger size: does the talk's picture depend on the text?
+As `quick`, on another text: does the talk's picture depend on the text? Two sizes identify limits
+in members and in draws of the text, and none in parameters.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ NOVELS = replace(
     name="novels",
     recipes=("standard", "regularized", "ensembles", "classical", "draws", "distillation"),
     corpus="novels",
-    widths=(16, 32, 64, 128),
+    widths=(32, 64),
     chunk_tokens=512,
-    settings=None,  # of quick's text
-    draws=DrawsPlan(widths=(16, 32, 64, 128)),
+    settings="novels",
+    draws=DrawsPlan(widths=(32, 64)),
     # The sampled text is read once: 56 passes of 64.
     distillation=DistillationPlan(
         width=32,
@@ -26,7 +27,7 @@ NOVELS = replace(
         share=0.875,
         tokens_ratio=56,
         weight_decays=(0, 0.1, 0.4, 1.6, 6.4),
-        n_generations=3,
+        n_generations=2,
         n_seeds=3,
         soft_ensemble=True,
     ),
