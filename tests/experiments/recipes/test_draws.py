@@ -8,7 +8,7 @@ import pytest
 
 from experiments.claims import data as claims_data
 from experiments.lab.lab import Lab
-from experiments.lab.recipe import Results, run_recipes
+from experiments.lab.recipe import NotRun, Results, run_recipes
 from experiments.recipes.distillation import ARMS, distillation
 from experiments.recipes.draws import RECIPES, Draws, draws
 from experiments.runs.store import RunStore
@@ -83,6 +83,15 @@ def test_each_recipe_beats_the_one_before_on_other_draws(means, expected):
 )
 def test_larger_members_pay(largest, expected):
     assert rightly(claims_data._n17, expected, {"ensemble limit": LIMIT | {64: largest}})
+
+
+def test_of_two_sizes_the_smaller_is_compared_with_the_larger_and_one_is_not_judged():
+    losses = drawn(own=0.0).losses
+    judged = claims_data._n17(story_of(Draws(losses=losses[losses["width"] < 64])))
+    assert judged.verdict == "supported"
+    assert judged.estimate.value == pytest.approx(LIMIT[16] - LIMIT[32])
+    with pytest.raises(NotRun, match="one size"):
+        claims_data._n17(story_of(Draws(losses=losses[losses["width"] < 32])))
 
 
 def test_the_figure_holds_every_loss():
