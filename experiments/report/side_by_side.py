@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from experiments.claims.claim import Claim
 from experiments.claims.distillation import PUBLISHED_SHARE
-from experiments.recipes.ensembles import ensembles
+from experiments.lab.recipe import NotRun
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
 from experiments.story.limits import recipe_limits, second_size, worth_in_data
 from experiments.story.story import Story
@@ -23,7 +24,9 @@ def side_by_side(story: Story, claims: Sequence[Claim]) -> list[dict[str, str]]:
         Rows with the keys `quantity`, `published` and `here`.
     """
     measured = {claim.id: claim for claim in claims}
-    rows = _main_rows(story) if ensembles in story.results else []
+    rows: list[tuple[str, str, str]] = []
+    with contextlib.suppress(NotRun):
+        rows += _main_rows(story)
     rows += [
         (quantity, published, measured[id].measurement)
         for id, quantity, published in _beside_claims()
