@@ -89,7 +89,7 @@ def test_of_two_sizes_the_smaller_is_compared_with_the_larger_and_one_is_not_jud
     losses = drawn(own=0.0).losses
     judged = claims_data._n17(story_of(Draws(losses=losses[losses["width"] < 64])))
     assert judged.verdict == "supported"
-    assert judged.estimate.value == pytest.approx(LIMIT[16] - LIMIT[32])
+    assert judged.value == pytest.approx(LIMIT[16] - LIMIT[32])
     with pytest.raises(NotRun, match="one size"):
         claims_data._n17(story_of(Draws(losses=losses[losses["width"] < 32])))
 
