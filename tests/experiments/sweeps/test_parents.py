@@ -84,6 +84,7 @@ def test_the_synthetic_text_is_sampled_once_and_shared_by_every_share(lab, famil
 
 
 @pytest.mark.long
+@pytest.mark.exhaustive  # as the executors do
 def test_another_store_and_processes_give_the_same_losses(lab, family, tmp_path):
     other = RunStore(tmp_path)
     with LocalExecutor(1) as executor:

@@ -233,7 +233,7 @@ def test_two_processes_of_four_devices_equal_one_device():
     module, port = [sys.executable, "-m", "tests.models.training.distributed_worker"], free_port()
     out, _ = outputs_of([[*module, str(one), "2", port] for one in range(2)], [{}, {}])
     together = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
-    jobs = [make_job(name, n_epochs=14, seed=at, n_tokens=640) for at, name in enumerate("ab")]
+    jobs = [make_job(name, n_epochs=7, seed=at, n_tokens=640) for at, name in enumerate("ab")]
     done, losses = run(jobs, layout="one_a_device", devices=jax.local_devices()[:1])
     for at, job in enumerate(jobs):
         np.testing.assert_allclose(together["losses"][at], losses[job.id][:20], atol=1e-4)
