@@ -141,7 +141,7 @@ def _n17(story: Story) -> Finding:
     found = story[draws]
     if len(found.widths) < 2:
         raise NotRun("draws of the text have members of one size only")
-    smaller, largest = found.widths[len(found.widths) > 2], found.widths[-1]
+    smaller, largest = found.widths[-2 if len(found.widths) == 2 else 1], found.widths[-1]
     limits = {width: found.loss("ensemble limit", width) for width in found.widths}
     fall = mean_estimate(limits[smaller] - limits[largest])
     means = ", ".join(f"{width} {losses.mean():.3f}" for width, losses in limits.items())

@@ -1,7 +1,8 @@
 """The central recipes, draws and distillation on 32,768 tokens of many novels.
 
-As `quick`, on another text: does the talk's picture depend on the text? Two sizes identify limits
-in members and in draws of the text, and none in parameters.
+As `quick`, on another text: does the talk's picture depend on the text? Two sizes show the
+limits of infinitely many members and the spread between draws of the text; a law of size needs
+three.
 """
 
 from __future__ import annotations

@@ -20,8 +20,6 @@ SMALLEST_PIVOT = 1e-10
 LARGEST_DAMPING = 1e10
 ACCEPT = 1e-4
 HOPE = 30.0
-MERGE_STEPS = 4
-"""Steps after which fits that have met are merged."""
 NEGLIGIBLE = 1e-26
 """Objective per unit of weight below which a table counts as fitted exactly."""
 
@@ -71,7 +69,6 @@ def minimise(
     rival: Callable[[Array], Array] | None = None,
     free_steps: int = 5,
     improve: Improve | None = None,
-    distinct: Callable[[Array], NDArray[np.int64]] | None = None,
 ) -> Minimum:
     """Local minimum of each fit, starting at `start`.
 
@@ -90,8 +87,6 @@ def minimise(
         free_steps: number of steps before a fit may be given up.
         improve: maps the objective and the end of a step (n_parameters, n_fits) to a better place,
             in which the step ends instead.
-        distinct: maps the objectives so far (n_fits,) to the indices of the fits that have not met
-            another one with a lower objective; those that have are given up.
     """
     place = np.clip(start, low, high)
     value, gradient, hessian = objective.derivatives(place)
@@ -128,8 +123,6 @@ def minimise(
         accepted = _advance(objective.take(state.index), state, step, lower, upper, improve)
         best[:, state.index[accepted]] = state.place[:, accepted]
         best_value[state.index[accepted]] = state.value[accepted]
-        if distinct is not None and taken % MERGE_STEPS == MERGE_STEPS - 1:
-            state.keep(np.isin(state.index, distinct(best_value)))
     return Minimum(coordinates=best, value=best_value, converged=converged)
 
 

@@ -178,7 +178,6 @@ def best_of_each(
         rival=_leaders(owner),
         free_steps=free_steps,
         improve=improve,
-        distinct=_distinct_of(owner),
     )
     best = _first_of_each(found, owner)
     if quick or best.converged.all():
@@ -244,11 +243,6 @@ def _distinct(value: Array, owner: NDArray[np.int64]) -> NDArray[np.int64]:
     value, owner = value[order], owner[order]
     met = (owner[1:] == owner[:-1]) & (value[1:] <= value[:-1] * (1.0 + MET))
     return order[np.concatenate([[True], ~met])]
-
-
-def _distinct_of(owner: NDArray[np.int64]) -> Callable[[Array], NDArray[np.int64]]:
-    """Map from objectives (n_fits,) to the indices of the fits that have not met another one."""
-    return lambda values: _distinct(values, owner)
 
 
 def _leaders(owner: NDArray[np.int64]) -> Callable[[Array], Array]:
