@@ -252,7 +252,7 @@ class _Members:
         return self.lab.spec(
             width=self.plan.width, weight_decay=cell.weight_decay, n_epochs=cell.n_epochs,
             seed=seed, draw_seed=draw,
-            learning_rate=self.lab.world.learning_rate(self.plan.width) * cell.rate_factor,
+            learning_rate=self.lab.world.peak_rate(self.plan) * cell.rate_factor,
         )  # fmt: skip
 
     def _curve(self, arm: str, cell: _Cell, specs: list[RunSpec]) -> pd.DataFrame:

@@ -329,7 +329,7 @@ class _Trials:
         spec = self.lab.spec(
             width=self.plan.width, weight_decay=cell.weight_decay, n_epochs=cell.n_epochs,
             seed=seed, draw_seed=draw, n_unique_tokens=n_unique_tokens,
-            learning_rate=self.lab.world.learning_rate(self.plan.width) * cell.rate_factor,
+            learning_rate=self.lab.world.peak_rate(self.plan) * cell.rate_factor,
         )  # fmt: skip
         parts = {
             name: with_levers(getattr(spec, name), cell.settings)

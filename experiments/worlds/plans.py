@@ -110,6 +110,7 @@ class ChainPlan:
         n_tuning_members: members whose ensemble selects an arm's settings, on the first draw.
         n_draws: draws of the text that are reported.
         n_members: members of an ensemble, four or more.
+        learning_rate: peak learning rate; by default that of `World.learning_rate`.
 
     Raises:
         ValueError: too few members or draws, or a share outside (0, 1].
@@ -122,6 +123,7 @@ class ChainPlan:
     n_tuning_members: int = 3
     n_draws: int = 4
     n_members: int = 5
+    learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("n_tuning_members", 2), ("n_members", 4), ("n_draws", 2)):
@@ -147,6 +149,7 @@ class LeverPlan:
         n_seeds: seeds of a single model on each draw.
         n_members: members of an ensemble on each draw, three or more.
         more_data: factor of the unique tokens with which noise of the input is compared.
+        learning_rate: peak learning rate; by default that of `World.learning_rate`.
 
     Raises:
         ValueError: too few seeds, members or draws, or no usual decay among those tried.
@@ -161,6 +164,7 @@ class LeverPlan:
     n_seeds: int = 2
     n_members: int = 4
     more_data: float = 1.3
+    learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (

@@ -179,6 +179,10 @@ class World:
         rule = min(1e-2, 0.32 / width)
         return Grid(axes={"learning_rate": self.learning_rates}).nearest((rule,))[0]
 
+    def peak_rate(self, plan: ChainPlan | LeverPlan) -> float:
+        """Return the peak learning rate of a plan: its own, or that at which searches start."""
+        return plan.learning_rate or self.learning_rate(plan.width)
+
     def tuned_grid(self) -> Grid:
         """Return the grid that the tuned recipes search."""
         return Grid(

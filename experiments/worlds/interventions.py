@@ -1,0 +1,44 @@
+"""What else pays where text is scarce: levers and chains of members on 8,192 tokens.
+
+Models of width 32 have seven parameters for each token, as many as the talk's largest single models
+have for theirs, and overfit: tuned decay lies a whole nat below the usual one, infinitely many
+members another quarter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from experiments.worlds.plans import USUAL_DECAY, ChainPlan, LeverPlan
+from experiments.worlds.quick import QUICK
+
+INTERVENTIONS = replace(
+    QUICK,
+    name="interventions",
+    recipes=("levers", "chains"),
+    widths=(32,),
+    n_unique_tokens=8_192,
+    chunk_tokens=64,  # larger ones would come from fewer documents than 64
+    settings=None,
+    # Decays, epochs and rate surround the optima of single models and of members without a lever.
+    lever_trials=LeverPlan(
+        width=32,
+        tried=(
+            *("replaced input", "masked input", "right to left", "further tokens"),
+            *("looped blocks", "shuffled documents", "averaged weights", "masked diffusion"),
+        ),
+        weight_decays=(USUAL_DECAY, 1.6, 3.2, 6.4, 12.8),
+        epochs=(32, 128),
+        learning_rate=5e-3,
+    ),
+    chains=ChainPlan(
+        width=32,
+        weight_decays=(0.8, 1.6, 3.2, 6.4),
+        epochs=(64,),
+        soft_shares=(0.5, 0.8),
+        learning_rate=5e-3,
+    ),
+    continued=None,
+    facts=None,
+    concepts=None,
+)
