@@ -6,6 +6,10 @@ for all. Validation losses on the first draw of the text select a setting for ea
 model at the usual decay, one model, many members (by their estimated limit), and one model at the
 most epochs. What is reported are test losses on all draws, paired with the control's by draw.
 
+A stack of levers is built on the one whose limit of many members is lowest: the others are added in
+the order of theirs, each at its own strength and at all decays and epochs, and stay if the limit
+falls. It is thus selected among more settings than any lever; `Levers.looks` lists them.
+
 The losses of masked diffusion are bounds, see `models.training.diffusion`; its training costs as
 many operations as that of the control at equal epochs, but for one position more in a window.
 Looped blocks and further tokens cost more, which `Levers.chosen` states.
@@ -14,7 +18,7 @@ Looped blocks and further tokens cost more, which `Levers.chosen` states.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -56,6 +60,7 @@ LEVERS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Settings of the two strengths of each lever. Where they are the same, the strengths are two peak
 learning rates."""
+STACK = "stack"
 DIFFUSION, MASKING, NOISE = "masked diffusion", "masked input", ("replaced input", "masked input")
 PURPOSES = {
     "usual decay": "one model, usual weight decay",
@@ -100,8 +105,14 @@ class Levers:
 
     @property
     def tried(self) -> list[str]:
-        """The levers, without the control."""
-        return [name for name in self.chosen["lever"].unique() if name != CONTROL]
+        """The levers, without the control and the stack."""
+        return [name for name in self.chosen["lever"].unique() if name not in (CONTROL, STACK)]
+
+    @property
+    def stack(self) -> str:
+        """The levers of the stack, such as "masked input + averaged weights"."""
+        rows = self.chosen.set_index(["purpose", "lever"])
+        return str(rows.loc[("ensembles", STACK), "strength"])
 
     def at(self, purpose: str, lever: str, n_members: int = 1) -> np.ndarray:
         """Return test losses for a purpose, [n_draws].
@@ -131,7 +142,7 @@ class Levers:
             return self.gain_of_limit(lever, level=level)
         return mean_estimate(self.at(purpose, CONTROL) - self.at(purpose, lever), level=level)
 
-    def gain_of_limit(self, lever: str, *, level: float = 0.95) -> Estimate:
+    def gain_of_limit(self, lever: str, *, over: str = CONTROL, level: float = 0.95) -> Estimate:
         """Return by how much a lever lowers the limit of many members, paired by draw.
 
         The limit of each draw follows from one member and all of them by E + B / K^gamma. The
@@ -145,7 +156,7 @@ class Levers:
             return (all_ - one * most**-gamma) / (1 - most**-gamma)
 
         found = {
-            (a, b): mean_estimate(limits(CONTROL, a) - limits(lever, b), level=level)
+            (a, b): mean_estimate(limits(over, a) - limits(lever, b), level=level)
             for a in GAMMAS
             for b in GAMMAS
         }
@@ -209,21 +220,31 @@ class Levers:
 
 
 class _Cell(NamedTuple):
-    """A setting of a lever."""
+    """A setting of a lever, or of several: (lever, strength) of each."""
 
-    lever: str
-    strength: int
+    parts: tuple[tuple[str, int], ...]
     weight_decay: float
     n_epochs: int
 
     @property
+    def levers(self) -> tuple[str, ...]:
+        return tuple(lever for lever, _ in self.parts)
+
+    @property
     def settings(self) -> dict[str, Any]:
-        return LEVERS[self.lever][self.strength]
+        merged: dict[str, Any] = {}
+        for lever, strength in self.parts:
+            merged |= LEVERS[lever][strength]
+        return merged
 
     @property
     def rate_factor(self) -> float:
-        first, second = LEVERS[self.lever]
-        return RATE_FACTORS[self.strength] if first == second else 1.0
+        factors = (
+            RATE_FACTORS[strength]
+            for lever, strength in self.parts
+            if LEVERS[lever][0] == LEVERS[lever][1]
+        )
+        return math.prod(factors)
 
     @property
     def text(self) -> str:
@@ -248,17 +269,23 @@ def levers(lab: Lab) -> Levers:
             f"lever_trials.tried must be among {', '.join(LEVERS)}; not {', '.join(unknown)}"
         )
     trials = _Trials(lab, plan)
-    looks = trials.looks()
-    chosen = _chosen(looks, plan)
+    looks = trials.looks(
+        ((lever, strength),)
+        for lever in (CONTROL, *plan.tried)
+        for strength in range(len(LEVERS[lever]))
+    )
+    stack, more_looks = trials.stack(looks)
+    looks |= more_looks
+    chosen = _chosen(looks, plan, stack)
     losses = trials.losses(chosen)
     control = chosen["tuned decay", CONTROL]
     more = trials.more_data(control)
     ends = (min(plan.weight_decays), max(plan.weight_decays))
     rows = [
         {
+            **_row(cell),
             "lever": lever,
             "purpose": purpose,
-            **_row(cell),
             "is_edge": purpose != "usual decay" and cell.weight_decay in ends,
             "relative_flops": trials.spec(cell, 0, 0).train_flops
             / trials.spec(chosen[purpose, CONTROL], 0, 0).train_flops,
@@ -279,29 +306,33 @@ def levers(lab: Lab) -> Levers:
 
 def _row(cell: _Cell) -> dict[str, Any]:
     return {
-        "lever": cell.lever, "strength": cell.text, "weight_decay": cell.weight_decay,
+        "lever": " + ".join(cell.levers), "strength": cell.text, "weight_decay": cell.weight_decay,
         "n_epochs": cell.n_epochs, "rate_factor": cell.rate_factor,
     }  # fmt: skip
 
 
 def _chosen(
-    looks: Mapping[_Cell, Mapping[str, float]], plan: LeverPlan
+    looks: Mapping[_Cell, Mapping[str, float]], plan: LeverPlan, stack: Sequence[str]
 ) -> dict[tuple[str, str], _Cell]:
     """Return the setting of each purpose and lever with the least validation loss."""
     found = {}
     for purpose in PURPOSES:
         objective = "limit" if purpose == "ensembles" else "single"
-        for lever in (CONTROL, *plan.tried):
+        for lever in (CONTROL, *plan.tried, STACK):
             allowed = [
                 cell
                 for cell in looks
-                if cell.lever == lever
+                if cell.levers == (tuple(stack) if lever == STACK else (lever,))
                 and (purpose != "usual decay" or cell.weight_decay == USUAL_DECAY)
                 and (purpose != "most epochs" or cell.n_epochs == max(plan.epochs))
             ]
             losses = [looks[cell][objective] for cell in allowed]
             found[purpose, lever] = allowed[int(np.argmin(np.nan_to_num(losses, nan=math.inf)))]
     return found
+
+
+_Looks = dict[_Cell, dict[str, float]]
+"""Validation losses by setting: `single` of one model, `limit` of many, estimated."""
 
 
 class _Trials:
@@ -342,16 +373,49 @@ class _Trials:
         self.asked |= {spec.run_id: spec.train_flops for spec in specs}
         return self.lab.train(specs, title=title).set_index("run_id")
 
-    def looks(self) -> dict[_Cell, dict[str, float]]:
-        """Return validation losses of all settings on the first draw, see `Levers.looks`."""
+    def stack(self, looks: _Looks) -> tuple[tuple[str, ...], _Looks]:
+        """Return the levers that together have the lowest limit, and the settings compared.
+
+        Each lever joins at the strength of its own lowest limit, in the order of these limits, at
+        all decays and epochs, and stays if the lowest limit falls. Levers that make no sense
+        together are not tried.
+        """
+
+        def lowest(cells: _Looks) -> tuple[float, _Cell]:
+            limits = ((values["limit"], cell) for cell, values in cells.items())
+            return min(
+                (limit if math.isfinite(limit) else math.inf, cell) for limit, cell in limits
+            )
+
+        singles = sorted(
+            lowest({cell: values for cell, values in looks.items() if cell.levers == (lever,)})
+            for lever in self.plan.tried
+        )
+        (limit, best), *others = singles
+        compared: _Looks = {}
+        for _, other in others:
+            parts = (*best.parts, *other.parts)
+            try:
+                self.spec(_Cell(parts, USUAL_DECAY, 1), 0, 0)
+            except ValueError:
+                continue
+            compared |= (found := self.looks([parts]))
+            limit, best = min((limit, best), lowest(found))
+        return best.levers, compared
+
+    def looks(self, tried: Iterable[tuple[tuple[str, int], ...]]) -> _Looks:
+        """Return validation losses on the first draw, at all decays and epochs.
+
+        Args:
+            tried: levers with their strengths.
+        """
         plan = self.plan
         groups = {
             cell: [self.spec(cell, 0, seed) for seed in range(plan.n_tuning_seeds)]
-            for lever in (CONTROL, *plan.tried)
-            for strength in range(len(LEVERS[lever]))
+            for parts in tried
             for decay in plan.weight_decays
             for n_epochs in plan.epochs
-            for cell in [_Cell(lever, strength, decay, n_epochs)]
+            for cell in [_Cell(parts, decay, n_epochs)]
         }
         runs = self.train([s for of in groups.values() for s in of], title="tuning with levers")
         scores = self.lab.ensembles(list(groups.values()))

@@ -11,7 +11,17 @@ from experiments.claims import levers as claims_levers
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import NotRun, Results, run_recipes
 from experiments.recipes.chains import chains
-from experiments.recipes.levers import CONTROL, LEVERS, PURPOSES, Levers, _Cell, _chosen, levers
+from experiments.recipes.levers import (
+    CONTROL,
+    LEVERS,
+    PURPOSES,
+    STACK,
+    Levers,
+    _Cell,
+    _chosen,
+    _Trials,
+    levers,
+)
 from experiments.runs.store import RunStore
 from experiments.worlds.levers import check_levers
 from experiments.worlds.plans import LeverPlan
@@ -35,13 +45,18 @@ def drawn(rng, gains, *, gamma=1.0, sd=0.004, luck=0.05, edges=(), tried=TRIED):
         return LIMIT + SPREAD * k**-gamma - gains.get((purpose, lever), 0.0) + lucks[draw] + own
 
     rows, chosen, looks = [], [], []
-    for lever in (CONTROL, *tried):
+    for lever in (CONTROL, *tried, STACK):
         for epochs in (16, 64):
             single = 4 - 0.001 * epochs - gains.get(("tuned decay", lever), 0.0)
             looks.append({"lever": lever, "n_epochs": epochs, "strength": "", "single": single})
         for purpose in PURPOSES:
             chosen.append(
-                {"lever": lever, "purpose": purpose, "is_edge": (purpose, lever) in edges}
+                {
+                    "lever": lever,
+                    "purpose": purpose,
+                    "is_edge": (purpose, lever) in edges,
+                    "strength": "masked_share=0.1",
+                }
             )
             rows += [
                 {"purpose": purpose, "lever": lever, "draw": draw, "n_members": k,
@@ -166,24 +181,64 @@ def test_every_lever_is_one_and_has_as_many_strengths_as_the_control():
             check_levers(settings)
     same = [name for name, (a, b) in LEVERS.items() if a == b]
     assert same == [CONTROL, "masked diffusion"]
-    assert [_Cell(CONTROL, i, 0.1, 8).rate_factor for i in (0, 1)] == [1.0, 2.0]
-    assert _Cell("masked input", 1, 0.1, 8).text == "masked_share=0.3"
+    assert [_Cell(((CONTROL, i),), 0.1, 8).rate_factor for i in (0, 1)] == [1.0, 2.0]
+    both = (("masked input", 1), ("masked diffusion", 1))
+    assert _Cell(both, 0.1, 8).text == "masked_share=0.3, objective=masked_diffusion, rate x 2"
 
 
 def test_each_purpose_has_its_own_best_setting():
     plan = LeverPlan(width=8, tried=(), weight_decays=(0.1, 1.6), epochs=(8, 16))
     looks = {
-        _Cell(CONTROL, 0, 0.1, 8): {"single": 3.9, "limit": 3.8},
-        _Cell(CONTROL, 0, 0.1, 16): {"single": 4.0, "limit": 3.3},
-        _Cell(CONTROL, 0, 1.6, 8): {"single": 3.5, "limit": 3.4},
-        _Cell(CONTROL, 1, 1.6, 16): {"single": 3.6, "limit": 3.5},
-        _Cell(CONTROL, 1, 1.6, 8): {"single": float("nan"), "limit": float("nan")},
+        _Cell(((CONTROL, 0),), 0.1, 8): {"single": 3.9, "limit": 3.8},
+        _Cell(((CONTROL, 0),), 0.1, 16): {"single": 4.0, "limit": 3.3},
+        _Cell(((CONTROL, 0),), 1.6, 8): {"single": 3.5, "limit": 3.4},
+        _Cell(((CONTROL, 1),), 1.6, 16): {"single": 3.6, "limit": 3.5},
+        _Cell(((CONTROL, 1),), 1.6, 8): {"single": float("nan"), "limit": float("nan")},
     }
-    found = {purpose: cell for (purpose, _), cell in _chosen(looks, plan).items()}
-    assert found["usual decay"][1:] == (0, 0.1, 8)
-    assert found["tuned decay"][1:] == (0, 1.6, 8)
-    assert found["ensembles"][1:] == (0, 0.1, 16)
-    assert found["most epochs"][1:] == (1, 1.6, 16)
+    chosen = _chosen(looks, plan, stack=(CONTROL,))
+    for lever in (CONTROL, STACK):
+        assert [chosen[purpose, lever] for purpose in PURPOSES] == [
+            _Cell(((CONTROL, 0),), 0.1, 8),
+            _Cell(((CONTROL, 0),), 1.6, 8),
+            _Cell(((CONTROL, 0),), 0.1, 16),
+            _Cell(((CONTROL, 1),), 1.6, 16),
+        ]
+
+
+def test_a_lever_joins_the_stack_where_the_limit_falls(monkeypatch, tmp_path):
+    """Limits are made up: each lever gains alone, but averages nothing beside masks."""
+    gains = {"masked input": 0.3, "averaged weights": 0.2, "looped blocks": 0.1, "right to left": 0}
+    tried = ("masked diffusion", *reversed(gains))
+    plan = LeverPlan(width=8, tried=tried, weight_decays=(0.1, 1.6), epochs=(8,))
+    trials = _Trials(Lab(WORLDS["tiny"], RunStore(tmp_path)), plan)
+    asked = []
+
+    def looks(self, tried):
+        found = {}
+        for parts in tried:
+            asked.append([lever for lever, _ in parts])
+            alone = [(gains.get(lever, 0.15), strength) for lever, strength in parts]
+            if {"masked input", "averaged weights"} <= set(asked[-1]):
+                alone = alone[:1]
+            for decay in plan.weight_decays:
+                limit = 4 + 0.1 * decay - sum(gain - 0.01 * strength for gain, strength in alone)
+                failed = "right to left" in asked[-1]
+                values = {"single": 5.0, "limit": float("nan") if failed else limit}
+                found[_Cell(parts, decay, 8)] = values
+        return found
+
+    monkeypatch.setattr(_Trials, "looks", looks)
+    alone = trials.looks(((lever, strength),) for lever in tried for strength in (0, 1))
+    asked.clear()
+    stack, compared = trials.stack(alone)
+    assert stack == ("masked input", "looped blocks")
+    assert asked == [  # not diffusion, which masks the input itself
+        ["masked input", "averaged weights"],
+        ["masked input", "looped blocks"],
+        ["masked input", "looped blocks", "right to left"],
+    ]
+    assert all(strength == 0 for cell in compared for _, strength in cell.parts)
+    assert {cell.weight_decay for cell in compared} == {0.1, 1.6}
 
 
 @pytest.mark.parametrize(
@@ -231,6 +286,7 @@ def test_the_tiny_world_tries_levers_and_states_what_they_cost(tmp_path):
     found = run_recipes(lab, [levers])[levers]
     assert found.tried == list(plan.tried)
     assert len(found.looks) == 3 * 2
+    assert found.stack
     assert found.losses["test_loss"].between(4, 8).all()
     assert found.n_runs == len(lab.used())
     assert found.train_flops == pytest.approx(lab.used()["train_flops"].sum())
