@@ -6,7 +6,7 @@ from experiments.claims.claim import Finding, claim, verdict
 from experiments.lab.recipe import NotRun
 from experiments.recipes.chains import ARMS, CONTROL, Chains, chains
 from experiments.recipes.levers import CONTROL as NO_LEVER
-from experiments.recipes.levers import DIFFUSION, MASKING, NOISE, PURPOSES, Levers, levers
+from experiments.recipes.levers import DIFFUSION, MASKING, NOISE, PURPOSES, STACK, Levers, levers
 from experiments.story.story import Story
 
 NOTHING = 0.01
@@ -179,6 +179,37 @@ def _n15(story: Story) -> Finding:
             + ", ".join(f"{purpose} {found.gain(purpose, name)}" for purpose in list(PURPOSES)[:3])
             for name in found.tried
         )
+        + f".{_cost(found)}",
+        interval_of="draws of the text",
+    )
+
+
+@claim("N18", "Levers add up: a stack of them lowers the limit of ensembles more than any alone.")
+def _n18(story: Story) -> Finding:
+    """The limit of many members with the stack of levers against that with each lever alone, paired
+    by draw of the text; whatever exponent of 1/K from 0.8 to 1.2 holds on either side. The stack is
+    selected by validation among more settings than a lever, see `experiments.recipes.levers`, and
+    judged by test losses. Intervals are simultaneous over the levers (Bonferroni, 95 % together).
+    Supported when all lie above zero and no lever's weight decay is an end of the candidates;
+    contradicted when that against some lever lies below 0.01 nats and the stack's decay is no end;
+    else inconclusive."""
+    found = story[levers]
+    level = 1 - 0.05 / len(found.tried)
+    over = {name: found.gain_of_limit(STACK, over=name, level=level) for name in found.tried}
+    nearest = min(over, key=lambda name: over[name].low)
+    some_edge = any(found.is_edge("ensembles", name) for name in found.tried)
+    supported = all(gain.is_positive for gain in over.values())
+    return Finding(
+        verdict=verdict(
+            supported=supported and not some_edge,
+            contradicted=any(gain.high < NOTHING for gain in over.values())
+            and not supported
+            and not found.is_edge("ensembles", STACK),
+        ),
+        quantity=f"limit of many members with {nearest} alone over that with the stack (nats)",
+        estimate=over[nearest],
+        detail=f"The stack is {found.stack}. It gains over no lever: "
+        + ", ".join(f"{PURPOSES[name]} {found.gain(name, STACK)}" for name in list(PURPOSES)[:3])
         + f".{_cost(found)}",
         interval_of="draws of the text",
     )

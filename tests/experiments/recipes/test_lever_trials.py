@@ -167,6 +167,22 @@ def test_a_lever_pays_on_top_of_ensembles_or_not(gains, edges, rightly):
     assert mostly(judge, lambda rng: story(rng, gains, edges=edges), rightly)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("stack", "edges", "rightly"),
+    [
+        (0.45, (), "supported"),
+        (0.0, (), "contradicted"),
+        (0.2, (), "inconclusive"),  # as the best lever alone
+        (0.45, (("ensembles", "masked input"),), "inconclusive"),
+        (0.0, (("ensembles", STACK),), "inconclusive"),
+    ],
+)
+def test_levers_add_up_or_not(stack, edges, rightly):
+    gains = at_limit(0.2) | {("ensembles", STACK): stack}
+    assert mostly(claims_levers._n18, lambda rng: story(rng, gains, edges=edges), rightly)
+
+
 def test_claims_on_levers_that_were_not_tried_are_left_out():
     found = story(np.random.default_rng(0), {}, tried=("masked input",))
     for judge in (claims_levers._n12, claims_levers._n13, claims_levers._n14):
@@ -264,8 +280,8 @@ def test_figures_show_every_lever_and_arm():
         },
     )
     axes, frame = figN3_levers.draw(results)
-    assert [text.get_text() for text in axes[0].get_yticklabels()] == list(TRIED)
-    assert (frame["what"] == "gain").sum() == 3 * len(TRIED)
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == [*TRIED, STACK]
+    assert (frame["what"] == "gain").sum() == 3 * (len(TRIED) + 1)
     assert (frame["what"] == "loss by epochs").sum() == 2 * (1 + len(TRIED))
     _, frame = figN4_chains.draw(results)
     assert frame.groupby("arm").size().between(5, 6).all()
