@@ -74,8 +74,9 @@ class WorldOptions:
     """The world, its text, its run store and where to train."""
 
     world: str = "quick"
-    """Scale of the experiments: tiny (a first try), quick (minutes), novels and small (hours), gpu
-    (an hour of one GPU), or a TOML file such as my.toml, see `datawall worlds`."""
+    """Scale of the experiments: tiny (a first try), quick (minutes), novels, small and
+    interventions (hours), gpu (an hour of one GPU), or a TOML file such as my.toml, see `datawall
+    worlds`."""
     corpus: str | None = None
     """Text to train on instead of that of the world: stdlib, novels, files:PATH or hf:DATASET."""
     search: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from experiments.worlds.plans import USUAL_DECAY, ChainPlan, LeverPlan
+from experiments.worlds.plans import USUAL_DECAY
 from experiments.worlds.plans_part2 import LEARNED_CONCEPTS, ContinuedPlan, FactPlan
 from experiments.worlds.world import PART_2_RECIPES, World
 
@@ -29,18 +29,6 @@ QUICK = World(
     n_seeds=3,
     n_tuning_members=3,
     n_members=5,
-    chains=ChainPlan(
-        width=32, weight_decays=(0.4, 0.8, 1.6, 3.2), epochs=(32, 64), soft_shares=(0.5, 0.8)
-    ),
-    lever_trials=LeverPlan(
-        width=32,
-        tried=(
-            *("replaced input", "masked input", "right to left", "further tokens"),
-            *("looped blocks", "shuffled documents", "averaged weights", "masked diffusion"),
-        ),
-        weight_decays=(USUAL_DECAY, 0.8, 1.6, 3.2),
-        epochs=(16, 32, 64),
-    ),
     continued=ContinuedPlan(),
     facts=FactPlan(learning_rates=(4e-3, 8e-3)),
     concepts=replace(
