@@ -192,7 +192,7 @@ def _n18(story: Story) -> Finding:
     judged by test losses. Intervals are simultaneous over the levers (Bonferroni, 95 % together).
     Supported when all lie above zero and no lever's weight decay is an end of the candidates;
     contradicted when that against some lever lies below 0.01 nats and the stack's decay is no end;
-    else inconclusive."""
+    else inconclusive, as where no lever joined the best one on validation: then none is stacked."""
     found = story[levers]
     level = 1 - 0.05 / len(found.tried)
     over = {name: found.gain_of_limit(STACK, over=name, level=level) for name in found.tried}
@@ -201,14 +201,17 @@ def _n18(story: Story) -> Finding:
     supported = all(gain.is_positive for gain in over.values())
     return Finding(
         verdict=verdict(
-            supported=supported and not some_edge,
-            contradicted=any(gain.high < NOTHING for gain in over.values())
+            supported=found.is_stacked and supported and not some_edge,
+            contradicted=found.is_stacked
+            and any(gain.high < NOTHING for gain in over.values())
             and not supported
             and not found.is_edge("ensembles", STACK),
         ),
         quantity=f"limit of many members with {nearest} alone over that with the stack (nats)",
         estimate=over[nearest],
-        detail=f"The stack is {found.stack}. It gains over no lever: "
+        detail=f"The stack is {found.stack}"
+        + ("" if found.is_stacked else ", to which none was added")
+        + ". It gains over no lever: "
         + ", ".join(f"{PURPOSES[name]} {found.gain(name, STACK)}" for name in list(PURPOSES)[:3])
         + f".{_cost(found)}",
         interval_of="draws of the text",

@@ -110,9 +110,17 @@ class Levers:
 
     @property
     def stack(self) -> str:
-        """The levers of the stack, such as "masked input + averaged weights"."""
+        """The settings of the stack, such as "masked_share=0.1, n_loops=2"."""
+        return self._strength(STACK)
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether the stack is of several levers: any other joined the best one."""
+        return all(self._strength(lever) != self.stack for lever in self.tried)
+
+    def _strength(self, lever: str) -> str:
         rows = self.chosen.set_index(["purpose", "lever"])
-        return str(rows.loc[("ensembles", STACK), "strength"])
+        return str(rows.loc[("ensembles", lever), "strength"])
 
     def at(self, purpose: str, lever: str, n_members: int = 1) -> np.ndarray:
         """Return test losses for a purpose, [n_draws].

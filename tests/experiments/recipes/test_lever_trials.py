@@ -36,8 +36,9 @@ N_DRAWS, N_MEMBERS = 4, 4
 LIMIT, SPREAD, OF_DATA = 3.6, 0.3, 0.08
 
 
-def drawn(rng, gains, *, gamma=1.0, sd=0.004, luck=0.05, edges=(), tried=TRIED):
+def drawn(rng, gains, *, gamma=1.0, sd=0.004, luck=0.05, edges=(), tried=TRIED, strength=None):
     """Levers whose gains are `gains` {(purpose, lever): nats}; draws share their luck."""
+    strength = strength or {}
     lucks = luck * rng.normal(size=N_DRAWS)
 
     def loss(purpose, lever, draw, k=1):
@@ -55,7 +56,7 @@ def drawn(rng, gains, *, gamma=1.0, sd=0.004, luck=0.05, edges=(), tried=TRIED):
                     "lever": lever,
                     "purpose": purpose,
                     "is_edge": (purpose, lever) in edges,
-                    "strength": "masked_share=0.1",
+                    "strength": strength.get(lever, lever),
                 }
             )
             rows += [
@@ -181,6 +182,16 @@ def test_a_lever_pays_on_top_of_ensembles_or_not(gains, edges, rightly):
 def test_levers_add_up_or_not(stack, edges, rightly):
     gains = at_limit(0.2) | {("ensembles", STACK): stack}
     assert mostly(claims_levers._n18, lambda rng: story(rng, gains, edges=edges), rightly)
+
+
+def test_a_stack_of_one_lever_shows_nothing_of_stacks():
+    same = {"masked input": "masked_share=0.1", STACK: "masked_share=0.1"}
+    found = story(
+        np.random.default_rng(0), at_limit(0.2) | {("ensembles", STACK): 0.6}, strength=same
+    )
+    finding = claims_levers._n18(found)
+    assert finding.verdict == "inconclusive"
+    assert "to which none was added" in finding.detail
 
 
 def test_claims_on_levers_that_were_not_tried_are_left_out():
