@@ -78,11 +78,13 @@ class BasisModel:
     def basis(self, theta: Array, rows: slice) -> list[Array]:
         """See `Model`."""
         columns = {name: values[rows] for name, values in self.columns.items()}
+        if not self.moving:  # all fits have the same parameters
+            one = self._raw(theta[:, :1], columns)
+            return [np.broadcast_to(part, (theta.shape[1], part.shape[1])) for part in one]
         found = self._raw(theta, columns)
-        if self.moving:
-            sizes = self._sizes(theta)
-            for j in self.centred:
-                found[j] = found[j] / sizes[j][:, None]
+        sizes = self._sizes(theta)
+        for j in self.centred:
+            found[j] = found[j] / sizes[j][:, None]
         return found
 
     def _raw(self, theta: Array, columns: Columns) -> list[Array]:
@@ -113,7 +115,10 @@ class BasisModel:
 
     def value(self, coordinates: Array, rows: slice) -> Array:
         """See `Model`."""
-        return self._combine(coordinates, self.basis(coordinates[self.n_linear :], rows))
+        terms = self.basis(coordinates[self.n_linear :], rows)
+        if self.many_linear:
+            return self._linear(coordinates).T @ np.stack([part[0] for part in terms])
+        return self._combine(coordinates, terms)
 
     def _moved(self, coordinates: Array, steps: dict[int, float], rows: slice) -> list[Array]:
         theta = coordinates[self.n_linear :].copy()
