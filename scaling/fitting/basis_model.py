@@ -24,6 +24,12 @@ def _contract(weights: Array, factor: Array) -> Array:
     return np.einsum("bn,bn->b", weights, np.broadcast_to(factor, weights.shape))
 
 
+def _usable(part: Array) -> Array:
+    """Absolute value; 1 where it is not finite or nearly zero."""
+    sizes = np.abs(part)
+    return np.where(np.isfinite(sizes) & (sizes > 1e-200), sizes, 1.0)
+
+
 FEW_LINEAR = 4
 FIRST_STEP = 6e-6
 SECOND_STEP = 1e-4
@@ -77,13 +83,20 @@ class BasisModel:
 
     def basis(self, theta: Array, rows: slice) -> list[Array]:
         """See `Model`."""
-        columns = {name: values[rows] for name, values in self.columns.items()}
+        columns = self._with_middle(rows)
+        if not self.moving:  # all fits have the same parameters
+            one = self._raw(theta[:, :1], columns)
+            shape = theta.shape[1], one[0].shape[1] - 1
+            return [np.broadcast_to(part[:, :-1], shape) for part in one]
         found = self._raw(theta, columns)
-        if self.moving:
-            sizes = self._sizes(theta)
-            for j in self.centred:
-                found[j] = found[j] / sizes[j][:, None]
-        return found
+        return [
+            part[:, :-1] / _usable(part[:, -1:]) if j in self.centred else part[:, :-1]
+            for j, part in enumerate(found)
+        ]
+
+    def _with_middle(self, rows: slice) -> Columns:
+        """Columns of some rows, with a last row at which the size of basis functions is taken."""
+        return {n: np.append(values[rows], self.middle[n]) for n, values in self.columns.items()}
 
     def _raw(self, theta: Array, columns: Columns) -> list[Array]:
         natural = self._natural(theta)
@@ -95,8 +108,7 @@ class BasisModel:
     def _sizes(self, theta: Array) -> Array:
         """Absolute value of each basis function at the middle of the table: shape (m, fits)."""
         middle = self._raw(theta, self.middle)[: self.n_linear]
-        sizes = np.stack([np.abs(part[:, 0]) for part in middle])
-        return np.where(np.isfinite(sizes) & (sizes > 1e-200), sizes, 1.0)
+        return np.stack([_usable(part[:, 0]) for part in middle])
 
     def _linear(self, coordinates: Array) -> Array:
         """Coefficients of all basis functions: the linear ones, and one for an offset."""
@@ -113,7 +125,10 @@ class BasisModel:
 
     def value(self, coordinates: Array, rows: slice) -> Array:
         """See `Model`."""
-        return self._combine(coordinates, self.basis(coordinates[self.n_linear :], rows))
+        terms = self.basis(coordinates[self.n_linear :], rows)
+        if self.many_linear:
+            return self._linear(coordinates).T @ np.stack([part[0] for part in terms])
+        return self._combine(coordinates, terms)
 
     def _moved(self, coordinates: Array, steps: dict[int, float], rows: slice) -> list[Array]:
         theta = coordinates[self.n_linear :].copy()
@@ -203,9 +218,11 @@ class JetModel(BasisModel):
     def differentiable(self) -> bool:
         """Whether the basis function consists of operations that know their derivatives."""
         try:
-            self._jets(np.ones((self.n_nonlinear, 1)), self.middle, order=1)
+            found = self._jets(np.ones((self.n_nonlinear, 1)), self.middle, order=1)
         except (TypeError, AttributeError):
             return False
+        # a basis function that is one everywhere, as that of E, has that size
+        self.centred = [j for j in self.centred if found[j].first or np.any(found[j].value != 1.0)]
         return True
 
     def derivatives(
@@ -213,11 +230,12 @@ class JetModel(BasisModel):
     ) -> tuple[Array, list[Array], Curvature]:
         """See `Model`."""
         m, order = self.n_linear, 2 if second else 1
-        columns = {name: values[rows] for name, values in self.columns.items()}
-        shape = (coordinates.shape[1], len(next(iter(columns.values()))))
+        columns = self._with_middle(rows)
+        shape = (coordinates.shape[1], len(next(iter(columns.values()))) - 1)
         linear = self._linear(coordinates)[:, :, None]
         raw = self._jets(coordinates[m:], columns, order=order)
-        sizes = self._jet_sizes(coordinates[m:], order=order)
+        sizes = self._jet_sizes(raw, shape[0])
+        raw = [part.apply(_without_middle) for part in raw]
         total, by_coefficient = np.zeros(shape), []
         slopes = [np.zeros(shape) for _ in range(self.n_nonlinear)]
         for j, (part, size) in enumerate(zip(raw, sizes, strict=True)):
@@ -270,16 +288,18 @@ class JetModel(BasisModel):
             for part in self.function(columns, parameters)
         ]
 
-    def _jet_sizes(self, theta: Array, *, order: int) -> list[Jet | None]:
-        """Absolute value of each basis function at the middle of the table; None if not divided."""
-        sizes: list[Jet | None] = [None] * (self.n_linear + self.offset)
-        if not self.moving:
-            return sizes
-        middle = self._jets(theta, self.middle, order=order)
-        for j in self.centred:
-            part = middle[j].apply(lambda v: np.broadcast_to(v, (theta.shape[1], 1))[:, 0])
+    def _jet_sizes(self, raw: list[Jet], n_fits: int) -> list[Jet | None]:
+        """Absolute value of each basis function in the last row; None if it is not divided."""
+        sizes: list[Jet | None] = [None] * len(raw)
+        for j in self.centred if self.moving else ():
+            part = raw[j].apply(lambda v: np.broadcast_to(np.atleast_1d(v)[..., -1], n_fits))
             sizes[j] = _usable_size(part)
         return sizes
+
+
+def _without_middle(values: Array) -> Array:
+    """Values without the last row, unless they are the same for all rows."""
+    return values[..., :-1] if values.ndim and values.shape[-1] > 1 else values
 
 
 def _usable_size(part: Jet) -> Jet:

@@ -82,17 +82,28 @@ def bounded_least_squares(
     m, n_cells, _ = basis.shape
     if m > MOST_SUBSETS:
         return _many_bounded(basis, target, weights, low, high)
-    weighted = basis * weights
-    normal = np.einsum("kcn,lcn->ckl", weighted, basis)
-    right = np.einsum("kcn,cn->ck", weighted, target)
+    normal, right = np.empty((n_cells, m, m)), np.empty((n_cells, m))
+    target = np.broadcast_to(target, basis.shape[1:])
+    for k in range(m):
+        weighted = basis[k] * weights
+        right[:, k] = np.einsum("cn,cn->c", weighted, target)
+        for other in range(k + 1):
+            entry = np.einsum("cn,cn->c", weighted, basis[other])
+            normal[:, k, other] = normal[:, other, k] = entry
     scale = 1.0 / np.sqrt(np.maximum(np.einsum("ckk->ck", normal), 1e-290))
     normal = normal * scale[:, :, None] * scale[:, None, :] + 1e-13 * np.eye(m)
     right = right * scale
     floor = np.where(np.isfinite(low), low, 0.0) / scale
     pinned = low >= high
     bounded = np.isfinite(low) & ~pinned
-    best = np.repeat(np.where(np.isfinite(low), low, 0.0)[:, None], n_cells, axis=1)
-    best_cost = np.full(n_cells, np.inf)
+    best = (_solve_held(normal, right, floor, pinned) * scale).T
+    # Only where the solution without the bounds violates one are the sets of bounds tried.
+    wrong = np.flatnonzero(~(best >= low[:, None]).all(axis=0))
+    if wrong.size == 0:
+        return np.minimum(best, high[:, None])
+    normal, right, floor, scale = normal[wrong], right[wrong], floor[wrong], scale[wrong]
+    best[:, wrong] = np.where(np.isfinite(low), low, 0.0)[:, None]
+    best_cost = np.full(len(wrong), np.inf)
     for pattern in itertools.product((False, True), repeat=int(bounded.sum())):
         held = pinned.copy()
         held[bounded] = pattern
@@ -103,7 +114,7 @@ def bounded_least_squares(
             "ck,ck->c", solution, right
         )
         better = feasible & (cost < best_cost)
-        best[:, better] = natural[better].T
+        best[:, wrong[better]] = natural[better].T
         best_cost[better] = cost[better]
     return np.clip(best, low[:, None], high[:, None])
 

@@ -80,6 +80,14 @@ class Objective:
                 out[fits] += np.where(legal & np.isfinite(total), total, np.inf)
         return out
 
+    def value_at(self, predicted: Array) -> Array:
+        """Objective of each fit, (n_fits,), from its predictions (n_fits, n_rows); see `value`."""
+        every = slice(None)
+        with np.errstate(all="ignore"):
+            residual, legal = self._residual(predicted, every, every)
+            total = (self.loss.rows(residual, self.delta)[0] * self.weights).sum(axis=1)
+        return np.where(legal & np.isfinite(total), total, np.inf)
+
     def derivatives(self, coordinates: Array) -> tuple[Array, Array, Array]:
         """Objective (n_fits,), gradient (p, n_fits) and Hessian (p, p, n_fits)."""
         p, n_fits = coordinates.shape
@@ -113,16 +121,13 @@ class Objective:
             bend = (bend - score if self.exact else bend) * weights * inverse * inverse
         else:
             bend = bend * weights
-        gradient = np.stack([np.einsum("bn,bn->b", slope, part) for part in first])
-        p = len(first)
-        hessian = curvature(slope) if self.exact else np.zeros((p, p, len(total)))
+        every = np.empty((len(total), len(first), slope.shape[1]))
         for k, part in enumerate(first):
-            bent = bend * part
-            for other in range(k + 1):
-                entry = np.einsum("bn,bn->b", bent, first[other])
-                hessian[k, other] += entry
-                if other != k:
-                    hessian[other, k] += entry
+            every[:, k] = part
+        gradient = np.matmul(every, slope[:, :, None])[:, :, 0].T
+        hessian = np.matmul(every * bend[:, None], every.transpose(0, 2, 1)).transpose(1, 2, 0)
+        if self.exact:
+            hessian = hessian + curvature(slope)
         return np.where(legal, total, np.inf), gradient, hessian
 
     def scores(self, coordinates: Array) -> tuple[Array, Array, Array]:

@@ -55,7 +55,7 @@ def effective_tokens(tokens: Array, unique: Array, decay: Array) -> Array:
     Source:
         Muennighoff et al. 2023, arXiv 2305.16264, eq. 5.
     """
-    return unique + unique * decay * -np.expm1(-np.maximum(tokens / unique - 1.0, 0.0) / decay)
+    return unique * (1.0 - decay * np.expm1(-np.maximum(tokens / unique - 1.0, 0.0) / decay))
 
 
 def optimal_params(tokens: Array, p: Values) -> Array:
@@ -66,8 +66,10 @@ def optimal_params(tokens: Array, p: Values) -> Array:
     Source:
         Muennighoff et al. 2023, arXiv 2305.16264, appendix A.
     """
-    g = (p["alpha"] * p["A"] / (p["beta"] * p["B"])) ** (1.0 / (p["alpha"] + p["beta"]))
-    return (tokens * g) ** (p["beta"] / p["alpha"]) * g
+    # in logarithms, so that few operations have the size of the table
+    log_g = np.log(p["alpha"] * p["A"] / (p["beta"] * p["B"])) / (p["alpha"] + p["beta"])
+    power = p["beta"] / p["alpha"]
+    return np.exp(power * np.log(tokens) + (power + 1.0) * log_g)
 
 
 def _data_constrained(x: Columns, p: Values) -> list[Array | float]:
@@ -75,8 +77,8 @@ def _data_constrained(x: Columns, p: Values) -> list[Array | float]:
     used_params = np.minimum(params, optimal_params(np.minimum(unique, tokens), p))
     params_left = effective_tokens(params, used_params, p["R_N"])
     tokens_left = effective_tokens(tokens, np.minimum(unique, tokens), p["R_D"])
-    reducible = p["A"] / params_left ** p["alpha"] + p["B"] / tokens_left ** p["beta"]
-    return [1.0, reducible]
+    by_size = np.exp(np.log(p["A"]) - p["alpha"] * np.log(params_left))
+    return [1.0, by_size + np.exp(np.log(p["B"]) - p["beta"] * np.log(tokens_left))]
 
 
 def _data_constrained_starts(x: Columns, y: Array) -> Array:

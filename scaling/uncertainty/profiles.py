@@ -187,7 +187,8 @@ def _trace(
     values = np.unique(np.clip(centre + offsets, *bounds))
     values = values[np.isfinite(values)]
     objective, found = solve(values, None)
-    objective, found = _sweep(solve, values, objective, found)
+    if not problem.model.many_linear:  # there, each start finds the one minimum
+        objective, found = _sweep(solve, values, objective, found)
     highest = rise(noise_scale(problem, best), level, problem.degrees)
     for _ in range(REFINEMENTS):
         inner = _brackets(values, objective, objective.min() + highest)

@@ -133,7 +133,7 @@ def _largest(problem: Problem, best: Array) -> tuple[float, str] | None:
     if degrees <= 0 or len(np.unique(place[~held])) <= problem.n_free:
         return None
     weights = np.where(held, 0.0, table.weights)
-    found = problem.refine(best[:, None], weights=weights).coordinates
+    found = problem.refine(best[:, None], weights=weights, sharpening=(1.0,)).coordinates
     objective = problem.objective(weights=weights)
     gradient, _, bend = objective.scores(found[:, 0])
     residual = objective.residuals(found[:, 0])
