@@ -216,12 +216,14 @@ class JetModel(BasisModel):
     """A law given by a basis function of numpy ufuncs, with exact derivatives; see `Jet`."""
 
     def differentiable(self) -> bool:
-        """Whether the basis function consists of operations that know their derivatives."""
+        """Whether the basis function consists of operations that know their derivatives.
+
+        If so, those that are one everywhere, as that of E, are not divided by their size again.
+        """
         try:
             found = self._jets(np.ones((self.n_nonlinear, 1)), self.middle, order=1)
         except (TypeError, AttributeError):
             return False
-        # a basis function that is one everywhere, as that of E, has that size
         self.centred = [j for j in self.centred if found[j].first or np.any(found[j].value != 1.0)]
         return True
 
