@@ -15,7 +15,7 @@ from experiments.worlds.quick import QUICK
 INTERVENTIONS = replace(
     QUICK,
     name="interventions",
-    recipes=("levers", "chains"),
+    recipes=("levers",),
     widths=(32,),
     n_unique_tokens=8_192,
     chunk_tokens=64,  # larger ones would come from fewer documents than 64

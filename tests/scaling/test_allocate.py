@@ -78,7 +78,7 @@ def test_a_loss_that_does_not_depend_on_tokens_has_no_optimum():
     flat = frame.assign(loss=1.8 + 480 * frame.n_params**-0.35)
     fit = fit_law(flat, "chinchilla", n_boot=0)
     with pytest.raises(
-        ValueError, match=r"no compute-optimal size: B of the fit is 0, .* n_tokens"
+        ValueError, match=r"no compute-optimal size: B .* n_tokens"
     ):
         allocate(fit, 1e21)
     # Rounded losses leave a term whose exponent is within its bounds, but which is nothing.
