@@ -77,9 +77,7 @@ def test_a_loss_that_does_not_depend_on_tokens_has_no_optimum():
     frame = pd.DataFrame({"n_params": axes[0].ravel(), "n_tokens": axes[1].ravel()})
     flat = frame.assign(loss=1.8 + 480 * frame.n_params**-0.35)
     fit = fit_law(flat, "chinchilla", n_boot=0)
-    with pytest.raises(
-        ValueError, match=r"no compute-optimal size: B .* n_tokens"
-    ):
+    with pytest.raises(ValueError, match=r"no compute-optimal size: B .* n_tokens"):
         allocate(fit, 1e21)
     # Rounded losses leave a term whose exponent is within its bounds, but which is nothing.
     fit = fit_law(rounded_flat(), "chinchilla", n_boot=0)
