@@ -156,6 +156,11 @@ class Levers:
         The limit of each draw follows from one member and all of them by E + B / K^gamma. The
         interval is the hull of those with any exponent of `GAMMAS` on either side; that with
         exponents of one is `if_law_holds`.
+
+        Args:
+            lever: its name.
+            over: name of what it is compared with.
+            level: confidence level.
         """
         most = int(self.losses[K].max())
 
