@@ -35,6 +35,9 @@ LONGEST = (
     "test_calibration",
     "test_notebooks",
     "test_executors",
+    "test_side_by_side",
+    "test_docs",
+    "test_examination",
     "test_sweep",
 )
 """Files that begin first, so that no core is left alone with one of them at the end."""
