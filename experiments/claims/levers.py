@@ -5,8 +5,9 @@ from __future__ import annotations
 from experiments.claims.claim import Finding, claim, verdict
 from experiments.lab.recipe import NotRun
 from experiments.recipes.chains import ARMS, CONTROL, Chains, chains
-from experiments.recipes.levers import CONTROL as NO_LEVER
-from experiments.recipes.levers import DIFFUSION, MASKING, NOISE, PURPOSES, STACK, Levers, levers
+from experiments.recipes.levers.recipe import Levers, levers
+from experiments.recipes.levers.trials import CONTROL as NO_LEVER
+from experiments.recipes.levers.trials import DIFFUSION, MASKING, NOISE, PURPOSES, STACK
 from experiments.story.story import Story
 
 NOTHING = 0.01
@@ -188,7 +189,8 @@ def _n15(story: Story) -> Finding:
 def _n18(story: Story) -> Finding:
     """The limit of many members with the stack of levers against that with each lever alone, paired
     by draw of the text; whatever exponent of 1/K from 0.8 to 1.2 holds on either side. The stack is
-    selected by validation among more settings than a lever, see `experiments.recipes.levers`, and
+    selected by validation among more settings than a lever, see
+    `Trials.stack`, and
     judged by test losses. Intervals are simultaneous over the levers (Bonferroni, 95 % together).
     Supported when all lie above zero and no lever's weight decay is an end of the candidates;
     contradicted when that against some lever lies below 0.01 nats and the stack's decay is no end;

@@ -1,8 +1,8 @@
-"""What else pays where text is scarce: levers and chains of members on 8,192 tokens.
+"""What else pays where text is scarce: levers on 8,192 tokens, with a plan for chains of members.
 
-Models of width 32 have seven parameters for each token, as many as the talk's largest single models
-have for theirs, and overfit: tuned decay lies a whole nat below the usual one, infinitely many
-members another quarter.
+Models of width 32 have seven parameters (embeddings included) for each token, as the talk's largest
+have, and overfit: tuned decay lies .94 nats below the usual one, infinitely many members .22 below
+that.
 """
 
 from __future__ import annotations

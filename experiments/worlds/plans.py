@@ -139,7 +139,7 @@ class LeverPlan:
 
     Attributes:
         width: width of all models.
-        tried: levers to try, see `experiments.recipes.levers.LEVERS`.
+        tried: levers to try, see `experiments.recipes.levers.trials.LEVERS`.
         weight_decays: weight decays tried with every lever, ascending; with the usual one, which
             shows what a lever gains where decay is not tuned.
         epochs: numbers of epochs tried with every lever, ascending.

@@ -11,16 +11,15 @@ from experiments.claims import levers as claims_levers
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import NotRun, Results, run_recipes
 from experiments.recipes.chains import chains
-from experiments.recipes.levers import (
+from experiments.recipes.levers.recipe import Levers, levers
+from experiments.recipes.levers.trials import (
     CONTROL,
     LEVERS,
     PURPOSES,
     STACK,
-    Levers,
-    _Cell,
-    _chosen,
-    _Trials,
-    levers,
+    Cell,
+    Trials,
+    chosen_settings,
 )
 from experiments.runs.store import RunStore
 from experiments.worlds.levers import check_levers
@@ -208,27 +207,27 @@ def test_every_lever_is_one_and_has_as_many_strengths_as_the_control():
             check_levers(settings)
     same = [name for name, (a, b) in LEVERS.items() if a == b]
     assert same == [CONTROL, "masked diffusion"]
-    assert [_Cell(((CONTROL, i),), 0.1, 8).rate_factor for i in (0, 1)] == [1.0, 2.0]
+    assert [Cell(((CONTROL, i),), 0.1, 8).rate_factor for i in (0, 1)] == [1.0, 2.0]
     both = (("masked input", 1), ("masked diffusion", 1))
-    assert _Cell(both, 0.1, 8).text == "masked_share=0.3, objective=masked_diffusion, rate x 2"
+    assert Cell(both, 0.1, 8).text == "masked_share=0.3, objective=masked_diffusion, rate x 2"
 
 
 def test_each_purpose_has_its_own_best_setting():
     plan = LeverPlan(width=8, tried=(), weight_decays=(0.1, 1.6), epochs=(8, 16))
     looks = {
-        _Cell(((CONTROL, 0),), 0.1, 8): {"single": 3.9, "limit": 3.8},
-        _Cell(((CONTROL, 0),), 0.1, 16): {"single": 4.0, "limit": 3.3},
-        _Cell(((CONTROL, 0),), 1.6, 8): {"single": 3.5, "limit": 3.4},
-        _Cell(((CONTROL, 1),), 1.6, 16): {"single": 3.6, "limit": 3.5},
-        _Cell(((CONTROL, 1),), 1.6, 8): {"single": float("nan"), "limit": float("nan")},
+        Cell(((CONTROL, 0),), 0.1, 8): {"single": 3.9, "limit": 3.8},
+        Cell(((CONTROL, 0),), 0.1, 16): {"single": 4.0, "limit": 3.3},
+        Cell(((CONTROL, 0),), 1.6, 8): {"single": 3.5, "limit": 3.4},
+        Cell(((CONTROL, 1),), 1.6, 16): {"single": 3.6, "limit": 3.5},
+        Cell(((CONTROL, 1),), 1.6, 8): {"single": float("nan"), "limit": float("nan")},
     }
-    chosen = _chosen(looks, plan, stack=(CONTROL,))
+    chosen = chosen_settings(looks, plan, stack=(CONTROL,))
     for lever in (CONTROL, STACK):
         assert [chosen[purpose, lever] for purpose in PURPOSES] == [
-            _Cell(((CONTROL, 0),), 0.1, 8),
-            _Cell(((CONTROL, 0),), 1.6, 8),
-            _Cell(((CONTROL, 0),), 0.1, 16),
-            _Cell(((CONTROL, 1),), 1.6, 16),
+            Cell(((CONTROL, 0),), 0.1, 8),
+            Cell(((CONTROL, 0),), 1.6, 8),
+            Cell(((CONTROL, 0),), 0.1, 16),
+            Cell(((CONTROL, 1),), 1.6, 16),
         ]
 
 
@@ -237,7 +236,7 @@ def test_a_lever_joins_the_stack_where_the_limit_falls(monkeypatch, tmp_path):
     gains = {"masked input": 0.3, "averaged weights": 0.2, "looped blocks": 0.1, "right to left": 0}
     tried = ("masked diffusion", *reversed(gains))
     plan = LeverPlan(width=8, tried=tried, weight_decays=(0.1, 1.6), epochs=(8,))
-    trials = _Trials(Lab(WORLDS["tiny"], RunStore(tmp_path)), plan)
+    trials = Trials(Lab(WORLDS["tiny"], RunStore(tmp_path)), plan)
     asked = []
 
     def looks(self, tried):
@@ -251,10 +250,10 @@ def test_a_lever_joins_the_stack_where_the_limit_falls(monkeypatch, tmp_path):
                 limit = 4 + 0.1 * decay - sum(gain - 0.01 * strength for gain, strength in alone)
                 failed = "right to left" in asked[-1]
                 values = {"single": 5.0, "limit": float("nan") if failed else limit}
-                found[_Cell(parts, decay, 8)] = values
+                found[Cell(parts, decay, 8)] = values
         return found
 
-    monkeypatch.setattr(_Trials, "looks", looks)
+    monkeypatch.setattr(Trials, "looks", looks)
     alone = trials.looks(((lever, strength),) for lever in tried for strength in (0, 1))
     asked.clear()
     stack, compared = trials.stack(alone)
@@ -294,6 +293,9 @@ def test_figures_show_every_lever_and_arm():
     assert [text.get_text() for text in axes[0].get_yticklabels()] == [*TRIED, STACK]
     assert (frame["what"] == "gain").sum() == 3 * (len(TRIED) + 1)
     assert (frame["what"] == "loss by epochs").sum() == 2 * (1 + len(TRIED))
+    same = {"masked input": "masked_share=0.1", STACK: "masked_share=0.1"}
+    axes, _ = figN3_levers.draw(story(np.random.default_rng(0), {}, strength=same))
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == list(TRIED)  # none stacked
     _, frame = figN4_chains.draw(results)
     assert frame.groupby("arm").size().between(5, 6).all()
     plt.close("all")
@@ -326,6 +328,10 @@ def test_the_tiny_world_tries_levers_and_states_what_they_cost(tmp_path):
     for judge in (claims_levers._n13, claims_levers._n14, claims_levers._n15):
         assert judge(Results("test", {levers: found})).detail
 
-    wrong = dataclasses.replace(world, lever_trials=dataclasses.replace(plan, tried=("magic",)))
-    with pytest.raises(ValueError, match=r"lever_trials.tried must be among .*; not magic"):
+
+@pytest.mark.parametrize(("tried", "said"), [(("magic",), "magic"), ((), "empty")])
+def test_a_plan_names_levers(tried, said, tmp_path):
+    plan = dataclasses.replace(WORLDS["tiny"].lever_trials, tried=tried)
+    wrong = dataclasses.replace(WORLDS["tiny"], lever_trials=plan)
+    with pytest.raises(ValueError, match=f"lever_trials.tried must be among .*; not {said}"):
         levers.run(Lab(wrong, RunStore(tmp_path)))

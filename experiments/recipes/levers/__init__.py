@@ -1,0 +1,1 @@
+"""Levers: what else buys data efficiency once weight decay is tuned and members are many?"""
