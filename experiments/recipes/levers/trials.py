@@ -230,7 +230,7 @@ class Trials:
         }
 
     def losses(self, chosen: Mapping[tuple[str, str], Cell]) -> pd.DataFrame:
-        """Return the test losses on all draws of what was chosen, the columns of `Levers.losses`."""
+        """Return test losses on all draws of what was chosen, the columns of `Levers.losses`."""
         plan = self.plan
         groups = {
             (purpose, lever, draw): [
