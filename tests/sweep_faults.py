@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,10 @@ def holding(path: Path, *, n_free: int = 0) -> dict[str, str]:
     }
 
 
+SMALL_STEPS = {"context": 8, "batch_size": 2, "n_unique_tokens": 128}
+"""Settings of a world with as many steps an epoch as the tiny one, each of 16 tokens for 512."""
+
+
 @dataclass(kw_only=True)
 class Plan:
     """A sweep: every width with every seed; each run has at least four segments."""
@@ -40,6 +44,7 @@ class Plan:
     executor: str
     runs: str
     world: str = "tiny"
+    settings: dict[str, int] = field(default_factory=SMALL_STEPS.copy)
     widths: tuple[int, ...] = (8,)
     n_epochs: int = 64
     n_seeds: int = 4
@@ -52,7 +57,8 @@ class Plan:
         from experiments.runs.store import RunStore
         from experiments.worlds.registry import get_world
 
-        return Lab(get_world(self.world), RunStore(Path(self.runs) / self.world), executor)
+        world = replace(get_world(self.world), **self.settings)
+        return Lab(world, RunStore(Path(self.runs) / self.world), executor)
 
     def specs(self, lab):
         return [

@@ -27,7 +27,13 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 
 N_FAULTS = int(os.environ.get("DATAWALL_N_FAULTS", "20"))
 N_SEEDS = int(os.environ.get("DATAWALL_N_SEEDS", "10"))
-QUICK = {"world": "quick", "widths": (16, 32, 64, 128), "n_epochs": 8, "n_seeds": N_SEEDS}
+QUICK = {
+    "world": "quick",
+    "settings": {},
+    "widths": (16, 32, 64, 128),
+    "n_epochs": 8,
+    "n_seeds": N_SEEDS,
+}
 
 
 def report(what: str, goal: str, measured: str) -> None:

@@ -10,11 +10,13 @@ from experiments.runs.store import CHECKPOINT, RunStore
 from experiments.sweeps.sweep import SweepError, run_sweep
 from experiments.worlds.registry import WORLDS, get_world
 from models.training.train import SEGMENT_STEPS
+from tests.sweep_faults import SMALL_STEPS
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    return Lab(get_world("tiny"), RunStore(tmp_path_factory.mktemp("runs")))
+    world = dataclasses.replace(get_world("tiny"), **SMALL_STEPS)
+    return Lab(world, RunStore(tmp_path_factory.mktemp("runs")))
 
 
 def specs_of(lab, n=3, n_epochs=4):

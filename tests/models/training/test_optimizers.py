@@ -195,7 +195,8 @@ def test_the_average_is_what_is_kept_and_the_run_itself_does_not_change():
         state, _ = train_step(program, state, WINDOWS, hyper)
         plain, _ = train_step(Program(model=MODEL), plain, WINDOWS, hyper)
         seen.append(named(state.params)["head"])
-    np.testing.assert_array_equal(named(state.params)["head"], named(plain.params)["head"])
+    # Of two programs, which need not round alike.
+    np.testing.assert_allclose(named(state.params)["head"], named(plain.params)["head"], atol=1e-6)
     expected = ((seen[0] + seen[1]) / 2 + seen[2]) / 2
     np.testing.assert_allclose(named(state.result)["head"], expected, atol=1e-6)
     assert plain.result is plain.params

@@ -245,10 +245,7 @@ def faulty_pair(tmp_path_factory):
     """Two processes of one device each, of which faults meet the second, see fault_worker.py."""
     module, port = [sys.executable, "-m", "tests.models.training.fault_worker"], free_port()
     folder = str(tmp_path_factory.mktemp("states"))
-    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    return endings_of(
-        [[*module, str(one), port, folder] for one in range(2)], 2 * [{"XLA_FLAGS": flags}]
-    )
+    return endings_of([[*module, str(one), port, folder] for one in range(2)], 2 * [{}])
 
 
 def said_by(faulty_pair, key):
