@@ -90,8 +90,7 @@ class MadeUpRuns:
 
     def column(self, specs: Sequence[RunSpec], name: str) -> list[Any]:
         """Return one column of `frame`, a value for each run."""
-        values: list[Any] = self.frame(specs)[name].tolist()
-        return values
+        return self.frame(specs)[name].tolist() if specs else []  # no runs, no columns
 
     def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
         """Return made-up scores of ensembles, None for anything else.

@@ -330,8 +330,7 @@ class RunStore:
 
     def column(self, specs: Sequence[RunSpec], name: str) -> list[Any]:
         """Return one column of `frame`, a value for each run; the same errors."""
-        found: list[Any] = self.frame(specs)[name].tolist()
-        return found
+        return self.frame(specs)[name].tolist() if specs else []  # no runs, no columns
 
     def overview(self) -> pd.DataFrame:
         """Return every run, finished or not, with the columns of `frame` and `n_steps_done`.
