@@ -160,7 +160,7 @@ def save(
     import matplotlib.pyplot as plt
 
     from experiments.runs.files import replacing
-    from paper_figs.files import check_format, figure_of, options_of, origin, write_picture
+    from paper_figs.files import check_format, figure_of, lay_out, options_of, origin, write_picture
     from paper_figs.layout import check_styles
     from paper_figs.style import STYLE
 
@@ -171,6 +171,7 @@ def save(
         axes, frame = _drawn(module, story, plt.figure(figsize=size) if size else None)
         numbers = frame.to_csv(index=False).encode()
         about = origin(module, story, numbers, options_of(size, style, dpi))
+        lay_out(figure_of(axes), dpi)
         paths = [Path(folder) / f"{module.NAME}.{suffix}" for suffix in suffixes]
         for path in paths:
             with replacing(path) as beside:

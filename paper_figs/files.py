@@ -75,6 +75,24 @@ def recipes_read(module: ModuleType, available: Collection[str]) -> list[Recipe[
     return [*module.NEEDS, *optional]
 
 
+def lay_out(figure: Figure, dpi: int) -> None:
+    """Lay out a figure once for all its pictures.
+
+    Otherwise `savefig` lays it out for each, and draws each twice.
+
+    Args:
+        figure: in the canvas of PNG.
+        dpi: dots per inch of a PNG.
+    """
+    if (engine := figure.get_layout_engine()) is None:
+        return
+    before = figure.dpi
+    figure.dpi = dpi
+    engine.execute(figure)
+    figure.dpi = before
+    figure.set_layout_engine("none")
+
+
 def write_picture(
     figure: Figure, path: Path, suffix: str, about: dict[str, str], *, dpi: int
 ) -> None:

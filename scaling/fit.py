@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from scaling.fitting.dependence import dependence_sentence, grouped_sentence, run_column
 from scaling.fitting.losses import default_delta, get_loss
@@ -167,11 +167,55 @@ def best_parameters(
     Raises:
         ValueError: as for `fit_law`.
     """
+    problem = _plain_problem(data, law, x=x, y=y, weights=weights, loss=loss)
+    return _printed(problem, problem.solve())[0]
+
+
+def best_parameters_of_each(
+    data: Any,
+    law: str | Law,
+    *,
+    x: Any,
+    losses: Sequence[ArrayLike],
+    loss: str = "squared_log",
+) -> list[dict[str, float]]:
+    """Printed parameters at the optima of a law for several columns of losses on the same rows.
+
+    They are those of `best_parameters` for each, found several times faster.
+
+    Args:
+        data: as for `best_parameters`.
+        law: as for `best_parameters`.
+        x: as for `best_parameters`.
+        losses: losses of each fit, n_fits of shape (n_rows,).
+        loss: as for `best_parameters`.
+
+    Returns:
+        Parameter name -> value, for each fit.
+
+    Raises:
+        ValueError: as for `fit_law`.
+    """
+    problems = [_plain_problem(data, law, x=x, y=np.asarray(y, float), loss=loss) for y in losses]
+    if not problems:
+        return []
+    targets = np.array([problem.table.y for problem in problems])
+    return _printed(problems[0], problems[0].solve_targets(targets))
+
+
+def _plain_problem(
+    data: Any, law: str | Law, *, x: Any, y: Any, weights: Any = None, loss: str
+) -> Problem:
+    """Problem of a law with its own pinned parameters, under a row loss without delta."""
     chosen, row_loss = get_law(law), get_loss(loss)
     table = read_table(data, chosen, x=x, y=y, weights=weights, log=row_loss.log)
-    problem = Problem(law=chosen, table=table, loss=row_loss, delta=1.0, pinned=dict(chosen.fixed))
-    found = problem.model.printed(problem.solve().coordinates)[:, 0]
-    return {name: float(value) for name, value in zip(chosen.parameters, found, strict=True)}
+    return Problem(law=chosen, table=table, loss=row_loss, delta=1.0, pinned=dict(chosen.fixed))
+
+
+def _printed(problem: Problem, found: Minimum) -> list[dict[str, float]]:
+    """Printed parameters by name of each fit."""
+    each = problem.model.printed(found.coordinates).T
+    return [dict(zip(problem.law.parameters, map(float, one), strict=True)) for one in each]
 
 
 def _optimum(problem: Problem, delta: float | None) -> tuple[Problem, Minimum]:

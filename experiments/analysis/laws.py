@@ -7,6 +7,7 @@ left out at a time (delete-one jackknife; members of different sizes are indepen
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +18,7 @@ from scipy.special import stdtrit
 
 from experiments.analysis.intervals import Estimate, jackknife, unbounded
 from scaling import FitResult, LimitResult, fit_law, joint_limit
-from scaling.fit import best_parameters
+from scaling.fit import best_parameters, best_parameters_of_each
 from scaling.limits import asymptotes_among
 
 N = "n_params_non_embedding"
@@ -58,36 +59,101 @@ def member_curve(
 class Laws:
     """The fits of one world. Limits that are not identified have unbounded intervals.
 
+    Each is fitted when it is first read: a figure reads few of them.
+
     Attributes:
-        single: loss of the tuned single model against size, fitted to one row per seed.
-        single_limit: its limit, with the interval whatever smooth decreasing law holds.
-        ensembles: loss against the number of members, by width, fitted to means over subsets.
-        limits: limit of infinitely many members, by width, with the jackknife over members.
-        exponents: exponent of 1/K, by width, with the jackknife over members.
-        joint: the joint fit over sizes and members, with both nested orders of limits.
-        joint_limit: its limit, with the wider one of the interval of the fit and the jackknife.
-        joint_refits: parameters of the joint law without each member, grouped by width.
-        tables: `member_curve` of each width.
-        left_out: `member_curve` of each width without each of its members.
+        best: tuned single models, a row per seed with columns `width`, `n_params_non_embedding` and
+            `test_loss`.
+        curves: `Ensembles.curves`; only members tuned for the ensemble are used.
     """
 
-    single: FitResult
-    single_limit: Estimate
-    ensembles: Mapping[int, FitResult]
-    limits: Mapping[int, Estimate]
-    exponents: Mapping[int, Estimate]
-    joint: LimitResult
-    joint_limit: Estimate
-    joint_refits: Sequence[Sequence[Mapping[str, float]]]
-    tables: Mapping[int, pd.DataFrame]
-    left_out: Mapping[int, list[pd.DataFrame]]
+    best: pd.DataFrame
+    curves: pd.DataFrame
+
+    @cached_property
+    def single(self) -> FitResult:
+        """Loss of the tuned single model against size, fitted to one row per seed."""
+        return fit_law(self.best, "power", x=N, y=LOSS, n_boot=N_BOOT)
+
+    @cached_property
+    def single_limit(self) -> Estimate:
+        """Its limit, with the interval whatever smooth decreasing law holds."""
+        return _limit_of(self.single, int(self.best.groupby("width").size().min()))
+
+    @cached_property
+    def tables(self) -> dict[int, pd.DataFrame]:
+        """`member_curve` of each width."""
+        tuned = self.curves.loc[self.curves["chosen_for"] == "ensemble", "width"]
+        return {width: member_curve(self.curves, width) for width in sorted({*map(int, tuned)})}
+
+    @cached_property
+    def left_out(self) -> dict[int, list[pd.DataFrame]]:
+        """`member_curve` of each width without each of its members."""
+        return leave_one_out(self.curves, self.tables)
 
     @property
     def ensemble_table(self) -> pd.DataFrame:
         """`member_curve` of all widths: a row per width and number of members, the same columns."""
         return pd.concat(self.tables.values(), ignore_index=True)
 
-    @cached_property  # by far the slowest fit, and rarely needed
+    @cached_property
+    def ensembles(self) -> dict[int, FitResult]:
+        """Loss against the number of members, by width, fitted to means over subsets."""
+        return {
+            width: fit_law(table, "power", x=K, y=LOSS, loss=ROW_LOSS, n_boot=0)
+            for width, table in self.tables.items()
+        }
+
+    @cached_property
+    def refits(self) -> dict[int, list[dict[str, float]]]:
+        """Parameters of the law of members, by width, without each member."""
+        return {
+            width: parameters_of_each(parts, "power", [K]) for width, parts in self.left_out.items()
+        }
+
+    @property
+    def limits(self) -> dict[int, Estimate]:
+        """Limit of infinitely many members, by width, with the jackknife over members."""
+        return self._with_jackknife("E")
+
+    @property
+    def exponents(self) -> dict[int, Estimate]:
+        """Exponent of 1/K, by width, with the jackknife over members."""
+        return self._with_jackknife("alpha")
+
+    def _with_jackknife(self, name: str) -> dict[int, Estimate]:
+        found = {}
+        for width, fit in self.ensembles.items():
+            replicates = [refit[name] for refit in self.refits[width]]
+            spread = jackknife(fit.params[name], [replicates])
+            found[width] = spread if fit.status.usable else unbounded(spread)
+        return found
+
+    @cached_property
+    def joint(self) -> LimitResult:
+        """The joint fit over sizes and members, with both nested orders of limits."""
+        # The jackknife over members, and not the scatter of the few sizes, gives the errors that
+        # means over subsets have in common. Its refits hold the exponent of K at 1, so the fit does
+        # too.
+        return joint_limit(
+            self.ensemble_table, params=N, members=K, y=LOSS, loss=ROW_LOSS,
+            shared_members="independent", fixed={"gamma": 1.0},
+        )  # fmt: skip
+
+    @cached_property
+    def joint_refits(self) -> list[list[dict[str, float]]]:
+        """Parameters of the joint law without each member, grouped by width."""
+        return [
+            parameters_of_each(tables, "ensemble", [N, K])
+            for tables in without_each(self.tables, self.left_out)
+        ]
+
+    @cached_property
+    def joint_limit(self) -> Estimate:
+        """Its limit, with the wider one of the interval of the fit and the jackknife."""
+        return _joint_limit(self.joint, self.joint_refits)
+
+    @cached_property
     def nested_gap(self) -> Estimate:
         """Limit in members first minus limit in parameters first, with the jackknife over members.
 
@@ -97,65 +163,40 @@ class Laws:
         value = float(first - second)
         if not min(first, second) > 0:
             return Estimate(value=value, low=-np.inf, high=np.inf, n=0)
-        replicates = [
-            [_nested(table, K, N) - _nested(table, N, K) for table in group]
-            for group in without_each(self.tables, self.left_out)
-        ]
+        tables = [one for group in without_each(self.tables, self.left_out) for one in group]
+        gaps = iter(np.subtract(_nested(tables, K, N), _nested(tables, N, K)).tolist())
+        replicates = [list(itertools.islice(gaps, len(of))) for of in self.left_out.values()]
         if not all(np.isfinite(group).all() for group in replicates):
             return Estimate(value=value, low=-np.inf, high=np.inf, n=0)
         return jackknife(value, replicates)
 
 
-def laws_of(best: pd.DataFrame, curves: pd.DataFrame) -> Laws:
-    """Return the fits of all laws of Part 1.
+def parameters_of_each(
+    tables: Sequence[pd.DataFrame], law: str, x: Sequence[str], y: str = LOSS
+) -> list[dict[str, float]]:
+    """Return the parameters of a law on each of several tables.
+
+    Those of the same rows are fitted at once, and equal ones only once.
 
     Args:
-        best: tuned single models, a row per seed with columns `width`, `n_params_non_embedding` and
-            `test_loss`.
-        curves: `Ensembles.curves`; only members tuned for the ensemble are used.
+        tables: with columns `x` and `y`.
+        law: a name in `scaling.LAWS`.
+        x: columns of the law in its order.
+        y: column of the losses.
     """
-    single = fit_law(best, "power", x=N, y=LOSS, n_boot=N_BOOT)
-    n_seeds = int(best.groupby("width").size().min())
-    tuned = curves.loc[curves["chosen_for"] == "ensemble", "width"]
-    widths = sorted({int(width) for width in tuned})
-    tables = {width: member_curve(curves, width) for width in widths}
-    left_out = leave_one_out(curves, widths)
-    fits = {
-        width: fit_law(table, "power", x=K, y=LOSS, loss=ROW_LOSS, n_boot=0)
-        for width, table in tables.items()
-    }
-    limits: dict[int, Estimate] = {}
-    exponents: dict[int, Estimate] = {}
-    for width, fit in fits.items():
-        refits = [
-            best_parameters(part, "power", x=K, y=LOSS, loss=ROW_LOSS) for part in left_out[width]
-        ]
-        for name, estimates in (("E", limits), ("alpha", exponents)):
-            spread = jackknife(fit.params[name], [[refit[name] for refit in refits]])
-            estimates[width] = spread if fit.status.usable else unbounded(spread)
-    everything = pd.concat(tables.values(), ignore_index=True)
-    # The jackknife over members, and not the scatter of the few sizes, gives the errors that means
-    # over subsets have in common. Its refits hold the exponent of K at 1, so the fit does too.
-    joint = joint_limit(
-        everything, params=N, members=K, y=LOSS, loss=ROW_LOSS, shared_members="independent",
-        fixed={"gamma": 1.0},
-    )  # fmt: skip
-    refits_of_joint = [
-        [best_parameters(table, "ensemble", x=[N, K], y=LOSS, loss=ROW_LOSS) for table in group]
-        for group in without_each(tables, left_out)
-    ]
-    return Laws(
-        single=single,
-        single_limit=_limit_of(single, n_seeds),
-        ensembles=fits,
-        limits=limits,
-        exponents=exponents,
-        joint=joint,
-        joint_limit=_joint_limit(joint, refits_of_joint),
-        joint_refits=refits_of_joint,
-        tables=tables,
-        left_out=left_out,
-    )
+    rows = [table[[*x]].to_numpy(float) for table in tables]
+    losses = [table[y].to_numpy(float) for table in tables]
+    keys = [(of.tobytes(), values.tobytes()) for of, values in zip(rows, losses, strict=True)]
+    found: dict[tuple[bytes, bytes], dict[str, float]] = {}
+    for design in dict.fromkeys(design for design, _ in keys):
+        at = {key: place for place, key in enumerate(keys) if key[0] == design}
+        first, *_ = at.values()
+        columns = dict(zip(x, rows[first].T, strict=True))
+        laws = best_parameters_of_each(
+            columns, law, x=[*x], losses=[losses[place] for place in at.values()], loss=ROW_LOSS
+        )
+        found |= zip(at, laws, strict=True)
+    return [found[key] for key in keys]
 
 
 def predicted_largest(best: pd.DataFrame) -> Estimate:
@@ -167,7 +208,7 @@ def predicted_largest(best: pd.DataFrame) -> Estimate:
     seeds.
 
     Args:
-        best: as in `laws_of`.
+        best: as in `Laws`.
     """
     by_size = best.groupby(N)[LOSS].agg(["mean", "std", "count"]).sort_index()
     sizes, largest = by_size.index[:-1], by_size.index[-1]
@@ -229,21 +270,36 @@ def _joint_limit(joint: LimitResult, refits: Sequence[Sequence[Mapping[str, floa
     return wider if joint.identified else unbounded(wider)
 
 
-def _nested(table: pd.DataFrame, first: str, second: str) -> float:
+def _nested(tables: Sequence[pd.DataFrame], first: str, second: str) -> list[float]:
     """Return the limit in `first` at each value of `second`, then the limit of these in `second`.
 
     As in `scaling.joint_limit`, limits of zero are left out; NaN means that too few remain.
+
+    Args:
+        tables: `member_curve` of all widths, each of which gives one value.
+        first: column of the first limit.
+        second: column of the second one.
     """
-    rows = [
-        (value, best_parameters(part, "power", x=first, y=LOSS, loss=ROW_LOSS)["E"])
+    parts = [
+        (place, value, part)
+        for place, table in enumerate(tables)
         for value, part in table.groupby(second)
         if part[first].nunique() >= 3
     ]
-    limits = pd.DataFrame(rows, columns=[second, "limit"])
-    limits = asymptotes_among(limits, losses=table[LOSS])
-    if len(limits) < 3:
-        return float("nan")
-    return best_parameters(limits, "power", x=second, y="limit", loss=ROW_LOSS)["E"]
+    laws = parameters_of_each([part for *_, part in parts], "power", [first])
+    limits = pd.DataFrame(
+        [(place, value, law["E"]) for (place, value, _), law in zip(parts, laws, strict=True)],
+        columns=["table", second, "limit"],
+    )
+    found = np.full(len(tables), np.nan)
+    asymptotes = {
+        place: asymptotes_among(of, losses=tables[int(str(place))][LOSS])
+        for place, of in limits.groupby("table")
+    }
+    enough = [place for place, of in asymptotes.items() if len(of) >= 3]
+    laws = parameters_of_each([asymptotes[place] for place in enough], "power", [second], "limit")
+    found[enough] = [law["E"] for law in laws]
+    return found.tolist()
 
 
 def leave_one_out(curves: pd.DataFrame, widths: Iterable[int]) -> dict[int, list[pd.DataFrame]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pandas as pd
-from scipy import optimize
 
 
 def limit_estimate(scores: pd.DataFrame, column: str = "validation_loss") -> float:
@@ -16,8 +16,27 @@ def limit_estimate(scores: pd.DataFrame, column: str = "validation_loss") -> flo
     If L(K) = E + B / K, then E = (K L(K) - L(1)) / (K - 1). Only tuning uses this estimate;
     reported limits are fitted with a free exponent.
     """
-    logit = scores[scores["average"] == "logit"]
-    return _limit(logit["n_members"].to_numpy(int), logit[column].to_numpy(float))
+    return _limit(*_logit(scores, column)[:2])
+
+
+def _logit(scores: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return sizes [n], losses [n] and members [n] (as text) of subsets, logits averaged.
+
+    Arrays, because a search asks for hundreds of estimates and selecting rows of a frame is slow.
+    """
+    is_logit = scores["average"].to_numpy() == "logit"
+    names, kinds = (column, "n_members", "members"), (float, int, object)
+    losses, sizes, members = (
+        scores[name].to_numpy(kind)[is_logit] for name, kind in zip(names, kinds, strict=True)
+    )
+    return sizes, losses, members
+
+
+@cache
+def _without(members: tuple[str, ...], n_members: int) -> np.ndarray:
+    """Return whether each subset lacks each member, bool [n_members, n]."""
+    subsets = [of.split(",") for of in members]
+    return np.array([[str(i) not in of for of in subsets] for i in range(n_members)])
 
 
 def _limit(sizes: np.ndarray, losses: np.ndarray) -> float:
@@ -36,14 +55,12 @@ def limit_by_member(scores: pd.DataFrame, column: str = "validation_loss") -> li
     Source:
         Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
     """
-    estimate = limit_estimate(scores, column)
+    sizes, losses, members = _logit(scores, column)
+    estimate = _limit(sizes, losses)
     n_members = int(scores["n_members"].max())
     if n_members < 3 or not math.isfinite(estimate):
         return [estimate] * (1 if n_members < 3 else n_members)
-    logit = scores[scores["average"] == "logit"]
-    sizes, losses = logit["n_members"].to_numpy(int), logit[column].to_numpy(float)
-    subsets = [of.split(",") for of in logit["members"]]
-    lacks = [np.array([str(i) not in of for of in subsets]) for i in range(n_members)]
+    lacks = _without(tuple(members), n_members)
     without = np.array([_limit(sizes[lack], losses[lack]) for lack in lacks])
     return list(estimate + (n_members - 1) * (without.mean() - without))
 
@@ -61,19 +78,21 @@ def loss_by_member(
         n_members: size of the ensembles.
         column: loss to use.
     """
-    logit = scores[scores["average"] == "logit"]
-    n_all = int(logit["n_members"].max())
-    mean = float(logit.loc[logit["n_members"] == n_members, column].mean())
-    of_size = logit[logit["n_members"] == min(n_members, n_all - 1)]
-    if of_size.empty or not math.isfinite(mean):
+    sizes, losses, members = _logit(scores, column)
+    n_all = int(sizes.max())
+    mean = _mean(losses[sizes == n_members])
+    of_size = sizes == min(n_members, n_all - 1)
+    if not of_size.any() or not math.isfinite(mean):
         return [mean] * n_all
-    without = np.array(
-        [
-            of_size.loc[[str(i) not in of.split(",") for of in of_size["members"]], column].mean()
-            for i in range(n_all)
-        ]
-    )
+    lacks = _without(tuple(members), n_all)
+    without = np.array([_mean(losses[of_size & lack]) for lack in lacks])
     return list(mean + (n_all - 1) * (without.mean() - without))
+
+
+def _mean(losses: np.ndarray) -> float:
+    """Return the mean of those that are known, NaN if none is."""
+    known = losses[~np.isnan(losses)]
+    return float(known.mean()) if len(known) else math.nan
 
 
 def predicted_loss(losses: Mapping[int, float], n_members: int) -> float:
@@ -108,4 +127,6 @@ def exponent_of(losses: Mapping[int, float], n_members: int) -> float:
     falls = losses[1] > losses[2] > losses[n_members]
     if not falls or excess(1e-3) * excess(20.0) >= 0:
         return math.nan
-    return float(optimize.brentq(excess, 1e-3, 20.0))
+    from scipy.optimize import brentq  # takes a third of a second to import
+
+    return float(brentq(excess, 1e-3, 20.0))

@@ -85,12 +85,12 @@ def tune_sizes(
         found = measure(points, grid, evaluate, effort)
     certificates = {}
     for width, tuned in found.items():
-        rows = lab.store.frame(asked[width].values()).itertuples()
+        costs = lab.store.column([*asked[width].values()], "train_flops")
         certificates[width] = Certificate(
             objective=objective,
             spec=lab.spec(width=width, seed=0, **tuned.best),
             tuned=tuned,
-            runs={str(row.run_id): float(row.train_flops) for row in rows},
+            runs=dict(zip(asked[width], map(float, costs), strict=True)),
         )
         if is_searched and not lab.store.read_only:
             save_certificate(certificates[width], lab.store.root)
@@ -182,8 +182,8 @@ def single_losses(lab: Lab) -> Score:
     """Return the validation loss of each run, NaN where it diverged."""
 
     def score(groups: Sequence[Sequence[RunSpec]]) -> list[list[float]]:
-        runs = lab.store.frame([spec for specs in groups for spec in specs])
-        losses = runs.set_index("run_id")["validation_loss"].astype(float)
-        return [[float(losses[spec.run_id]) for spec in specs] for specs in groups]
+        specs = [spec for of in groups for spec in of]
+        losses = map(float, lab.store.column(specs, "validation_loss"))
+        return [[next(losses) for _ in of] for of in groups]
 
     return score

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -87,6 +87,10 @@ class MadeUpRuns:
                 }
             )
         return frame_of(rows)
+
+    def column(self, specs: Sequence[RunSpec], name: str) -> list[Any]:
+        """Return one column of `frame`, a value for each run."""
+        return self.frame(specs)[name].tolist() if specs else []  # no runs, no columns
 
     def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
         """Return made-up scores of ensembles, None for anything else.

@@ -245,10 +245,9 @@ def _tasks(folder: Path) -> tuple[list[MinimalPair], list[list[ChoiceItem]]]:
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the rank correlation of x [n] with y [..., n], 0 if all values of a side tie."""
-    from scipy import stats  # takes a second to import
-
-    ranks = [stats.rankdata(side, axis=-1) for side in (x, y)]
+    ranks = [pd.DataFrame(np.atleast_2d(side)).rank(axis=1).to_numpy() for side in (x, y)]
     a, b = (rank - rank.mean(axis=-1, keepdims=True) for rank in ranks)
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
     product = (a * b).sum(axis=-1)
-    return np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
+    found = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
+    return found.reshape(y.shape[:-1])

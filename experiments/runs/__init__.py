@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -30,6 +30,9 @@ class Runs(Protocol):
 
     def frame(self, specs: Iterable[RunSpec]) -> pd.DataFrame:
         """Return finished runs, a row each, with the columns of `experiments.runs.rows.COLUMNS`."""
+
+    def column(self, specs: Sequence[RunSpec], name: str) -> list[Any]:
+        """Return one column of `frame`, a value for each run."""
 
     def params(self, spec: RunSpec) -> Params:
         """Return the weights of a finished run."""

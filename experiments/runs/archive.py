@@ -10,7 +10,7 @@ An `Archive` replaces a `RunStore` where runs are only read: recipes find all th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -51,6 +51,7 @@ class Archive:
 
     def __init__(self, root: Path, name: str) -> None:
         self.root, self.name = root, name
+        self._columns: dict[str, list[Any]] = {}
         self.about: dict[str, Any] = read_json(root / f"{name}.json") or {}
         if (schema := self.about.get("schema")) != ARCHIVE_SCHEMA:
             raise ValueError(
@@ -88,12 +89,10 @@ class Archive:
         return {run_id: place for place, run_id in enumerate(self._runs["run_id"])}
 
     @cached_property
-    def _records(self) -> dict[tuple[str, str], Any]:
-        records = pd.read_parquet(self.root / f"{self.name}.records.parquet")
-        return {
-            (row.kind, row.key): json.loads(row.values_json)
-            for row in records.itertuples(index=False)
-        }
+    def _records(self) -> _Records:
+        table = pd.read_parquet(self.root / f"{self.name}.records.parquet")
+        places = [f"{kind}/{key}" for kind, key in zip(table["kind"], table["key"], strict=True)]
+        return _Records(dict(zip(places, table["values_json"], strict=True)))
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -101,9 +100,9 @@ class Archive:
         return self._taken(range(len(self._runs)))
 
     @property
-    def records(self) -> dict[str, str]:
+    def records(self) -> Mapping[str, str]:
         """Digest of the values of each record, by "kind/key"."""
-        return {f"{kind}/{key}": digest(values) for (kind, key), values in self._records.items()}
+        return self._records
 
     def is_done(self, spec: RunSpec) -> bool:
         """Return whether a run is held."""
@@ -115,15 +114,29 @@ class Archive:
         Raises:
             NotShipped: one is not held.
         """
-        places = []
-        for spec in specs:
-            if not self.is_done(spec):
-                raise NotShipped(
-                    f"the shipped results of world {self.name} lack run {spec.run_id}: they are of "
-                    "another version; `datawall reproduce` trains what is missing"
-                )
-            places.append(self._places[spec.run_id])
-        return self._taken(places)
+        return self._taken([self._place(spec) for spec in specs])
+
+    def column(self, specs: Sequence[RunSpec], name: str) -> list[Any]:
+        """Return one column of `frame`, a value for each run, without making the others.
+
+        Raises:
+            NotShipped: one is not held.
+        """
+        values = self._column(name)
+        return [values[self._place(spec)] for spec in specs]
+
+    def _column(self, name: str) -> list[Any]:
+        if name not in self._columns:
+            self._columns[name] = self._runs[name].tolist()
+        return self._columns[name]
+
+    def _place(self, spec: RunSpec) -> int:
+        if not self.is_done(spec):
+            raise NotShipped(
+                f"the shipped results of world {self.name} lack run {spec.run_id}: they are of "
+                "another version; `datawall reproduce` trains what is missing"
+            )
+        return self._places[spec.run_id]
 
     def _taken(self, places: Sequence[int]) -> pd.DataFrame:
         """Return runs with types that depend on their values, as `frame_of` gives them."""
@@ -141,4 +154,27 @@ class Archive:
 
     def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
         """See `Runs.record`."""
-        return self._records.get((kind, digest(identity)))
+        place = f"{kind}/{digest(identity)}"
+        return self._records.values_of(place) if place in self._records else None
+
+
+class _Records(Mapping[str, str]):
+    """Digest of the values of each record, by "kind/key"; a record is parsed when it is read."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts, self._digests = texts, dict[str, str]()
+
+    def __getitem__(self, place: str) -> str:
+        if place not in self._digests:
+            self._digests[place] = digest(self.values_of(place))
+        return self._digests[place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def values_of(self, place: str) -> Any:
+        """Return the values of a record."""
+        return json.loads(self._texts[place])

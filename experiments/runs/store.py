@@ -22,7 +22,7 @@ import math
 import shutil
 import traceback
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
@@ -327,6 +327,10 @@ class RunStore:
                 raise KeyError(f"run {spec.run_id} is not finished")
             rows.append(settings_row(spec) | found[1])
         return frame_of(rows)
+
+    def column(self, specs: Sequence[RunSpec], name: str) -> list[Any]:
+        """Return one column of `frame`, a value for each run; the same errors."""
+        return self.frame(specs)[name].tolist() if specs else []  # no runs, no columns
 
     def overview(self) -> pd.DataFrame:
         """Return every run, finished or not, with the columns of `frame` and `n_steps_done`.

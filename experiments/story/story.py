@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.analysis.laws import Laws, laws_of
+from experiments.analysis.laws import Laws
 from experiments.display.tables import text_table
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import (
@@ -138,7 +138,7 @@ class Story:
 
     @property
     def laws(self) -> Laws:
-        """The fitted laws, test losses throughout; fitted when first asked for.
+        """The laws of test losses, each fitted when it is first read.
 
         Raises:
             NotRun: the world does not run the recipes, or at fewer sizes than a law has parameters.
@@ -153,7 +153,7 @@ class Story:
 
     @cached_property
     def _laws(self) -> Laws:
-        return laws_of(self.regularized.best, self.ensembles.curves)
+        return Laws(best=self.regularized.best, curves=self.ensembles.curves)
 
     @property
     def certificates(self) -> list[Certificate]:

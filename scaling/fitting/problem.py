@@ -13,7 +13,13 @@ from scaling.fitting.evaluation import Model, build_model
 from scaling.fitting.losses import Loss
 from scaling.fitting.newton import Minimum
 from scaling.fitting.objective import Objective
-from scaling.fitting.search import global_minima, global_minimum, grid, polish
+from scaling.fitting.search import (
+    global_minima,
+    global_minimum,
+    global_minimum_of_each,
+    grid,
+    polish,
+)
 from scaling.fitting.table import Table
 from scaling.laws.laws import Law
 
@@ -151,6 +157,11 @@ class Problem:
         objective = self.objective(weights, target)
         cells = self._starts(objective.target)
         return global_minimum(objective, cells, self.low, self.high, extra)
+
+    def solve_targets(self, targets: Array) -> Minimum:
+        """Global optima for several observations (n_fits, n_rows), as `solve` finds each."""
+        cells = [self._starts(target) for target in targets]
+        return global_minimum_of_each(self.objective(target=targets), cells, self.low, self.high)
 
     def solve_each(self, weights: Array) -> Minimum:
         """Global optima under several row weights (n_fits, n_rows), searched at once."""

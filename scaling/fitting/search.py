@@ -335,6 +335,46 @@ def global_minimum(
     return best_of_each(objective, chosen, np.zeros(n_starts, dtype=np.int64), low, high)
 
 
+def global_minimum_of_each(
+    objective: Objective, cells: Sequence[Array], low: Array, high: Array
+) -> Minimum:
+    """Best minimum over the box for each of several observations of the same rows.
+
+    As `global_minimum` finds each, but all are refined at once, which saves most of the time where
+    rows are few.
+
+    Args:
+        objective: the function to minimise, with a target of shape (n_fits, n_rows).
+        cells: starts of the search of each fit, nonlinear coordinates (n_nonlinear, n_cells).
+        low: lower bounds of all coordinates (n_parameters,).
+        high: upper bounds (n_parameters,).
+    """
+    counts = [own.shape[1] for own in cells]
+    _, values = _project_each(objective, cells, low, high, passes=1)
+    each = np.split(values, np.cumsum(counts)[:-1])
+    picked = [
+        own[:, _promising(own, of)[:MOST_STARTS]] for own, of in zip(cells, each, strict=True)
+    ]
+    starts, _ = _project_each(objective, picked, low, high)
+    owner = np.repeat(np.arange(len(picked)), [own.shape[1] for own in picked])
+    return best_of_each(objective.take(owner), starts, owner, low, high)
+
+
+def _project_each(
+    objective: Objective,
+    cells: Sequence[Array],
+    low: Array,
+    high: Array,
+    passes: int = REWEIGHTINGS,
+) -> tuple[Array, Array]:
+    """As `_project` for the cells of each of several observations, all at once."""
+    owner = np.repeat(np.arange(len(cells)), [own.shape[1] for own in cells])
+    every = np.concatenate(cells, axis=1)
+    with np.errstate(all="ignore"):
+        basis = np.stack(objective.model.basis(every, slice(None)))
+    return _fitted_cells(objective.take(owner), basis, every, low, high, passes)
+
+
 def global_minima(objective: Objective, cells: Sequence[Array], low: Array, high: Array) -> Minimum:
     """Best minimum over the box for each of several weightings of the same rows.
 

@@ -11,6 +11,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from scaling import FitResult, FitStatus, Law, Linear, Nonlinear, fit_law
+from scaling.fit import best_parameters, best_parameters_of_each
 from scaling.uncertainty.diagnostics import identifying_scale
 
 
@@ -306,3 +307,19 @@ def test_a_prediction_does_not_depend_on_what_is_predicted_beside_it():
     for row in (8, 10, 12):
         alone = fit.predict(asked[row : row + 1])
         np.testing.assert_allclose(together.iloc[[row]], alone, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("law", "x"), [("power", ["n"]), ("ensemble", ["n", "k"])])
+def test_losses_on_the_same_rows_are_fitted_together_as_apart(law, x):
+    rng = np.random.default_rng(0)
+    n, k = (side.ravel() for side in np.meshgrid([1e5, 3e5, 1e6, 3e6, 1e7], [1.0, 2.0, 4.0, 8.0]))
+    clean = 2 + 40 / n**0.35 + 5 / (n**0.2 * k)
+    losses = clean * np.exp(0.01 * rng.standard_normal((6, len(n))))
+    table = {"n": n, "k": k}
+    together = best_parameters_of_each(table, law, x=x, losses=losses)
+    for found, loss in zip(together, losses, strict=True):
+        assert found == pytest.approx(best_parameters(table, law, x=x, y=loss), rel=1e-5)
+
+
+def test_no_losses_have_no_parameters():
+    assert best_parameters_of_each({"n": [1.0]}, "power", x="n", losses=[]) == []

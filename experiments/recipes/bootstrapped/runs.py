@@ -14,6 +14,7 @@ from experiments.recipes.bootstrapped.sources import Source
 from experiments.runs.spec import DataConfig, RunSpec
 from experiments.runs.texts import Stream, read_stream
 from experiments.worlds.plans_part2 import Arm, BootstrapPlan
+from models.augment.sbp.pair_rows import pair_rows, pair_windows
 from models.config import ModelConfig, OptimizerConfig, TrainConfig
 from models.text.batches import evaluation_windows
 
@@ -152,8 +153,6 @@ class BootstrapRuns:
             width: of the model; by default the larger one.
             learning_rate: by default the one chosen.
         """
-        from models.augment.sbp.synthesizer import pair_rows, pair_windows
-
         plan, model = self.plan, self.model(width)
         kind = "random" if writer == "random" else "pairs"
 

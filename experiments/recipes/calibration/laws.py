@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import betaincinv
 
 from experiments.analysis.intervals import Estimate, gap, jackknife, mean_estimate
 from experiments.analysis.laws import (
@@ -21,7 +22,6 @@ from experiments.analysis.laws import (
     K,
     Laws,
     N,
-    laws_of,
 )
 from scaling import fit_law
 from scaling.fit import best_parameters
@@ -151,7 +151,7 @@ def limits(found: CalibrationLosses) -> pd.DataFrame:
     entropies = found.sources[found.sources["kind"] == "markov"].set_index("source")
     for source in sorted(floors.index):
         tables = _at_fixed_size(found, source)
-        laws = laws_of(tables["singles"], tables["curves"])
+        laws = Laws(best=tables["singles"], curves=tables["curves"])
         values = {
             "single": laws.single_limit,
             "ensemble": laws.limits[plan.widths[-1]],
@@ -211,11 +211,10 @@ def coverage(covered: pd.Series | np.ndarray) -> Estimate:
     covered = np.asarray(covered, bool)
     if not len(covered):
         return Estimate(value=float("nan"), low=0.0, high=1.0, n=0)
-    from scipy import stats  # takes a second to import
-
-    found = stats.binomtest(int(covered.sum()), len(covered))
-    low, high = found.proportion_ci(0.95, method="exact")
-    return Estimate(value=found.statistic, low=float(low), high=float(high), n=len(covered))
+    n, hits = len(covered), int(covered.sum())
+    low = betaincinv(hits, n - hits + 1, 0.025) if hits else 0.0
+    high = betaincinv(hits + 1, n - hits, 0.975) if hits < n else 1.0
+    return Estimate(value=hits / n, low=float(low), high=float(high), n=n)
 
 
 def _at_fixed_size(found: CalibrationLosses, source: int) -> dict[str, pd.DataFrame]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.analysis.laws import LOSS, ROW_LOSS, K, N
+from experiments.analysis.laws import LOSS, K, N, parameters_of_each
 from experiments.lab.lab import Lab
 from experiments.tuning.grid import Point
-from scaling.fit import best_parameters
 
 D = "n_unique_tokens"
+LOSSES = ["validation_loss", LOSS]
 
 Optima = dict[str, dict[int, Point]]
 """Points by objective ("standard", "single", "ensemble") and width."""
@@ -50,6 +50,8 @@ def losses_of_draws(labs: Sequence[Lab], optima: Optima) -> pd.DataFrame:
     )
     members = {key: specs for key, specs in cells.items() if key[1] == "ensemble"}
     curves = dict(zip(members, labs[0].ensembles(list(members.values())), strict=True))
+    means = {key: _member_means(table) for key, table in curves.items()}
+    limits = dict(zip(means, _limits([*means.values()], "power", [K]), strict=True))
     rows: list[dict[str, float | str]] = []
     for (at, name, width), specs in cells.items():
         place = {
@@ -58,19 +60,28 @@ def losses_of_draws(labs: Sequence[Lab], optima: Optima) -> pd.DataFrame:
         }  # fmt: skip
         if name != "ensemble":
             recipe = {"standard": "standard", "single": "regularized"}[name]
-            means = runs.loc[[s.run_id for s in specs], ["validation_loss", LOSS]].mean()
-            rows.append({"recipe": recipe, **place, **means})
+            losses = runs.loc[[s.run_id for s in specs], LOSSES].mean()
+            rows.append({"recipe": recipe, **place, **losses})
         else:
-            rows += [{**row, **place} for row in _ensemble_rows(curves[at, name, width])]
-    for at, lab in enumerate(labs):
-        tables = {
-            width: _member_means(table).assign(**{N: world.model(width).n_params_non_embedding})
-            for (of, _, width), table in curves.items()
-            if of == at
-        }
-        rows += _joint_rows(
-            tables, place={D: world.n_unique_tokens, "draw_seed": lab.world.draw_seed}
+            everyone = means[at, name, width].iloc[-1][LOSSES]
+            rows.append({"recipe": "ensemble", **place, **everyone})
+            rows.append({"recipe": "ensemble limit", **place, **limits[at, name, width]})
+    tables = [
+        pd.concat(
+            [
+                table.assign(**{N: world.model(width).n_params_non_embedding})
+                for (of, _, width), table in means.items()
+                if of == at
+            ],
+            ignore_index=True,
         )
+        for at in range(len(labs))
+        if len(optima["ensemble"]) >= 3
+    ]
+    for lab, limit in zip(labs, _limits(tables, "ensemble", [N, K]), strict=False):
+        if min(limit.values()) > 0:  # zero: no asymptote
+            place = {D: world.n_unique_tokens, "draw_seed": lab.world.draw_seed, "width": 0}
+            rows.append({"recipe": "joint limit", **place, N: np.inf, **limit})
     return pd.DataFrame(rows)
 
 
@@ -82,30 +93,13 @@ def _named(lab: Lab, name: str, point: Point) -> dict[str, Any]:
 def _member_means(table: pd.DataFrame) -> pd.DataFrame:
     """Average the logit ensembles of each number of members over subsets."""
     logit = table[table["average"] == "logit"]
-    return logit.groupby(K)[["validation_loss", LOSS]].mean().reset_index()
+    return logit.groupby(K)[LOSSES].mean().reset_index()
 
 
-def _ensemble_rows(table: pd.DataFrame) -> Iterator[dict[str, float | str]]:
-    """Give the loss of all members, and the limit of infinitely many by the law of K."""
-    means = _member_means(table)
-    yield {"recipe": "ensemble", **means.iloc[-1][["validation_loss", LOSS]]}
-    limits = {
-        column: best_parameters(means, "power", x=K, y=column, loss=ROW_LOSS)["E"]
-        for column in ("validation_loss", LOSS)
-    }
-    yield {"recipe": "ensemble limit", **limits}
-
-
-def _joint_rows(
-    tables: Mapping[int, pd.DataFrame], *, place: Mapping[str, float]
-) -> Iterator[dict[str, float | str]]:
-    """Give the joint limit of a draw, where sizes and members determine one."""
-    if len(tables) < 3:
-        return
-    rows = pd.concat(tables.values(), ignore_index=True)
-    limits = {
-        column: best_parameters(rows, "ensemble", x=[N, K], y=column, loss=ROW_LOSS)["E"]
-        for column in ("validation_loss", LOSS)
-    }
-    if min(limits.values()) > 0:  # zero: no asymptote
-        yield {"recipe": "joint limit", **place, "width": 0, N: np.inf, **limits}
+def _limits(tables: Sequence[pd.DataFrame], law: str, x: Sequence[str]) -> list[dict[str, float]]:
+    """Return the limit of each loss by a law, for each table."""
+    found = [parameters_of_each(tables, law, x, column) for column in LOSSES]
+    return [
+        {column: fit["E"] for column, fit in zip(LOSSES, fits, strict=True)}
+        for fits in zip(*found, strict=True)
+    ]

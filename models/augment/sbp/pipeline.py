@@ -16,7 +16,8 @@ import numpy as np
 
 from models.augment.sbp.embeddings import Embedder
 from models.augment.sbp.neighbors import find_pairs
-from models.augment.sbp.synthesizer import longest_document, sample_related
+from models.augment.sbp.pair_rows import longest_document
+from models.augment.sbp.synthesizer import sample_related
 from models.augment.texts.minhash import HashedTexts, signatures
 from models.augment.texts.records import Provenance, Record
 from models.augment.writing.documents import chunks

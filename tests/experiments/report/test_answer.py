@@ -187,7 +187,7 @@ def test_readme_prints_the_quantities_and_published_values_of_this_table():
 
 @pytest.mark.long
 def test_shipped_results_identify_the_limits_that_the_page_says_they_do(tmp_path):
-    from experiments.analysis.laws import laws_of
+    from experiments.analysis.laws import Laws
     from experiments.lab.recipe import run_recipes
     from experiments.recipes.regularized import regularized
 
@@ -195,7 +195,7 @@ def test_shipped_results_identify_the_limits_that_the_page_says_they_do(tmp_path
         pytest.skip("no shipped results")
     lab = open_lab("small", corpus=None, runs=tmp_path, shipped=True)
     results = run_recipes(lab, [regularized, ensembles])
-    laws = laws_of(results[regularized].best, results[ensembles].curves)
+    laws = Laws(best=results[regularized].best, curves=results[ensembles].curves)
     second = sorted(laws.limits)[1]
     found = {
         "regularized": laws.single_limit, "ensemble limit": laws.limits[second],

@@ -2,12 +2,10 @@ import jax
 import numpy as np
 import pytest
 
+from models.augment.sbp.pair_rows import longest_document, pair_rows, pair_windows
 from models.augment.sbp.prototypes import prototype_scores
 from models.augment.sbp.synthesizer import (
-    longest_document,
     pair_losses,
-    pair_rows,
-    pair_windows,
     sample_related,
     synthesizer_job,
     train_synthesizer,
