@@ -183,16 +183,22 @@ class Ship(WorldOptions):
     """Folder of the files; by default that of the results shipped with the package."""
     part: Literal[1, 2] | None = None
     """Pack only one part of the talk: 1 (using data better) or 2 (making new data)."""
+    keep: tuple[str, ...] = ()
+    """Recipes whose shipped results are packed again as they are, rather than from your runs."""
 
     def run(self) -> int:
         """Write the files and print their paths."""
         from experiments.lab.shipping import write_archive
         from experiments.runs.archive import SHIPPED
-        from experiments.story.story import story_of
+        from experiments.story.story import recipes_of, shipped_lab, story_of
 
+        kept = shipped_lab(self.world, self.keep) if self.keep else None
+        if kept:
+            story_of(kept, recipes=recipes_of(kept.world))
         with self.open_lab() as lab:
-            recipes = [one.name for one in story_of(lab, part=self.part).results]
-        for path in write_archive(lab, self.to or SHIPPED, recipes=recipes):
+            wanted = [one for one in recipes_of(lab.world, self.part) if one.name not in self.keep]
+            recipes = [one.name for one in story_of(lab, recipes=wanted).results]
+        for path in write_archive(lab, self.to or SHIPPED, recipes=recipes, kept=kept):
             print(path)
         return 0
 

@@ -11,18 +11,22 @@ from typing import Any
 import pandas as pd
 
 from experiments.lab.lab import Lab
-from experiments.runs.archive import ARCHIVE_SCHEMA
+from experiments.runs.archive import ARCHIVE_SCHEMA, Archive
 from experiments.runs.files import read_json, write_json
 from experiments.runs.rows import provenance, write_compact
 
 
-def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]:
+def write_archive(
+    lab: Lab, root: Path, *, recipes: Iterable[str], kept: Lab | None = None
+) -> list[Path]:
     """Write the runs and records that recipes have asked of a lab, to be shipped.
 
     Args:
         lab: on which the recipes have run.
         root: folder of the archive.
         recipes: their names.
+        kept: lab of an `Archive` on which other recipes have run, whose results are shipped again
+            as they are.
 
     Returns:
         The files.
@@ -31,26 +35,37 @@ def write_archive(lab: Lab, root: Path, *, recipes: Iterable[str]) -> list[Path]
         ValueError: pyarrow is not installed.
     """
     name, source = lab.world.name, provenance()  # before the files change what git says
-    runs, records = root / f"{name}.parquet", root / f"{name}.records.parquet"
-    frame = lab.used()
-    frame["spec"] = [
-        json.dumps(spec.to_dict(), sort_keys=True) for spec in lab.account.runs.values()
-    ]
-    write_compact(runs, frame)
-    rows = []
-    for place in sorted(lab.account.records):
-        kind, key = place.split("/")
-        record: Any = read_json(lab.store.root / kind / f"{key}.json")
-        rows.append({"kind": kind, "key": key, "values_json": json.dumps(record["values"])})
-    write_compact(records, pd.DataFrame(rows, columns=["kind", "key", "values_json"]))
+    labs = [lab] if kept is None else [lab, kept]
     about = {
         "schema": ARCHIVE_SCHEMA,
         "world": name,
-        "recipes": list(recipes),
+        "recipes": [*recipes, *(kept.world.recipes if kept else ())],
         "text": asdict(lab.text.facts),
         "provenance": source,
-        "n_runs": len(frame),
-        "device_seconds": float(frame["seconds"].sum()),
     }
-    write_json(root / f"{name}.json", about)
-    return [runs, records, root / f"{name}.json"]
+    if kept is not None and isinstance(kept.store, Archive):
+        before = {key: kept.store.about.get(key) for key in ("provenance", "kept")}
+        about["kept"] = {"recipes": list(kept.world.recipes), **before}
+    frame = pd.concat([_runs(one) for one in labs]).drop_duplicates("run_id", ignore_index=True)
+    records = {place: _values(one, place) for one in labs for place in one.account.records}
+    about |= {"n_runs": len(frame), "device_seconds": float(frame["seconds"].sum())}
+    rows = [(*place.split("/"), json.dumps(values)) for place, values in sorted(records.items())]
+    paths = [root / f"{name}{suffix}" for suffix in (".parquet", ".records.parquet", ".json")]
+    write_compact(paths[0], frame)
+    write_compact(paths[1], pd.DataFrame(rows, columns=["kind", "key", "values_json"]))
+    write_json(paths[2], about)
+    return paths
+
+
+def _runs(lab: Lab) -> pd.DataFrame:
+    """Return the runs asked for, with their specs as JSON."""
+    specs = [json.dumps(spec.to_dict(), sort_keys=True) for spec in lab.account.runs.values()]
+    return lab.used().assign(spec=specs)
+
+
+def _values(lab: Lab, place: str) -> Any:
+    """Return the values of a record asked for."""
+    if isinstance(lab.store, Archive):
+        return lab.store.values(place)
+    record: Any = read_json(lab.store.root / f"{place}.json")
+    return record["values"]

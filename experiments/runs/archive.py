@@ -155,7 +155,11 @@ class Archive:
     def record(self, kind: str, identity: Any, source: str | None = None) -> Any | None:
         """See `Runs.record`."""
         place = f"{kind}/{digest(identity)}"
-        return self._records.values_of(place) if place in self._records else None
+        return self.values(place) if place in self._records else None
+
+    def values(self, place: str) -> Any:
+        """Return the values of a record that is held, by "kind/key"."""
+        return self._records.values_of(place)
 
 
 class _Records(Mapping[str, str]):

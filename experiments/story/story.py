@@ -237,7 +237,7 @@ def open_lab(
     """
     known = shipped and world_name in _shipped_worlds()
     if known and not (corpus or widths or levers or (runs / world_name).exists()):
-        return _shipped_lab(world_name)
+        return shipped_lab(world_name)
     world = get_world(
         world_name, corpus=corpus, widths=widths, search=search, levers=levers,
         score_every=score_every,
@@ -250,10 +250,30 @@ def _shipped_worlds() -> list[str]:
     return [name for name in WORLDS if Archive.exists(SHIPPED, name)]
 
 
-def _shipped_lab(world_name: str) -> Lab:
-    """Return a lab of a built-in world and its shipped results, with the recipes these hold."""
+def shipped_lab(world_name: str, recipes: Sequence[str] = ()) -> Lab:
+    """Return a lab of a built-in world and its shipped results.
+
+    Args:
+        world_name: of a built-in world whose results are shipped.
+        recipes: its recipes, among those that are shipped; by default all of these.
+
+    Raises:
+        ValueError: no results of that world or recipe are shipped, they are of another version, or
+            pyarrow is not installed.
+    """
+    if world_name not in _shipped_worlds():
+        raise ValueError(
+            f"`world_name` must be one of {', '.join(map(repr, _shipped_worlds()))}; not "
+            f"{world_name!r}: open your own runs with story_of(open_lab({world_name!r}, "
+            'corpus=None, runs=Path("runs")))'
+        )
     archive = Archive(SHIPPED, world_name)
-    world = dataclasses.replace(WORLDS[world_name], recipes=archive.recipes)
+    if strange := [name for name in recipes if name not in archive.recipes]:
+        raise ValueError(
+            f"the shipped results of world {world_name} are of {', '.join(archive.recipes)}; not "
+            f"of {', '.join(strange)}"
+        )
+    world = dataclasses.replace(WORLDS[world_name], recipes=tuple(recipes) or archive.recipes)
     return Lab(world, archive, facts=archive.facts)
 
 
@@ -269,13 +289,7 @@ def open_results(world_name: str = "small") -> Story:
         ValueError: no results of that world are shipped, they are of another version, or pyarrow is
             not installed.
     """
-    if world_name not in _shipped_worlds():
-        raise ValueError(
-            f"`world_name` must be one of {', '.join(map(repr, _shipped_worlds()))}; not "
-            f"{world_name!r}: open your own runs with story_of(open_lab({world_name!r}, "
-            'corpus=None, runs=Path("runs")))'
-        )
-    return story_of(_shipped_lab(world_name))
+    return story_of(shipped_lab(world_name))
 
 
 def recipes_of(world: World, part: int | None = None) -> list[Recipe[Any]]:

@@ -84,6 +84,33 @@ def test_shipped_results_are_read_whatever_the_code_and_rest_on_the_same_evidenc
     assert other.remember("fits", ["unknown"], lambda: 1, from_losses=True) == 1
 
 
+def test_results_are_shipped_again_beside_new_ones(lab, mean, sample, measured, tmp_path):
+    run_recipes(lab, [mean])
+    write_archive(lab, tmp_path / "shipped", recipes=["mean"])
+    world = dataclasses.replace(lab.world, recipes=("mean",))
+    old = Archive(tmp_path / "shipped", "tiny")
+    kept = Lab(world, old, facts=FACTS)
+    run_recipes(kept, [mean])
+
+    @recipe()
+    def other(lab: Lab) -> Mean:
+        loss = lab.train([sample.spec(2)], title="new")["validation_loss"].item()
+        return Mean(lab.remember("others", ["third"], lambda: float(loss)))
+
+    fresh = Lab(lab.world, RunStore(tmp_path / "fresh" / "tiny"), facts=FACTS)
+    sample.train(fresh.store, sample.spec(2))
+    new = run_recipes(fresh, [other])[other]
+    write_archive(fresh, tmp_path / "again", recipes=["other"], kept=kept)
+    archive = Archive(tmp_path / "again", "tiny")
+    assert archive.recipes == ("other", "mean")
+    assert archive.about["kept"]["recipes"] == ["mean"]
+    assert archive.about["kept"]["provenance"] == old.about["provenance"]
+    shipped = run_recipes(Lab(lab.world, archive, facts=archive.facts), [mean, other])
+    assert (shipped[mean], shipped[other]) == (Mean(3.5), new)
+    assert len(archive.runs) == 3
+    assert len(measured) == 1
+
+
 def test_what_a_record_is_measured_from_is_not_evidence_beside_it(lab):
     def outer():
         return lab.remember("inner", ["a"], lambda: 1) + 1

@@ -49,3 +49,8 @@ def test_worlds_without_shipped_results_are_refused():
         ValueError, match="must be one of 'interventions', 'novels', 'small'; not 'quick'"
     ):
         open_results("quick")
+
+
+def test_recipes_that_are_not_shipped_are_refused():
+    with pytest.raises(ValueError, match=r"are of levers; not of draws$"):
+        shipped_lab("interventions", ["levers", "draws"])
