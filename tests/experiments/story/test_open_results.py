@@ -6,6 +6,7 @@ from experiments import open_results
 from experiments.recipes import find_recipe
 from experiments.recipes.regularized import regularized
 from experiments.runs.archive import SHIPPED, Archive
+from experiments.story.story import shipped_lab
 
 
 @pytest.fixture(scope="module")
