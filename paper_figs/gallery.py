@@ -23,8 +23,8 @@ SUFFIXES = ("png", "csv")
 class Gallery(Sized):
     """An iterable that draws the figures of a report one by one; to be used in a `with` block.
 
-    Entering the block starts a second process that draws the published figures, which need no
-    results, at the same time.
+    Entering the block starts a second process that draws what needs no results at the same time:
+    published figures and schematics.
 
     Attributes:
         story: results of a world.
@@ -37,9 +37,9 @@ class Gallery(Sized):
 
     def __enter__(self) -> Self:
         # Not multiprocessing, whose child processes would run the user's script again.
-        command = "from paper_figs.gallery import draw_published; draw_published()"
+        command = "from paper_figs.gallery import draw_without_results; draw_without_results()"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", command, str(self.out / "published")],
+            [sys.executable, "-c", command, str(self.out)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -62,22 +62,27 @@ class Gallery(Sized):
         return len(figure_modules()) + len(_published())
 
     def __iter__(self) -> Iterator[Drawing]:
-        """Yield the figures of the runs, then the published ones.
+        """Yield the figures of the runs, then those that need no results.
 
         Raises:
-            RuntimeError: the process that draws the published figures failed.
+            RuntimeError: the process that draws the latter failed.
         """
         assert self._process is not None
-        for module in figure_modules():
+        for module in _measured():
             missing = _save(module, self.story, self.out / "figures")
             yield self._drawing(
                 module, "figures", (module.TITLE, module.CAPTION), self.story, missing=missing,
-                label="" if _draws_no_measurement(module) else "here",
+                label="here",
             )  # fmt: skip
         written, _ = self._process.communicate()
         if self._process.returncode:
-            raise RuntimeError("the published figures could not be drawn")
+            raise RuntimeError("the figures that need no results could not be drawn")
         reasons = json.loads(written.splitlines()[-1])
+        for module in _schematics():
+            yield self._drawing(
+                module, "figures", (module.TITLE, module.CAPTION), None,
+                missing=reasons[module.NAME], label="",
+            )  # fmt: skip
         for module in _published():
             yield self._drawing(
                 module, "published", published_texts(module), None,
@@ -103,13 +108,25 @@ class Gallery(Sized):
         )  # fmt: skip
 
 
-def draw_published() -> None:
-    """Draw the published figures into the folder `sys.argv[1]`.
+def draw_without_results() -> None:
+    """Draw schematics and published figures into subfolders of the folder `sys.argv[1]`.
 
     Prints a JSON object with the reason why each figure was not drawn, empty if it was.
     """
-    folder = Path(sys.argv[1])
-    print(json.dumps({module.NAME: _save(module, None, folder) for module in _published()}))
+    out = Path(sys.argv[1])
+    reasons = {module.NAME: _save(module, None, out / "figures") for module in _schematics()}
+    reasons |= {module.NAME: _save(module, None, out / "published") for module in _published()}
+    print(json.dumps(reasons))
+
+
+def _schematics() -> list[ModuleType]:
+    """Return the figures that are the same with and without runs."""
+    return [module for module in figure_modules() if _draws_no_measurement(module)]
+
+
+def _measured() -> list[ModuleType]:
+    """Return the figures of results."""
+    return [module for module in figure_modules() if not _draws_no_measurement(module)]
 
 
 def _published() -> list[ModuleType]:

@@ -45,7 +45,7 @@ SCHEMATIC = SimpleNamespace(
 )  # fmt: skip
 
 
-REASONS = f"print({json.dumps({'fig02': 'no table'})!r})"
+REASONS = f"print({json.dumps({'fig02': 'no table', 'fig03': ''})!r})"
 
 
 @pytest.fixture
