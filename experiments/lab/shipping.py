@@ -47,7 +47,9 @@ def write_archive(
         before = {key: kept.store.about.get(key) for key in ("provenance", "kept")}
         about["kept"] = {"recipes": list(kept.world.recipes), **before}
     frame = pd.concat([_runs(one) for one in labs]).drop_duplicates("run_id", ignore_index=True)
-    records = {place: _values(one, place) for one in labs for place in one.account.records}
+    records = {
+        place: _values(one, place) for one in reversed(labs) for place in one.account.records
+    }
     about |= {"n_runs": len(frame), "device_seconds": float(frame["seconds"].sum())}
     rows = [(*place.split("/"), json.dumps(values)) for place, values in sorted(records.items())]
     paths = [root / f"{name}{suffix}" for suffix in (".parquet", ".records.parquet", ".json")]
