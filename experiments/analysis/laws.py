@@ -82,13 +82,13 @@ class Laws:
 
     @cached_property
     def tables(self) -> dict[int, pd.DataFrame]:
-        """`member_curve` of each width."""
+        """`member_curve` of each width: a row per number of members, the same columns."""
         tuned = self.curves.loc[self.curves["chosen_for"] == "ensemble", "width"]
         return {width: member_curve(self.curves, width) for width in sorted({*map(int, tuned)})}
 
     @cached_property
     def left_out(self) -> dict[int, list[pd.DataFrame]]:
-        """`member_curve` of each width without each of its members."""
+        """`member_curve` of each width without each of its members, the same columns."""
         return leave_one_out(self.curves, self.tables)
 
     @property
