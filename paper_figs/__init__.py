@@ -171,7 +171,8 @@ def save(
         axes, frame = _drawn(module, story, plt.figure(figsize=size) if size else None)
         numbers = frame.to_csv(index=False).encode()
         about = origin(module, story, numbers, options_of(size, style, dpi))
-        lay_out(figure_of(axes), dpi)
+        if {*suffixes} != {"csv"}:
+            lay_out(figure_of(axes), dpi)
         paths = [Path(folder) / f"{module.NAME}.{suffix}" for suffix in suffixes]
         for path in paths:
             with replacing(path) as beside:

@@ -189,9 +189,8 @@ def _n15(story: Story) -> Finding:
 def _n18(story: Story) -> Finding:
     """The limit of many members with the stack of levers against that with each lever alone, paired
     by draw of the text; whatever exponent of 1/K from 0.8 to 1.2 holds on either side. The stack is
-    selected by validation among more settings than a lever, see
-    `Trials.stack`, and
-    judged by test losses. Intervals are simultaneous over the levers (Bonferroni, 95 % together).
+    selected by validation among more settings than a lever, see `Trials.stack`, and judged by test
+    losses. Intervals are simultaneous over the levers (Bonferroni, 95 % together).
     Supported when all lie above zero and no lever's weight decay is an end of the candidates;
     contradicted when that against some lever lies below 0.01 nats and the stack's decay is no end;
     else inconclusive, as where no lever joined the best one on validation: then none is stacked."""

@@ -192,6 +192,8 @@ class Ship(WorldOptions):
         from experiments.runs.archive import SHIPPED
         from experiments.story.story import recipes_of, shipped_lab, story_of
 
+        if self.keep and (self.corpus or self.levers):
+            raise ValueError("--keep takes shipped results: of the world's own text, no levers")
         kept = shipped_lab(self.world, self.keep) if self.keep else None
         if kept:
             story_of(kept, recipes=recipes_of(kept.world))
