@@ -48,7 +48,7 @@ def test_a_search_begins_at_the_settings():
     ("change", "width", "said"),
     [
         ({}, 48, "for widths 16, 24, 32, 64, 96; none for 48, which has to be searched"),
-        ({"settings": "slow"}, 16, "settings must be one of novels, quick; not 'slow'"),
+        ({"settings": "slow"}, 16, "settings must be one of quick, small; not 'slow'"),
         ({"n_unique_tokens": 4_096}, 16, "of 32,768 unique tokens; world quick has 4,096 and must"),
         ({"learning_rates": (0.1,)}, 16, r"learning_rate of .* on the grid \(0.1\); not 0.01"),
     ],

@@ -44,7 +44,7 @@ def test_every_world_is_read_as_it_was_written(world, written):
 def test_worlds_are_found_in_modules_of_their_names(tmp_path, monkeypatch):
     by_size = sorted(WORLDS.values(), key=lambda world: world.n_unique_tokens)
     assert [*WORLDS.values()] == by_size
-    assert WORLDS.keys() >= {"tiny", "quick", "novels", "small", "gpu"}
+    assert WORLDS.keys() >= {"tiny", "quick", "small", "gpu"}
     folder = tmp_path / "my_worlds"
     folder.mkdir()
     (folder / "half.py").write_text(
