@@ -27,8 +27,9 @@ from scaling import FitResult, fit_law
 from scaling.fit import best_parameters
 from scaling.laws.laws import LEARNING_CURVES, Law, Linear, Term
 
-FACTORS = (0.25, 0.5, 1, 2, 4)
-"""Training sets over the world's unique tokens; those beyond the corpus are left out."""
+FACTORS = (1, 2, 4, 8, 16)
+"""Training sets over the world's unique tokens; those beyond the corpus are left out. Smaller ones
+would be of fewer documents than a stock is mixed from."""
 EPOCHS_AT_ONE = 16
 """Passes over the world's unique tokens; other sizes get as many steps."""
 

@@ -229,7 +229,9 @@ def _world_of(world: World, plan: DataScalingPlan, size: int, *, draw_seed: int 
         n_seeds=plan.n_seeds,
         n_members=plan.n_members,
         # Those of a file are of one D.
-        settings=world.settings if world.predicts_settings else None,
+        settings=world.settings
+        if world.predicts_settings or size == world.n_unique_tokens
+        else None,
     )
 
 
