@@ -188,18 +188,19 @@ class Ship(WorldOptions):
 
     def run(self) -> int:
         """Write the files and print their paths."""
+        from experiments.lab.recipe import run_recipes
         from experiments.lab.shipping import write_archive
         from experiments.runs.archive import SHIPPED
-        from experiments.story.story import recipes_of, shipped_lab, story_of
+        from experiments.story.story import recipes_of, shipped_lab
 
         if self.keep and (self.corpus or self.levers):
             raise ValueError("--keep takes shipped results: of the world's own text, no levers")
         kept = shipped_lab(self.world, self.keep) if self.keep else None
         if kept:
-            story_of(kept, recipes=recipes_of(kept.world))
+            run_recipes(kept, recipes_of(kept.world))
         with self.open_lab() as lab:
             wanted = [one for one in recipes_of(lab.world, self.part) if one.name not in self.keep]
-            recipes = [one.name for one in story_of(lab, recipes=wanted).results]
+            recipes = [one.name for one in run_recipes(lab, wanted)]
         for path in write_archive(lab, self.to or SHIPPED, recipes=recipes, kept=kept):
             print(path)
         return 0
