@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from models.evals.choices import ChoiceItem
     from models.evals.minimal_pairs import MinimalPair
 
-PAIRS_PER_PARADIGM = 5
-"""Of a thousand. More would take minutes; shipped results, which hold no weights, have these."""
 CHANCE_OF_PAIRS = 0.5
 ITEMS_PER_SET = 50
 PAIRS = "blimp/blimp_data.tar.xz"
@@ -141,11 +139,12 @@ def downstream(
 ) -> Downstream:
     """Score the models of three recipes; trains nothing."""
     models = list(_models(lab, standard, regularized, ensembles))
-    settings = [PAIRS_PER_PARADIGM, ITEMS_PER_SET, PAIRS, sorted(CHOICES.values())]
+    n_pairs = lab.world.pairs_per_paradigm
+    settings = [n_pairs, ITEMS_PER_SET, PAIRS, sorted(CHOICES.values())]
 
     def score(model: Model) -> dict[str, Any]:
         identity = [settings, [spec.run_id for spec in model.specs]]
-        return lab.remember("downstream", identity, lambda: _score(lab, model.specs))
+        return lab.remember("downstream", identity, lambda: _score(lab, model.specs, n_pairs))
 
     try:
         found = lab.on_devices(score, models)
@@ -202,12 +201,12 @@ def _described(lab: Lab, model: Model) -> dict[str, Any]:
     }
 
 
-def _score(lab: Lab, specs: Sequence[RunSpec]) -> dict[str, Any]:
+def _score(lab: Lab, specs: Sequence[RunSpec], n_pairs: int) -> dict[str, Any]:
     from models.evals.choices import evaluate_choices
     from models.evals.minimal_pairs import evaluate_minimal_pairs
     from models.language.language_model import Ensemble, LanguageModel
 
-    pairs, choices = _tasks(data_home() / "evals")
+    pairs, choices = _tasks(data_home() / "evals", n_pairs)
     tokenizer = lab.text.tokens.tokenizer()
     members = [
         LanguageModel(model=spec.model, params=lab.store.params(spec), tokenizer=tokenizer)
@@ -230,7 +229,7 @@ def _score(lab: Lab, specs: Sequence[RunSpec]) -> dict[str, Any]:
 
 
 @cache
-def _tasks(folder: Path) -> tuple[list[MinimalPair], list[list[ChoiceItem]]]:
+def _tasks(folder: Path, n_pairs: int) -> tuple[list[MinimalPair], list[list[ChoiceItem]]]:
     from models.evals.choice_formats import read_choices
     from models.evals.minimal_pairs import read_minimal_pairs
 
@@ -239,7 +238,7 @@ def _tasks(folder: Path) -> tuple[list[MinimalPair], list[list[ChoiceItem]]]:
         raise CorpusError(
             f"the folder evals of the data folder (DATAWALL_DATA) lacks {', '.join(lacking)}"
         )
-    pairs = read_minimal_pairs(folder / PAIRS, per_paradigm=PAIRS_PER_PARADIGM)
+    pairs = read_minimal_pairs(folder / PAIRS, per_paradigm=n_pairs)
     return pairs, [read_choices(folder / name)[:ITEMS_PER_SET] for name in CHOICES.values()]
 
 

@@ -28,6 +28,7 @@ SMALL = replace(
     corpus="novels",
     chunk_tokens=512,
     settings="small",
+    pairs_per_paradigm=50,
     draws=DrawsPlan(widths=(32, 64)),
     # Larger stocks only: smaller ones in chunks of this length come from too few novels.
     data_scaling=DataScalingPlan(

@@ -74,6 +74,8 @@ class World:
             for tuning; at least 3, so that the estimate has a standard error.
         n_members: members of a tuned ensemble; at least 4, so that the law of K can be fitted with
             any one of them left out.
+        pairs_per_paradigm: minimal pairs of each BLiMP paradigm that the recipe `downstream`
+            scores, 1,000 at most.
         data_scaling: plan of the recipe `data_scaling`; None if the world does not run it.
         draws: plan of the recipe `draws`, or None.
         distillation: plan of the recipe `distillation`, or None.
@@ -118,6 +120,7 @@ class World:
     n_seeds: int
     n_tuning_members: int
     n_members: int
+    pairs_per_paradigm: int = 5
     data_scaling: DataScalingPlan | None = None
     draws: DrawsPlan | None = None
     distillation: DistillationPlan | None = None
