@@ -34,7 +34,7 @@ class Ablations:
     Attributes:
         width: the second smallest size.
         few_epochs: what validation selects of the standard recipe, read as here.
-        most_epochs: the most that it tries.
+        most_epochs: the most that it tries at this size.
         runs: a row a run, with `reading` (a key of `READINGS`) and `setting` ("standard, few
             epochs", "standard, most epochs" or "tuned").
     """
@@ -53,7 +53,8 @@ def ablations(lab: Lab, standard: Standard, regularized: Regularized) -> Ablatio
     """Train one size with the standard recipe and at its tuned point, read in three ways."""
     world = lab.world
     width = sorted(world.widths)[min(1, len(world.widths) - 1)]
-    few, most = best_epochs(standard.sweep)[width], max(world.standard_epochs)
+    tried = standard.sweep.loc[standard.sweep["width"] == width, "n_epochs"]
+    few, most = best_epochs(standard.sweep)[width], int(tried.max())
     usual = {"width": width, "weight_decay": world.standard_decay}
     cells = dict(
         zip(
