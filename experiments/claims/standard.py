@@ -10,6 +10,7 @@ import pandas as pd
 from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
 from experiments.claims.claim import Finding, claim, losses, verdict
+from experiments.recipes.standard import most_epochs
 from experiments.story.story import Story
 from scaling.published import talk
 
@@ -23,7 +24,7 @@ def _p2(story: Story) -> Finding:
     number that validation selects. A size where the two are one has not been tested, and leaves the
     claim inconclusive. Supported when the interval lies above zero at every size; contradicted
     when not so and it lies below 0.05 nats at every size; else inconclusive."""
-    runs, most = story.standard, _most_epochs(story)
+    runs, most = story.standard, most_epochs(story.standard)
     best = story.standard_epochs
     untested = [str(width) for width, epochs in best.items() if epochs == most[width]]
     harm = [
@@ -57,7 +58,7 @@ def _p3(story: Story) -> Finding:
     above zero; contradicted when that with selected epochs lies below zero; else inconclusive,
     also when one of the two sizes selects the largest number of epochs tried. Half of the
     first interval is the smallest difference that these seeds can show."""
-    most = _most_epochs(story)
+    most = most_epochs(story.standard)
     tuned, sizes, means = _largest_over_smaller(story.standard_best)
     selected = story.standard_best.groupby("width")["n_epochs"].max()
     at_edge = [width for width in sizes if selected[width] >= most[width]]
@@ -79,12 +80,6 @@ def _p3(story: Story) -> Finding:
         f"width {pair[0]}: {fixed}."
         + "".join(f" Width {w} selects the largest number of epochs tried." for w in at_edge),
     )
-
-
-def _most_epochs(story: Story) -> dict[int, int]:
-    """Return the largest number of epochs that each size tried, by width."""
-    most = story.standard.groupby("width")["n_epochs"].max()
-    return {int(str(width)): int(epochs) for width, epochs in most.items()}
 
 
 def _largest_over_smaller(runs: pd.DataFrame) -> tuple[Estimate, tuple[int, int], str]:
@@ -109,7 +104,7 @@ def _p4(story: Story) -> Finding:
     contradicted when test loss falls; else inconclusive."""
     runs = story.standard
     width = int(runs["width"].max())
-    most, best = _most_epochs(story)[width], story.standard_epochs[width]
+    most, best = most_epochs(story.standard)[width], story.standard_epochs[width]
 
     def change(column: str) -> Estimate:
         return intervals.difference(

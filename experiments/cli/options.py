@@ -74,7 +74,7 @@ class WorldOptions:
     """The world, its text, its run store and where to train."""
 
     world: str = "quick"
-    """Scale of the experiments: tiny (a first try), quick (minutes), novels, small and
+    """Scale of the experiments: tiny (a first try), quick (minutes), small and
     interventions (hours), gpu (an hour of one GPU), or a TOML file such as my.toml, see `datawall
     worlds`."""
     corpus: str | None = None

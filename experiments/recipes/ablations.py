@@ -15,7 +15,7 @@ import pandas as pd
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
 from experiments.recipes.regularized import Regularized, regularized
-from experiments.recipes.standard import Standard, best_epochs, standard
+from experiments.recipes.standard import Standard, best_epochs, most_epochs, standard
 from experiments.runs.spec import RunSpec
 from models.config import DataOrder
 
@@ -53,8 +53,7 @@ def ablations(lab: Lab, standard: Standard, regularized: Regularized) -> Ablatio
     """Train one size with the standard recipe and at its tuned point, read in three ways."""
     world = lab.world
     width = sorted(world.widths)[min(1, len(world.widths) - 1)]
-    tried = standard.sweep.loc[standard.sweep["width"] == width, "n_epochs"]
-    few, most = best_epochs(standard.sweep)[width], int(tried.max())
+    few, most = (epochs(standard.sweep)[width] for epochs in (best_epochs, most_epochs))
     usual = {"width": width, "weight_decay": world.standard_decay}
     cells = dict(
         zip(

@@ -94,3 +94,8 @@ def best_epochs(sweep: pd.DataFrame) -> dict[int, int]:
     losses = sweep.fillna({"validation_loss": float("inf")})
     means = losses.groupby(["width", "n_epochs"])["validation_loss"].mean()
     return dict(means.groupby("width").idxmin().to_list())
+
+
+def most_epochs(sweep: pd.DataFrame) -> dict[int, int]:
+    """Return the largest number of epochs that was tried at each width: sizes go on past others."""
+    return dict(sweep.groupby("width")["n_epochs"].max().items())

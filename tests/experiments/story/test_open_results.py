@@ -46,9 +46,7 @@ def test_they_are_shown_in_a_line_and_as_a_table(story):
 
 
 def test_worlds_without_shipped_results_are_refused():
-    with pytest.raises(
-        ValueError, match="must be one of 'interventions', 'small'; not 'quick'"
-    ):
+    with pytest.raises(ValueError, match="must be one of 'interventions', 'small'; not 'quick'"):
         open_results("quick")
 
 
