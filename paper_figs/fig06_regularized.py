@@ -80,8 +80,9 @@ def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
             **regularized.line,
         )  # fmt: skip
         learning_rate, weight_decay, n_epochs = tuned.point
-        settings = f"lr {learning_rate:g}\nwd {weight_decay:g}\n{n_epochs:g} ep"
+        settings = f"{learning_rate:g}\n{weight_decay:g}\n{n_epochs:g}"
         print_below(ax, rows[N].iloc[0], settings, regularized.color)
+    print_below(ax, best[N].min() / 1.6, "lr\nwd\nep", regularized.color)
     law = _draw_law(ax, story)
     limit = limit_line(ax, story.laws.single_limit, color=regularized.color, label="limit")
     log_ticks(ax, [*best[N].unique(), 30 * best[N].max()])
