@@ -3,6 +3,7 @@
 import pytest
 
 from experiments import open_results
+from experiments.cli.app import main
 from experiments.recipes import find_recipe
 from experiments.recipes.regularized import regularized
 from experiments.runs.archive import SHIPPED, Archive
@@ -53,3 +54,13 @@ def test_worlds_without_shipped_results_are_refused():
 def test_recipes_that_are_not_shipped_are_refused():
     with pytest.raises(ValueError, match=r"are of levers; not of draws$"):
         shipped_lab("interventions", ["levers", "draws"])
+
+
+def test_results_that_are_kept_are_shipped_whole(tmp_path):
+    args = ["ship", "--world", "interventions", "--keep", "levers", "--to", str(tmp_path)]
+    assert main([*args, "--runs", str(tmp_path / "runs")]) == 0
+    again, shipped = Archive(tmp_path, "interventions"), Archive(SHIPPED, "interventions")
+    assert again.about["n_runs"] == shipped.about["n_runs"]
+    assert set(again.runs["run_id"]) == set(shipped.runs["run_id"])
+    assert again.records == shipped.records
+    assert again.about["kept"]["provenance"] == shipped.about["provenance"]
