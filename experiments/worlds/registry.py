@@ -16,7 +16,8 @@ def _built_in() -> Iterator[World]:
     """Find the worlds of this folder: in each module, the world that has the module's name.
 
     Raises:
-        ValueError: a module makes a world that is refused; the message begins with its path.
+        ValueError: a module makes a world that is refused, or only worlds of other names; the
+            message begins with its path.
     """
     for path in Path(__file__).parent.glob("*.py"):
         if path.stem not in ("__init__", "registry"):
@@ -24,9 +25,14 @@ def _built_in() -> Iterator[World]:
                 module = importlib.import_module(f"{__package__}.{path.stem}")
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
-            for value in vars(module).values():
-                if isinstance(value, World) and value.name == path.stem:
-                    yield value
+            worlds = {one.name: one for one in vars(module).values() if isinstance(one, World)}
+            if path.stem in worlds:
+                yield worlds[path.stem]
+            elif worlds:
+                raise ValueError(
+                    f"{path}: its world must have the name of the file, {path.stem!r}; not "
+                    + ", ".join(map(repr, worlds))
+                )
 
 
 def _size(world: World) -> tuple[int, int, int]:

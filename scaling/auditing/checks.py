@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ MOST_ROWS = 5
 LEARNING_RATES = ("learning_rate", "lr", "peak_lr", "max_lr", "peak_learning_rate")
 SETTINGS = ("decay", "batch", "warmup", "beta1", "beta2", "dropout")
 """Parts of the names of columns with hyperparameters, beside `LEARNING_RATES`."""
-NO_LABEL = ("seed", "step", "epoch", "loss", "date", "time", "draw", "replicate", "id", "name")
-"""Parts of the names of columns that do not distinguish experiments."""
+NO_LABEL = re.compile(
+    r"(?<![a-z])(seed|step|epoch|loss(es)?|date(time)?|time(stamp)?|draw|replicate|id)s?(?![a-z])"
+)
+"""Words in the names of columns that do not distinguish experiments."""
 MOST_LABELS = 20
 MEASURED = ("time", "task_loss")
 """Variables of laws that every run measures; they are sizes only where no other one is known."""
@@ -273,7 +276,8 @@ def _mixed(rows: Rows) -> list[Finding]:
             or not 2 <= n_labels <= min(MOST_LABELS, len(cells) // 4)
             or cells.dtype.kind == "f"
             or text in LEARNING_RATES
-            or any(part in text for part in (*SETTINGS, *NO_LABEL))
+            or any(part in text for part in SETTINGS)
+            or NO_LABEL.search(text)
         ):
             continue
         shared = np.isin(size, np.flatnonzero(_groups_that_vary(size, cells)))

@@ -63,6 +63,15 @@ def test_worlds_are_found_in_modules_of_their_names(tmp_path, monkeypatch):
     )
     with pytest.raises(ValueError, match=r"third\.py: n_tuning_members must be 3 or more; not 2"):
         list(registry._built_in())
+    (folder / "third.py").unlink()
+    (folder / "fourth.py").write_text(
+        "from dataclasses import replace\n"
+        "from experiments.worlds.tiny import TINY\n"
+        'FOURTH = replace(TINY, name="forth")\n'
+    )
+    said = r"fourth\.py: its world must have the name of the file, 'fourth'; not 'tiny', 'forth'"
+    with pytest.raises(ValueError, match=said):
+        list(registry._built_in())
 
 
 def test_what_a_file_leaves_out_is_as_in_a_world_without_it(written):

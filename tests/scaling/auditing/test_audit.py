@@ -102,6 +102,11 @@ def test_a_grid_of_settings_and_several_corpora_at_the_same_sizes():
     (one,) = found(frame.assign(corpus=["web text"] * 36 + ["code"] * 36), "mixed experiments")
     assert "corpus has 2 values (web text, code)" in one.sentence
     assert "--where 'corpus=web text'" in one.remedy
+    labels = ["a"] * 36 + ["b"] * 36
+    for name in ("validated_on", "hidden", "dataset_name"):  # parts of words are no words
+        assert found(frame.assign(**{name: labels}), "mixed experiments")
+    for name in ("run_id", "n_epochs", "train-date", "losses"):
+        assert not found(frame.assign(**{name: labels}), "mixed experiments")
     apart = grid(0).assign(corpus=["web"] * 18 + ["code"] * 18)
     assert not found(apart, "mixed experiments")
 
