@@ -80,7 +80,7 @@ class WorldOptions:
     corpus: str | None = None
     """Text to train on instead of that of the world: stdlib, novels, files:PATH or hf:DATASET."""
     search: bool = False
-    """Search for tuned settings, from those that the world comes with (quick)."""
+    """Search for tuned settings, from those that the world comes with (quick, small)."""
     levers: tuple[str, ...] = ()
     """Settings of all runs on the text that differ from the world's, for example clip_norm=1
     qk_norm=true; the runs are kept in a folder of their own."""
