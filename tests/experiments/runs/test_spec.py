@@ -58,13 +58,19 @@ def test_a_spec_of_schema_1_still_reads_and_keeps_its_name(sample):
 
 
 def test_shipped_runs_keep_their_names_and_read_what_they_read():
-    """Whole documents, and sampled text that begins with the end of text."""
+    """Part 2's texts whole, from before stocks were cut; those of Part 1 in chunks."""
     runs = read_compact(SHIPPED / "small.parquet")
     specs = [RunSpec.from_dict(json.loads(spec)) for spec in runs["spec"]]
     assert [spec.run_id for spec in specs] == runs["run_id"].tolist()
-    assert {spec.data.chunk_tokens for spec in specs} == {0}
-    prompts = {spec.synthetic.prompt for spec in specs if spec.synthetic}
-    assert prompts == {"end_of_text"}
+    assert {spec.data.chunk_tokens for spec in specs} == {0, 512}
+    assert {spec.synthetic.prompt for spec in specs if spec.synthetic} == {"stock"}
+
+
+def test_sampled_text_of_schema_3_begins_with_the_end_of_text(sample):
+    values = {**sample.spec(synthetic=SAMPLED).to_dict(), "schema": 3}
+    values["synthetic"].pop("prompt")
+    spec = RunSpec.from_dict(values)
+    assert spec.synthetic == dataclasses.replace(SAMPLED, prompt="end_of_text")
 
 
 def test_run_id_changes_with_every_setting_that_changes_the_result(sample):
