@@ -1,7 +1,7 @@
 """The world that runs for hours, on many novels; its results are shipped with the package.
 
-As `quick`, on another text: does the talk's picture depend on it? It runs the whole talk but for
-several stocks of text, which take hours more: `datawall run data_scaling --world small`.
+As `quick`, on another text: does the talk's picture depend on the text? It runs the whole talk
+but for stocks of several sizes, which take hours more: `datawall run data_scaling --world small`.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ import pytest
 
 from experiments.claims import data as claims_data
 from experiments.lab.recipe import Results
-from experiments.recipes.data_scaling.recipe import DataScaling, data_scaling
+from experiments.recipes.data_scaling.recipe import DataScaling, _world_of, data_scaling
 from experiments.story.regimes import gains, slope
+from experiments.worlds.registry import WORLDS
 from scaling import data_multiplier
 
 SIZES = (4_000, 8_000, 16_000, 32_000)
@@ -171,3 +172,10 @@ def test_gains_by_parameters_a_token():
     claim = claims_data._n2(story)
     assert claim.verdict == "supported"
     assert claim.value == pytest.approx(0.2)
+
+
+def test_tuned_settings_serve_at_the_size_that_they_are_of():
+    world = WORLDS["small"]
+    plan = world.plan_of(world.data_scaling, "data_scaling")
+    at = {size: _world_of(world, plan, size).carries_settings for size in plan.sizes}
+    assert at == {32_768: True, 65_536: False, 131_072: False, 262_144: False}
