@@ -47,7 +47,7 @@ benchmark: .venv/installed  # the PyTorch peer is timed where torch is installed
 accelerator:  # checks and measures training on the GPU or TPU of this machine
 	PYTHONPATH=. $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m models.accelerator $(ACCELERATOR)
 
-docs: .venv/installed  # the pages, into site/; reading them asks nothing of a network
+docs: .venv/docs  # the pages, into site/; reading them asks nothing of a network
 	$(BIN)/mkdocs build --strict
 
 notebook: .venv/notebook  # JupyterLab on copies of the notebooks, in which changes are kept
@@ -56,16 +56,18 @@ notebook: .venv/notebook  # JupyterLab on copies of the notebooks, in which chan
 	    test -e notebooks/$${one##*/} || cp $$one notebooks; done
 	$(BIN)/jupyter-lab notebooks $(LAB)
 
-.venv/notebook: requirements-notebook.lock .venv/installed
+.venv/notebook .venv/docs: .venv/%: requirements-%.lock .venv/installed
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement $<
 	touch $@
 
 # The stamp is made last, so an interrupted installation starts again. Modules are compiled when first
 # imported: most never are. The lock names everything there is, so nothing is resolved, and two halves
-# are installed at once; a further one may leave to each platform what its torch needs.
+# are installed at once; a further one may leave to each platform what its torch needs. The pip that
+# comes with Python 3.11 takes a second of one core for each package that has had many releases.
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"datawall needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
+	grep '^pip==' requirements.lock | $(BIN)/python -m pip install --quiet --no-compile --requirement /dev/stdin
 	seq 0 1 | xargs -n 1 -P 2 sh -c 'awk "NR % 2 == $$0" requirements.lock | $(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement /dev/stdin'
 	$(if $(EXTRA_LOCKS),$(BIN)/python -m pip install --quiet --no-compile $(foreach lock,$(EXTRA_LOCKS),--requirement $(lock)))
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --editable .
@@ -73,10 +75,11 @@ notebook: .venv/notebook  # JupyterLab on copies of the notebooks, in which chan
 
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --no-annotate \
     --no-emit-index-url --no-emit-find-links
-lock:  # that of the notebooks holds what is not in the other
-	$(COMPILE) --extra test --extra docs -o requirements.lock
-	$(COMPILE) --quiet --extra notebook -c requirements.lock | grep -vxFf requirements.lock \
-	    > requirements-notebook.lock
+lock:  # those of the notebooks and the pages hold what is not in the other
+	$(COMPILE) --extra test -o requirements.lock
+	for extra in notebook docs; do \
+	    $(COMPILE) --quiet --extra $$extra -c requirements.lock | grep -vxFf requirements.lock \
+	        > requirements-$$extra.lock; done
 
 clean:
 	rm -rf .venv build site *.egg-info .mypy_cache .ruff_cache
