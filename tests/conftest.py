@@ -49,6 +49,13 @@ LONGEST = (
 """Files that begin first, so that no core is left alone with one of them at the end."""
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Do not import benchmarks that would be deselected: with what they load, it takes seconds."""
+    if collection_path.name == "benchmarks" and "not benchmark" in config.option.markexpr:
+        return True
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Put the longest files first; processes of pytest-xdist are handed files in this order.

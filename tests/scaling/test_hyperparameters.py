@@ -29,6 +29,7 @@ def test_an_exact_law_is_recovered():
     assert law.predict(at) == pytest.approx((1.79 * 1e9**-0.713 * 2e10**0.307,) * 3)
 
 
+@pytest.mark.long
 def test_intervals_hold_the_truth_as_often_as_they_say():
     rng, held = np.random.default_rng(0), []
     at = {"n_params": 1e9, "n_tokens": 2e10}

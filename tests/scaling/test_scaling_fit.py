@@ -299,6 +299,7 @@ def test_predictions_far_beyond_few_rows_are_as_wide_as_the_profile():
     assert found["high"].to_numpy() == pytest.approx(high, rel=0.03)
 
 
+@pytest.mark.long
 def test_a_prediction_does_not_depend_on_what_is_predicted_beside_it():
     sizes = np.array([209e6, 419e6, 839e6, 1.68e9])
     fit = fit_law(x=sizes, y=np.array([3.75, 3.55, 3.38, 3.24]))

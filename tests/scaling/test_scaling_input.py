@@ -265,6 +265,7 @@ def test_any_finite_table_gives_a_status_or_a_documented_error(rows, loss):
         check(fit)
 
 
+@pytest.mark.long
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(st.tuples(SIZES, st.integers(1, 64), LOSSES), min_size=5, max_size=16))
 def test_any_finite_ensemble_table_gives_a_status_or_a_documented_error(rows):

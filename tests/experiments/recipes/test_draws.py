@@ -57,6 +57,7 @@ def test_a_size_of_model_is_selected_on_validation():
     assert found.loss("regularized", 16) == pytest.approx([3.8] * 4)
 
 
+@pytest.mark.long
 def test_prediction_intervals_hold_a_further_draw_as_often_as_they_say():
     found = [drawn(seed=seed, own=0.0, n_draws=5).held for seed in range(100)]
     inside, n = np.sum(found, axis=0)

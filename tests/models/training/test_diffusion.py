@@ -1,6 +1,7 @@
 """Masked diffusion: what is masked, the bound against brute force, and what makes no sense."""
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -25,9 +26,14 @@ from models.training.train import Program, graph_of, init_params, init_state, tr
 
 NEXT = ModelConfig.from_width(8, vocab_size=11, context=4, n_layers=1)
 MODEL = dataclasses.replace(NEXT, objective="masked_diffusion")
-PARAMS = jax.tree.map(lambda leaf: 3 * leaf, init_params(MODEL, 0))  # far from uniform predictions
 WINDOWS = np.random.default_rng(0).integers(11, size=(6, 5))
 OPTIMIZER = OptimizerConfig(learning_rate=0.01, weight_decay=0.1)
+
+
+@functools.cache
+def params():
+    """Weights whose predictions are far from uniform."""
+    return jax.tree.map(lambda leaf: 3 * leaf, init_params(MODEL, 0))
 
 
 def log_probs(params, window, hidden):
@@ -60,11 +66,11 @@ def loss_of_all_orders(window, *members):
 
 
 def test_the_bound_is_the_mean_loss_over_all_orders_of_the_tokens():
-    exact = np.mean([loss_of_all_orders(window, PARAMS) for window in WINDOWS])
-    found = masked_bound(MODEL, PARAMS, WINDOWS, n_draws=400)
+    exact = np.mean([loss_of_all_orders(window, params()) for window in WINDOWS])
+    found = masked_bound(MODEL, params(), WINDOWS, n_draws=400)
     assert 0 < found.standard_error < 0.02 * exact
     assert abs(found.value - exact) < 4 * found.standard_error
-    assert held_out_loss(MODEL, PARAMS, WINDOWS) == masked_bound(MODEL, PARAMS, WINDOWS).value
+    assert held_out_loss(MODEL, params(), WINDOWS) == masked_bound(MODEL, params(), WINDOWS).value
 
 
 def test_the_bound_is_the_integral_over_masking_rates():
@@ -75,18 +81,18 @@ def test_the_bound_is_the_integral_over_masking_rates():
     for t, weight in zip((rates + 1) / 2, weights / 2, strict=True):
         for k in range(1, 5):
             for hidden in itertools.combinations(range(1, 5), k):
-                found = log_probs(PARAMS, window, hidden)
+                found = log_probs(params(), window, hidden)
                 loss = -sum(found[at, window[at]] for at in hidden)
                 total += weight / t * t**k * (1 - t) ** (4 - k) * loss
-    assert total / 4 == pytest.approx(loss_of_all_orders(window, PARAMS), rel=1e-5)
+    assert total / 4 == pytest.approx(loss_of_all_orders(window, params()), rel=1e-5)
 
 
 def test_the_standard_error_is_the_scatter_between_seeds():
-    found = [masked_bound(MODEL, PARAMS, WINDOWS, n_draws=8, seed=seed) for seed in range(40)]
+    found = [masked_bound(MODEL, params(), WINDOWS, n_draws=8, seed=seed) for seed in range(40)]
     scatter = np.std([one.value for one in found], ddof=1)
     typical = math.sqrt(np.mean([one.standard_error**2 for one in found]))
     assert scatter == pytest.approx(typical, rel=0.35)  # 40 seeds know it to an eighth
-    assert math.isnan(masked_bound(MODEL, PARAMS, WINDOWS, n_draws=1).standard_error)
+    assert math.isnan(masked_bound(MODEL, params(), WINDOWS, n_draws=1).standard_error)
 
 
 def test_masks_leave_the_first_token_and_spread_their_number_over_windows():
@@ -112,14 +118,14 @@ def test_masks_leave_the_first_token_and_spread_their_number_over_windows():
 def test_a_step_minimises_the_bound_of_its_masks_and_reports_it():
     train = TrainConfig(n_epochs=1, batch_size=6)
     program = Program.of(MODEL, OPTIMIZER, train)
-    state = init_state(program, 0, jax.tree.map(jnp.copy, PARAMS))
+    state = init_state(program, 0, jax.tree.map(jnp.copy, params()))
     hyper = Hyperparameters.of(OPTIMIZER, 1_000, train=train)
     step = jax.jit(train_step, static_argnums=0)
     losses = [
         float(step(program, state._replace(step=jnp.int32(at)), WINDOWS, hyper)[1])
         for at in range(300)
     ]
-    exact = np.mean([loss_of_all_orders(window, PARAMS) for window in WINDOWS])
+    exact = np.mean([loss_of_all_orders(window, params()) for window in WINDOWS])
     assert abs(np.mean(losses) - exact) < 4 * np.std(losses) / 300**0.5
 
 
@@ -138,7 +144,7 @@ def test_a_position_sees_both_sides_and_not_what_is_masked():
 
 
 def test_averaged_members_have_the_bound_of_their_averaged_predictions():
-    members = [PARAMS, jax.tree.map(lambda leaf: 3 * leaf, init_params(MODEL, 1))]
+    members = [params(), jax.tree.map(lambda leaf: 3 * leaf, init_params(MODEL, 1))]
     subsets = member_subsets(2)
     found = subset_bounds([(MODEL, one) for one in members], WINDOWS[:2], subsets, n_draws=300)
     for at, of in enumerate(([members[0]], [members[1]], members)):
@@ -147,15 +153,15 @@ def test_averaged_members_have_the_bound_of_their_averaged_predictions():
     assert found["probability"][0] == pytest.approx(found["logit"][0], rel=1e-5)
     assert found["probability"][2] <= found["probability"][:2].mean()
     default = subset_losses([(MODEL, one) for one in members], WINDOWS, subsets)
-    assert default["logit"][0] == pytest.approx(held_out_loss(MODEL, PARAMS, WINDOWS), rel=1e-5)
+    assert default["logit"][0] == pytest.approx(held_out_loss(MODEL, params(), WINDOWS), rel=1e-5)
 
 
 def test_losses_of_documents_add_up_to_the_bound():
     documents = np.repeat([3, 3, 5, 5, 5, 9], 4).reshape(6, 4)
-    found = document_losses(MODEL, PARAMS, WINDOWS, documents)
+    found = document_losses(MODEL, params(), WINDOWS, documents)
     total = found @ [8, 12, 4] / 24
-    assert total == pytest.approx(held_out_loss(MODEL, PARAMS, WINDOWS), rel=1e-6)
-    assert token_bounds(MODEL, PARAMS, WINDOWS, n_draws=2).shape == (2, 6, 4)
+    assert total == pytest.approx(held_out_loss(MODEL, params(), WINDOWS), rel=1e-6)
+    assert token_bounds(MODEL, params(), WINDOWS, n_draws=2).shape == (2, 6, 4)
 
 
 @pytest.mark.long
@@ -179,7 +185,7 @@ def test_training_learns_and_its_bound_lies_above_the_entropy():
 
 
 def generated():
-    generate([(MODEL, PARAMS)], n_tokens=1, n_samples=1)
+    generate([(MODEL, params())], n_tokens=1, n_samples=1)
 
 
 @pytest.mark.parametrize(
@@ -196,12 +202,12 @@ def generated():
          "masked diffusion needs attend_across_documents: the ends of documents are masked"),
         (lambda: dataclasses.replace(NEXT, objective="causal"), "objective must be one of"),
         (lambda: masked_bound(NEXT, init_params(NEXT, 0), WINDOWS), "a model predicts next tokens"),
-        (lambda: masked_bound(MODEL, PARAMS, unscored(WINDOWS)), "needs every token to be scored"),
+        (lambda: masked_bound(MODEL, params(), unscored(WINDOWS)), "needs every token"),
         (lambda: Program.of(MODEL, OPTIMIZER, TrainConfig(n_epochs=1), has_unscored=True),
          "needs every token to be scored"),
         (generated, "gives no probabilities of next tokens"),
-        (lambda: gold_log_probs(MODEL, PARAMS, WINDOWS), "gives no probabilities of next tokens"),
-        (lambda: subset_losses([(MODEL, PARAMS), (NEXT, init_params(NEXT, 0))], WINDOWS,
+        (lambda: gold_log_probs(MODEL, params(), WINDOWS), "gives no probabilities of next tokens"),
+        (lambda: subset_losses([(MODEL, params()), (NEXT, init_params(NEXT, 0))], WINDOWS,
                                np.ones((1, 2), bool)), "members must share one objective"),
         (lambda: distill_soft(MODEL, [(NEXT, init_params(NEXT, 0))], np.zeros(64, int),
                               optimizer=OPTIMIZER, train=TrainConfig(n_epochs=1), seed=0),
@@ -216,4 +222,4 @@ def test_what_makes_no_sense_is_refused_with_the_reason(make, said):
 def test_next_tokens_are_refused_where_logits_are_computed_in_blocks_too(monkeypatch):
     monkeypatch.setattr(logits, "LARGE_LOGITS", 1)
     with pytest.raises(ValueError, match="gives no probabilities of next tokens"):
-        gold_log_probs(MODEL, PARAMS, WINDOWS)
+        gold_log_probs(MODEL, params(), WINDOWS)

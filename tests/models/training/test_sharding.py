@@ -24,6 +24,7 @@ def held_bytes(states):
     return held / sum(leaf.nbytes for leaf in leaves)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("axis", ["member", "data", "model"])
 def test_a_device_of_two_holds_half_of_weights_and_moments(axis, optimizer):

@@ -85,6 +85,7 @@ def test_side_by_side_equals_one_by_one(one_by_one, n_members, mesh):
             assert event.scores == pytest.approx(expected[name].scores, abs=2e-3)
 
 
+@pytest.mark.long
 def test_an_interrupted_bench_resumed_equals_an_uninterrupted_one(one_by_one):
     kept, seen = {}, []
 

@@ -52,6 +52,7 @@ def test_a_law_that_misses_the_shape_of_the_data_gets_no_weight():
     assert low <= value <= high
 
 
+@pytest.mark.long
 def test_the_interval_of_the_average_contains_disagreement_and_truth():
     sizes = {"n_params": [1e10, 1e11], "n_tokens": [1e12, 1e13]}
     truth = 1.69 + 406.4 * np.array(sizes["n_params"]) ** -0.34

@@ -139,6 +139,7 @@ def test_only_the_asymptote_and_predictions_have_it():
         curve.predict([1e3], method="model")
 
 
+@pytest.mark.long
 def test_predictions_hold_far_out_where_the_law_is_wrong_and_stay_near_the_data():
     at = np.array([4e7, 1e11])
     truth = LIMIT + 0.15 * (1e6 / at) ** 1.02 + 0.2 * (1e6 / at) ** 0.3

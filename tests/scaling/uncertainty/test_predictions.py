@@ -16,6 +16,7 @@ def power_runs(n_rows: int, seed: int) -> dict[str, np.ndarray]:
     return {"n_params": size, "loss": (2.4 + 40 * size**-0.25) * np.exp(noise)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["huber_log", "squared_log"])
 @pytest.mark.parametrize("n_rows", [4, 6, 12])
 def test_the_ends_of_a_band_are_smooth(n_rows, loss):
