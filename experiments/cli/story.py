@@ -44,7 +44,7 @@ class Reproduce(WorldOptions):
     """Only print how many runs, FLOPs, minutes and bytes it takes."""
     tflops: float | None = None
     """TFLOP/s of training from which minutes are computed; by default as `datawall doctor
-    --accelerator` measured it."""
+    --accelerator` measured it, or else as a few seconds of training on the CPU have."""
 
     def run(self) -> int:
         """Write the report and print its path; with `plan`, print what it takes."""
@@ -91,7 +91,7 @@ def print_costs(
 
     Args:
         world: the world.
-        tflops: TFLOP/s of training (default: measured, else assumed).
+        tflops: TFLOP/s of training (default: as measured, see `training_tflops`).
         part: of the talk, 1 or 2; by default both.
         to_stderr: print to stderr instead of stdout.
 
@@ -101,14 +101,13 @@ def print_costs(
     from rich.console import Console
 
     from experiments.display.quantities import human
-    from experiments.planner.cost import USUAL_TFLOPS, costs, measured_tflops, memory
+    from experiments.planner.cost import costs, memory
+    from experiments.planner.speed import training_tflops
     from experiments.story.story import recipes_of
 
     if tflops is not None and not tflops > 0:
         raise ValueError(f"--tflops must be > 0; not {tflops}")
-    measured = measured_tflops()
-    rate = tflops or measured or USUAL_TFLOPS
-    origin = "as given" if tflops else "as measured" if measured else "assumed"
+    rate, origin = (tflops, "as given") if tflops else training_tflops(world)
     rows = costs(world, recipes_of(world, part))
     console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
     known = [row for row in rows if not math.isnan(row.flops)]

@@ -7,7 +7,6 @@ of epochs in the middle of those it tries; where they do not, they take more run
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,8 +31,6 @@ from models.training.devices import training_bytes
 
 MADE_UP = ("standard", "regularized", "ensembles", "data_scaling", "draws")
 """Recipes that read nothing but losses, which can be made up."""
-USUAL_TFLOPS = 30.0
-"""Assumed where no rate was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,22 +191,3 @@ def memory(world: World) -> pd.DataFrame:
         one = training_bytes(model, batch_size=world.batch_size, train=train) / 2**30
         rows.append((width, model.n_params, one, one * world.n_members))
     return pd.DataFrame(rows, columns=["width", "n_params", "one", "members"])
-
-
-def measured_tflops(folder: Path = Path("out", "accelerator")) -> float | None:
-    """Return TFLOP/s of members trained together as `datawall doctor --accelerator` measured it.
-
-    Args:
-        folder: of its results.
-
-    Returns:
-        The rate of the latest measurement, or None if nothing was measured.
-    """
-    for path in sorted(folder.glob("*-full.json"), key=lambda one: -one.stat().st_mtime):
-        figures = json.loads(path.read_text(encoding="utf-8"))["results"].get("together", {})
-        figures = figures.get("figures", {})
-        rate = figures.get("matmul rate of the machine, TFLOP/s")
-        share = figures.get("share of the matmul rate, together")
-        if rate and share:
-            return float(rate * share)
-    return None

@@ -7,10 +7,13 @@ import math
 import pytest
 
 from experiments.cli.app import main
-from experiments.planner.cost import costs, measured_tflops, memory
+from experiments.planner import speed
+from experiments.planner.cost import costs, memory
+from experiments.planner.speed import measured_tflops, timed_tflops, training_tflops
 from experiments.recipes.regularized import regularized
-from experiments.worlds.registry import WORLDS
+from experiments.worlds.registry import WORLDS, get_world
 from experiments.worlds.settings import read_settings
+from models.accelerator import checks
 from models.training.devices import training_bytes
 
 QUICK, GPU = WORLDS["quick"], WORLDS["gpu"]
@@ -73,6 +76,28 @@ def test_a_measured_rate_is_used(tmp_path):
     (tmp_path / "1-h100-full.json").write_text(json.dumps(content))
     (tmp_path / "1-cpu-smoke.json").write_text("{}")
     assert measured_tflops(tmp_path) == pytest.approx(80)
+
+
+def test_where_nothing_was_measured_cpus_are_timed_and_accelerators_assumed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(speed, "accelerators", lambda: ("cuda", 1))
+    assert training_tflops(QUICK) == (speed.USUAL_TFLOPS, "assumed")
+    monkeypatch.setattr(speed, "accelerators", lambda: ("", 0))
+    monkeypatch.setattr(speed, "timed_tflops", lambda world: 0.05)
+    assert training_tflops(QUICK)[0] == 0.05
+    assert training_tflops(QUICK)[1].startswith("as timed on ")
+
+
+def test_what_is_timed_is_the_largest_model_of_which_the_time_allows_a_step(monkeypatch):
+    trained = []
+    monkeypatch.setattr(checks, "trained", trained.append)
+    timed_tflops(QUICK, flops=1e10)
+    timed_tflops(QUICK, flops=1.0)
+    assert [jobs[0].model.width for jobs in trained[::2]] == [96, 16]
+    assert trained[0][0].flops == pytest.approx(1e10, rel=0.1)
+    assert {job.n_steps for job in trained[2]} == {1}
+    monkeypatch.undo()
+    assert timed_tflops(get_world("tiny"), flops=1.0) > 0
 
 
 def test_a_world_without_the_recipes_that_can_be_counted_says_so():
