@@ -39,8 +39,8 @@ CAPTION = (
     "Test loss against model size with learning rate, weight decay and epochs tuned at every size "
     "(printed at the bottom; one point per seed), the fitted law E + A / N^alpha with the 95 % "
     "band of its mean, dashed where it extrapolates, and its limit E with a 95 % interval (no "
-    "limit, if these runs do not identify it). For comparison, the standard recipe with learning "
-    f"rate and epochs tuned. {UNCERTIFIED}"
+    "limit, if these runs do not identify it). For comparison, the standard recipe at "
+    f"its best epochs. {UNCERTIFIED}"
 )
 PUBLISHED_TITLE = "With tuned weight decay the loss falls with size towards a limit"
 PUBLISHED_CAPTION = (

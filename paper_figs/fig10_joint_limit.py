@@ -33,10 +33,10 @@ CLAIMS = ("P11", "P12")
 NEEDS = (standard, regularized, ensembles)
 TITLE = "Members to infinity and parameters to infinity: the joint limit"
 CAPTION = (
-    "Test loss of the best standard recipe, the tuned single model, ensembles of 1 to K members "
-    "tuned at every size (grey, darker for larger K) and the fitted limit of infinitely many "
-    "members, against the size of a member; the joint limit with its 95 % interval, or a note that "
-    f"these runs do not identify it. {UNCERTIFIED}"
+    "Test loss of the standard recipe at its best epochs, the tuned single model, ensembles of 1 "
+    "to K members tuned at every size (grey, darker for larger K) and the fitted limit of "
+    "infinitely many members, against the size of a member; the joint limit with its 95 % "
+    f"interval, or a note that these runs do not identify it. {UNCERTIFIED}"
 )
 PUBLISHED_TITLE = "Members to infinity, then parameters to infinity, at four stocks of tokens"
 PUBLISHED_CAPTION = (

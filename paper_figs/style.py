@@ -120,7 +120,8 @@ STYLE = {
 
 
 UNCERTIFIED = (
-    "Hollow: hyperparameters that are not certified (for example, at an edge of the grid)."
+    "Hollow: hyperparameters that are not certified (at an edge of the grid, or with neighbours on "
+    "it that were not trained)."
 )
 """Sentence in the caption of every figure that uses `mark_uncertified`."""
 
@@ -291,6 +292,7 @@ def mark_uncertified(
     *,
     color: str,
     marker: str,
+    explained: str = "hollow: not certified",
 ) -> None:
     """Redraw the points whose hyperparameters are not certified as hollow ones.
 
@@ -301,9 +303,9 @@ def mark_uncertified(
         tuned: optimum behind each point.
         color: color of the points.
         marker: marker of the points.
+        explained: entry of the legend.
     """
     hollow = [i for i, found in enumerate(tuned) if not found.certified]
-    explained = "hollow: not certified"
     if hollow and explained not in (line.get_label() for line in ax.lines):
         ax.plot(
             [], [], linestyle="none", marker="o", markeredgecolor=GREY, markerfacecolor="white",

@@ -27,6 +27,7 @@ import pandas as pd
 from experiments.analysis.intervals import Estimate, rounded
 from experiments.display.tables import text_table
 from experiments.lab.recipe import NotRun, Recipe
+from experiments.story.limits import standard_is_tuned
 from experiments.story.story import Story
 from experiments.tuning.search import Tuned
 from scaling.results import markup
@@ -203,10 +204,15 @@ def judge_claim(story: Story, id: str) -> Claim:
         NotRun: the world does not run a recipe that it reads.
     """
     if id not in _tests():
-        known = ", ".join(sorted(claim_ids(), key=_order))
+        known = ", ".join(in_order(claim_ids()))
         raise ValueError(f"claim must be one of {known}; not {id!r}")
     with story.results.reading() as read:
         return _with_evidence(_tests()[id](story), story, read)
+
+
+def in_order(ids: Iterable[str]) -> list[str]:
+    """Return ids of claims in the order of the talk."""
+    return sorted(ids, key=_order)
 
 
 def _order(id: str) -> tuple[int, int, str]:
@@ -294,6 +300,13 @@ def losses(runs: pd.DataFrame, column: str = "test_loss", **where: Any) -> np.nd
 def cell(found: Tuned) -> str:
     """Return weight decay and epochs of an optimum as text."""
     return f"{found.best['weight_decay']:g} x {found.best['n_epochs']:g}"
+
+
+def rate_of_standard(story: Story) -> str:
+    """Return a sentence if validation did not select the standard recipe's learning rate."""
+    if standard_is_tuned(story):
+        return ""
+    return " A rule, and not validation, set the learning rate of the standard recipe."
 
 
 def uncertified(members: Mapping[int, Tuned]) -> str:

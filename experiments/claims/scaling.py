@@ -13,7 +13,15 @@ from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
 from experiments.analysis.laws import LOSS, K, predicted_largest
 from experiments.analysis.members import exponent_of, predicted_loss
-from experiments.claims.claim import Finding, cell, claim, losses, uncertified, verdict
+from experiments.claims.claim import (
+    Finding,
+    cell,
+    claim,
+    losses,
+    rate_of_standard,
+    uncertified,
+    verdict,
+)
 from experiments.story.story import Story
 from experiments.tuning.search import Tuned
 from experiments.worlds.plans import USUAL_DECAY
@@ -134,7 +142,8 @@ def _p7(story: Story) -> Finding:
         verdict=verdict(supported=gap.is_positive, contradicted=gap.is_negative),
         quantity="best standard loss minus the limit (nats)",
         estimate=gap,
-        detail=f"Best standard {standard} at width {width}; limit {story.laws.single_limit}.",
+        detail=f"Best standard {standard} at width {width}; limit {story.laws.single_limit}."
+        + rate_of_standard(story),
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.analysis import intervals
 from experiments.analysis.intervals import Estimate
-from experiments.claims.claim import Finding, claim, losses, verdict
+from experiments.claims.claim import Finding, claim, losses, rate_of_standard, verdict
 from experiments.recipes.standard import most_epochs
 from experiments.story.story import Story
 from scaling.published import talk
@@ -77,7 +77,7 @@ def _p3(story: Story) -> Finding:
         estimate=tuned,
         detail=f"Best-epoch losses: {means}. Smallest difference that these seeds can show: "
         f"{seen:.3f}; the talk's is {published:.4f}. At {n_epochs} epochs, width {pair[1]} minus "
-        f"width {pair[0]}: {fixed}."
+        f"width {pair[0]}: {fixed}.{rate_of_standard(story)}"
         + "".join(f" Width {w} selects the largest number of epochs tried." for w in at_edge),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.analysis.laws import LOSS
 from experiments.display.quantities import human
+from experiments.lab.recipe import NotRun
 from experiments.recipes.data_scaling.recipe import DataScaling, data_scaling
 from experiments.story.story import Story
 from scaling.published import talk
@@ -70,6 +71,18 @@ def recipe_limits(story: Story) -> list[RecipeLimit]:
             published=talk.JOINT_LIMIT,
         ),
     ]  # fmt: skip
+
+
+def standard_is_tuned(story: Story) -> bool:
+    """Return whether the standard recipe, if any, had its learning rate searched at every size.
+
+    Where a world comes with settings, a rule sets it (`World.learning_rate`).
+    """
+    try:
+        certificates = story.standard_certificates
+    except NotRun:
+        return True
+    return all(len(one.tuned.looks) > 1 for one in certificates.values())
 
 
 def second_size(story: Story) -> int:

@@ -35,7 +35,9 @@ def sweep(rng, loss, **noise):
     runs = runs_of(rng, losses, n_seeds=3, **noise)
     best = best_epochs(runs)
     chosen = runs[runs["n_epochs"] == runs["width"].map(best)]
-    return SimpleNamespace(standard=runs, standard_best=chosen, standard_epochs=best)
+    return SimpleNamespace(
+        standard=runs, standard_best=chosen, standard_epochs=best, standard_certificates={}
+    )
 
 
 def overfits(best, *, harm=0.15):
