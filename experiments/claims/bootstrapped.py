@@ -46,8 +46,8 @@ def _s8(story: Story) -> Finding:
         detail=f"Of the gain where a value is first mentioned: {known}. Controls: {others}. A "
         f"first document lowers the loss of the second by {gate} nats. SBP costs "
         f"{found.flops['sbp'] / found.flops['baseline']:.1f} times the baseline end to end. The "
-        "world favours it by construction: documents of one concept agree in everything.",
-        interval_of="worlds",
+        "setting favours it by construction: documents of one concept agree in everything.",
+        interval_of="sets of concepts",
     )
 
 
@@ -65,7 +65,7 @@ def _s9(story: Story) -> Finding:
         estimate=gain,
         detail=f"Baseline {_mean(found.of('baseline'))}, SBP {_mean(found.of('sbp'))}, oracle "
         f"{_mean(found.of('oracle'))}.",
-        interval_of="worlds",
+        interval_of="sets of concepts",
     )
 
 
@@ -129,7 +129,7 @@ def _failure(story: Story, column: str, quantity: str) -> Finding:
         quantity=f"{quantity}, width {small} minus width {large}",
         estimate=fall,
         detail=f"{shares[small].mean():.3f} and {shares[large].mean():.3f}{beside}.",
-        interval_of="worlds",
+        interval_of="sets of concepts",
     )
 
 
@@ -153,7 +153,7 @@ def _n3(story: Story) -> Finding:
         estimate=gain,
         detail=f"One model, tuned decay {tuned}; one model, usual decay {usual}."
         + _fact_ensembles(story),
-        interval_of="worlds",
+        interval_of="sets of concepts",
     )
 
 
@@ -176,7 +176,7 @@ def _n9(story: Story) -> Finding:
         detail=f"New documents gain {possible}, pairs drawn at random {random}; with the usual "
         f"decay on both sides SBP gains {usual}. A first document lowers the loss of the second by "
         f"{gate} nats, {other} of them because it is a neighbour.",
-        interval_of="worlds",
+        interval_of="draws of excerpts",
     )
 
 

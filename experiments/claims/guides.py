@@ -14,6 +14,7 @@ from experiments.recipes.classical import classical
 from experiments.recipes.downstream import downstream
 from experiments.recipes.learning_curves import LearningCurves, learning_curves
 from experiments.story.story import Story
+from scaling.fitting.status import FitStatus
 
 
 @claim(
@@ -60,8 +61,8 @@ def _p17(story: Story) -> Finding:
         f"selected ensemble {over_chance} over chance; the models differ with p = {differ:.2g}"
         f"{'' if judged else ': too little to be ranked'}. "
         f"{best['n_members']} members of width {best['width']} against one of width "
-        f"{single['width']}: {gain}. From that model's compute on, {n_ensembles} of {len(large)} "
-        f"on the frontier are ensembles. {found.n_items} multiple-choice items: "
+        f"{single['width']}: {gain}. On the frontier from that model's compute on: {len(large)} "
+        f"models, of which {n_ensembles} are ensembles. {found.n_items} multiple-choice items: "
         f"{found.models['choices'].min():.3f} to {found.models['choices'].max():.3f}, by chance "
         f"{found.models['chance'].iloc[0]:.3f}.",
         interval_of="paradigms",
@@ -92,7 +93,7 @@ def _p19(story: Story) -> Finding:
         ),
         quantity=f"predicted minus measured test loss at {curves.largest:,} tokens (nats)",
         estimate=error,
-        detail=f"Width {curves.width}; law {curves.law.status.name}; predicted "
+        detail=f"Width {curves.width}; fit {_words(curves.law.status)}; predicted "
         f"{curves.predicted(is_train=0)}, measured {curves.measured(is_train=0)}, by the test "
         f"curve alone {curves.predicted_by_test_alone()}; training loss off by {train}. "
         + _texts(curves),
@@ -120,6 +121,10 @@ def _p19a(story: Story) -> Finding:
         detail=_texts(curves),
         interval_of="draws",
     )
+
+
+def _words(status: FitStatus) -> str:
+    return status.name.lower().replace("_", " ")
 
 
 def _texts(curves: LearningCurves) -> str:
@@ -159,7 +164,11 @@ def _p20(story: Story) -> Finding:
     )
 
 
-@claim("N4", "Shuffling once exaggerates overfitting; window jitter is free augmentation.")
+@claim(
+    "N4",
+    "Shuffling once exaggerates overfitting; window jitter, which cuts the text into windows at "
+    "another offset every epoch, is free augmentation.",
+)
 def _n4(story: Story) -> Finding:
     """One size. Harm: standard recipe, test loss at the most epochs minus that at the number
     that validation selects. Supported when the harm of one fixed order without jitter exceeds

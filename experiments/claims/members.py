@@ -58,7 +58,7 @@ def _p10(story: Story) -> Finding:
 
 
 def _path_of(by_count: Mapping[float, Tuned]) -> str:
-    """List the best cells by number of members; a star says that one is not certified."""
+    """List the best cells by number of members; a star says that one is not certified for it."""
     steps: list[str] = []
     for count, found in sorted(by_count.items()):
         name = "infinite" if math.isinf(count) else f"{count:g}"
@@ -95,7 +95,7 @@ def _gain_of_tuning(story: Story) -> Estimate:
     return intervals.jackknife(mean, replicates)
 
 
-@claim("N5", "Probabilities or logits? The talk averages logits.")
+@claim("N5", "Averaging logits, as in the talk, is no worse than averaging probabilities.")
 def _n5(story: Story) -> Finding:
     """Whole tuned ensembles of each size, equal weights: test loss of the logit average minus that
     of the probability average, with the jackknife over members. Supported (logits no worse) when

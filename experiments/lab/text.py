@@ -64,11 +64,11 @@ class WorldText:
         )
         validation, test = (min(n_documents[part], n_windows) for part in HELD_OUT)
         train = n_documents["train"]
-        drawn = f"{LEAST_DOCUMENTS} or more of" if train > LEAST_DOCUMENTS else "all"
+        drawn = f"at least {LEAST_DOCUMENTS} of" if train > LEAST_DOCUMENTS else "all"
         return (
-            f"The unique tokens are chunks of {drawn} {train:,} documents; windows of "
-            f"{validation:,} others select and of {test:,} others are reported: results hold for "
-            "documents like these."
+            f"The unique tokens are chunks of {drawn} {train:,} documents; hyperparameters are "
+            f"selected on windows of {validation:,} other documents and losses reported on windows "
+            f"of {test:,} others: results hold for documents like these."
         )
 
     @cached_property

@@ -64,7 +64,7 @@ def test_loss_as_a_guide(correlation, gain, expected):
     )  # fmt: skip
     claim = claims_guides._p17(story_of(downstream=found))
     assert claim.verdict == expected
-    assert "1 of 2 on the frontier are ensembles" in claim.detail
+    assert "2 models, of which 1 are ensembles" in claim.detail
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,9 @@ def test_a_world_reads_the_stock_and_the_windows_that_it_asks_for(many):
             np.testing.assert_array_equal(held_out(mixed, 300, 16)[part], scored.windows)
     shipped = TextFacts(**json.loads(json.dumps(dataclasses.asdict(text.facts))))
     assert WorldText(many, shipped).scope == text.scope
-    assert "64 or more of 96 documents; windows of 12 others select and of 12 others" in text.scope
+    assert (
+        "at least 64 of 96 documents; hyperparameters are selected on windows of 12" in text.scope
+    )
 
 
 def test_one_document_works_and_says_what_it_can_show(single, caplog):
