@@ -25,8 +25,9 @@ NEEDS = (regularized, ensembles, member_counts)
 TITLE = "Hyperparameters against the size of the ensemble"
 CAPTION = (
     "Test loss against the number of members (logits averaged, means over subsets), one panel per "
-    "member size, with the learning rate, weight decay and epochs tuned for one model, those of "
-    "the heuristic (twice the epochs, half the weight decay) and those tuned for the ensemble. "
+    "member size, with the learning rate, weight decay and epochs tuned for one model, those tuned "
+    "for the ensemble and, where trained, those of the heuristic (twice the epochs, half the "
+    "weight decay). "
     "Where two choices coincide, their lines overlap. The legend says which tuned settings are "
     "not certified. Last panel: epochs divided by weight decay of the setting with the lowest "
     "validation loss for K members, among all settings trained with every seed; hollow where some "
@@ -100,7 +101,7 @@ def _looseness(ax: Axes, story: Story) -> pd.DataFrame:
         )  # fmt: skip
         mark_uncertified(
             ax, list(places), values, list(counts.tuned[int(str(width))].values()),
-            color=COLORS[i], marker=MARKERS[i],
+            color=COLORS[i], marker=MARKERS[i], explained="hollow: not certified for K",
         )  # fmt: skip
     ax.set_yscale("log", base=2)
     ax.set_xticks(range(len(names)), names)

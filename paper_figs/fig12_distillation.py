@@ -106,7 +106,7 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
         half = [0.0, *(np.nan_to_num(loss.high - loss.value, posinf=0) for loss in losses)]
         loops.errorbar(
             aside + np.arange(last + 1), values, yerr=half, capsize=3, linestyle=linestyle,
-            label=label, fillstyle="full" if linestyle == "-" else "none",
+            label=label, markersize=8, markerfacecolor=None if linestyle == "-" else "white",
             **look("self-distilled").line,
         )  # fmt: skip
         rows += [

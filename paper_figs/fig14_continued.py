@@ -19,11 +19,11 @@ CLAIMS = ("P18", "P18a", "P18b", "P18c", "P18d")
 NEEDS = (continued,)
 TITLE = "Continued training on few tokens of a domain: small batches, epochs and ensembles"
 CAPTION = (
-    "A model trained on the other docstrings continues training on those of graphical interfaces, "
-    "with 10 % of its original text replayed. Test loss on the domain, means and 95 % intervals "
-    "over draws of it; learning rate and epochs were chosen on another draw. Dashed: the usual "
-    "recipe on many times the tokens. Members differ in the order of their data and start from "
-    "the same model."
+    "Always on docstrings of Python's standard library: a model trained on the others continues "
+    "training on those of graphical interfaces, with 10 % of its original text replayed. Test loss "
+    "on the domain, means and 95 % intervals over draws of it; learning rate and epochs were "
+    "chosen on another draw. Dashed: the usual recipe on many times the tokens. Members differ in "
+    "the order of their data and start from the same model."
 )
 STEPS = ("base", "usual", "small batch", "epochs")
 """Steps of the recipe before ensembles."""
@@ -70,7 +70,10 @@ def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     ax = panel(ax)
     at = np.arange(len(few))
     errors = error_bars(few["test_loss"], few["low"], few["high"])
-    ax.errorbar(at, few["test_loss"], yerr=errors, capsize=3, **look("regularized").line)
+    label = f"{few['n_tokens'].iloc[-1]:,.0f} tokens"
+    ax.errorbar(
+        at, few["test_loss"], yerr=errors, capsize=3, label=label, **look("regularized").line
+    )
     usual = look("standard").color
     label = f"usual recipe, {many['n_tokens']:,.0f} tokens"
     ax.axhline(many["test_loss"], color=usual, linestyle="--", label=label)

@@ -20,7 +20,7 @@ CAPTION = (
     "Left: the procedure (after arXiv 2509.15248), schematic. Right: the check made before "
     "anything is sampled: loss on held-out second documents by the baseline, by the synthesizer "
     "given the first document of another pair, and given their own; means and 95 % intervals over "
-    "worlds. If the first document carries no information, the samples are noise."
+    "sets of concepts. If the first document carries no information, the samples are noise."
 )
 STAGES = ("documents", "nearest pairs\n(d1, d2)", "train\nlog p(d2 | d1)", "sample d2\nfor real d1",
           "train a new\nmodel on both")  # fmt: skip

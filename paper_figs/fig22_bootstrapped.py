@@ -23,10 +23,11 @@ NEEDS = (bootstrapped,)
 TITLE = "Baseline, bootstrapping, its controls and an oracle at equal training tokens"
 CAPTION = (
     "Test loss (left) and loss where a document first gives a value, which the model must know "
-    "(right). Each grey dot is a world; points are means with 95 % intervals over worlds. Weight "
-    "decay is chosen for each arm on another world from the same candidates. Hollow: baseline and "
+    "(right). Each grey dot is a set of invented concepts; points are means with 95 % intervals "
+    "over sets. Weight decay is chosen for each arm on another set from the same candidates. "
+    "New documents: unlimited unique data, the oracle of the claims. Hollow: baseline and "
     f"SBP with the usual weight decay of {USUAL_DECAY}; compared with that baseline, any synthetic "
-    "text appears to be a gain. The world favours bootstrapping by construction."
+    "text appears to be a gain. The setting favours bootstrapping by construction."
 )
 LABELS = {
     "baseline": "repetition", "sbp": "SBP", "random": "random\npairs",

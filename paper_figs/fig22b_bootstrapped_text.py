@@ -14,7 +14,7 @@ from paper_figs.layout import Place, panel
 NAME = "fig22b"
 CLAIMS = ("N9",)
 NEEDS = (bootstrapped_text,)
-TITLE = "The same on excerpts of the world's own text"
+TITLE = "Baseline, bootstrapping and an oracle on excerpts of the world's own text"
 CAPTION = (
     "Test loss at equal training tokens. Each grey dot is a draw of excerpts; points are means "
     "with 95 % intervals over draws. Weight decay is chosen for each arm on another draw from the "

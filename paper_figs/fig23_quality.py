@@ -17,13 +17,12 @@ CLAIMS = ("S10a", "S10b", "S10c", "S10d", "S10e")
 NEEDS = (bootstrapped,)
 TITLE = "Quality of synthetic documents at two model sizes, compared with real ones"
 CAPTION = (
-    "Percent of documents, means and 95 % intervals over worlds. Repetition: a fifth of the word "
-    "4-grams of a document occur earlier in it. Duplicates: a near-duplicate (Jaccard similarity "
-    "0.8) exists among as many documents as there are real ones. Wrong values: not those of the "
-    "concept that the document names. Copying: half of its 5-grams are in its source. Unrelated: "
-    "1 minus the probability that it is closer to its source than to another document. Novel "
-    "4-grams: in no real document (for a real one, in no other). Definitions in "
-    "models.augment.quality.quality."
+    "Percent of documents, means and 95 % intervals over sets of concepts. Repetition: a fifth of "
+    "the word 4-grams of a document occur earlier in it. Duplicates: a near-duplicate (Jaccard "
+    "similarity 0.8) exists among as many documents as there are real ones. Wrong values: not "
+    "those of the concept that the document names. Copying: half of its 5-grams are in its source. "
+    "Unrelated: 1 minus the probability that it is closer to its source than to another document. "
+    "Novel 4-grams: in no real document (for a real one, in no other)."
 )
 MEASURES = {
     "repetition": "repetition",

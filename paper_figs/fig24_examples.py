@@ -20,9 +20,9 @@ READS_IF_RUN = (bootstrapped_text,)
 TITLE = "Real documents and what the synthesizer wrote from them"
 CAPTION = (
     "Left: the first real documents that have two samples; middle and right: two synthetic "
-    "documents sampled from each. Top: from the world of concepts; a sample should name the same "
-    "concept and give its values in new sentences. Below, if the world has them: excerpts of its "
-    "own text; shipped results omit them, because they may not be redistributed."
+    "documents sampled from each. Top: from a set of invented concepts; a sample should name the "
+    "same concept and give its values in new sentences. Below, if the world has them: excerpts of "
+    "its own text; shipped results omit them, because they may not be redistributed."
 )
 COLUMNS = ("real", "synthetic 1", "synthetic 2")
 WRAP = 40
