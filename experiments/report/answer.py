@@ -6,15 +6,33 @@ import math
 from dataclasses import dataclass
 
 from experiments.analysis.intervals import Estimate
+from experiments.display.quantities import human
 from experiments.lab.recipe import NotRun
 from experiments.recipes.data_scaling.recipe import data_scaling
-from experiments.story.limits import RecipeLimit, recipe_limits, worth_in_data
+from experiments.story.limits import (
+    RecipeLimit,
+    recipe_limits,
+    standard_is_tuned,
+    worth_in_data,
+)
 from experiments.story.story import Story
 from scaling.published import talk
-from scaling.published.figures import PUBLISHED_FIGURES
+from scaling.published.figures import MEMBER_LIMITS, PUBLISHED_FIGURES
 
 IDENTIFIED_WHEN_SHIPPED = ("regularized", "ensemble limit")
 """Limits that the shipped results of the world small identify; a test fits them again."""
+STEPS = {
+    "P7": "tuned models",
+    "P8": "ensembles",
+    "P11": "larger members",
+}
+"""What stops below the one before it, the standard recipe first, by the claim that says so."""
+TEXTS = {
+    "novels": "English novels (1839-1930)",
+    "stdlib": "docstrings of Python's standard library",
+}
+"""What the corpora hold that come with the package, in words."""
+_PUBLISHED_WORTH = PUBLISHED_FIGURES["multiplier_ensembles"].value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +42,7 @@ class Answer:
     Attributes:
         sentences: the limits of the recipes and the value of ensembles in data.
         conditions: what the intervals are over, and what they take as given.
-        missing: which limits are not identified and which command identifies them, or empty.
+        missing: what identifies the limits that these runs do not, with the command, or empty.
         limits: the numbers behind the sentences; empty if the world does not train the recipes.
     """
 
@@ -46,8 +64,10 @@ def answer(story: Story) -> Answer:
         )  # fmt: skip
     standard, *growing = limits
     parts = [
-        f"On {story.world.n_unique_tokens:,} unique tokens, {standard.subject} reaches a loss of "
-        f"{_short(standard.limit)} nats per token."
+        f"On {story.world.n_unique_tokens:,} unique tokens of "
+        f"{TEXTS.get(story.world.corpus, story.world.corpus)}, "
+        f"{standard.subject} reaches a loss of {_short(standard.limit)} nats per token (published "
+        f"for {human(talk.N_UNIQUE_TOKENS)} tokens: {standard.published:g})."
     ]
     parts += map(_sentence, growing)
     unidentified = [one for one in growing if not one.limit.is_bounded]
@@ -56,15 +76,12 @@ def answer(story: Story) -> Answer:
         tokens = story[data_scaling].sizes[-1]
         parts.append(
             f"At {tokens:,} tokens, ensembles are worth {worth.value:.1f} [{worth.low:.1f}, "
-            f"{worth.high:.1f}] times the data of the standard recipe."
+            f"{worth.high:.1f}] times the data of the standard recipe (published: "
+            f"{_PUBLISHED_WORTH:g})."
             if worth.is_bounded
-            else "How much data ensembles are worth is not identified."
+            else "How much data ensembles are worth is not identified (published: "
+            f"{_PUBLISHED_WORTH:g} times)."
         )
-    published = ", ".join(f"{one.published:g}" for one in limits)
-    parts.append(
-        f"Published, in the same order, at {talk.N_UNIQUE_TOKENS / 1e6:.0f}M tokens: {published}; "
-        f"ensembles are worth {PUBLISHED_FIGURES['multiplier_ensembles'].value:g} times the data."
-    )
     return Answer(
         sentences=" ".join(parts),
         conditions=_conditions(story, limits, worth),
@@ -74,11 +91,13 @@ def answer(story: Story) -> Answer:
 
 
 def _sentence(one: RecipeLimit) -> str:
+    published = f"(published: {one.published:g})"
     if one.limit.is_bounded:
-        return f"{one.subject[0].upper()}{one.subject[1:]} stop at {_short(one.limit)}."
+        return f"{one.subject[0].upper()}{one.subject[1:]} stop at {_short(one.limit)} {published}."
+    trained = "model" if one.recipe == "regularized" else "ensemble"
     return (
-        f"The limit of {one.subject} is not identified; the best that was trained reaches "
-        f"{one.reached:.2f}."
+        f"The limit of {one.subject} is not identified {published}; the best {trained} that was "
+        f"trained reaches {one.reached:.2f}."
     )
 
 
@@ -96,8 +115,18 @@ def _conditions(story: Story, limits: tuple[RecipeLimit, ...], worth: Estimate |
         f"Brackets are 95 % intervals: of the standard recipe over {standard.limit.n} seeds; of "
         f"single models over {single.limit.n} seeds a size, the first whatever smooth decreasing "
         "law holds, the second if E + A / N^alpha does; of ensembles over "
-        f"{members.limit.n} members. They take one draw of the text, one set of test documents and "
-        "the tuned hyperparameters as given."
+        f"{members.limit.n} members, if E + A / K^gamma holds. They take one draw of the text, one "
+        "set of test documents and the hyperparameters as given."
+    )
+    if not standard_is_tuned(story):
+        text += (
+            " The learning rate of the standard recipe was set by a rule and not tuned: its loss "
+            "may be too high, and with it the distance to the other recipes."
+        )
+    text += (
+        f" The published {members.published:g} is of members with the hyperparameters of one "
+        "model; members here are tuned to be averaged, for which the authors' code gives "
+        f"{MEMBER_LIMITS['209M'][0.3]:.2f}."
     )
     if worth is not None:
         law = story[data_scaling].laws["standard"]
@@ -110,25 +139,51 @@ def _conditions(story: Story, limits: tuple[RecipeLimit, ...], worth: Estimate |
 
 
 def _missing(story: Story, unidentified: list[RecipeLimit]) -> str:
-    """Say which limits are not identified and what identifies them."""
+    """Say what identifies the limits that these runs do not, empty if that is not known."""
     if not unidentified:
         return ""
     shipped = [one for one in unidentified if one.recipe in IDENTIFIED_WHEN_SHIPPED]
-    names = " and of ".join(one.subject for one in unidentified)
-    text = f"These runs do not identify the limit of {names}, so no number is printed for it."
+    parts = []
     if story.world.name != "small" and shipped:
         subjects = " and of ".join(one.subject.split(" (")[0] for one in shipped)
-        text += (
-            f" The world small identifies that of {subjects}: `datawall report --world small` "
+        parts.append(
+            f"The world small identifies the limit of {subjects}: `datawall report --world small` "
             "shows its results, which come with the package, and `datawall reproduce --world "
             "small` trains it (hours)."
         )
-    if len(shipped) < len(unidentified) and story.world.name != "quick":
-        text += (
-            " The joint limit needs larger models that still gain: the world quick, on a text of "
-            "many documents, is made for it (`datawall reproduce --world quick`, minutes)."
+    if len(shipped) < len(unidentified):
+        parts.append(
+            f"The joint limit needs larger members that still gain{_limits_by_size(story)}."
         )
-    return text
+        if story.world.name != "quick":
+            parts.append(
+                "The world quick, on a text of many documents, is made for it (`datawall "
+                "reproduce --world quick`, minutes)."
+            )
+    return " ".join(parts)
+
+
+def _limits_by_size(story: Story) -> str:
+    """Return the limits of ever more members by their size as a clause, empty without them."""
+    limits = sorted(story.laws.limits.items())
+    if not all(found.is_bounded for _, found in limits):
+        return ""
+    sizes = [human(story.world.model(width).n_params_non_embedding) for width, _ in limits]
+    losses = ", ".join(f"{found.value:.2f}" for _, found in limits)
+    return f"; here those of N = {', '.join(sizes)} stop at {losses}"
+
+
+def _where_worth_is_from(story: Story) -> str:
+    """Say what the value of ensembles in data rests on, or that this world does not measure it."""
+    if worth_in_data(story) is None:
+        return (
+            "These results are of one stock of text and do not measure it; for ensembles, "
+            f"{_PUBLISHED_WORTH:g} is published."
+        )
+    return (
+        "The number leans on the law beyond the measured stocks; claim P13 also gives it within "
+        "them."
+    )
 
 
 def questions(story: Story) -> list[tuple[str, str]]:
@@ -136,6 +191,12 @@ def questions(story: Story) -> list[tuple[str, str]]:
     sizes = [story.world.model(width).n_params_non_embedding for width in story.world.widths]
     tokens, per_byte = story.world.n_unique_tokens, story.bytes_per_token
     theirs = talk.TUNED["n_params"] / talk.N_UNIQUE_TOKENS
+    rate = (
+        "learning rate and number of epochs tuned"
+        if standard_is_tuned(story)
+        else "number of epochs tuned; here the learning rate follows a rule, min(0.01, 0.32 / "
+        "width) rounded to the grid, while the talk tunes it"
+    )
     return [
         (
             "What is a loss of 4 nats per token, and is a difference of 0.1 large?",
@@ -148,8 +209,8 @@ def questions(story: Story) -> list[tuple[str, str]]:
         ),
         (
             "What are the four recipes?",
-            "Standard: weight decay 0.1, learning rate and number of epochs tuned. Regularized (or "
-            "tuned): weight decay is tuned too, at every size. Ensemble: K models that differ in "
+            f"Standard: weight decay 0.1, {rate}. Regularized (or tuned): learning rate, weight "
+            "decay and epochs are tuned at every size. Ensemble: K models that differ in "
             "their seeds, whose logits are averaged, tuned to be averaged. Joint: members and "
             "parameters both grow without end. All read the same unique tokens; only the compute "
             "grows.",
@@ -165,7 +226,7 @@ def questions(story: Story) -> list[tuple[str, str]]:
         (
             "What can models this small show?",
             f"Shapes, not values. The models have {min(sizes):,} to {max(sizes):,} parameters "
-            "without embeddings (N; a width is that of the residual stream) and read "
+            "without embeddings (N) and read "
             f"{tokens:,} unique tokens: N / D is {min(sizes) / tokens:.2g} to "
             f"{max(sizes) / tokens:.2g}, in the talk {theirs.min():.2g} to {theirs.max():.2g}. "
             "Whether an effect has the same sign and the same law can be compared; a loss cannot, "
@@ -185,29 +246,32 @@ def questions(story: Story) -> list[tuple[str, str]]:
             "A world is a complete setting: a text, how many of its tokens may be read, sizes of "
             "models, budgets and recipes. This page shows the world "
             f"{story.world.name}, on {story.world.corpus}. `datawall worlds` lists all of them; "
-            "`datawall reproduce --world NAME` trains one and writes its page.",
+            "`datawall reproduce --world NAME` trains one and writes its page. In the rules and "
+            "captions of Part 2, a world of facts or concepts is a set of invented ones, each "
+            "drawn with another seed.",
         ),
         (
             "What do N, D, K, lr, wd, ep, hollow points and \"certified\" mean?",
-            "N: parameters of one model; D: unique tokens, of which every epoch is a repetition; "
-            "K: members of an ensemble; lr, wd, ep: learning rate, weight decay and epochs that "
-            "were selected on validation documents. A selected setting is certified if it "
-            "lies inside the grid and was trained with several seeds, and if all its neighbours "
-            "were trained too and none is clearly better. A point that is not is hollow in figures "
-            "whose captions say so, and has a star in text.",
+            "N: parameters of one model without embeddings; D: unique tokens, of which every epoch "
+            "is a repetition; K: members of an ensemble; lr, wd, ep: learning rate, weight decay "
+            "and epochs that were selected on validation documents. A selected setting is "
+            "certified if it lies inside the grid and was trained with several seeds, and if all "
+            "its neighbours were trained too and none is clearly better. A point that is not is "
+            "hollow in figures whose captions say so.",
         ),
         (
             "What does \"worth so many times the data\" mean?",
             "The loss of the standard recipe falls with its tokens D by a fitted law. A recipe "
             "that reaches with D tokens the loss that this law gives for 3 D is worth 3 times the "
-            "data. The number leans on the law beyond the measured stocks; claim P13 also gives it "
-            "within them.",
+            f"data. {_where_worth_is_from(story)}",
         ),
         (
             "Two intervals overlap: is neither recipe better?",
             "Overlap alone decides nothing. Each comparison is a claim with a rule for the "
             "interval of the difference, such as P8 for ensembles against ever larger models; if "
-            "that interval holds zero, the claim is open, whatever the two numbers suggest.",
+            "that interval holds zero, the claim is open, whatever the two numbers suggest. Limits "
+            "of N enter such rules with the first of their two intervals, which does not trust "
+            "the fitted law.",
         ),
         (
             "What are EntiGraph, paraphrases and bootstrapping (Part 2)?",

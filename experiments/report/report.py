@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
-from experiments.claims.claim import Claim, evidence, judge_claims
+from experiments.claims.claim import Claim, claim_ids, evidence, in_order, judge_claims
 from experiments.display.progress import WorkProgress
 from experiments.display.quantities import human
-from experiments.report.answer import answer, questions
+from experiments.report.answer import STEPS, TEXTS, answer, questions
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.files import write_text
 from experiments.runs.rows import provenance
@@ -34,6 +34,8 @@ HEADLINE = "fig00"
 """Name of the figure that answers the title."""
 FULL_WIDTH = 1920
 """Pixels of a picture that is shown as wide as the page; narrower ones are not enlarged."""
+STAR = "*: at an edge of the grid, or with neighbours that were not trained with every seed."
+"""What a star behind a setting means, in the measurement of a claim."""
 KEY_MARK = '<meta name="datawall-key" content="{key}">'
 
 
@@ -206,7 +208,7 @@ def render_page(story: Story, claims: list[Claim], drawings: Sequence[Drawing]) 
         drawings: to show; those that are missing are listed at the end with the reason.
     """
     figures = _figures(drawings)
-    known = {claim.id for claim in claims}
+    known = {claim.id: claim for claim in claims}
     return open_template("report.html").render(
         key_mark=KEY_MARK.format(key=story.key),
         story=story,
@@ -220,6 +222,8 @@ def render_page(story: Story, claims: list[Claim], drawings: Sequence[Drawing]) 
         not_drawn=_not_drawn(drawings),
         claims=claims,
         known=known,
+        steps={words: known[id] for id, words in STEPS.items() if id in known},
+        not_judged=in_order(id for id in claim_ids() - known.keys() if id[0] != "N"),
         counts=Counter(claim.verdict for claim in claims),
         lists={
             title: [one for one in claims if one.verdict == verdict and one.id[0] != "N"]
@@ -261,7 +265,7 @@ def with_sizes(text: str, sizes: Mapping[int, int]) -> str:
 def _measured(claim: Claim, runs: pd.DataFrame) -> str:
     """Return the measurement of a claim with sizes, and with what its stars mean."""
     text = with_sizes(claim.headline, _sizes_of(claim, runs))
-    return f"{text} (*: not certified.)" if re.search(r"\d\*", text) else text
+    return f"{text} ({STAR})" if re.search(r"\d\*", text) else text
 
 
 def _sizes_of(claim: Claim, runs: pd.DataFrame) -> dict[int, int]:
@@ -271,15 +275,15 @@ def _sizes_of(claim: Claim, runs: pd.DataFrame) -> dict[int, int]:
     return {int(str(width)): int(found[0]) for width, found in sizes.items() if len(found) == 1}
 
 
-def _not_drawn(drawings: Sequence[Drawing]) -> dict[str, str]:
-    """Return the labels of the drawings that are missing by the reason why they are."""
-    reasons: dict[str, list[str]] = {}
+def _not_drawn(drawings: Sequence[Drawing]) -> list[str]:
+    """Return a phrase for each reason why drawings are missing: which, of what, and why."""
+    groups: dict[tuple[str, str], list[str]] = {}
     for drawing in drawings:
         if drawing.missing:
+            of = "as published" if drawing.label == "published" else "of these runs"
             label = figure_label(drawing.name.split("/")[1])
-            published = ", published" if drawing.label == "published" else ""
-            reasons.setdefault(drawing.missing, []).append(label + published)
-    return {reason: "; ".join(labels) for reason, labels in reasons.items()}
+            groups.setdefault((drawing.missing, of), []).append(label)
+    return [f"{' and '.join(labels)} {of} ({why})" for (why, of), labels in groups.items()]
 
 
 def tuned_points(story: Story) -> list[dict[str, str]]:
@@ -297,8 +301,8 @@ def tuned_points(story: Story) -> list[dict[str, str]]:
                 "epochs": n_epochs,
                 "validation loss ± s.e.": f"{tuned.loss:.3f} ± {tuned.stderr:.3f}",
                 "certified": found.verdict,
-                "runs": str(found.n_runs),
-                "FLOPs": f"{found.train_flops:.1e}",
+                "runs": str(found.n_runs) if found.n_runs else "-",
+                "FLOPs": f"{found.train_flops:.1e}" if found.n_runs else "-",
             }
         )
     return rows
@@ -333,7 +337,8 @@ def _origin_of_settings(world: World) -> str:
             "predicted by power laws of size and data from those of quick and of Kim et al. 2025, "
             "not searched here; the standard recipe is searched"
         )
-    return read_settings(world.settings).provenance
+    searched = read_settings(world.settings).provenance
+    return f"{searched}; the learning rate of the standard recipe follows a rule, not searched"
 
 
 def _facts(story: Story) -> dict[str, str]:
@@ -344,16 +349,21 @@ def _facts(story: Story) -> dict[str, str]:
     assert isinstance(packages, dict)
     return {
         "World": world.name,
-        "Text": f"{world.corpus}, SHA-256 {story.corpus_sha256[:16]}..., "
+        "Text": f"{TEXTS.get(world.corpus, world.corpus)}, SHA-256 {story.corpus_sha256[:16]}..., "
         f"{story.bytes_per_token:.2f} bytes per token",
         "Unique tokens": f"{world.n_unique_tokens:,}; {world.n_eval_tokens:,} each to select "
         "(validation) and to report (test), from other documents",
         "Scope": story.text_scope,
         "Tuned settings": _origin_of_settings(world),
+        "Tokens": f"byte-level BPE of {world.vocab_size:,} tokens, learned on the training part of "
+        "the text, of which the unique tokens are a draw",
+        "Models": f"decoder-only transformers of {world.n_layers} layers (rotary positions, "
+        f"SwiGLU), context {world.context} tokens",
         "Model sizes": ", ".join(
-            f"{world.model(width).n_params_non_embedding:,}" for width in world.widths
+            f"{world.model(width).n_params_non_embedding:,} (width {width})"
+            for width in world.widths
         )
-        + " non-embedding parameters",
+        + " parameters without embeddings",
         "Training": f"{len(runs)} runs, {int(runs['n_tokens_seen'].sum()):,} tokens, "
         f"{runs['train_flops'].sum():.2g} FLOPs, {runs['seconds'].sum() / 60:.0f} device-minutes "
         f"on {', '.join(sorted(runs['device'].unique()))}",

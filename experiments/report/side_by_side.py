@@ -64,7 +64,7 @@ def _accuracy_row(facts: FactResults) -> tuple[str, str, str]:
     theirs = ", ".join(
         f"{published[method] / 100:.0%}" for method in ("base", "raw", "paraphrases", "EntiGraph")
     )
-    return "closed-book accuracy: base, raw, paraphrases, EntiGraph", theirs, ours
+    return "closed-book accuracy (chance 25%): base, raw, paraphrases, EntiGraph", theirs, ours
 
 
 def _main_rows(story: Story) -> list[tuple[str, str, str]]:
@@ -107,7 +107,7 @@ def _main_rows(story: Story) -> list[tuple[str, str, str]]:
             str(members.limit),
         ),
         (
-            "exponent of 1/K in ensembles",
+            "exponent of 1/K, members of the second size",
             f"{talk.ENSEMBLE_LAW['alpha']}",
             str(story.laws.exponents[second_size(story)]),
         ),

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments.analysis.intervals import Estimate
+from experiments.display.quantities import human
 from experiments.lab.recipe import NotRun, Results
 from experiments.recipes.data_scaling.recipe import data_scaling
 from experiments.recipes.ensembles import ensembles
@@ -53,7 +54,10 @@ class Story(SimpleNamespace):
         return self.results[recipe]
 
 
-def story_of(*, single=SINGLE, joint=UNIDENTIFIED, worth=None, world="quick", status=CONVERGED):
+def story_of(
+    *, single=SINGLE, joint=UNIDENTIFIED, worth=None, world="quick", status=CONVERGED,
+    standard_is_tuned=True,
+):  # fmt: skip
     """A story whose best standard model is the one of width 32, by validation and not by test."""
     tables = {16: members(16, [4.4, 4.2]), 32: members(32, [4.2, 4.0]), 64: members(64, [4.1, 3.8])}
     tuned = {
@@ -67,8 +71,11 @@ def story_of(*, single=SINGLE, joint=UNIDENTIFIED, worth=None, world="quick", st
             multiplier=lambda recipe, size: worth[recipe, size],
             laws={"standard": SimpleNamespace(status=FitStatus.NOT_IDENTIFIED)},
         )  # fmt: skip
+    looks = {(0.01, 0.1, 8): 4.3} | ({(0.02, 0.1, 8): 4.4} if standard_is_tuned else {})
+    searched = SimpleNamespace(tuned=SimpleNamespace(looks=looks))
     return Story(
         world=WORLDS[world], text_scope="One text.", bytes_per_token=2.0,
+        standard_certificates=dict.fromkeys(tables, searched),
         results=Results(world, found),
         standard_best=runs({16: (4.5, 4.4), 32: (4.3, 4.35), 64: (4.4, 4.2)}),
         regularized=SimpleNamespace(
@@ -101,10 +108,15 @@ def test_the_answer_prints_identified_limits_with_both_intervals():
     found = answer(story_of(joint=limit(3.6)))
     assert f"On {WORLDS['quick'].n_unique_tokens:,} unique tokens" in found.sentences
     assert "Ever larger tuned models stop at 3.90 [3.80, 4.00], or [3.85, 3.95]" in found.sentences
-    assert "then ever larger members stop at 3.60 [3.58, 3.62]." in found.sentences
-    assert "3.75, 3.43, 3.34, 3.17" in found.sentences
+    assert "then ever larger members stop at 3.60 [3.58, 3.62] (published:" in found.sentences
+    published = re.findall(r"\(published(?: for 200M tokens)?: ([\d.]+)\)", found.sentences)
+    assert published == ["3.75", "3.43", "3.34", "3.17"]
     assert not found.missing
     assert "One text." in found.conditions
+    assert "The published 3.34 is of members with the hyperparameters of one model" in (
+        found.conditions
+    )
+    assert "the authors' code gives 3.27" in found.conditions
 
 
 def test_a_limit_that_is_not_identified_is_words_everywhere():
@@ -139,14 +151,37 @@ def test_what_is_not_identified_comes_with_the_command_that_can(world, single, n
     assert named <= set(re.findall(r"`datawall ([^`]+)`", missing))
 
 
+def test_a_joint_limit_that_is_not_identified_comes_with_the_limits_of_the_sizes():
+    story = story_of()
+    sizes = [human(story.world.model(width).n_params_non_embedding) for width in (16, 32, 64)]
+    named = f"here those of N = {', '.join(sizes)} stop at 3.68, 3.67, 3.64."
+    assert named in answer(story).missing
+
+
+@pytest.mark.parametrize("is_tuned", [True, False])
+def test_a_standard_recipe_whose_learning_rate_was_not_searched_is_named(is_tuned):
+    story = story_of(standard_is_tuned=is_tuned)
+    assert ("set by a rule and not tuned" in answer(story).conditions) != is_tuned
+    replies = dict(questions(story))
+    assert ("follows a rule" in replies["What are the four recipes?"]) != is_tuned
+
+
 def test_ensembles_are_worth_data_where_the_world_has_several_stocks():
     worth = {("ensemble limit", 8192): limit(3.0, 1)}
     found = answer(story_of(worth=worth))
-    assert "worth 3.0 [2.0, 4.0] times the data" in found.sentences
+    assert "worth 3.0 [2.0, 4.0] times the data of the standard recipe (published: 3.03)" in (
+        found.sentences
+    )
     assert "standard recipe, whose asymptote these losses do not identify." in found.conditions
     endless = {("ensemble limit", 8192): UNIDENTIFIED}
-    assert "ensembles are worth is not identified." in answer(story_of(worth=endless)).sentences
-    assert "times the data of the standard recipe" not in answer(story_of()).sentences
+    assert (
+        "ensembles are worth is not identified (published: 3.03 times)"
+        in answer(story_of(worth=endless)).sentences
+    )
+    assert "worth" not in answer(story_of()).sentences
+    question = 'What does "worth so many times the data" mean?'
+    assert "do not measure it" in dict(questions(story_of()))[question]
+    assert "claim P13" in dict(questions(story_of(worth=worth)))[question]
 
 
 @pytest.mark.parametrize("status", [CONVERGED, FitStatus.LAW_REJECTED])

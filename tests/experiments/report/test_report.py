@@ -82,13 +82,16 @@ def test_claims_and_figures_link_to_each_other(page):
     figure = re.search(r'<figure id="fig14">(.*?)</figure>', page, re.DOTALL)[1]
     assert '<a href="#P18">P18</a>' in figure
     assert "S99" not in figure  # not a claim of this world
+    assert "Claims of the talk that this world does not test" in page
     for part in (r'<li><a href="#P18">.*?</li>', r'<tr id="P18">.*?</tr>'):
         assert '<a href="#fig14">Figure 14</a>' in re.search(part, page, re.DOTALL)[0]
 
 
 def test_what_was_not_drawn_is_a_line_and_not_a_card(page):
     assert re.findall(r'<figure id="(\w+)">', page) == ["fig14"]
-    assert "Not drawn: Figure 20; Figure 2, published (no table)." in page
+    assert (
+        "Not drawn: Figure 20 of these runs (no table); Figure 2 as published (no table)." in page
+    )
     assert page.index('id="not-drawn"') > page.index("</figure>")
 
 
@@ -104,6 +107,29 @@ def test_claims_of_the_talk_and_of_this_project_are_listed_apart(page):
     assert "Differs from the talk" not in page
     own = re.search(r"which the talk does not make \(1\)</h3>(.*?)</ul>", page, re.DOTALL)[1]
     assert '<span class="contradicted">contradicted</span>: It helps.' in own
+
+
+def test_a_claim_that_is_not_supported_is_listed_with_its_measurement(page):
+    shown = '<span class="soft">Here, gain: 0.5 [no lower end, 0.75]</span>'
+    assert page.count(shown) == page.count('<span class="soft">Here, ') == 1
+
+
+def test_the_answer_links_to_the_claims_that_compare_its_limits(story):
+    claims = [replace(CLAIM, id="P7"), replace(CLAIM, id="P8", verdict="inconclusive")]
+    asked = re.search(
+        r"<p>Is each below the one before\?(.*?)</p>", render_page(story, claims, []), re.DOTALL
+    )
+    assert re.findall(r'<span class="(\w+)">\1</span> \(<a href="#(P\d+)">', asked[1]) == [
+        ("supported", "P7"),
+        ("inconclusive", "P8"),
+    ]
+
+
+def test_a_figure_without_claims_of_this_world_has_no_line_for_them(story, tmp_path):
+    page = render_page(
+        story, [CLAIM], [drawing(tmp_path, "figures/fig11", "here", claims=("P13",))]
+    )
+    assert "Claims:" not in page
 
 
 def test_an_infinite_end_is_words():
