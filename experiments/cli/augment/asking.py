@@ -1,4 +1,4 @@
-"""`datawall augment rephrase` and `entigraph`: methods that prompt a language model."""
+"""What the subcommands that prompt a language model share: options, estimate, preview, calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from experiments.cli.options import readable
-from experiments.cli.output import print_next, print_quality
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -19,12 +18,10 @@ if TYPE_CHECKING:
 
     from experiments.display.progress import Notices
     from models.augment.texts.records import Record
-    from models.augment.writing import entigraph, rephrase
     from models.augment.writing.asking import Ask, Prices, Tally
     from models.augment.writing.documents import Chunk
-    from models.augment.writing.output import OutputFolder, Written
-    from models.augment.writing.relations import SourceGraph
-    from models.augment.writing.requests import Backend, Outcome
+    from models.augment.writing.output import OutputFolder
+    from models.augment.writing.requests import Backend
 
 EXIT_FAILED = 1
 REASONS_SHOWN = 3
@@ -112,7 +109,12 @@ class Asking(ABC):
 
     @abstractmethod
     def _outcomes(
-        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
+        self,
+        documents: Iterator[Chunk],
+        ask: Ask,
+        backend: Backend,
+        *,
+        keep: OutputFolder | None = None,
     ) -> Iterator[Any]:
         """Yield the results of the method; write to `keep` what it finds besides texts."""
 
@@ -131,6 +133,14 @@ class Asking(ABC):
     @abstractmethod
     def _prompts(self) -> tuple[str, ...]:
         """Return the wording of the prompts that the method uses."""
+
+    def _most_chunk_tokens(self) -> int | None:
+        """Return the most tokens of a chunk; None if only the context limits it."""
+        return self.chunk_tokens
+
+    def _n_earlier(self) -> int:
+        """Return the tokens of a prompt that are left for text written earlier."""
+        return 0
 
     def _backend(self, folder: OutputFolder) -> Backend:
         if self.batch and self.backend != "openai":
@@ -194,7 +204,8 @@ class Asking(ABC):
             backend,
             prompts=self._prompts(),
             n_tokens=self.tokens,
-            most_tokens=self.chunk_tokens,
+            most_tokens=self._most_chunk_tokens(),
+            n_earlier=self._n_earlier(),
             on_cut=on_cut,
         )
 
@@ -207,7 +218,7 @@ class Asking(ABC):
         with Ledger(folder.calls, read_only=True) as ledger, Notices() as notices:
             estimator = Estimator(backend=backend, ledger=ledger, guess=TemplateBackend())
             documents = self._chunks(backend, notices)
-            for _ in self._outcomes(documents, estimator, backend.name):
+            for _ in self._outcomes(documents, estimator, backend):
                 pass
         return estimator.tally
 
@@ -231,7 +242,7 @@ class Asking(ABC):
         with Ledger(folder.calls, read_only=True) as ledger:
             guess = TemplateBackend()
             ask = Previewer(backend=backend, ledger=ledger, guess=guess, n_shown=self.preview)
-            outcomes = self._outcomes(self._chunks(backend), ask, backend.name)
+            outcomes = self._outcomes(self._chunks(backend), ask, backend)
             while not ask.is_complete and next(outcomes, None):
                 pass
         for number, (request, reply) in enumerate(ask.shown, start=1):
@@ -279,7 +290,7 @@ class Asking(ABC):
                 on_answer=on_answer,
             )
             documents = self._chunks(backend)
-            outcomes = self._outcomes(documents, asker, backend.name, keep=folder)
+            outcomes = self._outcomes(documents, asker, backend, keep=folder)
             written = self._written(outcomes, folder)
         tally = asker.tally
         has_failed = self._report(written, folder)
@@ -299,144 +310,3 @@ def print_reasons(reasons: Counter[str]) -> None:
     """Print the most frequent reasons of failures."""
     for reason, count in reasons.most_common(REASONS_SHOWN):
         print(f"  {count:,}: {reason}")
-
-
-@readable
-@dataclass(frozen=True, kw_only=True)
-class _Writing(Asking):
-    """Settings of the methods that write new texts."""
-
-    hold_out: bool = False
-    """Generate nothing from the documents that `datawall worth` holds out for evaluation."""
-    parquet: bool = False
-    """Also write the texts as a parquet table."""
-    quality: bool = True
-    """Measure repetition, duplicates, copying, relevance and novelty of the texts."""
-
-    def _left_out(self) -> set[str]:
-        from models.augment.texts.held_out import held_out_ids
-        from models.augment.texts.records import read_records
-
-        ids = [record.id for record in read_records(self.input)] if self.hold_out else []
-        return set(held_out_ids(ids))
-
-    def _written(self, outcomes: Iterator[Outcome], folder: OutputFolder) -> Written:
-        from models.augment.writing.output import write_outcomes, write_table
-
-        written = write_outcomes(outcomes, folder)
-        if self.parquet:
-            print(write_table(folder))
-        return written
-
-    def _report(self, written: Written, folder: OutputFolder) -> bool:
-        before = f" and {written.n_before:,} earlier ones" if written.n_before else ""
-        print(f"{written.n_new:,} new texts{before}: {folder.texts}")
-        if written.n_failed:
-            print(f"{written.n_failed:,} requests without a text: {folder.failures}")
-            print_reasons(written.reasons)
-        n_texts = written.n_new + written.n_before
-        if self.quality and n_texts:
-            print_quality(self.input, folder)
-        if n_texts:
-            print_next(self.input, self.out, hold_out=self.hold_out)
-        return bool(written.n_failed) and not n_texts
-
-
-@readable
-@dataclass(frozen=True, kw_only=True)
-class Rephrase(_Writing):
-    """Rephrase every document in several styles."""
-
-    styles: tuple[Literal["easy", "medium", "hard", "qa"], ...] = ()
-    """Styles to use (default: easy, medium, hard and qa, or none with --prompt)."""
-    prompt: tuple[Path, ...] = ()
-    """Text files with prompts of your own, in which [[DOCUMENT]] stands for the text and [[NAME]]
-    for its name; the provenance holds their hashes."""
-    samples: int = 1
-    """Number of texts in each style."""
-
-    def _settings(self) -> rephrase.Rephrase:
-        from models.augment.writing.prompts import STYLES, OwnPrompt
-        from models.augment.writing.rephrase import Rephrase as Settings
-
-        return Settings(
-            styles=self.styles or (() if self.prompt else STYLES),
-            own=tuple(map(OwnPrompt.read, self.prompt)),
-            n_samples=self.samples,
-            n_tokens=self.tokens,
-            temperature=self.temperature,
-            seed=self.seed,
-        )
-
-    def _prompts(self) -> tuple[str, ...]:
-        return self._settings().prompts
-
-    def _outcomes(
-        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
-    ) -> Iterator[Outcome]:
-        from models.augment.writing import rephrase
-
-        return rephrase.rephrase(documents, ask, self._settings(), writer=writer)
-
-
-@readable
-@dataclass(frozen=True, kw_only=True)
-class Entigraph(_Writing):
-    """Write about each pair of entities of every document (EntiGraph)."""
-
-    max_entities: int = 30
-    """Maximum number of entities per document."""
-    max_pairs: int | None = None
-    """Maximum number of pairs per document; more are sampled down (default: all)."""
-    triples: int = 0
-    """Number of triples to sample per document."""
-
-    def _settings(self) -> entigraph.EntiGraph:
-        from models.augment.writing.entigraph import EntiGraph
-
-        return EntiGraph(
-            max_entities=self.max_entities,
-            max_pairs=self.max_pairs,
-            n_triples=self.triples,
-            n_tokens=self.tokens,
-            n_entity_tokens=self.tokens,
-            temperature=self.temperature,
-            seed=self.seed,
-        )
-
-    def _prompts(self) -> tuple[str, ...]:
-        return self._settings().prompts
-
-    def _outcomes(
-        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
-    ) -> Iterator[Outcome]:
-        from models.augment.writing import entigraph
-        from models.augment.writing.relations import SourceGraph
-
-        graph = SourceGraph()
-        yield from entigraph.entigraph(
-            documents,
-            ask,
-            self._settings(),
-            writer=writer,
-            n_together=self._n_together or entigraph.DOCUMENTS_TOGETHER,
-            on_entities=graph.add,
-        )
-        if keep is not None:
-            self._keep_graph(graph, keep)
-
-    def _keep_graph(self, graph: SourceGraph, folder: OutputFolder) -> None:
-        """Write the graph of the entities with the mean tokens of all recorded answers."""
-        from models.augment.writing.ledger import Ledger
-
-        with Ledger(folder.calls, read_only=True) as ledger:
-            graph.prompt_tokens = ledger.n_prompt_tokens / max(len(ledger), 1)
-            graph.reply_tokens = ledger.n_reply_tokens / max(len(ledger), 1)
-        graph.write(folder.graph, folder.edges)
-
-    def _write(
-        self, backend: Backend, folder: OutputFolder, prices: Prices, *, n_calls: int
-    ) -> int:
-        status = super()._write(backend, folder, prices, n_calls=n_calls)
-        print(f"graph of the entities: {folder.graph} and {folder.edges.name}", file=sys.stderr)
-        return status

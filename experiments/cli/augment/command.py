@@ -7,8 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from experiments.cli.augment.asking import Entigraph, Rephrase
 from experiments.cli.augment.filter import Filter
+from experiments.cli.augment.methods import Entigraph, Rephrase
 from experiments.cli.augment.sbp import Sbp
 from experiments.cli.options import readable
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from models.augment.writing.asking import Ask
     from models.augment.writing.documents import Chunk
     from models.augment.writing.output import Filtered, OutputFolder
-    from models.augment.writing.requests import FailedRequest
+    from models.augment.writing.requests import Backend, FailedRequest
 
 
 @readable
@@ -63,7 +63,12 @@ class Filter(Asking):
         return (PROMPTS["judge"] if own is None else own.template,)
 
     def _outcomes(
-        self, documents: Iterator[Chunk], ask: Ask, writer: str, *, keep: OutputFolder | None = None
+        self,
+        documents: Iterator[Chunk],
+        ask: Ask,
+        backend: Backend,
+        *,
+        keep: OutputFolder | None = None,
     ) -> Iterator[judging.Judgement | FailedRequest]:
         from models.augment.writing.judging import judge
 

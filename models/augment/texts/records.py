@@ -47,6 +47,8 @@ class Provenance:
         prompt_version: version of the prompt's wording; "" if there was no prompt.
         seed: random seed of the sampling.
         finish: "stop", or "length" if it was cut at the token limit.
+        joined: what was joined to this text, in its order: keys of recorded answers if it was
+            written in chunks, ids of records if it is a megadoc; empty if it is a single answer.
     """
 
     method: str
@@ -58,15 +60,19 @@ class Provenance:
     prompt_version: str = ""
     seed: int
     finish: str = "stop"
+    joined: tuple[str, ...] = ()
 
     def as_metadata(self) -> dict[str, Any]:
         """Return plain values for the metadata of a record, of the same types in every record.
 
-        The entities are one string, a line each: readers that take types from the first records
-        would hold an empty list for a list of nothing, and refuse the names that come later.
+        Entities and joined texts are one string, a line each: readers that take types from the
+        first records would hold an empty list for a list of nothing, and refuse what comes later.
         """
-        entities = "\n".join(" ".join(name.split()) for name in self.entities)
-        return {**asdict(self), "source_ids": [*self.source_ids], "entities": entities}
+        lines = {
+            "entities": "\n".join(" ".join(name.split()) for name in self.entities),
+            "joined": "\n".join(self.joined),
+        }
+        return {**asdict(self), "source_ids": [*self.source_ids], **lines}
 
 
 def read_records(

@@ -40,6 +40,7 @@ def chunks_for(
     prompts: Iterable[str],
     n_tokens: int,
     most_tokens: int | None = None,
+    n_earlier: int = 0,
     on_cut: Callable[[Record, int], None] = lambda record, n_parts: None,
 ) -> Iterator[Chunk]:
     """Yield records in chunks that the backend can read beside a prompt and its answer.
@@ -50,6 +51,7 @@ def chunks_for(
         prompts: wording of the prompts that must fit.
         n_tokens: most tokens of an answer.
         most_tokens: most tokens of a chunk, whatever the context.
+        n_earlier: tokens of a prompt to be left for text written earlier.
         on_cut: called with each record that is cut and its number of parts.
 
     Raises:
@@ -57,7 +59,7 @@ def chunks_for(
     """
     longest = max(prompts, key=len)
     for record in records:
-        room = _room(backend, longest + record.id, n_tokens)
+        room = _room(backend, longest + record.id, n_tokens, n_earlier)
         limit = min(room, most_tokens or room)
         parts = chunks(record.text, partial(_fits, backend, limit))
         if len(parts) > 1:
@@ -66,11 +68,11 @@ def chunks_for(
             yield Chunk(source_id=record.id, part=part, n_parts=len(parts), text=text)
 
 
-def _room(backend: Backend, prompt: str, n_tokens: int) -> float:
+def _room(backend: Backend, prompt: str, n_tokens: int, n_earlier: int) -> float:
     """Return the tokens left for a text beside its prompt and the answer."""
     if backend.context is None:
         return math.inf
-    n_prompt = backend.count_tokens(prompt) + TOKENS_OF_ENTITIES
+    n_prompt = backend.count_tokens(prompt) + TOKENS_OF_ENTITIES + n_earlier
     if n_prompt + n_tokens >= backend.context:
         raise ValueError(
             f"{backend.name} reads {backend.context} tokens, but a prompt takes {n_prompt} and its "
@@ -106,6 +108,19 @@ def chunks(text: str, fits: Callable[[str], bool]) -> list[str]:
         raise ValueError("there is no room for a text: not even one character fits")
     left, right = _halves(text)
     return [*chunks(left, fits), *chunks(right, fits)]
+
+
+def end_of(text: str, fits: Callable[[str], bool]) -> str:
+    """Return the end of a text that fits, at least half of what would, from a natural boundary on.
+
+    Args:
+        text: the text.
+        fits: whether a part is short enough.
+    """
+    text = text.strip()
+    while len(text) > 1 and not fits(text):
+        _, text = _halves(text)
+    return text
 
 
 def _halves(text: str) -> tuple[str, str]:

@@ -112,8 +112,8 @@ def entigraph(
     while group := list(itertools.islice(iterator, n_together)):
         found: list[tuple[Chunk, Entities]] = []
         for document, (answer, outcome) in zip(
-            group, _entities_of(group, ask, settings), strict=True
-        ):
+            group, _entities_of(group, ask, settings), strict=False
+        ):  # a preview ends before all are asked
             if isinstance(outcome, FailedRequest):
                 yield outcome
                 continue
@@ -136,7 +136,7 @@ def _entities_of(
     answers = list(ask(_request("entities", document, (), settings) for document in documents))
     broken = [
         (at, document, answer.result.text)
-        for at, (document, answer) in enumerate(zip(documents, answers, strict=True))
+        for at, (document, answer) in enumerate(zip(documents, answers, strict=False))
         if isinstance(answer.result, Reply)
         and answer.result.finish != "refusal"
         and answer.result.text.strip()
@@ -146,7 +146,7 @@ def _entities_of(
         _request("repair", replace(document, text=text), (), settings)
         for _, document, text in broken
     )
-    for (at, _, _), answer in zip(broken, repairs, strict=True):
+    for (at, _, _), answer in zip(broken, repairs, strict=False):
         answers[at] = answer
     return [(answer, _outcome_of_entities(answer)) for answer in answers]
 

@@ -216,7 +216,8 @@ def _checked_id(line: bytes, path: Path) -> str:
     """Return the id of a record whose metadata has the types of `Provenance.as_metadata`."""
     try:
         record = json.loads(line)
-        if isinstance(record["metadata"]["entities"], str):
+        metadata = record["metadata"]
+        if isinstance(metadata["entities"], str) and isinstance(metadata.get("joined"), str):
             return str(record["id"])
         problem = "of an earlier version, and would not load together with new ones"
     except (ValueError, KeyError, TypeError):

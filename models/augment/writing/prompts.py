@@ -1,7 +1,11 @@
 """The wording of every prompt, and its version: change one, and raise `PROMPT_VERSION`.
 
-The methods are those of Maini et al. 2024 (rephrasing, arXiv 2401.16380) and Yang et al. 2024
-(EntiGraph, arXiv 2409.07431); the wording is our own.
+Recorded answers are found by the wording itself, so a new version, or a new prompt beside the
+others, invalidates none of them; the version is part of the provenance of texts only.
+
+The methods are those of Maini et al. 2024 (rephrasing, arXiv 2401.16380), Yang et al. 2024
+(EntiGraph, arXiv 2409.07431) and the Kimi K2 report (diverse styles and perspectives, chunk-wise
+rewriting, arXiv 2507.20534); the wording is our own.
 """
 
 from __future__ import annotations
@@ -14,7 +18,10 @@ from pathlib import Path
 PROMPT_VERSION = "1"
 
 STYLES = ("easy", "medium", "hard", "qa")
-"""Ways to rephrase a text."""
+"""Ways to rephrase a text, by its readers."""
+
+PERSPECTIVES = ("lecture", "dialogue", "notes", "causes", "practice")
+"""Further ones, by who speaks: a teacher, two people, a student, a historian, a practitioner."""
 
 _SOURCE = """
 
@@ -38,6 +45,21 @@ PROMPTS = {
     "qa": "Turn the text below into questions with answers that together cover all that it says. "
     "Each answer is one or two full sentences and can be understood without the text. Write them "
     'as lines that begin with "Question:" and "Answer:", and nothing else.' + _SOURCE,
+    "lecture": "Give the text below as a lecture to students who hear of its subject for the first "
+    "time. Say what each step rests on and lead from one to the next. Keep every fact, name and "
+    "number, and add none. Answer with the lecture only." + _SOURCE,
+    "dialogue": "Turn the text below into a conversation between a curious reader, who asks and "
+    "doubts, and a person who knows the text and answers from it alone. All that the text says is "
+    'to come up. Write lines that begin with "Reader:" and "Answer:", and nothing else.' + _SOURCE,
+    "notes": "Write the notes that a careful student takes of the text below: short headings, and "
+    "under each the facts, names, numbers and definitions in full sentences, in the order of the "
+    "text, nothing left out and nothing added. Answer with the notes only." + _SOURCE,
+    "causes": "Tell the content of the text below as a historian: what came first, what followed "
+    "from what, who or what brought it about, as far as the text says so. Keep every fact, name "
+    "and number, and add none. Answer with the rewritten text only." + _SOURCE,
+    "practice": "Rewrite the text below for somebody who has to act on it: what is given, what can "
+    "be done with it, what is to be watched, as far as the text says so. Keep every fact, name and "
+    "number, and add none. Answer with the rewritten text only." + _SOURCE,
     "entities": "Read the text below. First summarise it in one paragraph. Then list the "
     "entities that it speaks of: people, places, organisations, things, works, events and ideas, "
     "each once, by the name that the text uses most, the important ones first. Answer with one "
@@ -74,6 +96,31 @@ def prompt_of(task: str, *, name: str, document: str, entities: tuple[str, ...] 
     quoted = [f'"{entity}"' for entity in entities]
     listed = " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else ""
     return PROMPTS[task].format(name=name, document=document, entities=listed)
+
+
+CHUNKWISE_VERSION = "1"
+"""Version of `_CONTINUED`."""
+
+_CONTINUED = """The text further below is one part of a longer document. The parts before it are \
+rewritten already, and the end of that rewriting is quoted here. Go on from it in the same manner, \
+as one connected text: no new beginning, nothing repeated, no closing remarks.
+
+Rewritten so far:
+\"\"\"
+{earlier}
+\"\"\"
+
+"""
+
+
+def continued(prompt: str, earlier: str) -> str:
+    """Return a prompt for a chunk that follows others.
+
+    Args:
+        prompt: the prompt for the chunk alone.
+        earlier: the end of what is rewritten already.
+    """
+    return _CONTINUED.format(earlier=earlier) + prompt
 
 
 DOCUMENT_MARK, NAME_MARK = "[[DOCUMENT]]", "[[NAME]]"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.augment.writing.asking import Ask
 from models.augment.writing.documents import Chunk
 from models.augment.writing.prompts import (
+    PERSPECTIVES,
     PROMPT_VERSION,
     PROMPTS,
     STYLES,
@@ -25,7 +26,8 @@ class Rephrase:
     """Settings of rephrasing.
 
     Attributes:
-        styles: styles in which each document is rephrased, of `prompts.STYLES`.
+        styles: styles in which each document is rephrased, of `prompts.STYLES` and
+            `prompts.PERSPECTIVES`.
         own: prompts of one's own, further styles.
         n_samples: texts in each style.
         n_tokens: most tokens of a text.
@@ -44,9 +46,9 @@ class Rephrase:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.styles) - set(STYLES))
-        if unknown or not (self.styles or self.own):
-            raise ValueError(f"styles must be some of {STYLES}; not {tuple(self.styles)}")
+        known = (*STYLES, *PERSPECTIVES)
+        if not {*self.styles} <= {*known} or not (self.styles or self.own):
+            raise ValueError(f"styles must be some of {known}; not {tuple(self.styles)}")
         names = [prompt.task for prompt in self.own]
         if len({*names}) < len(names):
             raise ValueError(f"prompts must have different names; not {', '.join(names)}")
@@ -73,34 +75,36 @@ def rephrase(
     Source:
         Maini et al. 2024, arXiv 2401.16380.
     """
-    for answer in ask(_requests(documents, settings)):
+    requests = (request for document in documents for request in requests_for(document, settings))
+    for answer in ask(requests):
         yield outcome_of(answer, writer)
 
 
-def _requests(documents: Iterable[Chunk], settings: Rephrase) -> Iterator[GenerationRequest]:
-    for document in documents:
-        prompts = {
-            style: (
-                prompt_of(style, name=document.source_id, document=document.text),
-                PROMPT_VERSION,
-            )
-            for style in settings.styles
-        } | {
-            own.task: (own.prompt(name=document.source_id, document=document.text), own.version)
-            for own in settings.own
-        }
-        for task, (prompt, version) in prompts.items():
-            for sample in range(settings.n_samples):
-                yield GenerationRequest(
-                    method="rephrase",
-                    task=task,
-                    prompt=prompt,
-                    prompt_version=version,
-                    source_id=document.source_id,
-                    part=document.part,
-                    document=document.text,
-                    # Samples differ by seed, because equal requests share one recorded answer.
-                    seed=settings.seed * SEEDS_APART + sample,
-                    temperature=settings.temperature,
-                    n_tokens=settings.n_tokens,
-                )
+def requests_for(document: Chunk, settings: Rephrase) -> Iterator[GenerationRequest]:
+    """Yield a request for each style and sample of a document."""
+    prompts = {
+        style: (
+            prompt_of(style, name=document.source_id, document=document.text),
+            PROMPT_VERSION,
+        )
+        for style in settings.styles
+    } | {
+        own.task: (own.prompt(name=document.source_id, document=document.text), own.version)
+        for own in settings.own
+    }
+    for task, (prompt, version) in prompts.items():
+        request = GenerationRequest(
+            method="rephrase",
+            task=task,
+            prompt=prompt,
+            prompt_version=version,
+            source_id=document.source_id,
+            part=document.part,
+            document=document.text,
+            # Samples differ by seed, because equal requests share one recorded answer.
+            seed=settings.seed * SEEDS_APART,
+            temperature=settings.temperature,
+            n_tokens=settings.n_tokens,
+        )
+        for sample in range(settings.n_samples):
+            yield replace(request, seed=request.seed + sample)

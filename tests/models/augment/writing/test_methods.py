@@ -14,9 +14,18 @@ from models.augment.writing.documents import Chunk
 from models.augment.writing.entigraph import EntiGraph, combinations, entigraph, parsed_entities
 from models.augment.writing.ledger import Ledger
 from models.augment.writing.output import OutputFolder, write_outcomes
-from models.augment.writing.prompts import PROMPTS, STYLES, OwnPrompt, prompt_of
+from models.augment.writing.prompts import (
+    CHUNKWISE_VERSION,
+    PROMPT_VERSION,
+    PROMPTS,
+    STYLES,
+    OwnPrompt,
+    continued,
+    prompt_of,
+)
 from models.augment.writing.rephrase import Rephrase, rephrase
-from models.augment.writing.requests import Answer, FailedRequest, Failure, Reply
+from models.augment.writing.requests import FailedRequest, Failure, Reply
+from tests.models.augment.scripted import Scripted, Stop
 
 
 def chunk(name: str, text: str = "Ada met Charles.", part: int = 0) -> Chunk:
@@ -24,25 +33,6 @@ def chunk(name: str, text: str = "Ada met Charles.", part: int = 0) -> Chunk:
 
 
 DOCUMENTS = [chunk(name, f"About {name}.") for name in ("x", "y", "z")]
-
-
-class Scripted:
-    """Answers by a function of the request, and counts what it is asked."""
-
-    name, context = "scripted", None
-
-    def __init__(self, answer):
-        self.answer = answer
-        self.asked = []
-
-    def generate(self, requests):
-        for request in requests:
-            self.asked.append(request)
-            found = self.answer(request)
-            yield Answer(request, Reply(text=found) if isinstance(found, str) else found)
-
-    def count_tokens(self, text):
-        return len(text.split())
 
 
 def entities_json(*names):
@@ -80,6 +70,7 @@ def test_every_document_is_rephrased_in_every_style_and_says_where_from(ask):
     assert first.metadata == {
         "method": "rephrase", "task": "easy", "source_ids": ["x"], "part": 0, "entities": "",
         "model": "scripted", "prompt_version": "1", "seed": 3000000, "finish": "stop",
+        "joined": "",
     }  # fmt: skip
     # What is asked again is not paid for again; more samples only add to fewer.
     again = Scripted(lambda request: "another")
@@ -310,6 +301,25 @@ def test_every_prompt_is_filled_in():
     )
 
 
+WORDING = {
+    "easy": "78bfae97", "medium": "fceffb49", "hard": "ce3480b6", "qa": "11531aa8",
+    "lecture": "829776e0", "dialogue": "fd53746d", "notes": "6986a8c3", "causes": "1eca4fef",
+    "practice": "021a5007", "entities": "fcd9fcdd", "repair": "373c47c9", "judge": "9bce5407",
+    "pair": "702b1c27", "triple": "909097da",
+}  # fmt: skip
+"""Beginnings of the SHA-256 of the prompts of version 1."""
+
+
+def test_a_prompt_whose_wording_changes_has_a_new_version():
+    def digest(text):
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    assert PROMPT_VERSION == "1", "take down the wording of the new version here"
+    assert {task: digest(wording) for task, wording in PROMPTS.items()} == WORDING
+    assert CHUNKWISE_VERSION == "1"
+    assert digest(continued("", "")) == "a6083aa9"
+
+
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ValueError, match="styles must be some of"):
         Rephrase(styles=("easy", "epic"))
@@ -319,10 +329,6 @@ def test_settings_out_of_range_are_refused():
         EntiGraph(max_entities=1)
     with pytest.raises(ValueError, match="negative"):
         EntiGraph(n_triples=-1)
-
-
-class Stop(BaseException):
-    """Something that breaks in anywhere, as an interrupt does."""
 
 
 def test_interrupted_again_and_again_it_ends_as_if_undisturbed(server, tmp_path):
