@@ -1,4 +1,4 @@
-"""`datawall augment`: new texts by rephrasing, EntiGraph or a synthesizer, and their filter."""
+"""`datawall augment`: write new texts, filter, compare and join them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tyro
 from experiments.cli.augment.filter import Filter
 from experiments.cli.augment.methods import Entigraph, Rephrase
 from experiments.cli.augment.sbp import Sbp
+from experiments.cli.augment.written import QualityCommand, Stitch
 from experiments.cli.options import readable
 
 
@@ -22,7 +23,9 @@ class Augment:
         Annotated[Entigraph, tyro.conf.subcommand("entigraph")]
         | Annotated[Rephrase, tyro.conf.subcommand("rephrase")]
         | Annotated[Filter, tyro.conf.subcommand("filter")]
+        | Annotated[QualityCommand, tyro.conf.subcommand("quality")]
         | Annotated[Sbp, tyro.conf.subcommand("sbp")]
+        | Annotated[Stitch, tyro.conf.subcommand("stitch")]
     ]
 
     def run(self) -> int:

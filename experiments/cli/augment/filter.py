@@ -1,10 +1,11 @@
-"""`datawall augment filter`: keep the texts that a judge, or a model trained here, finds good."""
+"""`datawall augment filter`: keep the texts that are found good, or faithful to their sources."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from experiments.cli.augment.asking import EXIT_FAILED, Asking, print_reasons
 from experiments.cli.options import readable
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 @readable
 @dataclass(frozen=True, kw_only=True)
 class Filter(Asking):
-    """Keep the texts that a judge scores highly, or that a model trained here finds probable."""
+    """Keep the texts that a judge scores highly, that a model trained here finds probable, or whose
+    every passage is aligned with its source."""
 
     prompt: Path | None = None
     """Text file with a prompt of your own, in which [[DOCUMENT]] stands for the text; it must ask
@@ -32,6 +34,17 @@ class Filter(Asking):
     """Minimum score of a text that is kept; a judge gives 1 to 5."""
     most_loss: float | None = None
     """With --backend ours: maximum loss of a text that is kept, in nats per token."""
+    source: Path | None = None
+    """The real texts, as given to `datawall augment`: keep texts all of whose passages are aligned
+    with their source, by the similarity of embeddings."""
+    least_alignment: float = 0.95
+    """With --source: minimum probability that a passage is nearer to its source than to as many
+    passages of other documents."""
+    embedder: Literal["words", "sentence-transformers"] = "words"
+    """With --source: embed passages by weighted words, or by a pretrained model (needs
+    sentence-transformers)."""
+    embedder_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """Name or folder of the sentence-transformers model."""
     tokens: int = 256
     """Maximum number of tokens of a judgement."""
     temperature: float = 0.0
@@ -39,8 +52,18 @@ class Filter(Asking):
 
     def run(self) -> int:
         """Judge the texts, and write those that are kept."""
+        if self.source is not None:
+            if self.backend != "template" or self.most_loss is not None:
+                raise ValueError(
+                    "--source compares embeddings, without a judge: leave out --backend and "
+                    "--most-loss, and filter its output by a judge in a second step"
+                )
+            return self._by_alignment(self.source)
         if self.backend == "template":
-            raise ValueError("--backend template cannot judge: choose openai, hf or ours")
+            raise ValueError(
+                "--backend template cannot judge: choose openai, hf or ours, or name the --source "
+                "of the texts"
+            )
         if (self.most_loss is not None) != (self.backend == "ours"):
             raise ValueError("--most-loss belongs to --backend ours, which needs it")
         return self._by_loss(self.most_loss) if self.most_loss is not None else super().run()
@@ -119,4 +142,35 @@ class Filter(Asking):
             folder,
             is_kept=lambda loss: loss <= most_loss,
         )
+        return EXIT_FAILED if self._report(written, folder) else 0
+
+    def _by_alignment(self, source: Path) -> int:
+        """Score every text by the alignment of its worst passage with its source."""
+        from models.augment.quality.fidelity import Fidelity
+        from models.augment.sbp.embeddings import SentenceTransformer
+        from models.augment.texts.records import read_records
+        from models.augment.writing.output import OutputFolder, write_filtered
+
+        least = self.least_alignment
+        if not 0 < least < 1:
+            raise ValueError(f"--least-alignment must lie between 0 and 1; not {least:g}")
+        folder = OutputFolder.beside(self.input, self.out)
+        fidelity = Fidelity.of(
+            lambda: read_records(source),
+            embedder=None if self.embedder == "words" else SentenceTransformer(self.embedder_model),
+            seed=self.seed,
+        )
+        written = write_filtered(
+            read_records(self.input),
+            fidelity.judgements(read_records(self.input), least=least),
+            folder,
+            is_kept=lambda alignment: alignment >= least,
+        )
+        chance = fidelity.chance(least=least, seed=self.seed)
+        if chance is not None:
+            print(
+                f"{chance:.0%} of real passages are aligned with another document than their own, "
+                f"{1 - least:.0%} expected",
+                file=sys.stderr,
+            )
         return EXIT_FAILED if self._report(written, folder) else 0

@@ -1,12 +1,14 @@
-"""Quality of synthetic texts in an output folder compared with their source documents."""
+"""Quality of synthetic texts in output folders compared with their source documents."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 
 import numpy as np
 
+from models.augment.quality.fidelity import LEAST_ALIGNMENT, Fidelity
 from models.augment.quality.quality import Quality, measure_quality
 from models.augment.sbp.embeddings import LSA
 from models.augment.texts.minhash import HashedTexts
@@ -72,19 +74,64 @@ def compare(real: Read, synthetic: Read, *, seed: int = 0) -> dict[str, Quality]
     )
 
 
-def quality_table(measured: dict[str, Quality]) -> str:
+def compare_several(
+    real: Read, synthetic: Mapping[str, Read], *, seed: int = 0
+) -> dict[str, dict[str, float | None]]:
+    """Return the measures of real records and of several sets of synthetic ones made from them.
+
+    Args:
+        real: reads the source records.
+        synthetic: reads records with a `Provenance`, by the name of the set.
+        seed: random seed of the samples.
+
+    Returns:
+        The fields of `Quality`, of "real" and of each set, and of each set `pair_alignment`: the
+        share of passages that are aligned with their source, see `fidelity`; None where only one
+        document is a source.
+
+    Raises:
+        ValueError: there are no texts in one of them; a text without provenance or of an unknown
+            source; a set called "real".
+    """
+    if "real" in synthetic:
+        raise ValueError('a set of synthetic texts must not be called "real"')
+    found: dict[str, dict[str, float | None]] = {}
+    measured = {name: compare(real, read, seed=seed) for name, read in synthetic.items()}
+    for name, qualities in measured.items():
+        found.setdefault("real", asdict(qualities["real"]))
+        found[name] = asdict(qualities["synthetic"])
+    has_others = len(list(itertools.islice(real(), 2))) > 1
+    fidelity = Fidelity.of(real, seed=seed) if has_others else None
+    for name, read in synthetic.items():
+        chosen = _sample(read, seed)
+        found[name]["pair_alignment"] = (
+            None if fidelity is None else _aligned_share(fidelity, _kept(read, chosen))
+        )
+    return found
+
+
+def _aligned_share(fidelity: Fidelity, records: Iterable[Record]) -> float:
+    """Return the share of the passages of all texts that are aligned with their source."""
+    shares = [text.alignments >= LEAST_ALIGNMENT for text in fidelity.alignments(records)]
+    return float(np.concatenate(shares).mean())
+
+
+def quality_table(measured: Mapping[str, Quality | Mapping[str, float | None]]) -> str:
     """Return the measures as lines of text, a column for each key, shares in per cent."""
-    columns = list(measured)
-    lines = [f"{'quality':<24}" + "".join(f"{column:>{WIDTH}}" for column in columns)]
-    for field in fields(Quality):
-        values = [getattr(measured[column], field.name) for column in columns]
-        # Pairs are of synthetic texts with their sources; real texts have none.
-        empty = [field.name.startswith("pair_") and column == "real" for column in columns]
-        cells = [
-            "-" if is_empty else _cell(field.name, value)
-            for value, is_empty in zip(values, empty, strict=True)
-        ]
-        lines.append(f"{field.name:<24}" + "".join(f"{cell:>{WIDTH}}" for cell in cells))
+    columns = {
+        name: asdict(found) if isinstance(found, Quality) else found
+        for name, found in measured.items()
+    }
+    widths = {name: max(WIDTH, len(name) + 2) for name in columns}
+    rows = dict.fromkeys(row for values in columns.values() for row in values)
+    lines = [f"{'quality':<24}" + "".join(f"{name:>{widths[name]}}" for name in columns)]
+    for row in rows:
+        line = f"{row:<24}"
+        for name, values in columns.items():
+            # Pairs are of synthetic texts with their sources; real texts have none.
+            is_empty = row.startswith("pair_") and name == "real"
+            line += f"{'-' if is_empty else _cell(row, values[row]):>{widths[name]}}"
+        lines.append(line)
     return "\n".join(lines)
 
 

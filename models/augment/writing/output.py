@@ -15,6 +15,7 @@ from pathlib import Path
 from models.augment.texts.records import Record, write_parquet
 from models.augment.writing.judging import Judgement
 from models.augment.writing.ledger import lock, whole_lines
+from models.augment.writing.megadocs import MEGADOC
 from models.augment.writing.requests import FailedRequest, Outcome
 
 
@@ -204,6 +205,29 @@ def write_filtered(
     for path, target in zip(beside, (folder.texts, folder.judgements), strict=True):
         path.replace(target)
     return Filtered(n_kept=n_kept, n_dropped=n_dropped, reasons=reasons)
+
+
+def write_megadocs(megadocs: Iterable[Record], folder: OutputFolder) -> None:
+    """Write megadocs instead of earlier ones; the file appears when it is complete.
+
+    Args:
+        megadocs: see `megadocs.stitched`.
+        folder: where to write.
+
+    Raises:
+        ValueError: the folder holds texts that are not megadocs.
+    """
+    if any(record.metadata.get("task") != MEGADOC for record in folder.records()):
+        raise ValueError(f"{folder.texts} holds texts that are not megadocs: choose another folder")
+    folder.root.mkdir(parents=True, exist_ok=True)
+    beside = folder.texts.with_suffix(".unfinished")
+    try:
+        with beside.open("wb") as texts:
+            for record in megadocs:
+                texts.write(record.to_json().encode() + b"\n")
+        beside.replace(folder.texts)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def write_table(folder: OutputFolder) -> Path:

@@ -222,6 +222,9 @@ def test_a_preview_shows_requests_and_pays_nothing(server, texts, tmp_path, caps
     assert "--- request 1: entities, source a.txt\n" in said
     assert "She met Charles Babbage in London." in said
     assert "--- answer" not in said
+    # Fewer requests than documents.
+    assert main([*command, "--preview", "1"]) == 0
+    assert capsys.readouterr().out.count("--- request ") == 1
     assert not server.calls
     assert not out.exists()
     style = tmp_path / "style.txt"

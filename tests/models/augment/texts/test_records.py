@@ -197,9 +197,14 @@ def test_any_order_of_methods_loads_with_the_types_of_the_first_line(tmp_path):
     ]
     write_parquet(folder.records(), folder.parquet)
     assert pyarrow.parquet.read_table(folder.parquet).num_rows == 2
-    old = json.loads(lines[0])
-    old["metadata"]["entities"] = []
-    for line, message in [(json.dumps(old), "of an earlier version"), ("[1]", "not records")]:
+    old, older = (json.loads(lines[0]) for _ in range(2))
+    del old["metadata"]["joined"]
+    older["metadata"]["entities"] = []
+    for line, message in [
+        (json.dumps(old), "of an earlier version"),
+        (json.dumps(older), "of an earlier version"),
+        ("[1]", "not records"),
+    ]:
         folder.texts.write_text(line + "\n", encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             write_outcomes([], folder)
