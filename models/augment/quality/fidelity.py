@@ -215,7 +215,7 @@ class Fidelity:
             found = text.alignments
             worst = int(found.argmin())
             n_low = int((found < least).sum())
-            reason = f"all {len(found)} passages are aligned with the source"
+            reason = f"{len(found)} of {len(found)} passages are aligned with the source"
             if n_low:
                 quoted = " ".join(text.passages[worst].split())[:QUOTED]
                 reason = (

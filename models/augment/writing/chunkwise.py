@@ -94,17 +94,21 @@ class _Text:
     def is_waiting(self) -> bool:
         return self.failure is None and len(self.answered) < len(self.alone)
 
-    @property
-    def _so_far(self) -> str:
-        return BETWEEN.join(record.text for _, record in self.answered)
-
     def request(self, fits: Callable[[str], bool]) -> GenerationRequest:
         """Return the request for the next chunk, with the end of the text so far."""
         request = self.alone[len(self.answered)]
         if not self.answered:
             return request
-        earlier = end_of(self._so_far, fits)
-        return replace(request, prompt=continued(request.prompt, earlier))
+        return replace(request, prompt=continued(request.prompt, self._end(fits)))
+
+    def _end(self, fits: Callable[[str], bool]) -> str:
+        """Return the end of the text so far, of whole answers as long as they fit."""
+        end = self.answered[-1][1].text
+        for _, record in reversed(self.answered[:-1]):
+            if not fits(end):
+                break
+            end = f"{record.text}{BETWEEN}{end}"
+        return end_of(end, fits)
 
     def add(self, answer: Answer, writer: str) -> None:
         """Take the answer to the next chunk."""
@@ -125,7 +129,7 @@ class _Text:
         was_cut = any(record.metadata["finish"] == "length" for _, record in self.answered)
         return Record(
             id=f"{first.method}-{first.task}-{digest_of(keys)}",
-            text=self._so_far,
+            text=BETWEEN.join(record.text for _, record in self.answered),
             metadata=Provenance(
                 method=first.method,
                 task=first.task,

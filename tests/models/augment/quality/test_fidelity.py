@@ -61,7 +61,7 @@ def test_a_paraphrase_is_kept_and_a_text_on_something_else_rejected_with_the_rea
     true = [record(f"p-{name}", text, name) for name, text in PARAPHRASES.items()]
     for judgement in fidelity.judgements(true):
         assert judgement.score == 1.0
-        assert judgement.reason == "all 1 passages are aligned with the source"
+        assert judgement.reason == "1 of 1 passages are aligned with the source"
     foreign = [record("f", PARAPHRASES["frost"], "bees"), record("g", "Hello there!", "bees")]
     for judgement, beginning in zip(
         fidelity.judgements(foreign), ("Londoners could stroll", "Hello there!"), strict=True

@@ -154,6 +154,23 @@ def test_an_estimate_counts_what_is_asked_and_a_preview_ends(ledger, tmp_path):
     assert estimator.tally.n_asked == len(ledger) == 9 * 4
 
 
+def test_what_a_chunk_reads_of_the_text_before_it_does_not_grow_with_it(ledger):
+    lengths = {}
+    for n in (20, 200):
+        read = []
+
+        def spy(text, read=read):
+            read.append(len(text))
+            return fits(text)
+
+        asker = Asker(backend=Scripted(rewrites), ledger=ledger)
+        once = Rephrase(styles=("easy",), seed=n)
+        documents = iter(chunks("x", n))
+        list(rephrase_chunkwise(documents, asker, once, writer="scripted", fits=spy))
+        lengths[n] = sum(read) / n
+    assert lengths[200] < 1.5 * lengths[20]
+
+
 def test_the_end_of_a_text_is_cut_at_a_boundary():
     text = "One two three. Four five six. Seven eight nine. Ten."
     assert end_of(text, lambda part: len(part.split()) <= 5) == "Seven eight nine. Ten."
