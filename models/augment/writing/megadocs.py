@@ -36,7 +36,7 @@ def stitched(records: Iterable[Record], n_generations: int, *, seed: int = 0) ->
         ValueError: fewer than two generations; a text without provenance, or a megadoc.
 
     Source:
-        Kim, Kotha et al. 2026, arXiv 2603.18534 (stitched rephrasings; their order is ours).
+        arXiv 2603.18534 (stitched rephrasings); the order of the texts is ours.
     """
     if n_generations < 2:
         raise ValueError(f"a megadoc joins two generations or more; not {n_generations}")
