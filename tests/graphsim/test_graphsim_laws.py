@@ -82,6 +82,7 @@ def test_limit_law_matches_a_large_graph():
     assert np.abs(law / exact.accuracy - 1).max() < 0.003
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("mean_degree", "bound"), [(2, 0.015), (3, 0.005), (10, 0.005)])
 def test_finite_law_matches_the_graph_average(mean_degree, bound):
     s = np.geomspace(0.01, 20, 25)

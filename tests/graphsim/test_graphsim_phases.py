@@ -24,6 +24,7 @@ def test_share_of_slowest_pairs(mean_degree, share):
     assert p_k(mean_degree, 20)[0] == pytest.approx(mu_1(mean_degree), abs=1e-9)
 
 
+@pytest.mark.long
 def test_subtree_shares_are_a_distribution_and_match_a_graph():
     shares = p_k(3, 3000)
     assert np.all(shares > 0)

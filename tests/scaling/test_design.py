@@ -25,6 +25,7 @@ def half_width(fit):
     return 0.5 * (high - low)
 
 
+@pytest.mark.long
 def test_the_expected_interval_is_what_refits_find_and_narrower_than_the_uniform_one():
     measured, expected = [], []
     for seed in range(5):

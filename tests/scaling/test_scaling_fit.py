@@ -275,6 +275,7 @@ def test_the_run_that_would_pin_an_asymptote_is_what_linear_algebra_says(losses)
     assert identifying_scale(fit.problem, fit.coordinates) == expected
 
 
+@pytest.mark.long
 def test_predictions_far_beyond_few_rows_are_as_wide_as_the_profile():
     """Against every law on a grid whose objective rises no more than the interval allows."""
     sizes = np.array([209e6, 419e6, 839e6, 1.68e9])

@@ -44,6 +44,7 @@ def test_greedy_text_is_the_argmax_of_the_whole_forward_at_every_step(member):
         np.testing.assert_array_equal(best[len(prompt) - 1 :], ids)
 
 
+@pytest.mark.long
 def test_samples_are_as_frequent_as_the_model_says(member):
     """First tokens, and second tokens after the commonest first one, by a chi-square test."""
     drawn = generate([member], n_samples=1500, n_tokens=2, seed=1).ids

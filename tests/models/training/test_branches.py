@@ -90,6 +90,7 @@ def test_branches_are_the_runs_that_they_would_be_alone_and_cost_one_trunk(n_tra
     assert_same(found, alone)
 
 
+@pytest.mark.long
 def test_a_branch_resumes_from_its_own_state_or_the_trunk_whichever_is_further(n_trained):
     alone = trained([job_of(spec_of(n_epochs), trunk=False) for n_epochs in EPOCHS[:2]])
     n_trained.clear()

@@ -202,6 +202,7 @@ def test_the_average_is_what_is_kept_and_the_run_itself_does_not_change():
     assert plain.result is plain.params
 
 
+@pytest.mark.long
 def test_bfloat16_computes_in_half_precision_and_keeps_the_weights_whole():
     optimizer = OptimizerConfig(learning_rate=0.01, weight_decay=0.1)
     train = TrainConfig(n_epochs=1, precision="bfloat16")

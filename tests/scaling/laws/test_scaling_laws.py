@@ -16,7 +16,7 @@ from scaling.uncertainty.intervals import METHODS
 COSTLY = {"bounded", "data_constrained", "mixture_of_exponentials", "overfitting"}
 """Laws whose fits take seconds and whose profiles take up to a minute."""
 ZOO = [
-    pytest.param(law, method, marks=[pytest.mark.long] * (law in COSTLY))
+    pytest.param(law, method, marks=[pytest.mark.long] * (law in COSTLY or method != "profile"))
     for law in LAWS
     for method in METHODS
 ]

@@ -45,6 +45,7 @@ def test_it_contains_the_interval_of_the_law_and_stays_near_it():
     assert high - low < 6 * (inner_high - inner_low)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", [0, 1], ids=["low", "high"])
 def test_a_profile_agrees_with_one_by_another_optimiser(side):
     fit = fit_of(LIMIT + 0.3 * (1e6 / SIZES) ** 0.6, loss="squared")
@@ -174,6 +175,7 @@ def test_a_file_keeps_it(tmp_path):
     assert again.interval("alpha") == pytest.approx(fit.interval("alpha"))
 
 
+@pytest.mark.long
 def test_an_error_that_scales_share_widens_both_intervals_until_they_hold_the_limit():
     losses = LIMIT + 0.3 * (1e6 / SIZES) ** 0.6
     held = {"law": 0, "model": 0, "alone": 0}

@@ -25,14 +25,19 @@ def runs(tmp_path):
     return path
 
 
-def test_fit_prints_saves_and_draws(runs, tmp_path, capsys):
-    plot, out = tmp_path / "fit.png", tmp_path / "fit.json"
-    assert Fit(table=runs, law="ensemble", plot=plot, out=out).run() == 0
+def test_fit_prints_and_saves(runs, tmp_path, capsys):
+    out = tmp_path / "fit.json"
+    assert Fit(table=runs, law="ensemble", out=out).run() == 0
     said = capsys.readouterr().out
     for part in ("E + A / N^alpha", "profile likelihood", "CONVERGED", "95 % interval"):
         assert part in said
-    saved = FitResult.from_json(out)
-    assert saved.params["E"] == pytest.approx(3.17, abs=0.01)
+    assert FitResult.from_json(out).params["E"] == pytest.approx(3.17, abs=0.01)
+
+
+def test_fit_draws(runs, tmp_path):
+    single, plot = tmp_path / "single.csv", tmp_path / "fit.png"
+    pd.read_csv(runs).query("n_members == 1").to_csv(single, index=False)
+    assert Fit(table=single, law="power", plot=plot).run() == 0
     assert plot.stat().st_size > 5000
     curves = pd.read_csv(plot.with_suffix(".csv"))
     assert {"curve", "x", "mean", "low", "high", "extrapolated"} <= set(curves)
