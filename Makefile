@@ -62,8 +62,8 @@ notebook: .venv/notebook  # JupyterLab on copies of the notebooks, in which chan
 
 # The stamp is made last, so an interrupted installation starts again. Modules are compiled when first
 # imported: most never are. The lock names everything there is, so nothing is resolved, and two halves
-# are installed at once; a further one may leave to each platform what its torch needs. The pip that
-# comes with Python 3.11 takes a second of one core for each package that has had many releases.
+# are installed at once; a further one may leave to each platform what its torch needs. A recent pip
+# goes first: that of Python 3.11 takes over half a second to find each pinned version.
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"datawall needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv

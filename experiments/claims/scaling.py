@@ -131,9 +131,10 @@ def _p6(story: Story) -> Finding:
 @claim("P7", "Regularized scaling has a limit below the best standard loss (3.43 < 3.75).")
 def _p7(story: Story) -> Finding:
     """The limit E of the law of tuned single models against the mean loss of the standard
-    recipe at the size, epochs and learning rate that validation selects; errors added in
-    quadrature. Supported when the whole interval of the difference lies above zero,
-    contradicted when below, else inconclusive, also when the limit is not identified."""
+    recipe at the size and epochs (and learning rate, where it is searched) that validation
+    selects; errors added in quadrature. Supported when the whole interval of the difference lies
+    above zero, contradicted when below, else inconclusive, also when the limit is not
+    identified."""
     best = story.standard_best
     width = best.groupby("width")["validation_loss"].mean().idxmin()
     standard = intervals.mean_estimate(losses(best, width=width))

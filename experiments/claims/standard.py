@@ -53,11 +53,12 @@ def _p2(story: Story) -> Finding:
 @claim("P3", "With the standard recipe, more parameters stop paying.")
 def _p3(story: Story) -> Finding:
     """Test loss of the largest model minus that of the best of the smaller ones, the best by
-    validation loss: with epochs and learning rate selected at each size, and at the largest
-    number of epochs that most sizes tried without diverging. Supported when both intervals lie
-    above zero; contradicted when that with selected epochs lies below zero; else inconclusive,
-    also when one of the two sizes selects the largest number of epochs tried. Half of the
-    first interval is the smallest difference that these seeds can show."""
+    validation loss: with epochs selected at each size (and the learning rate, where it is
+    searched), and at the largest number of epochs that most sizes tried without diverging.
+    Supported when both intervals lie above zero; contradicted when that with selected epochs lies
+    below zero; else inconclusive, also when one of the two sizes selects the largest number of
+    epochs tried. Half of the first interval is the smallest difference that these seeds can
+    show."""
     most = most_epochs(story.standard)
     tuned, sizes, means = _largest_over_smaller(story.standard_best)
     selected = story.standard_best.groupby("width")["n_epochs"].max()

@@ -43,8 +43,8 @@ def rephrase_chunkwise(
 ) -> Iterator[Outcome]:
     """Yield a joined text, or a failure, for each document, style and sample, in that order.
 
-    A chunk without an answer is the failure of its document in that style and sample: the chunks
-    behind it are not asked for. Those before it are recorded, so that a later run goes on there.
+    If a chunk has no answer, its document has no text in that style and sample, and its later
+    chunks are not requested. Earlier answers are recorded: a later run continues at that chunk.
 
     Args:
         documents: documents to rephrase, the chunks of each one after another.
@@ -78,12 +78,12 @@ def _texts_of(chunks: list[Chunk], settings: Rephrase) -> Iterator[_Text]:
 
 @dataclass
 class _Text:
-    """A text on its way.
+    """A text of which some chunks are rewritten.
 
     Attributes:
         alone: the request for each chunk as if it stood alone.
         answered: requests and answers so far.
-        failure: why there will be no text.
+        failure: that of the first chunk without an answer.
     """
 
     alone: list[GenerationRequest]
@@ -111,7 +111,7 @@ class _Text:
         return end_of(end, fits)
 
     def add(self, answer: Answer, writer: str) -> None:
-        """Take the answer to the next chunk."""
+        """Add the answer for the next chunk."""
         outcome = outcome_of(answer, writer)
         if isinstance(outcome, FailedRequest):
             self.failure = outcome
@@ -119,7 +119,7 @@ class _Text:
             self.answered.append((answer.request, outcome))
 
     def outcome(self, writer: str) -> Outcome:
-        """Return the joined text, or why there is none."""
+        """Return the joined text, or the failure of the chunk that has no answer."""
         if self.failure is not None:
             return self.failure
         first, record = self.answered[0]

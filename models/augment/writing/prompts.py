@@ -45,21 +45,21 @@ PROMPTS = {
     "qa": "Turn the text below into questions with answers that together cover all that it says. "
     "Each answer is one or two full sentences and can be understood without the text. Write them "
     'as lines that begin with "Question:" and "Answer:", and nothing else.' + _SOURCE,
-    "lecture": "Give the text below as a lecture to students who hear of its subject for the first "
-    "time. Say what each step rests on and lead from one to the next. Keep every fact, name and "
-    "number, and add none. Answer with the lecture only." + _SOURCE,
+    "lecture": "Rewrite the text below as a lecture for students who are new to its subject. "
+    "Explain why each step follows from the one before. Keep every fact, name and number, and add "
+    "none. Answer with the lecture only." + _SOURCE,
     "dialogue": "Turn the text below into a conversation between a curious reader, who asks and "
-    "doubts, and a person who knows the text and answers from it alone. All that the text says is "
-    'to come up. Write lines that begin with "Reader:" and "Answer:", and nothing else.' + _SOURCE,
+    "doubts, and a person who knows the text and answers from it alone. Cover everything that the "
+    'text says. Write lines that begin with "Reader:" and "Answer:", and nothing else.' + _SOURCE,
     "notes": "Write the notes that a careful student takes of the text below: short headings, and "
     "under each the facts, names, numbers and definitions in full sentences, in the order of the "
     "text, nothing left out and nothing added. Answer with the notes only." + _SOURCE,
-    "causes": "Tell the content of the text below as a historian: what came first, what followed "
-    "from what, who or what brought it about, as far as the text says so. Keep every fact, name "
-    "and number, and add none. Answer with the rewritten text only." + _SOURCE,
-    "practice": "Rewrite the text below for somebody who has to act on it: what is given, what can "
-    "be done with it, what is to be watched, as far as the text says so. Keep every fact, name and "
+    "causes": "Rewrite the text below as a historian would: what came first, what followed from "
+    "it, and who or what caused it, as far as the text says so. Keep every fact, name and "
     "number, and add none. Answer with the rewritten text only." + _SOURCE,
+    "practice": "Rewrite the text below for somebody who has to act on it: what is given, what can "
+    "be done with it, and what to look out for, as far as the text says so. Keep every fact, name "
+    "and number, and add none. Answer with the rewritten text only." + _SOURCE,
     "entities": "Read the text below. First summarise it in one paragraph. Then list the "
     "entities that it speaks of: people, places, organisations, things, works, events and ideas, "
     "each once, by the name that the text uses most, the important ones first. Answer with one "
@@ -102,8 +102,8 @@ CHUNKWISE_VERSION = "1"
 """Version of `_CONTINUED`."""
 
 _CONTINUED = """The text further below is one part of a longer document. The parts before it are \
-rewritten already, and the end of that rewriting is quoted here. Go on from it in the same manner, \
-as one connected text: no new beginning, nothing repeated, no closing remarks.
+rewritten already, and the end of that rewriting is quoted here. Continue it in the same manner, \
+as one connected text: do not start anew, repeat nothing, and add no closing remarks.
 
 Rewritten so far:
 \"\"\"
