@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.analysis.laws import LOSS
+from experiments.analysis.multiplier import Multiplier
 from experiments.planner.published_laws import data_laws, multiplier_of
 from experiments.recipes.data_scaling.losses import D
 from experiments.recipes.data_scaling.recipe import REFERENCE, DataScaling, data_scaling
@@ -33,10 +36,11 @@ NEEDS = (data_scaling,)
 TITLE = "Data scaling: do the gains persist as data grows?"
 CAPTION = (
     "Left: test loss against unique tokens D, each recipe tuned on every stock (means over draws "
-    "of the corpus with 95 % intervals; lines: fitted E + A / D^alpha). Hollow: some optimum "
-    "behind the point is not certified. Right: how many times more data the standard recipe would "
-    "need for the same loss, by its data law (jackknife intervals over draws, recipes paired; an "
-    "arrow means no upper end). Points of one stock are drawn side by side."
+    "of the corpus with 95 % intervals; lines: fitted E + A / D^alpha, where three stocks or more "
+    "were trained). Hollow: some optimum behind the point is not certified. Right: how many times "
+    "more data the standard recipe needs for the same loss, read between its points on lines in "
+    "ln D (intervals over draws, recipes paired). An arrow means at least as much: the loss lies "
+    "below all that the standard recipe was trained to. Points of one stock are drawn side by side."
 )
 PUBLISHED_TITLE = "The gains of each recipe persist as data grows"
 PUBLISHED_CAPTION = (
@@ -72,32 +76,36 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     axes = ax, worth = panels(ax, 1, 2, wide=1.5, tall=1.05, width_ratios=(1.2, 1))
     tables = []
     for i, recipe in enumerate(found.recipes):
-        table, law = _losses(found, recipe)
+        table = _losses(found, recipe)
         places = dodged(table[D], i, len(found.recipes))
         shown = look(recipe)
         ax.errorbar(
             places, table[LOSS], yerr=error_bars(table[LOSS], table["low"], table["high"]),
             linestyle="none", capsize=3, label=shown.label, **shown.line,
         )  # fmt: skip
-        ax.plot(law[D], law[LOSS], color=shown.color, linestyle=":", linewidth=1.2)
         hollow = ~table["certified"].to_numpy(bool)
         ax.plot(
             places[hollow], table.loc[hollow, LOSS], linestyle="none", marker=shown.marker,
             markeredgecolor=shown.color, markerfacecolor="white", zorder=4, label="_uncertified",
         )  # fmt: skip
         if recipe != REFERENCE:
-            worths = [found.multiplier(recipe, size) for size in found.sizes]
-            table["multiplier"] = [estimate.value for estimate in worths]
-            table["multiplier_low"] = [estimate.low for estimate in worths]
-            table["multiplier_high"] = [estimate.high for estimate in worths]
-            _draw_worth(worth, table, places, shown)
-        tables += [table.assign(series="points"), law.assign(series="law", recipe=recipe)]
+            worths = [found.multiplier(recipe, size) for size in table[D]]
+            table["multiplier"] = [one.value for one in worths]
+            table["multiplier_low"] = [one.low for one in worths]
+            table["multiplier_high"] = [one.high for one in worths]
+            _draw_worth(worth, worths, places, shown)
+        tables.append(table.assign(series="points"))
+        if recipe in found.laws:
+            sizes = spread_x(table[D].min(), 4 * table[D].max(), 60)
+            law = pd.DataFrame({D: sizes, LOSS: found.laws[recipe].evaluate({D: sizes})})
+            ax.plot(law[D], law[LOSS], color=shown.color, linestyle=":", linewidth=1.2)
+            tables.append(law.assign(series="law", recipe=recipe))
     worth.axhline(1, color=BLACK, linewidth=0.8)
     worth.set_yscale("log")
     low, high = worth.get_ylim()
     log_ticks(worth, [tick for tick in _TIMES if low <= tick <= high], axis="y")
     for one in axes:
-        log_ticks(one, found.sizes)
+        log_ticks(one, found.sizes_of(REFERENCE))
         one.set_xlabel("unique tokens D")
     ax.set(ylabel="test loss (nats per token)")
     worth.set(ylabel="times more data for the standard recipe")
@@ -105,34 +113,35 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     return axes, pd.concat(tables, ignore_index=True)
 
 
-def _losses(found: DataScaling, recipe: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the losses of a recipe on each stock, and its law."""
-    losses = [found.loss(recipe, size) for size in found.sizes]
-    points = pd.DataFrame(
+def _losses(found: DataScaling, recipe: str) -> pd.DataFrame:
+    """Return the losses of a recipe on each of its stocks."""
+    sizes = found.sizes_of(recipe)
+    losses = [found.loss(recipe, size) for size in sizes]
+    return pd.DataFrame(
         {
             "recipe": recipe,
-            D: found.sizes,
+            D: sizes,
             LOSS: [loss.value for loss in losses],
             "low": [loss.low for loss in losses],
             "high": [loss.high for loss in losses],
-            "certified": [_certified(found, recipe, size) for size in found.sizes],
+            "certified": [_certified(found, recipe, size) for size in sizes],
         }
     )
-    sizes = spread_x(found.sizes[0], 4 * found.sizes[-1], 60)
-    return points, pd.DataFrame({D: sizes, LOSS: found.laws[recipe].evaluate({D: sizes})})
 
 
-def _draw_worth(ax: Axes, table: pd.DataFrame, places: np.ndarray, shown: Look) -> None:
-    """Draw multipliers with their intervals; an arrow stands for an infinite end."""
-    known = np.isfinite(table["multiplier"])
-    there, at = table[known], places[known]
-    value, low, high = (there[name] for name in ("multiplier", "multiplier_low", "multiplier_high"))
-    ax.errorbar(at, value, yerr=error_bars(value, low, high), capsize=3, **shown.line)
-    for x, y in zip(at[np.isinf(high)], value[np.isinf(high)], strict=True):
-        ax.annotate(
-            "", (x, y), xytext=(0, 16), textcoords="offset points",
-            arrowprops={"arrowstyle": "<-", "color": shown.color},
-        )  # fmt: skip
+def _draw_worth(ax: Axes, worths: Sequence[Multiplier], places: np.ndarray, shown: Look) -> None:
+    """Draw multipliers with their intervals; an arrow stands for an end that was not measured."""
+    for x, worth in zip(places, worths, strict=True):
+        if not worth.is_identified:
+            continue
+        low, value, high = np.clip([worth.low, worth.value, worth.high], *worth.measured)
+        ax.errorbar(x, value, yerr=error_bars(value, low, high), capsize=3, **shown.line)
+        for open_end, at, by in ((worth.high == np.inf, high, 16), (worth.low == 0, low, -16)):
+            if open_end:
+                ax.annotate(
+                    "", (x, at), xytext=(0, by), textcoords="offset points",
+                    arrowprops={"arrowstyle": "<-", "color": shown.color},
+                )  # fmt: skip
 
 
 def _certified(found: DataScaling, recipe: str, size: int) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.analysis.intervals import Estimate, mean_estimate
-from experiments.planner.multiplier import Multiplier, multiplier_of
+from experiments.analysis.multiplier import Multiplier, multiplier_of
 from experiments.planner.worth_texts import WorthTokens, mixed
 from experiments.runs.spec import STREAM_PREFIX, DataConfig, RunSpec
 from experiments.runs.store import RunStore
@@ -263,8 +263,22 @@ def measure_worth(
         n_params=planned.model.n_params_non_embedding,
         runs=runs,
         best=str(means[with_synthetic].idxmin()),
-        multipliers={name: multiplier_of(runs, name) for name in with_synthetic},
+        multipliers={name: multiplier_of_arm(runs, name) for name in with_synthetic},
     )
+
+
+def multiplier_of_arm(runs: pd.DataFrame, arm: str) -> Multiplier:
+    """Return how many times as many real tokens give the test loss of an arm.
+
+    Args:
+        runs: rows of `Worth.runs`.
+        arm: name of the arm.
+    """
+    of_arm = runs[runs["arm"] == arm].sort_values("draw")["test_loss"].to_numpy(float)
+    real = runs[runs["share"] == 0].pivot_table(
+        index="draw", columns="size", values="test_loss", dropna=False
+    )
+    return multiplier_of(of_arm, real)
 
 
 class _Planned:

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from experiments.analysis.intervals import Estimate
+from experiments.analysis.multiplier import Multiplier
 from experiments.display.quantities import human
 from experiments.lab.recipe import NotRun
-from experiments.recipes.data_scaling.recipe import data_scaling
+from experiments.recipes.data_scaling.recipe import REFERENCE, data_scaling
 from experiments.story.limits import (
     RecipeLimit,
     recipe_limits,
@@ -73,14 +74,10 @@ def answer(story: Story) -> Answer:
     unidentified = [one for one in growing if not one.limit.is_bounded]
     worth = worth_in_data(story)
     if worth is not None:
-        tokens = story[data_scaling].sizes[-1]
+        tokens = story[data_scaling].sizes[0]
         parts.append(
-            f"At {tokens:,} tokens, ensembles are worth {worth.value:.1f} [{worth.low:.1f}, "
-            f"{worth.high:.1f}] times the data of the standard recipe (published: "
-            f"{_PUBLISHED_WORTH:g})."
-            if worth.is_bounded
-            else "How much data ensembles are worth is not identified (published: "
-            f"{_PUBLISHED_WORTH:g} times)."
+            f"At {tokens:,} tokens, what ensembles are worth in data of the standard recipe is "
+            f"{worth} (published: {_PUBLISHED_WORTH:g}x)."
         )
     return Answer(
         sentences=" ".join(parts),
@@ -109,7 +106,7 @@ def _short(limit: Estimate) -> str:
     return f"{text}, or [{low:.2f}, {high:.2f}] if the fitted law holds"
 
 
-def _conditions(story: Story, limits: tuple[RecipeLimit, ...], worth: Estimate | None) -> str:
+def _conditions(story: Story, limits: tuple[RecipeLimit, ...], worth: Multiplier | None) -> str:
     standard, single, members, _ = limits
     text = (
         f"Brackets are 95 % intervals: of the standard recipe over {standard.limit.n} seeds; of "
@@ -129,11 +126,14 @@ def _conditions(story: Story, limits: tuple[RecipeLimit, ...], worth: Estimate |
         f"{MEMBER_LIMITS['209M'][0.3]:.2f}."
     )
     if worth is not None:
-        law = story[data_scaling].laws["standard"]
+        found = story[data_scaling]
+        stocks = found.sizes_of(REFERENCE)
+        widths = sorted(found.losses.loc[found.losses["width"] > 0, "width"].unique())
         text += (
-            f" The value in data is over {worth.n} draws of the text and assumes the data law of "
-            "the standard recipe"
-            + ("." if law.status.usable else ", whose asymptote these losses do not identify.")
+            f" The value in data is over {found.losses['draw_seed'].nunique()} draws of the text, "
+            f"read between the losses of the standard recipe on {len(stocks)} stocks of "
+            f"{stocks[0]:,} to {stocks[-1]:,} tokens; models of both have widths of {widths[0]} to "
+            f"{widths[-1]}."
         )
     return f"{text} {story.text_scope}"
 
@@ -180,10 +180,7 @@ def _where_worth_is_from(story: Story) -> str:
             "These results are of one stock of text and do not measure it; for ensembles, "
             f"{_PUBLISHED_WORTH:g} is published."
         )
-    return (
-        "The number leans on the law beyond the measured stocks; claim P13 also gives it within "
-        "them."
-    )
+    return "Claim P13 asks whether it stays as the data grow."
 
 
 def questions(story: Story) -> list[tuple[str, str]]:
@@ -261,9 +258,10 @@ def questions(story: Story) -> list[tuple[str, str]]:
         ),
         (
             "What does \"worth so many times the data\" mean?",
-            "The loss of the standard recipe falls with its tokens D by a fitted law. A recipe "
-            "that reaches with D tokens the loss that this law gives for 3 D is worth 3 times the "
-            f"data. {_where_worth_is_from(story)}",
+            "A recipe that reaches with D tokens the loss for which the standard recipe needs 3 D "
+            "is worth 3 times the data. Published values extrapolate a fitted law of the standard "
+            "recipe; those here are read between the losses of stocks on which it was trained. "
+            f"{_where_worth_is_from(story)}",
         ),
         (
             "Two intervals overlap: is neither recipe better?",

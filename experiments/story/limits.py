@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.analysis.laws import LOSS
+from experiments.analysis.multiplier import Multiplier
 from experiments.display.quantities import human
 from experiments.lab.recipe import NotRun
 from experiments.recipes.data_scaling.recipe import DataScaling, data_scaling
@@ -90,15 +91,15 @@ def second_size(story: Story) -> int:
     return sorted(story.laws.limits)[1]
 
 
-def worth_in_data(story: Story) -> Estimate | None:
+def worth_in_data(story: Story) -> Multiplier | None:
     """Return how many times more data the standard recipe would need to match ensembles.
 
     The ensembles have infinitely many members where every stock of text determines their limit,
-    otherwise all members that were trained; the stock is the largest. None means that the world
-    has no stocks of several sizes.
+    otherwise all members that were trained; the stock is the smallest, on which the largest
+    multipliers can be measured. None means that the world has no stocks of several sizes.
     """
     if data_scaling not in story.results:
         return None
     found: DataScaling = story[data_scaling]
     recipe = "ensemble limit" if "ensemble limit" in found.recipes else "ensemble"
-    return found.multiplier(recipe, found.sizes[-1])
+    return found.multiplier(recipe, found.sizes[0])

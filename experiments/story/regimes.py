@@ -31,7 +31,8 @@ def gains(story: Story) -> pd.DataFrame:
     """
     found = story[data_scaling]
     rows = []
-    for (size, width), cell in found.losses[found.losses["width"] > 0].groupby([D, "width"]):
+    compared = found.losses[found.losses[D].isin(found.sizes) & (found.losses["width"] > 0)]
+    for (size, width), cell in compared.groupby([D, "width"]):
         n_params = float(cell[N].iloc[0])
         row = {D: size, "width": width, N: n_params, "n_per_token": n_params / float(str(size))}
         by_draw = cell.pivot(index="draw_seed", columns="recipe", values=LOSS)
@@ -61,8 +62,8 @@ def optima(story: Story) -> pd.DataFrame:
                 **one.tuned.best,
                 "certified": one.tuned.certified,
             }
-            for size in found.sizes
-            for one in found.certificates[size]
+            for size, certificates in sorted(found.certificates.items())
+            for one in certificates
         ]
     )
 

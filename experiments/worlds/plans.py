@@ -26,7 +26,9 @@ class DataScalingPlan:
     """Settings of the recipe `data_scaling`, which repeats others on several numbers of tokens.
 
     Attributes:
-        sizes: numbers of unique tokens D, ascending; four or more for a data law with a check.
+        sizes: numbers of unique tokens D, ascending, on which every recipe is trained.
+        reference_sizes: further ones on which only the standard recipe is, to read multipliers of
+            data off its losses; with `sizes`, four or more for a data law with a check.
         widths: widths of the models; three or more for a joint limit.
         n_draws: samples of the corpus of each size; hyperparameters are tuned on the first, and all
             are reported.
@@ -37,6 +39,7 @@ class DataScalingPlan:
     """
 
     sizes: tuple[int, ...]
+    reference_sizes: tuple[int, ...] = ()
     widths: tuple[int, ...]
     n_draws: int
     learning_rates: tuple[float, ...]

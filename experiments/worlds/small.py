@@ -32,7 +32,8 @@ SMALL = replace(
     draws=DrawsPlan(widths=(32, 64)),
     # Larger stocks only: smaller ones in chunks of this length come from too few novels.
     data_scaling=DataScalingPlan(
-        sizes=(32_768, 65_536, 131_072, 262_144),
+        sizes=(32_768, 65_536),
+        reference_sizes=(131_072,),
         widths=(16, 32, 64),
         n_draws=3,
         learning_rates=QUICK.learning_rates,

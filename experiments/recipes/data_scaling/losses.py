@@ -76,7 +76,7 @@ def losses_of_draws(labs: Sequence[Lab], optima: Optima) -> pd.DataFrame:
             ignore_index=True,
         )
         for at in range(len(labs))
-        if len(optima["ensemble"]) >= 3
+        if len(optima.get("ensemble", ())) >= 3
     ]
     for lab, limit in zip(labs, _limits(tables, "ensemble", [N, K]), strict=False):
         if min(limit.values()) > 0:  # zero: no asymptote

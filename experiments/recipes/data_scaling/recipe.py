@@ -2,7 +2,8 @@
 
 At each size the recipes are tuned as at the world's own, starting from the optimum of the nearest
 size that has been tuned. The first draw of the corpus tunes; the tuned settings are then trained on
-every draw, and a draw is what the intervals are over.
+every draw, and a draw is what the intervals are over. What a recipe is worth in data is read off
+the losses of the standard one, which may be trained on larger stocks than the others.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from experiments.analysis.intervals import Estimate, jackknife, mean_estimate
+from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.analysis.laws import LOSS
+from experiments.analysis.multiplier import Multiplier, multiplier_of
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
 from experiments.recipes.data_scaling.losses import D, Optima, losses_of_draws
@@ -26,13 +28,14 @@ from experiments.recipes.standard import Standard, standard, tune_standard
 from experiments.tuning.certificates import Certificate
 from experiments.worlds.plans import DataScalingPlan
 from experiments.worlds.world import World
-from scaling import FitResult, data_multiplier, fit_law
-from scaling.fit import best_parameters
+from scaling import FitResult, fit_law
 
 REFERENCE = "standard"
 REPORTED = ("standard", "regularized", "ensemble", "ensemble limit", "joint limit")
 """Recipes of which a loss is reported at every size: the best size of model by validation loss, of
 all members trained or of infinitely many; and of infinitely many infinitely large ones."""
+_TUNING = {"standard": tune_standard, "single": tune_singles, "ensemble": tune_members}
+"""How the settings behind the recipes are searched, by objective."""
 _UNKNOWN = Estimate(value=float("nan"), low=-np.inf, high=np.inf, n=0)
 
 
@@ -53,8 +56,12 @@ class DataScaling:
 
     @property
     def sizes(self) -> list[int]:
-        """The stocks, ascending."""
-        return sorted(self.certificates)
+        """The stocks on which recipes are compared, ascending."""
+        return sorted(self.losses.loc[self.losses["recipe"] != REFERENCE, D].unique().tolist())
+
+    def sizes_of(self, recipe: str) -> list[int]:
+        """Return the stocks on which a recipe was trained, ascending."""
+        return sorted(self.losses.loc[self.losses["recipe"] == recipe, D].unique().tolist())
 
     @cached_property
     def best(self) -> pd.DataFrame:
@@ -66,9 +73,8 @@ class DataScaling:
 
     @property
     def recipes(self) -> list[str]:
-        """Recipes with a loss at every stock."""
-        n_sizes = self.best.groupby("recipe")[D].nunique()
-        return [name for name in REPORTED if n_sizes.get(name, 0) == len(self.sizes)]
+        """Recipes with a loss at every stock on which they are compared."""
+        return [name for name in REPORTED if {*self.sizes} <= {*self.sizes_of(name)}]
 
     def loss(self, recipe: str, size: int) -> Estimate:
         """Return the mean test loss of a recipe over the draws of a stock."""
@@ -77,29 +83,25 @@ class DataScaling:
 
     @cached_property
     def laws(self) -> dict[str, FitResult]:
-        """The data law E + A / D^alpha of each recipe."""
+        """The data law E + A / D^alpha of each recipe with three stocks or more."""
         return {
             name: fit_law(self.best[self.best["recipe"] == name], "power", x=D, y=LOSS, n_boot=0)
             for name in self.recipes
+            if len(self.sizes_of(name)) >= 3
         }
 
-    def multiplier(self, recipe: str, size: int) -> Estimate:
-        """Return the data multiplier of a recipe over the standard one on a stock of text.
+    def multiplier(self, recipe: str, size: int) -> Multiplier:
+        """Return with how many times the data the standard recipe reaches the loss of a recipe.
 
-        ((L1 - E) / (L2 - E))^(1/alpha), see `scaling.data_multiplier`, with the standard recipe's
-        data law. Both recipes read the same draws, whose luck they share: the interval is that of
-        the delete-one-draw jackknife of its logarithm, the law being fitted again each time. It is
-        infinite where the loss lies below the law's asymptote.
+        Read between its losses on stocks of as much and more text, each by draw of the corpus,
+        which the recipes share.
         """
-        value, *logs = (
-            self._log_multiplier(recipe, size, draws, law)
-            for draws, law in self._reference_laws.items()
+        by_draw = self._by_draw.xs(recipe, level="recipe")[size].dropna()
+        stocks = self._by_draw.xs(REFERENCE, level="recipe")[self.sizes_of(REFERENCE)]
+        return multiplier_of(
+            by_draw.to_numpy(float),
+            stocks.loc[by_draw.index].rename(columns=lambda stock: stock / size),
         )
-        if not np.isfinite([value, *logs]).all():
-            return Estimate(value=float(np.exp(value)), low=0.0, high=np.inf, n=len(logs))
-        found = jackknife(value, [logs])
-        low, at, high = np.exp([found.low, found.value, found.high]).tolist()
-        return Estimate(value=at, low=low, high=high, n=found.n)
 
     def gain(self, recipe: str, size: int) -> Estimate:
         """Return by how much a recipe's test loss lies below the standard one's, paired by draw."""
@@ -144,49 +146,29 @@ class DataScaling:
             By draw: the recipe's data, in tokens, and the multipliers there, both [n] for n such
             losses. Draws without any are left out.
         """
-        table = self._by_draw.dropna()
-        curves = dict(
-            zip(table.index, np.minimum.accumulate(table.to_numpy(), axis=1), strict=True)
-        )
-        at = np.log(table.columns.to_numpy(float))
         found = {}
-        for draw in sorted({draw for draw, of in curves if of == recipe}):
-            theirs, ours = curves[draw, REFERENCE], curves[draw, recipe]
-            losses = np.unique([theirs, ours])
-            reached = (losses >= max(theirs[-1], ours[-1])) & (losses <= min(theirs[0], ours[0]))
-            here, there = (np.interp(losses[reached], of[::-1], at[::-1]) for of in (ours, theirs))
+        for draw in sorted(draw for draw, of in self._by_draw.index if of == recipe):
+            (at, ours), (where, theirs) = self._curve(draw, recipe), self._curve(draw, REFERENCE)
+            losses = np.unique([*ours, *theirs])
+            reached = (losses >= max(theirs[0], ours[0])) & (losses <= min(theirs[-1], ours[-1]))
+            here = np.interp(losses[reached], ours, at)
+            there = np.interp(losses[reached], theirs, where)
             if len(here):
                 found[draw] = np.exp(here), np.exp(there - here)
         return found
 
-    @cached_property
-    def _reference_laws(self) -> dict[tuple[int, ...], dict[str, float]]:
-        """The standard recipe's data law by the draws it is of: all, then all but each of them."""
-        draws = sorted(self.best["draw_seed"].unique())
-        reference = self.best[self.best["recipe"] == REFERENCE]
-        laws = {}
-        for out in (None, *draws):
-            kept = tuple(draw for draw in draws if draw != out)
-            means = reference[reference["draw_seed"].isin(kept)].groupby(D)[LOSS].mean()
-            laws[kept] = best_parameters(means.reset_index(), "power", x=D, y=LOSS)
-        return laws
-
-    def _log_multiplier(
-        self, recipe: str, size: int, draws: tuple[int, ...], law: dict[str, float]
-    ) -> float:
-        rows = self.best[self.best["draw_seed"].isin(draws) & (self.best[D] == size)]
-        means = rows.groupby("recipe")[LOSS].mean()
-        ours, theirs = float(means[recipe]), float(means[REFERENCE])
-        if not min(law["alpha"], theirs - law["E"]) > 0:
-            return float("nan")
-        return float(np.log(data_multiplier(theirs, ours, law["E"], law["alpha"])))
+    def _curve(self, draw: int, recipe: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return ln D and the lowest loss with at most as much data, by rising loss."""
+        losses = self._by_draw.loc[(draw, recipe)].dropna()
+        lowest = np.minimum.accumulate(losses.to_numpy())
+        return np.log(losses.index.to_numpy(float))[::-1], lowest[::-1]
 
 
 @recipe(standard, regularized, ensembles)
 def data_scaling(
     lab: Lab, standard: Standard, regularized: Regularized, ensembles: Ensembles
 ) -> DataScaling:
-    """Tune every recipe on every stock, nearest to the world's own first; then train all draws.
+    """Tune the recipes on every stock, nearest to the world's own first; then train all draws.
 
     Raises:
         ValueError: the world has no plan for it.
@@ -201,9 +183,23 @@ def data_scaling(
     }
     certificates: dict[int, list[Certificate]] = {}
     rows: list[pd.DataFrame] = []
-    for size in sorted(plan.sizes, key=lambda size: abs(np.log(size / lab.world.n_unique_tokens))):
-        nearest = min(optima, key=lambda known: abs(np.log(known / size)))
-        found = _tune(lab.within(_world_of(lab.world, plan, size)), optima[nearest])
+    sizes = sorted(
+        (*plan.sizes, *plan.reference_sizes),
+        key=lambda size: abs(np.log(size / lab.world.n_unique_tokens)),
+    )
+    for size in sizes:
+        names = (REFERENCE,) if size in plan.reference_sizes else _TUNING
+        starts = {
+            name: min(
+                (known for known in optima if name in optima[known]),
+                key=lambda known: abs(np.log(known / size)),
+            )
+            for name in names
+        }
+        found = _tune(
+            lab.within(_world_of(lab.world, plan, size)),
+            {name: optima[nearest][name] for name, nearest in starts.items()},
+        )
         optima[size] = {
             name: {width: one.tuned.point for width, one in by_width.items()}
             for name, by_width in found.items()
@@ -237,12 +233,7 @@ def _world_of(world: World, plan: DataScalingPlan, size: int, *, draw_seed: int 
 
 def _tune(lab: Lab, starts: Optima) -> dict[str, dict[int, Certificate]]:
     """Tune each recipe on one stock, each width from where it ended on another."""
-    at = {
-        name: {width: points[width] for width in lab.world.widths}
-        for name, points in starts.items()
-    }
     return {
-        "standard": tune_standard(lab, at["standard"]),
-        "single": tune_singles(lab, at["single"]),
-        "ensemble": tune_members(lab, at["ensemble"]),
+        name: _TUNING[name](lab, {width: points[width] for width in lab.world.widths})
+        for name, points in starts.items()
     }

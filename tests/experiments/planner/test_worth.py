@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from experiments.analysis.intervals import mean_estimate
+from experiments.analysis.multiplier import Multiplier
 from experiments.cli.app import EXIT_BAD_INPUT, main
 from experiments.cli.augment.worth import parse_share
-from experiments.planner.multiplier import Multiplier, multiplier_of
 from experiments.planner.worth import (
     Worth,
     WorthSettings,
@@ -21,6 +21,7 @@ from experiments.planner.worth import (
     _Planned,
     arms_of,
     measure_worth,
+    multiplier_of_arm,
 )
 from experiments.planner.worth_texts import WorthTokens, mixed, worth_texts
 from experiments.planner.worth_words import draws_needed, limits, remedy, verdict
@@ -240,7 +241,7 @@ def runs(arm_loss, *, noise=0.0, sizes=(0.5, 1, 2), n_draws=4, shared=0.0):
 
 @pytest.mark.parametrize("m", [0.7, 1.0, 1.3, 1.9])
 def test_a_multiplier_is_the_stock_of_equal_loss(m):
-    found = multiplier_of(runs(3 - 0.1 * np.log(m), noise=1e-4, shared=0.5), "new")
+    found = multiplier_of_arm(runs(3 - 0.1 * np.log(m), noise=1e-4, shared=0.5), "new")
     assert found.value == pytest.approx(m, rel=0.01)
     assert found.low < found.value < found.high
     assert found.high / found.low < 1.05  # what draws share cancels
@@ -252,24 +253,24 @@ def test_intervals_of_multipliers_hold_the_truth():
         rng = np.random.default_rng(seed)
         table = runs(3 - 0.1 * np.log(m))
         table["test_loss"] += 0.01 * rng.standard_normal(len(table))
-        found = multiplier_of(table, "new")
+        found = multiplier_of_arm(table, "new")
         held += found.low <= m <= found.high
     assert 106 <= held <= 119  # of 120 at 95 %: 114, with a standard deviation of 2.4
 
 
 def test_beyond_what_was_measured_nothing_is_extrapolated():
-    above = multiplier_of(runs(2.8, noise=1e-3), "new")
+    above = multiplier_of_arm(runs(2.8, noise=1e-3), "new")
     assert (above.value, above.high) == (np.inf, np.inf)
     assert above.low == pytest.approx(2)
     assert str(above).startswith("more than 2x")
-    below = multiplier_of(runs(3.3, noise=1e-3), "new")
+    below = multiplier_of_arm(runs(3.3, noise=1e-3), "new")
     assert (below.value, below.low) == (0, 0)
     assert str(below).startswith("less than 0.5x")
-    unclear = multiplier_of(runs(3.0, noise=1.0), "new")
+    unclear = multiplier_of_arm(runs(3.0, noise=1.0), "new")
     assert str(unclear) == "not identified"
     diverged = runs(3.0)
     diverged.loc[diverged["arm"] == "new", "test_loss"] = np.nan
-    assert not multiplier_of(diverged, "new").is_identified
+    assert not multiplier_of_arm(diverged, "new").is_identified
 
 
 class Trained(Exception):
@@ -333,7 +334,7 @@ def worth_of(frame):
     )
     return Worth(
         settings=settings(n_draws=frame["draw"].nunique()), n_params=7, runs=frame, best="new",
-        provenance="rephrase by openai:m", multipliers={"new": multiplier_of(frame, "new")},
+        provenance="rephrase by openai:m", multipliers={"new": multiplier_of_arm(frame, "new")},
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments.analysis.intervals import Estimate
+from experiments.analysis.multiplier import Multiplier
 from experiments.display.quantities import human
 from experiments.lab.recipe import NotRun, Results
 from experiments.recipes.data_scaling.recipe import data_scaling
@@ -30,6 +31,7 @@ def limit(value, half=0.02, **options):
 
 UNIDENTIFIED = Estimate(value=1.2345, low=-np.inf, high=np.inf, n=5)
 CONVERGED = FitStatus.CONVERGED
+WORTH = Multiplier(value=3.0, low=2.0, high=4.0, measured=(1, 8))
 SINGLE = limit(3.9, 0.1, if_law_holds=(3.85, 3.95))
 
 
@@ -69,7 +71,8 @@ def story_of(
         found[data_scaling] = SimpleNamespace(
             recipes=["standard", "ensemble limit"], sizes=[4096, 8192],
             multiplier=lambda recipe, size: worth[recipe, size],
-            laws={"standard": SimpleNamespace(status=FitStatus.NOT_IDENTIFIED)},
+            sizes_of=lambda recipe: [4096, 8192, 16384],
+            losses=pd.DataFrame({"width": [0, 16, 64, 32], "draw_seed": [0, 0, 1, 2]}),
         )  # fmt: skip
     looks = {(0.01, 0.1, 8): 4.3} | ({(0.02, 0.1, 8): 4.4} if standard_is_tuned else {})
     searched = SimpleNamespace(tuned=SimpleNamespace(looks=looks))
@@ -167,21 +170,19 @@ def test_a_standard_recipe_whose_learning_rate_was_not_searched_is_named(is_tune
 
 
 def test_ensembles_are_worth_data_where_the_world_has_several_stocks():
-    worth = {("ensemble limit", 8192): limit(3.0, 1)}
+    worth = {("ensemble limit", 4096): WORTH}
     found = answer(story_of(worth=worth))
-    assert "worth 3.0 [2.0, 4.0] times the data of the standard recipe (published: 3.03)" in (
-        found.sentences
+    assert "data of the standard recipe is 3.00x [2.00, 4.00] (published: 3.03x)" in found.sentences
+    assert "on 3 stocks of 4,096 to 16,384 tokens; models of both have widths of 16 to 64." in (
+        found.conditions
     )
-    assert "standard recipe, whose asymptote these losses do not identify." in found.conditions
-    endless = {("ensemble limit", 8192): UNIDENTIFIED}
-    assert (
-        "ensembles are worth is not identified (published: 3.03 times)"
-        in answer(story_of(worth=endless)).sentences
-    )
+    more = Multiplier(value=np.inf, low=3.9, high=np.inf, measured=(1, 4))
+    endless = answer(story_of(worth={("ensemble limit", 4096): more}))
+    assert "standard recipe is more than 4x [3.90, ..]" in endless.sentences
     assert "worth" not in answer(story_of()).sentences
     question = 'What does "worth so many times the data" mean?'
     assert "do not measure it" in dict(questions(story_of()))[question]
-    assert "claim P13" in dict(questions(story_of(worth=worth)))[question]
+    assert "Claim P13" in dict(questions(story_of(worth=worth)))[question]
 
 
 @pytest.mark.parametrize("status", [CONVERGED, FitStatus.LAW_REJECTED])
@@ -213,7 +214,7 @@ def test_a_tenth_of_a_nat_in_bits_per_byte():
 
 
 def test_readme_prints_the_quantities_and_published_values_of_this_table():
-    worth = {("ensemble limit", 8192): limit(3.0, 1)}
+    worth = {("ensemble limit", 4096): WORTH}
     rows = side_by_side(story_of(worth=worth), [])
     readme = (HOUSE / "README.md").read_text(encoding="utf-8")
     for row in rows:

@@ -12,8 +12,7 @@ import tyro
 
 from experiments.analysis.intervals import mean_estimate
 from experiments.cli.augment.worth import WorthCommand, _write
-from experiments.planner.multiplier import multiplier_of
-from experiments.planner.worth import Worth, WorthSettings
+from experiments.planner.worth import Worth, WorthSettings, multiplier_of_arm
 from experiments.planner.worth_texts import WorthTexts
 from experiments.planner.worth_words import remedy, verdict
 from models.augment.texts.records import Provenance, Record
@@ -67,7 +66,7 @@ def result(loss, noise=1e-3):
         shares={"1:3": 1 / 3}, n_stock=2_000, epochs=4, n_draws=3, width=8, n_layers=1, context=16,
         batch=4, learning_rate=5e-3,
     )  # fmt: skip
-    multipliers = {"synthetic 1:3": multiplier_of(runs, "synthetic 1:3")}
+    multipliers = {"synthetic 1:3": multiplier_of_arm(runs, "synthetic 1:3")}
     return Worth(
         settings=settings, provenance="rephrase by <m>", n_params=7, runs=runs,
         best="synthetic 1:3", multipliers=multipliers,

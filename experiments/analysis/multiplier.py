@@ -1,4 +1,4 @@
-"""How many times as many real tokens give the loss of a model: real arms read as a ruler."""
+"""How many times as much data give a loss: the losses of known stocks read as a ruler."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pandas as pd
 from scipy.special import stdtrit
 
 N_GRID = 401
-"""Multipliers at which the interval is tested, over the range that real arms measured."""
+"""Multipliers at which the interval is tested, over the range of the stocks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Multiplier:
-    """How many times as many real tokens give the loss of an arm.
+    """How many times as much data give the same loss.
 
     Attributes:
-        value: the multiplier; infinite if the loss is below that of every real arm on average, 0 if
-            it is above.
+        value: the multiplier; infinite if the loss is below that of every stock on average, 0 if it
+            is above.
         low: least multiplier that the draws do not rule out; 0 if it is below those measured.
         high: greatest multiplier; infinite if it is above those measured.
-        measured: least and greatest multiplier of real arms.
+        measured: least and greatest multiplier of the stocks.
     """
 
     value: float
@@ -48,32 +48,29 @@ class Multiplier:
         return f"{self.value:.2f}x [{low}, {high}]"
 
 
-def multiplier_of(runs: pd.DataFrame, arm: str) -> Multiplier:
-    """Return the size of a real stock, as a multiple, with the test loss of an arm.
+def multiplier_of(losses: np.ndarray, stocks: pd.DataFrame) -> Multiplier:
+    """Return the size of a stock, as a multiple, with which a reference reaches given losses.
 
-    A multiplier is ruled out if the loss of real text of that size, interpolated in ln size between
-    the real arms of each draw, differs from the loss of the arm beyond Student's 95 % interval over
-    draws. No law is assumed, and nothing is extrapolated: an interval may be open.
+    A multiplier is ruled out if the loss of the reference on a stock of that size, interpolated in
+    ln size between the stocks of each draw, differs from the given loss of that draw beyond
+    Student's 95 % interval over draws. No law is assumed, and nothing is extrapolated: an interval
+    may be open.
 
     Args:
-        runs: rows of `Worth.runs`.
-        arm: name of the arm.
+        losses: a loss a draw, [n_draws].
+        stocks: losses of the reference: a row a draw, a column a multiple of the data, ascending.
     """
-    of_arm = runs[runs["arm"] == arm].sort_values("draw")["test_loss"].to_numpy(float)
-    real = runs[runs["share"] == 0].pivot_table(
-        index="draw", columns="size", values="test_loss", dropna=False
-    )
-    sizes = real.columns.to_numpy(float)
+    sizes = stocks.columns.to_numpy(float)
     measured = float(sizes[0]), float(sizes[-1])
     grid = np.linspace(math.log(measured[0]), math.log(measured[1]), N_GRID)
-    curves = np.array([np.interp(grid, np.log(sizes), row) for row in real.to_numpy(float)])
-    gaps = curves - of_arm[:, None]  # above zero where that much real text is worse than the arm
+    curves = np.array([np.interp(grid, np.log(sizes), row) for row in stocks.to_numpy(float)])
+    gaps = curves - losses[:, None]  # above zero where the reference is worse with that much data
     if not np.isfinite(gaps).all():
         return Multiplier(value=math.nan, low=0.0, high=math.inf, measured=measured)
     # As `mean_estimate`, at all sizes at once.
     n_draws, means = len(gaps), gaps.mean(axis=0)
     half = stdtrit(n_draws - 1, 0.975) * gaps.std(axis=0, ddof=1) / np.sqrt(n_draws)
-    # Real text of the size in question and less is worse, more is better.
+    # The reference with the data in question and less is worse, with more better.
     worse, better = means - half > 0, means + half < 0
     held = np.flatnonzero(~worse & ~better)
     falls = np.flatnonzero((means[:-1] > 0) & (means[1:] <= 0))
