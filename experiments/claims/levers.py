@@ -22,9 +22,9 @@ def _n10(story: Story) -> Finding:
     members trained, each arm at the weight decay, epochs and share of soft targets (without a
     teacher: learning rate) that validation selects among equally many; paired by draw of the text.
     Supported when the interval of the gain in test loss lies above zero, contradicted when it lies
-    below 0.01 nats, else inconclusive. Inconclusive also where the weight decay that could overturn
-    the verdict lies at an end of the candidates: that of independent members if supported, that of
-    the chain if contradicted. Published: 0.040 nats (slowrun, 100M tokens)."""
+    below 0.01 nats, else inconclusive. Inconclusive also where the setting (weight decay, share)
+    that could overturn the verdict lies at an end of the candidates: that of independent members if
+    supported, that of the chain if contradicted. Published: 0.040 nats (slowrun, 100M tokens)."""
     found = story[chains]
     most = found.n_members
     gain = found.gain("chain", most)
@@ -106,7 +106,8 @@ def _n13(story: Story) -> Finding:
     equally many; test losses, of diffusion the bound on it, paired by draw of the text. Supported
     when the interval of diffusion's gain lies above zero, contradicted when below, else
     inconclusive. Inconclusive also where the weight decay that could overturn the verdict lies at
-    an end of the candidates: that of next tokens if supported, that of diffusion if contradicted.
+    an end of the candidates, which zero is not: that of next tokens if supported, that of diffusion
+    if contradicted.
     As the bound lies above the loss, a contradiction is one of what can be shown."""
     found = _tried(story, DIFFUSION)
     gain = found.gain("most epochs", DIFFUSION)
@@ -241,4 +242,4 @@ def _at_edge(found: Chains, arm: str) -> bool:
 
 def _edges(found: Chains) -> str:
     arms = ", ".join(arm for arm in ARMS if _at_edge(found, arm))
-    return f" Weight decay at an end of the candidates: {arms}." if arms else ""
+    return f" Weight decay or share at an end of the candidates: {arms}." if arms else ""

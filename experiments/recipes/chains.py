@@ -51,8 +51,8 @@ class Chains:
             `validation_loss`, `test_loss`: of the first K members in the order of their training
             for the arms `chain` and `so far`, means over subsets for the others.
         chosen: a row for each arm with what validation selected: `arm`, `weight_decay`, `n_epochs`,
-            `rate_factor`, `soft_share`, `is_edge` (the decay is an end of the candidates),
-            `n_candidates`.
+            `rate_factor`, `soft_share`, `is_edge` (the decay or the share is an end of the
+            candidates), `n_candidates`.
         train_flops: training operations of everything that was compared, those of teachers'
             predictions included.
     """
@@ -168,7 +168,9 @@ def chains(lab: Lab) -> Chains:
     curves = members.curves(
         [(*final, plan.n_members) for final in finals], title="members of chains"
     )
-    ends = (min(plan.weight_decays), max(plan.weight_decays))
+    # All targets may be the teacher's: a share of 1 is no end. The control has none, 0.
+    ends = {min(plan.weight_decays), max(plan.weight_decays)}
+    share_ends = {min(plan.soft_shares), max(plan.soft_shares)} - {1}
     return Chains(
         width=plan.width,
         curves=pd.concat(
@@ -183,7 +185,7 @@ def chains(lab: Lab) -> Chains:
                 {
                     "arm": arm,
                     **cell._asdict(),
-                    "is_edge": cell.weight_decay in ends,
+                    "is_edge": cell.weight_decay in ends or cell.soft_share in share_ends,
                     "n_candidates": len(_candidates(arm, plan)),
                 }
                 for arm, cell in chosen.items()

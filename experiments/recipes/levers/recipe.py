@@ -50,8 +50,8 @@ class Levers:
             `weight_decay`, `n_epochs`, `rate_factor`, `single` and `limit`: validation losses on
             the first draw of one model and, estimated, of many members.
         chosen: a row for each lever and purpose: `lever`, `purpose`, the setting, `is_edge` (the
-            decay selected is an end of the candidates), `relative_flops` (training operations of a
-            model over those of the control's).
+            decay selected is an end of the candidates and not zero), `relative_flops` (training
+            operations of a model over those of the control's).
         losses: a row for each purpose, lever, draw and number of members; columns `purpose`,
             `lever`, `draw`, `n_members`, `test_loss`, a mean over seeds or subsets of members.
         more_data: factor of the unique tokens of the control below.
@@ -226,7 +226,8 @@ def levers(lab: Lab) -> Levers:
     losses = trials.losses(chosen)
     control = chosen["tuned decay", CONTROL]
     more = trials.more_data(control)
-    ends = (min(plan.weight_decays), max(plan.weight_decays))
+    # Below no decay there is none: zero is no end.
+    ends = {min(plan.weight_decays), max(plan.weight_decays)} - {0}
     rows = [
         {
             **cell.row,
