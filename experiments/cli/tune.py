@@ -24,7 +24,8 @@ class Tune(WorldOptions):
     objective: Literal["single", "ensemble"] = "single"
     """Minimise the loss of a single model, or the limit of an ensemble of many members."""
     save: Path | None = None
-    """Write what the search found as settings that a world can carry: NAME.settings.json."""
+    """Write what the searches found, that of the standard recipe too, as settings that a world can
+    carry: NAME.settings.json."""
     json: bool = False
     """Print JSON."""
 
@@ -32,18 +33,24 @@ class Tune(WorldOptions):
         """Tune and print the optima."""
         from experiments.recipes.ensembles import heuristic_starts, tune_members
         from experiments.recipes.regularized import tune_singles
+        from experiments.recipes.standard import standard
         from experiments.tuning.certificates import print_certificates
         from experiments.worlds.settings import write_settings
 
         with self.open_lab(widths=self.widths, search=True) as lab:
             singles = tune_singles(lab)
             if self.objective == "single":
-                tuned, every = singles, [*singles.values()]
+                tuned = singles
             else:
                 tuned = tune_members(lab, heuristic_starts(lab, singles))
-                every = [*singles.values(), *tuned.values()]
             if self.save:
-                write_settings(self.save, every, f"a search in world {lab.world.name}")
+                usual = standard.run(lab).certificates
+                every = {id(one): one for one in (usual, singles, tuned)}.values()
+                write_settings(
+                    self.save,
+                    [one for by_width in every for one in by_width.values()],
+                    f"a search in world {lab.world.name}",
+                )
         found = [certificate for _, certificate in sorted(tuned.items())]
         if self.json:
             print_json([{"objective": self.objective, **one.summary()} for one in found])

@@ -35,10 +35,9 @@ def tune_sizes(
     """Return the certificates of several sizes, tuned in step, and keep them in the store.
 
     If the world comes with tuned settings, nothing is trained: what the search that chose them
-    compared is the certificate. An objective without settings (the standard recipe, whose epochs
-    were chosen by the preceding sweep) is measured at its start. If the world predicts its
-    settings, that is where laws predict them, and the standard recipe, which they leave out, is
-    searched.
+    compared is the certificate. An objective that they leave out is measured at its start. If the
+    world predicts its settings, that is where laws predict them, and the standard recipe, which
+    they leave out, is searched.
 
     Args:
         lab: where runs are trained.

@@ -337,8 +337,7 @@ def _origin_of_settings(world: World) -> str:
             "predicted by power laws of size and data from those of quick and of Kim et al. 2025, "
             "not searched here; the standard recipe is searched"
         )
-    searched = read_settings(world.settings).provenance
-    return f"{searched}; the learning rate of the standard recipe follows a rule, not searched"
+    return read_settings(world.settings).provenance
 
 
 def _facts(story: Story) -> dict[str, str]:

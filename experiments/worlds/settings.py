@@ -19,13 +19,13 @@ from experiments.tuning.certificates import Certificate
 from experiments.tuning.grid import Grid
 from experiments.tuning.search import Tuned
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SUFFIX = ".settings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Hyperparameters of the tuned models of each size.
+    """Hyperparameters of the models of each size.
 
     Attributes:
         provenance: where they come from.
@@ -76,11 +76,15 @@ def read_settings(name: str, folder: Path = SHIPPED) -> Settings:
     values = json.loads(path.read_text(encoding="utf-8"))
     if values["schema"] != SCHEMA_VERSION:
         raise ValueError(f"{path} has schema {values['schema']!r}; readable is {SCHEMA_VERSION}")
-    grid, tuned = read_grid(values), dict[str, dict[int, Tuned]]()
-    for found in values["found"]:
-        tuned.setdefault(found["objective"], {})[found["width"]] = read_tuned(found, grid)
     return Settings(
-        provenance=values["provenance"], n_unique_tokens=values["n_unique_tokens"], tuned=tuned
+        provenance=values["provenance"],
+        n_unique_tokens=values["n_unique_tokens"],
+        tuned={
+            search["objective"]: {
+                found["width"]: read_tuned(found, read_grid(search)) for found in search["found"]
+            }
+            for search in values["searches"]
+        },
     )
 
 
@@ -89,30 +93,43 @@ def write_settings(path: Path, certificates: Sequence[Certificate], provenance: 
 
     Args:
         path: the file, NAME.settings.json.
-        certificates: a size and objective each, all of one search: of one number of unique tokens,
-            on one grid.
+        certificates: a size and objective each, all of one number of unique tokens, and those of
+            one objective on one grid.
         provenance: where they come from.
 
     Raises:
         ValueError: the file has another name, or the certificates are of several searches.
     """
+    objectives = dict.fromkeys(one.objective for one in certificates)
     if not path.name.endswith(SUFFIX):
         raise ValueError(f"the file must be NAME{SUFFIX}; not {path.name}")
     searches = {
-        (one.spec.data.n_unique_tokens, json.dumps(grid_dict(one.tuned.grid)))
+        (one.objective, one.spec.data.n_unique_tokens, json.dumps(grid_dict(one.tuned.grid)))
         for one in certificates
     }
-    if len(searches) != 1:
-        raise ValueError(f"settings are of one search; not of {len(searches)}")
-    found = [
-        {"objective": one.objective, "width": one.spec.model.width, **tuned_dict(one.tuned)}
-        for one in certificates
+    if len(searches) != len(objectives):
+        raise ValueError(
+            f"settings are of one search for each objective ({', '.join(objectives)}); not of "
+            f"{len(searches)} searches"
+        )
+    by_objective = [
+        [one for one in certificates if one.objective == objective] for objective in objectives
     ]
     write_json(
         path,
         {
-            "schema": SCHEMA_VERSION, "provenance": provenance, "found": found,
+            "schema": SCHEMA_VERSION,
+            "provenance": provenance,
             "n_unique_tokens": certificates[0].spec.data.n_unique_tokens,
-            **grid_dict(certificates[0].tuned.grid),
+            "searches": [
+                {
+                    "objective": of[0].objective,
+                    **grid_dict(of[0].tuned.grid),
+                    "found": [
+                        {"width": one.spec.model.width, **tuned_dict(one.tuned)} for one in of
+                    ],
+                }
+                for of in by_objective
+            ],
         },
-    )  # fmt: skip
+    )

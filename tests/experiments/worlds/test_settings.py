@@ -20,13 +20,17 @@ QUICK = WORLDS["quick"]
 POINT = {"learning_rate": 0.01, "weight_decay": 0.4, "n_epochs": 2}
 
 
-def test_quick_carries_settings_of_every_size_for_both_objectives():
-    settings = read_settings(QUICK.settings)
-    assert settings.n_unique_tokens == QUICK.n_unique_tokens
-    assert set(settings.tuned) == {"single", "ensemble"}
+@pytest.mark.parametrize("world", [QUICK, WORLDS["small"]])
+def test_settings_of_every_size_are_carried_for_all_objectives(world):
+    settings = read_settings(world.settings)
+    assert settings.n_unique_tokens == world.n_unique_tokens
+    assert set(settings.tuned) == {"standard", "single", "ensemble"}
     for objective, tuned in settings.tuned.items():
-        assert carried(QUICK, objective, QUICK.widths, QUICK.tuned_grid()) == tuned
-        assert all(one.neighbors and one.certified for one in tuned.values())
+        grid = world.standard_grid() if objective == "standard" else world.tuned_grid()
+        assert carried(world, objective, world.widths, grid) == tuned
+        assert all(one.neighbors for one in tuned.values())
+        # Small models under the usual decay like the largest learning rate.
+        assert all(one.certified for one in tuned.values()) or objective == "standard"
     assert "search on this text" in settings.provenance
 
 
