@@ -107,8 +107,8 @@ def _n13(story: Story) -> Finding:
     when the interval of diffusion's gain lies above zero, contradicted when below, else
     inconclusive. Inconclusive also where the weight decay that could overturn the verdict lies at
     an end of the candidates, which zero is not: that of next tokens if supported, that of diffusion
-    if contradicted.
-    As the bound lies above the loss, a contradiction is one of what can be shown."""
+    if contradicted; and no contradiction while diffusion's best validation loss still falls at the
+    most epochs. As the bound lies above the loss, a contradiction is one of what can be shown."""
     found = _tried(story, DIFFUSION)
     gain = found.gain("most epochs", DIFFUSION)
     curves = {name: found.by_epochs(name) for name in (NO_LEVER, DIFFUSION)}
@@ -119,7 +119,9 @@ def _n13(story: Story) -> Finding:
     return Finding(
         verdict=verdict(
             supported=gain.is_positive and not found.is_edge("most epochs", NO_LEVER),
-            contradicted=gain.is_negative and not found.is_edge("most epochs", DIFFUSION),
+            contradicted=gain.is_negative
+            and not found.is_edge("most epochs", DIFFUSION)
+            and curves[DIFFUSION].idxmin() < found.most_epochs,
         ),
         quantity=f"gain of masked diffusion at {found.most_epochs} epochs (nats, of a bound)",
         estimate=gain,

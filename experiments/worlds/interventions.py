@@ -15,7 +15,7 @@ from experiments.worlds.quick import QUICK
 INTERVENTIONS = replace(
     QUICK,
     name="interventions",
-    recipes=("levers",),
+    recipes=("levers", "chains"),
     widths=(32,),
     n_unique_tokens=8_192,
     chunk_tokens=64,  # larger ones would come from fewer documents than 64
@@ -27,7 +27,7 @@ INTERVENTIONS = replace(
             *("replaced input", "masked input", "right to left", "further tokens"),
             *("looped blocks", "shuffled documents", "averaged weights", "masked diffusion"),
         ),
-        weight_decays=(USUAL_DECAY, 1.6, 3.2, 6.4, 12.8),
+        weight_decays=(0, USUAL_DECAY, 1.6, 3.2, 6.4, 12.8, 25.6),
         epochs=(32, 128),
         learning_rate=5e-3,
     ),
@@ -35,7 +35,7 @@ INTERVENTIONS = replace(
         width=32,
         weight_decays=(0.8, 1.6, 3.2, 6.4),
         epochs=(64,),
-        soft_shares=(0.5, 0.8),
+        soft_shares=(0.2, 0.5, 0.8),
         learning_rate=5e-3,
     ),
     continued=None,

@@ -52,13 +52,13 @@ def test_worlds_without_shipped_results_are_refused():
 
 
 def test_recipes_that_are_not_shipped_are_refused():
-    with pytest.raises(ValueError, match=r"are of levers; not of draws$"):
+    with pytest.raises(ValueError, match=r"are of levers, chains; not of draws$"):
         shipped_lab("interventions", ["levers", "draws"])
 
 
 def test_results_that_are_kept_are_shipped_whole(tmp_path):
-    args = ["ship", "--world", "interventions", "--keep", "levers", "--to", str(tmp_path)]
-    assert main([*args, "--runs", str(tmp_path / "runs")]) == 0
+    args = ["ship", "--world", "interventions", "--to", str(tmp_path)]
+    assert main([*args, "--keep", "levers", "chains", "--runs", str(tmp_path / "runs")]) == 0
     again, shipped = Archive(tmp_path, "interventions"), Archive(SHIPPED, "interventions")
     assert again.about["n_runs"] == shipped.about["n_runs"]
     assert set(again.runs["run_id"]) == set(shipped.runs["run_id"])
