@@ -9,16 +9,18 @@ from experiments.analysis.intervals import mean_estimate
 from experiments.recipes.chains import ARMS, chains
 from experiments.story.story import Story
 from paper_figs.layout import Place, panel
-from paper_figs.style import COLORS, MARKERS, legend_beside
+from paper_figs.style import COLORS, MARKERS
 
 NAME = "figN4"
 CLAIMS = ("N10", "N11")
 NEEDS = (chains,)
 TITLE = "Ensembles whose members learn from each other"
 CAPTION = (
-    "Test loss of ensembles by their number of members, means over draws of the text, by what the "
-    "members learn from; every arm is tuned over equally many settings. The first K members of "
-    "the arms in which a member learns from those before it, means over subsets of the others. "
+    "Test loss of ensembles by their number of members, means over draws of the text, and the "
+    "exponent of 1/K. Members learn from "
+    + "; ".join(f"{learns_from} ({arm})" for arm, learns_from in ARMS.items())
+    + ". Every arm is tuned over equally many settings. The first K members of the arms in which a "
+    "member learns from those before it, means over subsets of the others. "
     "Dotted: the limit of E + A / K^alpha with a free exponent, where it is identified. The "
     "intervals of differences, paired by draw, are in the claims. There is no published "
     "counterpart."
@@ -35,12 +37,12 @@ def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     ax = panel(ax, wide=1.2)
     counts = range(1, found.n_members + 1)
     rows = []
-    for i, (arm, learns_from) in enumerate(ARMS.items()):
+    for i, arm in enumerate(ARMS):
         losses = [mean_estimate(found.losses(arm, k)) for k in counts]
         exponent, limit = found.exponent(arm), found.limit(arm)
         ax.plot(
             counts, [loss.value for loss in losses], color=COLORS[i], marker=MARKERS[i],
-            label=f"{learns_from}: exponent {exponent}",
+            label=f"{arm}: exponent {exponent}",
         )  # fmt: skip
         ends = [*losses, limit] if limit.is_bounded else losses
         if limit.is_bounded:
@@ -54,5 +56,5 @@ def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
         ]  # fmt: skip
     ax.set_xticks(counts)
     ax.set(xlabel="members", ylabel="test loss (nats per token)")
-    legend_beside(ax)
+    ax.legend()
     return ax, pd.DataFrame(rows)
