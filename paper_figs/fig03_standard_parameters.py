@@ -27,8 +27,7 @@ TITLE = "More parameters under the standard recipe"
 CAPTION = (
     "Test loss at the usual weight decay against model size, at the best number of epochs of each "
     "size and at fixed ones; bars run from the lowest to the highest seed. The learning rate "
-    "(printed at the bottom) is tuned too. "
-    f"{UNCERTIFIED}"
+    f"(printed at the bottom) is tuned too. {UNCERTIFIED}"
 )
 PUBLISHED_TITLE = "Under the standard recipe, more parameters stop helping at 600M"
 PUBLISHED_CAPTION = (

@@ -39,8 +39,9 @@ CAPTION = (
     "of the corpus with 95 % intervals; lines: fitted E + A / D^alpha, where three stocks or more "
     "were trained). Hollow: some optimum behind the point is not certified. Right: how many times "
     "more data the standard recipe needs for the same loss, read between its points on lines in "
-    "ln D (intervals over draws, recipes paired). An arrow means at least as much: the loss lies "
-    "below all that the standard recipe was trained to. Points of one stock are drawn side by side."
+    "ln D (intervals over draws, recipes paired). An arrow: that end of the interval lies "
+    "beyond the data on which the standard recipe was trained. Points of one stock are drawn side "
+    "by side."
 )
 PUBLISHED_TITLE = "The gains of each recipe persist as data grows"
 PUBLISHED_CAPTION = (

@@ -20,7 +20,8 @@ CAPTION = (
     "exponent of 1/K. Members learn from "
     + "; ".join(f"{learns_from} ({arm})" for arm, learns_from in ARMS.items())
     + ". Every arm is tuned over equally many settings. The first K members of the arms in which a "
-    "member learns from those before it, means over subsets of the others. "
+    "member learns from those before it, whose first member learns from the text alone; means over "
+    "subsets of the others. "
     "Dotted: the limit of E + A / K^alpha with a free exponent, where it is identified. The "
     "intervals of differences, paired by draw, are in the claims. There is no published "
     "counterpart."

@@ -24,8 +24,8 @@ class Tune(WorldOptions):
     objective: Literal["single", "ensemble"] = "single"
     """Minimise the loss of a single model, or the limit of an ensemble of many members."""
     save: Path | None = None
-    """Write what the searches found, that of the standard recipe too, as settings that a world can
-    carry: NAME.settings.json."""
+    """Write what the searches found as settings that a world can carry: NAME.settings.json. The
+    standard recipe is searched for it too."""
     json: bool = False
     """Print JSON."""
 
@@ -38,20 +38,20 @@ class Tune(WorldOptions):
         from experiments.worlds.settings import write_settings
 
         with self.open_lab(widths=self.widths, search=True) as lab:
-            singles = tune_singles(lab)
-            if self.objective == "single":
-                tuned = singles
-            else:
-                tuned = tune_members(lab, heuristic_starts(lab, singles))
+            searches = [tune_singles(lab)]
+            if self.objective == "ensemble":
+                searches.append(tune_members(lab, heuristic_starts(lab, searches[0])))
             if self.save:
-                usual = standard.run(lab).certificates
-                every = {id(one): one for one in (usual, singles, tuned)}.values()
                 write_settings(
                     self.save,
-                    [one for by_width in every for one in by_width.values()],
+                    [
+                        certificate
+                        for search in (standard.run(lab).certificates, *searches)
+                        for certificate in search.values()
+                    ],
                     f"a search in world {lab.world.name}",
                 )
-        found = [certificate for _, certificate in sorted(tuned.items())]
+        found = [certificate for _, certificate in sorted(searches[-1].items())]
         if self.json:
             print_json([{"objective": self.objective, **one.summary()} for one in found])
         else:

@@ -168,7 +168,7 @@ def chains(lab: Lab) -> Chains:
     curves = members.curves(
         [(*final, plan.n_members) for final in finals], title="members of chains"
     )
-    # All targets may be the teacher's: a share of 1 is no end. The control has none, 0.
+    # A share cannot exceed 1, so that 1 does not count as an end; that of the control is 0.
     ends = {min(plan.weight_decays), max(plan.weight_decays)}
     share_ends = {min(plan.soft_shares), max(plan.soft_shares)} - {1}
     return Chains(

@@ -77,7 +77,7 @@ def recipe_limits(story: Story) -> list[RecipeLimit]:
 def standard_is_tuned(story: Story) -> bool:
     """Return whether the standard recipe, if any, had its learning rate searched at every size.
 
-    Where a world comes with settings, a rule sets it (`World.learning_rate`).
+    A rule sets it (`World.learning_rate`) where a world comes with settings that leave it out.
     """
     try:
         certificates = story.standard_certificates

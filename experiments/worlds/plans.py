@@ -36,6 +36,9 @@ class DataScalingPlan:
         standard_epochs: epochs that the standard recipe tries.
         n_seeds: seeds of each setting.
         n_members: members of an ensemble.
+
+    Raises:
+        ValueError: a stock is in both `sizes` and `reference_sizes`.
     """
 
     sizes: tuple[int, ...]
@@ -46,6 +49,10 @@ class DataScalingPlan:
     standard_epochs: tuple[int, ...]
     n_seeds: int
     n_members: int
+
+    def __post_init__(self) -> None:
+        if both := {*self.sizes} & {*self.reference_sizes}:
+            raise ValueError(f"reference_sizes must be others than sizes; not {sorted(both)}")
 
 
 @dataclass(frozen=True, kw_only=True)

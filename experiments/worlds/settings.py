@@ -81,9 +81,10 @@ def read_settings(name: str, folder: Path = SHIPPED) -> Settings:
         n_unique_tokens=values["n_unique_tokens"],
         tuned={
             search["objective"]: {
-                found["width"]: read_tuned(found, read_grid(search)) for found in search["found"]
+                found["width"]: read_tuned(found, grid) for found in search["found"]
             }
             for search in values["searches"]
+            for grid in [read_grid(search)]
         },
     )
 
@@ -100,36 +101,32 @@ def write_settings(path: Path, certificates: Sequence[Certificate], provenance: 
     Raises:
         ValueError: the file has another name, or the certificates are of several searches.
     """
-    objectives = dict.fromkeys(one.objective for one in certificates)
     if not path.name.endswith(SUFFIX):
         raise ValueError(f"the file must be NAME{SUFFIX}; not {path.name}")
-    searches = {
-        (one.objective, one.spec.data.n_unique_tokens, json.dumps(grid_dict(one.tuned.grid)))
-        for one in certificates
-    }
-    if len(searches) != len(objectives):
-        raise ValueError(
-            f"settings are of one search for each objective ({', '.join(objectives)}); not of "
-            f"{len(searches)} searches"
-        )
-    by_objective = [
-        [one for one in certificates if one.objective == objective] for objective in objectives
-    ]
+    sizes = {one.spec.data.n_unique_tokens for one in certificates}
+    if len(sizes) != 1:
+        raise ValueError(f"settings are of one number of unique tokens; not of {sorted(sizes)}")
+    searches: dict[str, list[Certificate]] = {}
+    for one in certificates:
+        searches.setdefault(one.objective, []).append(one)
+    for objective, of in searches.items():
+        if any(one.tuned.grid != of[0].tuned.grid for one in of):
+            raise ValueError(f"settings are of one search; those of {objective} are on two grids")
     write_json(
         path,
         {
             "schema": SCHEMA_VERSION,
             "provenance": provenance,
-            "n_unique_tokens": certificates[0].spec.data.n_unique_tokens,
+            "n_unique_tokens": sizes.pop(),
             "searches": [
                 {
-                    "objective": of[0].objective,
+                    "objective": objective,
                     **grid_dict(of[0].tuned.grid),
                     "found": [
                         {"width": one.spec.model.width, **tuned_dict(one.tuned)} for one in of
                     ],
                 }
-                for of in by_objective
+                for objective, of in searches.items()
             ],
         },
     )

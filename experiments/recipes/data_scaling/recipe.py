@@ -91,10 +91,14 @@ class DataScaling:
         }
 
     def multiplier(self, recipe: str, size: int) -> Multiplier:
-        """Return with how many times the data the standard recipe reaches the loss of a recipe.
+        """Return how many times the data the standard recipe needs for the loss of a recipe.
 
-        Read between its losses on stocks of as much and more text, each by draw of the corpus,
-        which the recipes share.
+        It is read between the losses of the standard recipe on all its stocks, by draw of the
+        corpus, which the recipes share; see `multiplier_of`.
+
+        Args:
+            recipe: one of `recipes`.
+            size: the stock of the recipe, one of `sizes`.
         """
         by_draw = self._by_draw.xs(recipe, level="recipe")[size].dropna()
         stocks = self._by_draw.xs(REFERENCE, level="recipe")[self.sizes_of(REFERENCE)]

@@ -226,7 +226,7 @@ def levers(lab: Lab) -> Levers:
     losses = trials.losses(chosen)
     control = chosen["tuned decay", CONTROL]
     more = trials.more_data(control)
-    # Below no decay there is none: zero is no end.
+    # A decay cannot be less than zero, so that zero does not count as an end.
     ends = {min(plan.weight_decays), max(plan.weight_decays)} - {0}
     rows = [
         {

@@ -98,12 +98,13 @@ def prompt_of(task: str, *, name: str, document: str, entities: tuple[str, ...] 
     return PROMPTS[task].format(name=name, document=document, entities=listed)
 
 
-CHUNKWISE_VERSION = "1"
+CHUNKWISE_VERSION = "2"
 """Version of `_CONTINUED`."""
 
 _CONTINUED = """The text further below is one part of a longer document. The parts before it are \
 rewritten already, and the end of that rewriting is quoted here. Continue it in the same manner, \
-as one connected text: do not start anew, repeat nothing, and add no closing remarks.
+as one connected text. Do not start a new text, do not repeat anything, and add no closing \
+remarks.
 
 Rewritten so far:
 \"\"\"

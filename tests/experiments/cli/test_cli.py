@@ -12,6 +12,7 @@ from experiments.cli.app import COMMANDS, load_command, main
 from experiments.runs.files import write_text
 from experiments.sweeps.executors import open_executor
 from experiments.worlds.registry import WORLDS
+from experiments.worlds.settings import read_settings
 
 
 def run(*arguments, **options):
@@ -199,3 +200,8 @@ def test_tune_prints_optima_margins_and_what_they_cost(tiny, tmp_path, capsys, m
     assert found["n_runs"] == len(list(tmp_path.glob("tiny/*/result.json")))
     assert main(["show", str(tmp_path / "tiny")]) == 0
     assert table in capsys.readouterr().out
+    assert main([*arguments, "--save", str(tmp_path / "mine.settings.json")]) == 0
+    tuned = read_settings("mine", tmp_path).tuned
+    assert {objective: [*found] for objective, found in tuned.items()} == {
+        "standard": [8], "single": [8],
+    }  # fmt: skip

@@ -1,5 +1,7 @@
 """Data laws, multipliers and regimes on losses made up to follow known laws."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -192,6 +194,12 @@ def test_gains_by_parameters_a_token():
     claim = claims_data._n2(story)
     assert claim.verdict == "supported"
     assert claim.value == pytest.approx(0.2)
+
+
+def test_a_stock_is_compared_or_of_the_standard_recipe_alone():
+    plan = WORLDS["small"].data_scaling
+    with pytest.raises(ValueError, match=r"must be others than sizes; not \[65536\]"):
+        dataclasses.replace(plan, reference_sizes=(65_536, 131_072))
 
 
 def test_tuned_settings_serve_at_the_size_that_they_are_of():

@@ -29,8 +29,9 @@ def test_settings_of_every_size_are_carried_for_all_objectives(world):
         grid = world.standard_grid() if objective == "standard" else world.tuned_grid()
         assert carried(world, objective, world.widths, grid) == tuned
         assert all(one.neighbors for one in tuned.values())
-        # Small models under the usual decay like the largest learning rate.
-        assert all(one.certified for one in tuned.values()) or objective == "standard"
+        # Under the usual decay the smallest models select the largest learning rate.
+        usual = {("edge of learning_rate",)} if objective == "standard" else set()
+        assert all(one.certified or one.flaws in usual for one in tuned.values())
     assert "search on this text" in settings.provenance
 
 
@@ -63,6 +64,43 @@ def test_what_the_settings_are_not_for_is_named(change, width, said):
         carried(world, "single", [width], world.tuned_grid())
 
 
+def certificate(world, objective, tuned, tmp_path, width=8):
+    spec = Lab(world, RunStore(tmp_path / "none")).spec(width=width, seed=0, **POINT)
+    return Certificate(objective=objective, tuned=tuned, runs={}, spec=spec)
+
+
+def found_on(grid):
+    point = tuple(POINT.values())
+    near = grid.step(point, ("weight_decay",), 1)
+    return Tuned(
+        grid=grid, n_look=1, path=(point,), looks={point: 4.0, near: 4.5},
+        values={point: (4.0, 4.01, 3.99), near: (4.5, 4.51, 4.49)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"n_unique_tokens": 1_024}, "of one number of unique tokens; not of"),
+        ({"epochs": (1, 2)}, "those of single are on two grids"),
+    ],
+)
+def test_settings_of_several_searches_are_refused(change, said, tmp_path):
+    first = dataclasses.replace(
+        get_world("tiny"), epochs=(1, 2, 4), weight_decays=(0.1, 0.4, 1.6), widths=(8, 12)
+    )
+    second = dataclasses.replace(first, **change)
+    # Another stock of text of another objective is one search of each, and yet not one.
+    objective = "single" if "epochs" in change else "ensemble"
+    both = [
+        certificate(first, "single", found_on(first.tuned_grid()), tmp_path),
+        certificate(second, objective, found_on(second.tuned_grid()), tmp_path, width=12),
+    ]
+    with pytest.raises(ValueError, match=said):
+        write_settings(tmp_path / "both.settings.json", both, "made up")
+    assert not (tmp_path / "both.settings.json").exists()
+
+
 @pytest.fixture
 def carrying(tmp_path, monkeypatch):
     """A world of two sizes whose settings are carried."""
@@ -70,21 +108,12 @@ def carrying(tmp_path, monkeypatch):
         get_world("tiny"), name="carrying", settings="tried", widths=(8, 12), epochs=(1, 2, 4),
         weight_decays=(0.1, 0.4, 1.6), standard_epochs=(1, 2),
     )  # fmt: skip
-    grid = world.tuned_grid()
-    point = tuple(POINT.values())
-    near = grid.step(point, ("weight_decay",), 1)
-    tuned = Tuned(
-        grid=grid, n_look=1, path=(point,), looks={point: 4.0, near: 4.5},
-        values={point: (4.0, 4.01, 3.99), near: (4.5, 4.51, 4.49)},
-    )  # fmt: skip
+    tuned = found_on(world.tuned_grid())
     found = [
-        Certificate(
-            objective=objective, tuned=tuned, runs={},
-            spec=Lab(world, RunStore(tmp_path / "none")).spec(width=width, seed=0, **POINT),
-        )
+        certificate(world, objective, tuned, tmp_path, width)
         for objective in ("single", "ensemble")
         for width in world.widths
-    ]  # fmt: skip
+    ]
     write_settings(tmp_path / "tried.settings.json", found, "made up")
     assert read_settings("tried", tmp_path).tuned["single"][8] == tuned
     monkeypatch.setattr(settings_module.read_settings, "__defaults__", (tmp_path,))

@@ -76,7 +76,7 @@ def test_chunks_are_joined_in_order_each_after_what_was_rewritten_before(ledger,
             assert seen == [request.part - 2 <= i < request.part for i in range(len(parts))]
     assert len({text.id for text in texts}) == len(texts)
     versions = {text.metadata["prompt_version"] for text in texts if text.metadata["joined"]}
-    assert versions == {"1+chunkwise-1"}
+    assert versions == {"1+chunkwise-2"}
 
 
 def test_a_document_of_one_chunk_is_what_plain_rephrasing_writes_and_costs_nothing_again(ledger):
@@ -136,7 +136,7 @@ def test_own_prompts_go_on_from_earlier_chunks_too(ledger):
     backend = Scripted(lambda request: f"{{verse}} {request.part}")
     (text,) = run(backend, ledger, Rephrase(styles=(), own=(own,)), chunks("z", 3))
     assert text.text == "{verse} 0\n\n{verse} 1\n\n{verse} 2"
-    assert text.metadata["prompt_version"] == f"{own.version}+chunkwise-1"
+    assert text.metadata["prompt_version"] == f"{own.version}+chunkwise-2"
     assert "{verse} 0\n\n{verse} 1" in backend.asked[2].prompt
     assert backend.asked[2].prompt.endswith("A poem, {braces}: Part 2 of z.")
 
