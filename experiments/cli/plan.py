@@ -36,8 +36,9 @@ class PlanCommand:
     """Parameters of the largest model to train, such as 1B; by default unlimited."""
     compute: str | None = None
     """Budget of training FLOPs, such as 1e21; prints its best use under each recipe."""
-    runs: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Use the runs of this run store instead of the published laws."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
+    """Use the runs of these run stores instead of the published laws: of one world, or of the world
+    and of the same world with `--levers`."""
     entigraph: Path | None = None
     """Plan EntiGraph's calls on these texts, on the output folder of `datawall augment entigraph`,
     or on a graph (.graphml, .gexf, or an edge list .tsv, .edges)."""
@@ -66,7 +67,7 @@ class PlanCommand:
         params = self.params and parse_quantity(self.params, name="--params")
         compute = self.compute and parse_quantity(self.compute, name="--compute")
         check_outputs(self.plot)
-        if self.runs is not None:
+        if self.runs:
             if params or compute:
                 raise ValueError(
                     "--params and --compute apply to the published laws; leave them out with --from"

@@ -1,14 +1,15 @@
-"""A plan from a run store, with the user's own laws instead of the published ones.
+"""A plan from run stores, with the user's own laws instead of the published ones.
 
 Hyperparameters are selected on the validation part, and losses are those of the test part. The
 standard recipe has the usual weight decay with the best epochs and size; the others use all runs.
+Runs that use levers are recipes of their own, of the set of levers that validation selects.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from experiments.planner.plan import Option, Plan, Range, make_plan
 from experiments.runs.records import ensemble_identity
 from experiments.runs.rows import OURS, SETTINGS
 from experiments.runs.store import RunStore
+from experiments.worlds.levers import defaults
 from experiments.worlds.world import World
 from scaling import FitResult, data_efficiency, fit_law, joint_limit
 
@@ -44,41 +46,92 @@ class Reached:
         recipe: name of the recipe.
         tokens: number of unique tokens.
         loss: nats per token.
+        validation_loss: of the best size or ensemble trained.
         what: how the loss was determined.
     """
 
     recipe: str
     tokens: float
     loss: Range
+    validation_loss: float
     what: str
 
 
-def store_plan(root: Path, unique_tokens: float) -> Plan:
-    """Return the plan for a number of unique tokens from the runs of a store.
+def store_plan(roots: Sequence[Path], unique_tokens: float) -> Plan:
+    """Return the plan for a number of unique tokens from the runs of stores.
+
+    Losses on different texts cannot be compared: of a store that holds several, such as that of a
+    world, the runs on the text and the draw of it with most runs are used.
+
+    Args:
+        roots: one store, or several with runs on the same text.
+        unique_tokens: size of the stock.
 
     Raises:
-        FileNotFoundError: the store has no finished run of ours.
-        ValueError: the runs are on several texts, or no run has this number of tokens and there are
-            fewer than three other numbers to fit a data law to.
+        FileNotFoundError: a store has no finished run of ours.
+        ValueError: most runs of the stores are on several texts, or no run has this number of
+            tokens and there are fewer than three other numbers to fit a data law to.
     """
-    store = RunStore(root)
-    runs = store.frame()
+    runs = pd.concat([_runs_of(root) for root in roots], ignore_index=True)
+    if runs["data_sha256"].nunique() > 1 or runs["vocab_size"].nunique() > 1:
+        raise ValueError(
+            "these stores hold runs on different texts or vocabularies, whose losses cannot be "
+            "compared: " + ", ".join(map(str, roots))
+        )
+    runs = runs.drop_duplicates("run_id").assign(levers=_levers_of)
+    reached = [
+        one
+        for tokens, on_stock in runs.groupby(D)
+        for one in [
+            *_reached(tokens, on_stock[on_stock["levers"] == ""]),
+            *_with_levers(tokens, on_stock[on_stock["levers"] != ""]),
+        ]
+    ]
+    options = tuple(_options(roots, reached, unique_tokens))
+    return make_plan(unique_tokens, options, intervals=INTERVALS)
+
+
+def _runs_of(root: Path) -> pd.DataFrame:
+    """Return the finished runs of a store on the text and draw that most of them are on."""
+    runs = RunStore(root).frame()
     if not runs.empty:
         runs = runs[(runs["source"] == OURS) & (runs["status"] == "done")]
     if runs.empty:
         raise FileNotFoundError(f"{root} holds no finished runs to plan from")
-    texts = runs[["data_sha256", "vocab_size"]].drop_duplicates()
-    if len(texts) > 1:
-        raise ValueError(
-            f"the runs in {root} use {len(texts)} texts or vocabularies, whose losses cannot be "
-            "compared; use a store with one"
+    for names in (["data_sha256", "vocab_size"], ["draw_seed"]):
+        runs = max((part for _, part in runs.groupby(names)), key=len)
+    return runs.assign(store=str(root))
+
+
+def _levers_of(runs: pd.DataFrame) -> pd.Series:
+    """Return what each run uses of the levers in which runs differ, such as "qk_norm=True"."""
+    texts = pd.Series("", index=runs.index)
+    for name, off in defaults().items():
+        values = runs[name].astype(object).where(runs[name].notna(), None)
+        used = values.map(lambda value, off=off: value != off)
+        if used.any() and values.nunique(dropna=False) > 1:
+            texts[used] += f"{name}=" + values[used].astype(str) + ", "
+    return texts.str.removesuffix(", ")
+
+
+def _with_levers(tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
+    """Yield the loss of every recipe with the levers that have the lowest validation loss."""
+    found = [
+        (levers, one)
+        for levers, of in runs.groupby("levers")
+        for one in _reached(tokens, of)
+        if one.recipe != "standard"
+    ]
+    for recipe in dict.fromkeys(one.recipe for _, one in found):
+        sets = [(levers, one) for levers, one in found if one.recipe == recipe]
+        levers, best = min(sets, key=lambda each: each[1].validation_loss)
+        selected = f", lowest on validation of {len(sets)} sets of levers" if len(sets) > 1 else ""
+        yield replace(
+            best, recipe=f"{recipe} with levers", what=f"with {levers}{selected}; {best.what}"
         )
-    reached = [one for tokens, part in runs.groupby(D) for one in _reached(store, tokens, part)]
-    options = tuple(_options(root, reached, unique_tokens))
-    return make_plan(unique_tokens, options, intervals=INTERVALS)
 
 
-def _reached(store: RunStore, tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
+def _reached(tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
     """Yield the loss of every recipe on one number of unique tokens."""
     usual = runs[runs["weight_decay"] == World.standard_decay]
     if not usual.empty:
@@ -88,11 +141,12 @@ def _reached(store: RunStore, tokens: float, runs: pd.DataFrame) -> Iterator[Rea
             recipe="standard",
             tokens=tokens,
             loss=_over_seeds(best["test_losses"]),
+            validation_loss=best["validation_loss"],
             what=f"N = {human(best[N])}, {best['n_epochs']:g} epochs",
         )
-    if runs["weight_decay"].nunique() > 1:
+    if len(usual) < len(runs):
         yield _single(tokens, _best_cells(runs))
-    curves = _member_curves(store, runs)
+    curves = _member_curves(runs)
     if curves is not None and curves[N].nunique() >= FEWEST:
         limit = joint_limit(curves, params=N, members="n_members", y="test_loss", n_boot=0)
         if limit.identified:
@@ -101,6 +155,7 @@ def _reached(store: RunStore, tokens: float, runs: pd.DataFrame) -> Iterator[Rea
                 recipe="joint",
                 tokens=tokens,
                 loss=Range(value=limit.limit, low=low, high=high),
+                validation_loss=curves["validation_loss"].min(),
                 what="limit of infinitely many members and parameters",
             )
     if curves is not None:
@@ -109,6 +164,7 @@ def _reached(store: RunStore, tokens: float, runs: pd.DataFrame) -> Iterator[Rea
             recipe="ensembles",
             tokens=tokens,
             loss=_over_seeds([best["test_loss"]]),
+            validation_loss=best["validation_loss"],
             what=f"best trained ensemble: {best['n_members']:g} members of N = {human(best[N])}",
         )
 
@@ -143,12 +199,14 @@ def _single(tokens: float, sizes: pd.DataFrame) -> Reached:
                 recipe="regularized",
                 tokens=tokens,
                 loss=Range(value=fit.asymptote, low=low, high=high),
+                validation_loss=best["validation_loss"],
                 what="limit of infinitely many parameters",
             )
     return Reached(
         recipe="regularized",
         tokens=tokens,
         loss=_over_seeds(best["test_losses"]),
+        validation_loss=best["validation_loss"],
         what=f"best trained size: N = {human(best[N])}; these sizes do not identify a limit",
     )
 
@@ -158,11 +216,12 @@ def _over_seeds(losses: Sequence[float]) -> Range:
     return Range(value=mean.value, low=mean.low, high=mean.high)
 
 
-def _member_curves(store: RunStore, runs: pd.DataFrame) -> pd.DataFrame | None:
+def _member_curves(runs: pd.DataFrame) -> pd.DataFrame | None:
     """Return mean losses over subsets of the best scored ensemble of each size, logits averaged."""
     curves = []
     settings = [name for name in SETTINGS if name in runs.columns]
-    for _, cell in runs.groupby(settings, dropna=False, sort=False):
+    for (root, *_), cell in runs.groupby(["store", *settings], dropna=False, sort=False):
+        store = RunStore(Path(root))
         scores = _scores(store, _specs(store, cell.sort_values("seed")["run_id"]))
         if scores is not None:
             rows = scores[scores["average"] == "logit"]
@@ -198,8 +257,9 @@ def _scores(store: RunStore, specs: list[RunSpec]) -> pd.DataFrame | None:
     return None
 
 
-def _options(root: Path, reached: list[Reached], tokens: float) -> Iterator[Option]:
+def _options(roots: Sequence[Path], reached: list[Reached], tokens: float) -> Iterator[Option]:
     """Yield one row per recipe: as trained on this number of tokens, or from its data law."""
+    where = ", ".join(map(str, roots))
     laws = {
         recipe: _data_law([one for one in reached if one.recipe == recipe])
         for recipe in dict.fromkeys(one.recipe for one in reached)
@@ -226,13 +286,13 @@ def _options(root: Path, reached: list[Reached], tokens: float) -> Iterator[Opti
             recipe=recipe,
             loss=loss,
             multiplier=Range(value=1.0, low=1.0, high=1.0) if recipe == "standard" else multiplier,
-            source=f"runs of {root}",
+            source=f"runs of {where}",
             note=what if recipe == "standard" or not why else f"{what}; {why}",
         )
     if not found:
         stocks = ", ".join(human(one) for one in sorted({one.tokens for one in reached}))
         raise ValueError(
-            f"{root} has runs on {stocks} unique tokens; a plan for {human(tokens)} needs a data "
+            f"{where} has runs on {stocks} unique tokens; a plan for {human(tokens)} needs a data "
             f"law, which needs runs on at least {FEWEST} numbers of tokens"
         )
 

@@ -27,6 +27,11 @@ def _levers(kind: type[Any]) -> dict[str, Field[Any]]:
     }
 
 
+def defaults() -> dict[str, Any]:
+    """Return the value that each lever has where it is not used, by its name."""
+    return {name: one.default for kind in KINDS for name, one in _levers(kind).items()}
+
+
 def check_levers(levers: Mapping[str, Any]) -> None:
     """Raise ValueError for a lever that is unknown, or a value of the wrong type."""
     known = {name: (kind, one) for kind in KINDS for name, one in _levers(kind).items()}

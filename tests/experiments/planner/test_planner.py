@@ -161,7 +161,7 @@ def finish(store: RunStore, sample, spec: RunSpec, loss: float) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("tokens", [2048, 3000])
 def test_own_runs_give_their_own_multiplier(store, tokens):
-    plan = store_plan(store.root, tokens)
+    plan = store_plan([store.root], tokens)
     options = by_recipe(plan)
     assert options["standard"].loss.value == pytest.approx(true_loss(tokens), rel=1e-3)
     worth = options["regularized"].multiplier
@@ -176,14 +176,14 @@ def test_one_stock_gives_losses_but_no_multiplier(tmp_path, sample):
     for seed in (0, 1):
         finish(store, sample, with_settings(sample.spec(seed=seed), 1024, 0.1), 3.0)
         finish(store, sample, with_settings(sample.spec(seed=seed), 1024, 1.6), 2.9)
-    option = by_recipe(store_plan(tmp_path, 1000))["regularized"]
+    option = by_recipe(store_plan([tmp_path], 1000))["regularized"]
     assert option.loss.value == pytest.approx(2.9)
     assert option.multiplier is None
     assert "3 or more numbers of tokens" in option.note
     with pytest.raises(
         ValueError, match=r"has runs on 1\.02k unique tokens; a plan for 1M needs a data law"
     ):
-        store_plan(tmp_path, 1e6)
+        store_plan([tmp_path], 1e6)
 
 
 def test_the_largest_scored_ensemble_is_a_recipe(tmp_path, sample):
@@ -199,9 +199,40 @@ def test_the_largest_scored_ensemble_is_a_recipe(tmp_path, sample):
     ]  # fmt: skip
     identity, source = ensemble_identity(specs[:2]), source_of(score_subsets)
     keep_record(store.root, "ensembles", identity, scores, source=source)
-    option = by_recipe(store_plan(tmp_path, 1024))["ensembles"]
+    option = by_recipe(store_plan([tmp_path], 1024))["ensembles"]
     assert option.loss.value == pytest.approx(2.8)
     assert "2 members of N" in option.note
+
+
+def test_levers_are_recipes_of_their_own_and_other_texts_are_left_out(tmp_path, sample):
+    """The store of `--levers` joins that of the world; runs on sampled or made-up text do not."""
+    from dataclasses import replace
+
+    for decay, losses in ((0.1, (3.0, 2.99, 2.97)), (1.6, (2.9, 2.8, 2.85))):
+        spec = with_settings(sample.spec(), 1024, decay)
+        plain, *levers = (
+            replace(spec, train=replace(spec.train, replaced_share=share))
+            for share in (0, 0.1, 0.2)
+        )
+        finish(RunStore(tmp_path / "plain"), sample, plain, losses[0])
+        for used, loss in zip(levers, losses[1:], strict=True):
+            finish(RunStore(tmp_path / "levers"), sample, used, loss)
+    other = replace(plain, data=replace(plain.data, sha256="0" * 64))
+    finish(RunStore(tmp_path / "plain"), sample, other, 1.0)
+    finish(RunStore(tmp_path / "elsewhere"), sample, other, 1.0)
+    options = by_recipe(store_plan([tmp_path / "plain", tmp_path / "levers"], 1024))
+    assert {name: one.loss.value for name, one in options.items()} == {
+        "standard": 3.0,
+        "regularized": 2.9,
+        "regularized with levers": 2.8,
+    }
+    note = options["regularized with levers"].note
+    assert note.startswith("with replaced_share=0.1, lowest on validation of 2 sets of levers")
+    # Levers that all runs share are no recipe: they are how this world is trained.
+    finish(RunStore(tmp_path / "alone"), sample, levers[0], 2.8)
+    assert [*by_recipe(store_plan([tmp_path / "alone"], 1024))] == ["regularized"]
+    with pytest.raises(ValueError, match="different texts or vocabularies"):
+        store_plan([tmp_path / "plain", tmp_path / "elsewhere"], 1024)
 
 
 def test_the_command_prints_draws_and_writes_json(tmp_path, capsys, monkeypatch):
