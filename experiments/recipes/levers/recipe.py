@@ -25,6 +25,7 @@ import pandas as pd
 
 from experiments.analysis.intervals import Estimate, mean_estimate
 from experiments.analysis.laws import LOSS, K
+from experiments.analysis.members import exponent_of
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
 from experiments.recipes.levers.trials import (
@@ -35,9 +36,6 @@ from experiments.recipes.levers.trials import (
     Trials,
     chosen_settings,
 )
-
-GAMMAS = (0.8, 1.0, 1.2)
-"""Exponents of 1/K among which the limit of many members is taken to lie, as claim P9 tests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +118,12 @@ class Levers:
     def gain_of_limit(self, lever: str, *, over: str = CONTROL, level: float = 0.95) -> Estimate:
         """Return by how much a lever lowers the limit of many members, paired by draw.
 
-        The limit of each draw follows from one member and all of them by E + B / K^gamma. The
-        interval is the hull of those with any exponent of `GAMMAS` on either side; that with
-        exponents of one is `if_law_holds`.
+        The limit of each draw follows from one member and all of them by E + B / K^gamma. The loss
+        of averaged logits is a series in 1/K, so that the exponent tends to one; where it differs
+        from one among the members trained, by further terms, the limit lies between those with the
+        exponent that one, two and all members give (on average over the draws) and with one. The
+        interval is the hull of those with either exponent on either side; that with exponents of
+        one is `if_law_holds`. Without a falling curve, exponents from 0.5 to 2 are allowed for.
 
         Args:
             lever: its name.
@@ -137,8 +138,8 @@ class Levers:
 
         found = {
             (a, b): mean_estimate(limits(over, a) - limits(lever, b), level=level)
-            for a in GAMMAS
-            for b in GAMMAS
+            for a in (1.0, *self._exponents(over))
+            for b in (1.0, *self._exponents(lever))
         }
         if_law_holds = found[1.0, 1.0]
         return replace(
@@ -147,6 +148,13 @@ class Levers:
             high=max(one.high for one in found.values()),
             if_law_holds=(if_law_holds.low, if_law_holds.high),
         )
+
+    def _exponents(self, lever: str) -> tuple[float, ...]:
+        """Return what the exponent of 1/K of a lever's ensembles may be besides one."""
+        most = int(self.losses[K].max())
+        curve = {k: float(self.at("ensembles", lever, k).mean()) for k in (1, 2, most)}
+        fitted = exponent_of(curve, most)
+        return (fitted,) if np.isfinite(fitted) else (0.5, 2.0)
 
     def over_share_of_data(self, lever: str, share: float) -> Estimate:
         """Return the gain of a lever at the tuned decay over a share of that of more data.
