@@ -22,9 +22,10 @@ CAPTION = (
     "paired by draw of the text: of one model at the usual weight decay, of one at the tuned "
     "decay, and of the limit of many members, with the exponent of 1/K that few members show or "
     "that of many, one; 95 % intervals over draws. Hollow: the weight decay selected is an end of "
-    'the candidates. The dotted line is the gain of more data. A last row, "stack", is of several '
-    "levers, where they have a lower limit on validation than any alone; it is selected among more settings. Right: "
-    "validation loss of one model by the number of epochs, decay and strength tuned at each, on "
+    "the candidates. The dotted line is the gain of more data. The last row is a stack of several "
+    "levers, where they have a lower limit on validation than any alone; it is selected among more "
+    "settings. Right: validation loss of one model by the number of epochs, decay and strength "
+    "tuned at each, on "
     "the first draw; that of masked diffusion is a bound. There is no published counterpart."
 )
 SHOWN = list(PURPOSES)[:3]
