@@ -138,8 +138,8 @@ class Asking(ABC):
         """Return the most tokens of a chunk; None if only the context limits it."""
         return self.chunk_tokens
 
-    def _n_earlier(self) -> int:
-        """Return the tokens of a prompt that are left for text written earlier."""
+    def _n_beside(self, backend: Backend) -> int:
+        """Return the tokens of a prompt that are left for text beside the chunk."""
         return 0
 
     def _backend(self, folder: OutputFolder) -> Backend:
@@ -205,7 +205,7 @@ class Asking(ABC):
             prompts=self._prompts(),
             n_tokens=self.tokens,
             most_tokens=self._most_chunk_tokens(),
-            n_earlier=self._n_earlier(),
+            n_beside=self._n_beside(backend),
             on_cut=on_cut,
         )
 

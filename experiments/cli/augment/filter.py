@@ -28,20 +28,22 @@ class Filter(Asking):
     every passage is aligned with its source."""
 
     prompt: Path | None = None
-    """Text file with a prompt of your own, in which [[DOCUMENT]] stands for the text; it must ask
-    for a JSON object with a score from 1 to 5 and a reason."""
+    """Text file with a prompt of your own, in which [[DOCUMENT]] stands for the text, and with
+    --source [[SOURCE]] for what it was written from; it must ask for a JSON object with a score
+    from 1 to 5 and a reason."""
     least_score: float = 4.0
     """Minimum score of a text that is kept; a judge gives 1 to 5."""
     most_loss: float | None = None
     """With --backend ours: maximum loss of a text that is kept, in nats per token."""
     source: Path | None = None
-    """The real texts, as given to `datawall augment`: keep texts all of whose passages are aligned
-    with their source, by the similarity of embeddings."""
+    """The real texts, as given to `datawall augment`: a judge compares each text with its source.
+    Without a judge, keep texts all of whose passages are aligned with their source, by the
+    similarity of embeddings."""
     least_alignment: float = 0.95
-    """With --source: minimum probability that a passage is nearer to its source than to as many
+    """Without a judge: minimum probability that a passage is nearer to its source than to as many
     passages of other documents."""
     embedder: Literal["words", "sentence-transformers"] = "words"
-    """With --source: embed passages by weighted words, or by a pretrained model (needs
+    """Without a judge: embed passages by weighted words, or by a pretrained model (needs
     sentence-transformers)."""
     embedder_model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """Name or folder of the sentence-transformers model."""
@@ -52,12 +54,11 @@ class Filter(Asking):
 
     def run(self) -> int:
         """Judge the texts, and write those that are kept."""
-        if self.source is not None:
-            if self.backend != "template" or self.most_loss is not None:
-                raise ValueError(
-                    "--source compares embeddings, without a judge: leave out --backend and "
-                    "--most-loss, and filter its output by a judge in a second step"
-                )
+        from models.augment.writing.prompts import SOURCE_MARK, OwnPrompt
+
+        if self.most_loss is not None and self.source is not None:
+            raise ValueError("--most-loss looks at texts alone: leave out --source")
+        if self.backend == "template" and self.source is not None:
             return self._by_alignment(self.source)
         if self.backend == "template":
             raise ValueError(
@@ -66,14 +67,22 @@ class Filter(Asking):
             )
         if (self.most_loss is not None) != (self.backend == "ours"):
             raise ValueError("--most-loss belongs to --backend ours, which needs it")
+        if self.prompt is not None:
+            own = OwnPrompt.read(self.prompt)
+            if (SOURCE_MARK in own.template) != (self.source is not None):
+                raise ValueError(
+                    f"{self.prompt}: a prompt that has {SOURCE_MARK} needs --source, and --source "
+                    "such a prompt"
+                )
         return self._by_loss(self.most_loss) if self.most_loss is not None else super().run()
 
-    def _settings(self) -> judging.Judge:
+    def _settings(self, source_of: judging.SourceOf | None = None) -> judging.Judge:
         from models.augment.writing.judging import Judge
         from models.augment.writing.prompts import OwnPrompt
 
         return Judge(
             own=None if self.prompt is None else OwnPrompt.read(self.prompt),
+            source_of=source_of,
             n_tokens=self.tokens,
             temperature=self.temperature,
             seed=self.seed,
@@ -83,7 +92,13 @@ class Filter(Asking):
         from models.augment.writing.prompts import PROMPTS
 
         own = self._settings().own
-        return (PROMPTS["judge"] if own is None else own.template,)
+        if own is not None:
+            return (own.template,)
+        return (PROMPTS["judge" if self.source is None else "faithful"],)
+
+    def _n_beside(self, backend: Backend) -> int:
+        # Half of what is read may be the source, whole or its nearest passages.
+        return 0 if self.source is None or backend.context is None else backend.context // 2
 
     def _outcomes(
         self,
@@ -93,9 +108,19 @@ class Filter(Asking):
         *,
         keep: OutputFolder | None = None,
     ) -> Iterator[judging.Judgement | FailedRequest]:
+        from models.augment.quality.fidelity import Sources
+        from models.augment.texts.records import read_records
         from models.augment.writing.judging import judge
 
-        return judge(documents, ask, self._settings())
+        if self.source is None:
+            return judge(documents, ask, self._settings())
+        most = self._n_beside(backend)
+        sources = Sources(
+            read_records(self.source),
+            read_records(self.input),
+            fits=lambda text: backend.context is None or backend.count_tokens(text) <= most,
+        )
+        return judge(documents, ask, self._settings(sources.of))
 
     def _written(
         self, outcomes: Iterator[judging.Judgement | FailedRequest], folder: OutputFolder

@@ -114,7 +114,7 @@ class Rephrase(_Writing):
             return max(1, self.tokens // 2)
         return self.chunk_tokens
 
-    def _n_earlier(self) -> int:
+    def _n_beside(self, backend: Backend) -> int:
         if not self.chunkwise:
             if self.earlier_tokens is not None:
                 raise ValueError("--earlier-tokens belongs to --chunkwise")
@@ -139,7 +139,7 @@ class Rephrase(_Writing):
 
         if not self.chunkwise:
             return rephrase.rephrase(documents, ask, self._settings(), writer=backend.name)
-        n_earlier = self._n_earlier()
+        n_earlier = self._n_beside(backend)
         return chunkwise.rephrase_chunkwise(
             documents,
             ask,

@@ -12,7 +12,7 @@ source is; without the power k, a long source would have some passage near to an
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -188,19 +188,7 @@ class Fidelity:
         return shares ** len(own)
 
     def _rows_of(self, record: Record) -> np.ndarray:
-        sources = record.metadata.get("source_ids")
-        if not sources or not isinstance(sources, list | tuple):
-            raise ValueError(
-                f"the record {record.id} has no provenance (source_ids in its metadata), so that "
-                "it is not known what to compare it with; `datawall augment` writes it"
-            )
-        unknown = [id for id in sources if id not in self.places]
-        if unknown:
-            raise ValueError(
-                f"the record {record.id} comes from {unknown[0]}, which is not among the source "
-                "documents; name the path that was given to `datawall augment`"
-            )
-        return np.concatenate([np.array(self.places[id]) for id in dict.fromkeys(sources)])
+        return np.concatenate([np.array(self.places[id]) for id in sources_of(record, self.places)])
 
     def judgements(
         self, records: Iterable[Record], *, least: float = LEAST_ALIGNMENT
@@ -249,6 +237,94 @@ class Fidelity:
             passage, own = self.vectors[row : row + 1], np.array(wrong)
             found.append(self._alignment(passage, own, left_out=owner)[0] >= least)
         return float(np.mean(found))
+
+
+def sources_of(record: Record, known: Container[str]) -> list[str]:
+    """Return the ids of the documents that a synthetic text was written from, each once.
+
+    Args:
+        record: the text, with a `Provenance`.
+        known: ids of the source documents.
+
+    Raises:
+        ValueError: a text without provenance, or of a document that is not among the sources.
+    """
+    sources = record.metadata.get("source_ids")
+    if not sources or not isinstance(sources, list | tuple):
+        raise ValueError(
+            f"the record {record.id} has no provenance (source_ids in its metadata), so that "
+            "it is not known what to compare it with; `datawall augment` writes it"
+        )
+    unknown = [id for id in sources if id not in known]
+    if unknown:
+        raise ValueError(
+            f"the record {record.id} comes from {unknown[0]}, which is not among the source "
+            "documents; name the path that was given to `datawall augment`"
+        )
+    return list(dict.fromkeys(sources))
+
+
+class Sources:
+    """What synthetic texts were written from, for a judge to read beside them.
+
+    Args:
+        documents: the source documents.
+        texts: the synthetic texts, with a `Provenance`.
+        fits: whether a source is short enough for the judge.
+
+    Raises:
+        ValueError: a text without provenance, or of a document that is not among the sources.
+    """
+
+    def __init__(
+        self, documents: Iterable[Record], texts: Iterable[Record], *, fits: Callable[[str], bool]
+    ) -> None:
+        self._documents = {record.id: record.text.strip() for record in documents}
+        self._ids = {record.id: sources_of(record, self._documents) for record in texts}
+        self._fits = fits
+
+    def of(self, id: str, text: str) -> str:
+        """Return the sources of a text, or those of their passages that are nearest to it.
+
+        Args:
+            id: of the synthetic text.
+            text: all of it or a part, which decides on the passages of a long source.
+
+        Returns:
+            The sources, in their order; "[...]" stands where passages do not fit.
+
+        Raises:
+            ValueError: not even one passage fits.
+        """
+        whole = "\n\n".join(self._documents[source] for source in self._ids[id])
+        if self._fits(whole):
+            return whole
+        parts = passages(whole)
+        vectors = WordVectors.fit(parts)
+        nearest = _products(vectors.embed(parts), _transposed(vectors.embed([text])))[:, 0]
+        chosen: list[int] = []
+        for at in np.argsort(-nearest, kind="stable").tolist():
+            more = sorted([*chosen, at])
+            if not self._fits(_joined(parts, more)):
+                break
+            chosen = more
+        if not chosen:
+            raise ValueError(
+                f"no passage of the source of {id} fits beside the text: take a judge with a "
+                "longer context"
+            )
+        return _joined(parts, chosen)
+
+
+def _joined(parts: list[str], chosen: list[int]) -> str:
+    """Return some passages in their order, with a mark wherever others are missing."""
+    pieces: list[str] = []
+    for before, at in zip([-1, *chosen], [*chosen, len(parts)], strict=True):
+        if at - before > 1:
+            pieces.append("[...]")
+        if at < len(parts):
+            pieces.append(parts[at])
+    return "\n\n".join(pieces)
 
 
 def _transposed(vectors: Any) -> Any:

@@ -40,7 +40,7 @@ def chunks_for(
     prompts: Iterable[str],
     n_tokens: int,
     most_tokens: int | None = None,
-    n_earlier: int = 0,
+    n_beside: int = 0,
     on_cut: Callable[[Record, int], None] = lambda record, n_parts: None,
 ) -> Iterator[Chunk]:
     """Yield records in chunks that the backend can read beside a prompt and its answer.
@@ -51,7 +51,7 @@ def chunks_for(
         prompts: wording of the prompts that must fit.
         n_tokens: most tokens of an answer.
         most_tokens: most tokens of a chunk, whatever the context.
-        n_earlier: tokens of a prompt to be left for text written earlier.
+        n_beside: tokens of a prompt to be left for text beside the chunk, such as earlier ones.
         on_cut: called with each record that is cut and its number of parts.
 
     Raises:
@@ -59,7 +59,7 @@ def chunks_for(
     """
     longest = max(prompts, key=len)
     for record in records:
-        room = _room(backend, longest + record.id, n_tokens, n_earlier)
+        room = _room(backend, longest + record.id, n_tokens, n_beside)
         limit = min(room, most_tokens or room)
         parts = chunks(record.text, partial(_fits, backend, limit))
         if len(parts) > 1:
@@ -68,11 +68,11 @@ def chunks_for(
             yield Chunk(source_id=record.id, part=part, n_parts=len(parts), text=text)
 
 
-def _room(backend: Backend, prompt: str, n_tokens: int, n_earlier: int) -> float:
+def _room(backend: Backend, prompt: str, n_tokens: int, n_beside: int) -> float:
     """Return the tokens left for a text beside its prompt and the answer."""
     if backend.context is None:
         return math.inf
-    n_prompt = backend.count_tokens(prompt) + TOKENS_OF_ENTITIES + n_earlier
+    n_prompt = backend.count_tokens(prompt) + TOKENS_OF_ENTITIES + n_beside
     if n_prompt + n_tokens >= backend.context:
         raise ValueError(
             f"{backend.name} reads {backend.context} tokens, but a prompt takes {n_prompt} and its "

@@ -1,10 +1,13 @@
-"""Judge texts by a language model: a score and a reason for each, by which a filter keeps them."""
+"""Judge texts by a language model: a score and a reason for each, by which a filter keeps them.
+
+Texts are judged by themselves, or beside what they were written from.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +21,8 @@ from models.augment.writing.requests import (
     outcome_of,
 )
 
+SourceOf = Callable[[str, str], str]
+"""Returns what a text was written from, given the id of its record and the text."""
 LOWEST, HIGHEST = 1.0, 5.0
 """The scores that a judge may give."""
 
@@ -43,12 +48,14 @@ class Judge:
 
     Attributes:
         own: a prompt of one's own, which must ask for the same form of answer.
+        source_of: gives the sources of texts; None to judge texts by themselves.
         n_tokens: most tokens of an answer.
         temperature: sampling temperature.
         seed: random seed of the sampling.
     """
 
     own: OwnPrompt | None = None
+    source_of: SourceOf | None = None
     n_tokens: int = 256
     temperature: float = 0.0
     seed: int = 0
@@ -97,20 +104,22 @@ def _badness(part: Judgement | FailedRequest) -> tuple[int, float]:
 
 
 def _request(document: Chunk, settings: Judge) -> GenerationRequest:
-    own = settings.own
+    own, name, text = settings.own, document.source_id, document.text
+    source = settings.source_of(name, text) if settings.source_of else ""
+    task = "faithful" if settings.source_of else "judge"
     prompt = (
-        prompt_of("judge", name=document.source_id, document=document.text)
+        prompt_of(task, name=name, document=text, source=source)
         if own is None
-        else own.prompt(name=document.source_id, document=document.text)
+        else own.prompt(name=name, document=text, source=source)
     )
     return GenerationRequest(
         method="filter",
         task="judge",
         prompt=prompt,
         prompt_version=PROMPT_VERSION if own is None else own.version,
-        source_id=document.source_id,
+        source_id=name,
         part=document.part,
-        document=document.text,
+        document=text,
         seed=settings.seed,
         temperature=settings.temperature,
         n_tokens=settings.n_tokens,

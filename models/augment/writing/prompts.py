@@ -72,6 +72,12 @@ PROMPTS = {
     "it, such as refusals and notes to a reader of an answer? Answer with one JSON object and "
     'nothing else: {{"reason": "...", "score": 3}}, with a score from 1 (useless) to 5 '
     "(excellent)." + _SOURCE,
+    "faithful": "Compare the text below with its source. Does the text state only what the source "
+    "states or implies, with every name, number, date and claim as it is there? It may leave out, "
+    "rearrange and explain. Of a long source, parts may be missing where it has [...]. Answer with "
+    'one JSON object and nothing else: {{"reason": "...", "score": 3}}, with a score from 1 '
+    "(contradicts the source, or is about something else) to 5 (changes and adds nothing) and the "
+    'worst difference as the reason.\n\nSource:\n"""\n{source}\n"""' + _SOURCE,
     "pair": "Discuss the text below from one angle: the two entities {entities}. Say what the "
     "text tells of each, then how they bear on one another according to it, directly or through "
     "other things it mentions. Refer to the text by its name, add no facts that do not follow "
@@ -84,7 +90,9 @@ PROMPTS = {
 """By task; filled in with the name and text of the document, and with entities where there are."""
 
 
-def prompt_of(task: str, *, name: str, document: str, entities: tuple[str, ...] = ()) -> str:
+def prompt_of(
+    task: str, *, name: str, document: str, entities: tuple[str, ...] = (), source: str = ""
+) -> str:
     """Return the prompt of a task for a document.
 
     Args:
@@ -92,10 +100,11 @@ def prompt_of(task: str, *, name: str, document: str, entities: tuple[str, ...] 
         name: title or name of the document.
         document: its text.
         entities: entities to discuss; only the tasks "pair" and "triple" use them.
+        source: what the document was written from; only the task "faithful" uses it.
     """
     quoted = [f'"{entity}"' for entity in entities]
     listed = " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else ""
-    return PROMPTS[task].format(name=name, document=document, entities=listed)
+    return PROMPTS[task].format(name=name, document=document, entities=listed, source=source)
 
 
 CHUNKWISE_VERSION = "2"
@@ -124,8 +133,9 @@ def continued(prompt: str, earlier: str) -> str:
     return _CONTINUED.format(earlier=earlier) + prompt
 
 
-DOCUMENT_MARK, NAME_MARK = "[[DOCUMENT]]", "[[NAME]]"
-"""What a prompt of one's own has where the text, and the name of the document, are to stand."""
+DOCUMENT_MARK, NAME_MARK, SOURCE_MARK = "[[DOCUMENT]]", "[[NAME]]", "[[SOURCE]]"
+"""What a prompt of one's own has where the text, the name of the document, and in a filter the text
+that it was written from, are to stand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +144,7 @@ class OwnPrompt:
 
     Attributes:
         task: "own-" and the name of its file.
-        template: the wording, with `DOCUMENT_MARK` and perhaps `NAME_MARK`.
+        template: the wording, with `DOCUMENT_MARK` and perhaps `NAME_MARK` and `SOURCE_MARK`.
     """
 
     task: str
@@ -163,8 +173,8 @@ class OwnPrompt:
         """Hash of the wording, for the provenance."""
         return f"sha256:{hashlib.sha256(self.template.encode()).hexdigest()[:16]}"
 
-    def prompt(self, *, name: str, document: str) -> str:
-        """Return the prompt for a document; marks within the document stay."""
-        values = {DOCUMENT_MARK: document, NAME_MARK: name}
+    def prompt(self, *, name: str, document: str, source: str = "") -> str:
+        """Return the prompt for a document; marks within the document and its source stay."""
+        values = {DOCUMENT_MARK: document, NAME_MARK: name, SOURCE_MARK: source}
         marks = "|".join(map(re.escape, values))
         return re.sub(marks, lambda mark: values[mark.group()], self.template)

@@ -298,6 +298,46 @@ def test_a_judge_keeps_texts_and_asks_for_nothing_twice(server, texts, tmp_path,
         assert message in capsys.readouterr().err
 
 
+def test_a_judge_reads_the_source_beside_the_text(server, texts, tmp_path, capsys):
+    """A wrong name can be found only so; of a source too long, the judge reads what is nearest."""
+    weather = "The weather of that week was like that of any other week. " * 600
+    (texts / "b.txt").write_text(
+        weather + "\n\nIn winter the Thames froze.\n\n" + weather, encoding="utf-8"
+    )
+    new, out = tmp_path / "new.jsonl", tmp_path / "out"
+    written = {"a": "Ada Lovelace met Charles Babbage.", "a2": "Ada met Isaac Newton.",
+               "b": "The Thames froze in winter."}  # fmt: skip
+    records = [
+        {"id": id, "text": text, "metadata": {"source_ids": [f"{id[0]}.txt"]}}
+        for id, text in written.items()
+    ]
+    new.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+
+    def answer(prompt):
+        source, text = prompt.split('"""')[1::2]
+        names = {word.strip(".") for word in text.split() if word.istitle()} - {"The"}
+        return json.dumps({"reason": "names", "score": 5 if all(n in source for n in names) else 1})
+
+    server.answer = answer
+    command = [
+        "augment", "filter", str(new), "--source", str(texts), "--out", str(out), "--backend",
+        "openai", "--model", "m", "--base-url", server.url, "--context", "4000",
+    ]  # fmt: skip
+    assert main(command) == 0
+    assert "2 texts kept" in capsys.readouterr().out
+    assert [json.loads(line)["id"] for line in lines(out)] == ["a", "b"]
+    long = next(p for p in map(str, server.bodies) if "The Thames froze in winter" in p)
+    assert "In winter the Thames froze." in long
+    assert "[...]" in long
+    assert len(long) < 12_000 < len(weather)
+    assert main([*command, "--context", "900", "--seed", "1"]) == EXIT_BAD_INPUT
+    assert "reads 900 tokens, but a prompt takes" in capsys.readouterr().err
+    own = tmp_path / "own.txt"
+    own.write_text('"""[[SOURCE]]""" Says it """[[DOCUMENT]]"""?', encoding="utf-8")
+    assert main([*command, "--prompt", str(own)]) == 0
+    assert "2 texts kept" in capsys.readouterr().out
+
+
 @pytest.mark.long
 def test_a_model_trained_here_keeps_what_it_finds_probable(texts, tmp_path, capsys):
     from models.evals.perplexity import evaluate_texts

@@ -105,7 +105,15 @@ def test_bad_options_and_texts_without_provenance_are_refused_in_a_sentence(
     )
     compare = ("filter", texts, "--source", texts, "--out", out)
     assert "has no provenance (source_ids" in said(*compare)
-    assert "--source compares embeddings" in said(*compare, "--backend", "openai", "--model", "m")
+    assert "has no provenance" in said(*compare, "--backend", "openai", "--model", "m")
+    assert "--most-loss looks at texts alone" in said(
+        *compare, "--backend", "ours", "--model", "m", "--most-loss", "3"
+    )
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("Is [[DOCUMENT]] true?", encoding="utf-8")
+    assert "needs --source, and --source such a prompt" in said(
+        *compare, "--backend", "openai", "--model", "m", "--prompt", prompt
+    )
     assert "--least-alignment must lie between 0 and 1; not 2" in said(
         *compare, "--least-alignment", "2"
     )

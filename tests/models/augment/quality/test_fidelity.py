@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.augment.quality.comparison import compare_several
-from models.augment.quality.fidelity import PASSAGE_WORDS, Fidelity, passages
+from models.augment.quality.fidelity import PASSAGE_WORDS, Fidelity, Sources, passages
 from models.augment.sbp.embeddings import LSA
 from models.augment.texts.records import Record
 
@@ -148,3 +148,20 @@ def test_several_sets_are_compared_with_the_same_sources():
     assert one["x"]["pair_alignment"] is None
     with pytest.raises(ValueError, match='must not be called "real"'):
         compare_several(documents, {"real": lambda: true})
+
+
+def test_sources_are_whole_where_they_fit_and_else_their_nearest_passages_in_order():
+    novel = "\n\n".join(f"{text} " + "And so on. " * 40 for text in TEXTS.values())
+    records = [record("of two", "", "engine", "bees", "engine"), record("of a novel", "", "novel")]
+    known = [*documents(), Record(id="novel", text=novel)]
+    sources = Sources(known, records, fits=lambda text: len(text) < 800)
+    assert sources.of("of two", "") == f"{TEXTS['engine']}\n\n{TEXTS['bees']}"
+    found = sources.of("of a novel", PARAPHRASES["bees"] + PARAPHRASES["engine"])
+    engine, mark, bees = (found.find(part) for part in (TEXTS["engine"], "[...]", TEXTS["bees"]))
+    assert 0 <= engine < mark < bees
+    assert TEXTS["frost"] not in found
+    nothing = Sources(known, records, fits=lambda text: False)
+    with pytest.raises(ValueError, match="no passage of the source of of a novel fits"):
+        nothing.of("of a novel", "bees")
+    with pytest.raises(ValueError, match="which is not among the source documents"):
+        Sources(documents(), records, fits=lambda text: True)
