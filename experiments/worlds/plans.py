@@ -156,6 +156,8 @@ class LeverPlan:
         n_tuning_seeds: seeds of every setting tried, on the first draw; two or more, from which the
             limit of many members is estimated.
         n_draws: draws of the text that are reported.
+        n_tuned_draws: draws for one model at the tuned decay, where gains are smallest; by default
+            `n_draws`, and not fewer.
         n_seeds: seeds of a single model on each draw.
         n_members: members of an ensemble on each draw, three or more.
         more_data: factor of the unique tokens with which noise of the input is compared.
@@ -171,6 +173,7 @@ class LeverPlan:
     epochs: tuple[int, ...]
     n_tuning_seeds: int = 2
     n_draws: int = 4
+    n_tuned_draws: int | None = None
     n_seeds: int = 2
     n_members: int = 4
     more_data: float = 1.3
@@ -183,6 +186,10 @@ class LeverPlan:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more; not {getattr(self, name)}")
+        if self.n_tuned_draws is not None and self.n_tuned_draws < self.n_draws:
+            raise ValueError(
+                f"n_tuned_draws must be n_draws, {self.n_draws}, or more; not {self.n_tuned_draws}"
+            )
         if USUAL_DECAY not in self.weight_decays:
             raise ValueError(
                 f"weight_decays must hold the usual decay {USUAL_DECAY:g}; not {self.weight_decays}"

@@ -45,9 +45,10 @@ learning rates."""
 STACK = "stack"
 """Several levers together, as `Trials.stack` selects them."""
 DIFFUSION, MASKING, NOISE = "masked diffusion", "masked input", ("replaced input", "masked input")
+TUNED = "tuned decay"
 PURPOSES = {
     "usual decay": "one model, usual weight decay",
-    "tuned decay": "one model, tuned weight decay",
+    TUNED: "one model, tuned weight decay",
     "ensembles": "many members, tuned for their limit",
     "most epochs": "one model, tuned weight decay, the most epochs",
 }
@@ -238,7 +239,7 @@ class Trials:
                 for seed in range(plan.n_members if purpose == "ensembles" else plan.n_seeds)
             ]
             for (purpose, lever), cell in chosen.items()
-            for draw in range(plan.n_draws)
+            for draw in range(self._n_draws(purpose))
         }
         specs = [spec for of in groups.values() for spec in of]
         runs = self.train(specs, title="levers on all draws")
@@ -260,6 +261,9 @@ class Trials:
         ]  # fmt: skip
         return pd.DataFrame(rows)
 
+    def _n_draws(self, purpose: str) -> int:
+        return (purpose == TUNED and self.plan.n_tuned_draws) or self.plan.n_draws
+
     def more_data(self, control: Cell) -> np.ndarray:
         """Return the control's test losses on more data, [n_draws]."""
         plan, n_tokens = self.plan, self.lab.world.n_unique_tokens
@@ -268,7 +272,7 @@ class Trials:
                 self.spec(control, draw, seed, n_unique_tokens=round(plan.more_data * n_tokens))
                 for seed in range(plan.n_seeds)
             ]
-            for draw in range(plan.n_draws)
+            for draw in range(self._n_draws(TUNED))
         ]
         runs = self.train([spec for of in groups for spec in of], title="control on more data")
         return np.array(

@@ -305,6 +305,7 @@ def test_a_lever_joins_the_stack_where_the_limit_falls(monkeypatch, tmp_path):
     ("change", "said"),
     [
         ({"n_draws": 1}, "n_draws must be 2 or more; not 1"),
+        ({"n_tuned_draws": 3}, "n_tuned_draws must be n_draws, 4, or more; not 3"),
         ({"n_tuning_seeds": 1}, "n_tuning_seeds must be 2 or more; not 1"),
         ({"weight_decays": (0.4,)}, r"weight_decays must hold the usual decay 0.1; not \(0.4,\)"),
     ],
@@ -340,7 +341,7 @@ def test_figures_show_every_lever_and_arm():
 def test_the_tiny_world_tries_levers_and_states_what_they_cost(tmp_path):
     plan = LeverPlan(
         width=8, tried=("masked input", "masked diffusion"), weight_decays=(0, 0.1), epochs=(1,),
-        n_draws=2, n_seeds=1, n_members=3,
+        n_draws=2, n_tuned_draws=3, n_seeds=1, n_members=3,
     )  # fmt: skip
     world = dataclasses.replace(
         WORLDS["tiny"], lever_trials=plan, n_unique_tokens=1_024, n_eval_tokens=512
@@ -350,6 +351,9 @@ def test_the_tiny_world_tries_levers_and_states_what_they_cost(tmp_path):
     assert found.tried == list(plan.tried)
     assert len(found.looks) == 3 * 2 * 2
     assert found.stack
+    draws = found.losses.groupby("purpose")["draw"].nunique()
+    assert draws.to_dict() == dict.fromkeys(PURPOSES, 2) | {"tuned decay": 3}
+    assert len(found.with_more_data) == 3
     assert found.losses["test_loss"].between(4, 8).all()
     assert found.n_runs == len(lab.used())
     assert found.train_flops == pytest.approx(lab.used()["train_flops"].sum())
