@@ -36,7 +36,7 @@ INTERVENTIONS = replace(
         width=32,
         weight_decays=(0.8, 1.6, 3.2, 6.4),
         epochs=(64,),
-        soft_shares=(0.2, 0.5, 0.8),
+        soft_shares=(0.05, 0.2, 0.5, 0.8),
         learning_rate=5e-3,
     ),
     continued=None,
