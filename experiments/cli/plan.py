@@ -36,9 +36,9 @@ class PlanCommand:
     """Parameters of the largest model to train, such as 1B; by default unlimited."""
     compute: str | None = None
     """Budget of training FLOPs, such as 1e21; prints its best use under each recipe."""
-    runs: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = ()
-    """Use the runs of these run stores instead of the published laws: of one world, or of the world
-    and of the same world with `--levers`."""
+    runs: Annotated[tuple[Path, ...] | None, tyro.conf.arg(name="from")] = None
+    """Use the runs of a run store instead of the published laws, such as runs/quick; of several if
+    they differ by `--levers` only."""
     entigraph: Path | None = None
     """Plan EntiGraph's calls on these texts, on the output folder of `datawall augment entigraph`,
     or on a graph (.graphml, .gexf, or an edge list .tsv, .edges)."""
@@ -67,7 +67,7 @@ class PlanCommand:
         params = self.params and parse_quantity(self.params, name="--params")
         compute = self.compute and parse_quantity(self.compute, name="--compute")
         check_outputs(self.plot)
-        if self.runs:
+        if self.runs is not None:
             if params or compute:
                 raise ValueError(
                     "--params and --compute apply to the published laws; leave them out with --from"
@@ -94,7 +94,7 @@ class PlanCommand:
         from experiments.planner.entigraph import asked_graph, plan_calls
         from models.augment.writing.asking import Prices
 
-        if self.unique_tokens or self.params or self.compute or self.runs or self.plot:
+        if self.unique_tokens or self.params or self.compute or self.runs is not None or self.plot:
             raise ValueError("--entigraph goes with --calls, prices and --json only")
         calls = [parse_quantity(self.calls, name="--calls")] if self.calls else []
         prices = None

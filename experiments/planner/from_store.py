@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,13 @@ FEWEST = 3
 """Points that a law with three parameters needs."""
 SAME_TOKENS = 0.05
 """Numbers of unique tokens with a smaller relative difference count as the same."""
-INTERVALS = "measured here; ranges are 95 % intervals over seeds, over sizes or of the fit"
+COMPARABLE = (
+    *("data_sha256", "vocab_size", "draw_seed", "chunk_tokens", "n_eval_tokens"),
+    *("context", "n_layers", "batch_size"),
+)
+"""Settings that several stores must share, most of their runs at least, to be compared."""
+WITH_LEVERS = " with levers"
+INTERVALS = "ranges are 95 % intervals over seeds, over sizes or of the fit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,8 @@ class Reached:
         recipe: name of the recipe.
         tokens: number of unique tokens.
         loss: nats per token.
-        validation_loss: of the best size or ensemble trained.
+        validation_loss: of the best size trained; of ensembles, estimated for infinitely many
+            members, so that levers tried with fewer are not at a disadvantage.
         what: how the loss was determined.
     """
 
@@ -61,7 +68,8 @@ def store_plan(roots: Sequence[Path], unique_tokens: float) -> Plan:
     """Return the plan for a number of unique tokens from the runs of stores.
 
     Losses on different texts cannot be compared: of a store that holds several, such as that of a
-    world, the runs on the text and the draw of it with most runs are used.
+    world, the runs on one text and one draw of it are used, those with most runs; texts with runs
+    on this number of tokens come before others.
 
     Args:
         roots: one store, or several with runs on the same text.
@@ -69,44 +77,65 @@ def store_plan(roots: Sequence[Path], unique_tokens: float) -> Plan:
 
     Raises:
         FileNotFoundError: a store has no finished run of ours.
-        ValueError: most runs of the stores are on several texts, or no run has this number of
+        ValueError: no store, stores whose runs cannot be compared, or no run has this number of
             tokens and there are fewer than three other numbers to fit a data law to.
     """
-    runs = pd.concat([_runs_of(root) for root in roots], ignore_index=True)
-    if runs["data_sha256"].nunique() > 1 or runs["vocab_size"].nunique() > 1:
-        raise ValueError(
-            "these stores hold runs on different texts or vocabularies, whose losses cannot be "
-            "compared: " + ", ".join(map(str, roots))
-        )
+    if not roots:
+        raise ValueError("a plan needs at least one run store, such as runs/quick")
+    of_stores = [_runs_of(root, unique_tokens) for root in roots]
+    for name in COMPARABLE:
+        values = [runs[name].value_counts(dropna=False).idxmax() for runs, _ in of_stores]
+        if len({str(value) for value in values}) > 1:
+            raise ValueError(
+                f"the runs of these stores cannot be compared: {name} is "
+                + ", ".join(f"{value} in {root}" for root, value in zip(roots, values, strict=True))
+            )
+    runs = pd.concat([runs for runs, _ in of_stores], ignore_index=True)
+    n_others = sum(n for _, n in of_stores)
     runs = runs.drop_duplicates("run_id").assign(levers=_levers_of)
     reached = [
         one
         for tokens, on_stock in runs.groupby(D)
         for one in [
-            *_reached(tokens, on_stock[on_stock["levers"] == ""]),
-            *_with_levers(tokens, on_stock[on_stock["levers"] != ""]),
+            *_reached(roots, tokens, on_stock[on_stock["levers"] == ""]),
+            *_with_levers(roots, tokens, on_stock[on_stock["levers"] != ""]),
         ]
     ]
     options = tuple(_options(roots, reached, unique_tokens))
-    return make_plan(unique_tokens, options, intervals=INTERVALS)
+    left_out = f", {n_others:,} runs on other texts or draws left out" if n_others else ""
+    corpus = runs["corpus"].iloc[0]
+    return make_plan(
+        unique_tokens, options, intervals=f"measured here on {corpus}{left_out}; {INTERVALS}"
+    )
 
 
-def _runs_of(root: Path) -> pd.DataFrame:
-    """Return the finished runs of a store on the text and draw that most of them are on."""
+def _runs_of(root: Path, unique_tokens: float) -> tuple[pd.DataFrame, int]:
+    """Return the finished runs of a store on one text and draw, and the number of all others."""
     runs = RunStore(root).frame()
     if not runs.empty:
         runs = runs[(runs["source"] == OURS) & (runs["status"] == "done")]
     if runs.empty:
         raise FileNotFoundError(f"{root} holds no finished runs to plan from")
+
+    def rank(part: pd.DataFrame) -> tuple[bool, int]:
+        return bool(_is_near(part[D], unique_tokens).any()), len(part)
+
+    chosen = runs
     for names in (["data_sha256", "vocab_size"], ["draw_seed"]):
-        runs = max((part for _, part in runs.groupby(names)), key=len)
-    return runs.assign(store=str(root))
+        chosen = max((part for _, part in chosen.groupby(names)), key=rank)
+    return chosen.assign(store=str(root)), len(runs) - len(chosen)
+
+
+def _is_near(tokens: Any, unique_tokens: float) -> Any:
+    return abs(tokens / unique_tokens - 1) <= SAME_TOKENS
 
 
 def _levers_of(runs: pd.DataFrame) -> pd.Series:
     """Return what each run uses of the levers in which runs differ, such as "qk_norm=True"."""
     texts = pd.Series("", index=runs.index)
     for name, off in defaults().items():
+        if name == "order_seed":  # luck, not a lever
+            continue
         values = runs[name].astype(object).where(runs[name].notna(), None)
         used = values.map(lambda value, off=off: value != off)
         if used.any() and values.nunique(dropna=False) > 1:
@@ -114,24 +143,23 @@ def _levers_of(runs: pd.DataFrame) -> pd.Series:
     return texts.str.removesuffix(", ")
 
 
-def _with_levers(tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
-    """Yield the loss of every recipe with the levers that have the lowest validation loss."""
+def _with_levers(roots: Sequence[Path], tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
+    """Yield the loss of every recipe with the levers that validation selects."""
     found = [
         (levers, one)
         for levers, of in runs.groupby("levers")
-        for one in _reached(tokens, of)
-        if one.recipe != "standard"
+        for one in _reached(roots, tokens, of)
     ]
     for recipe in dict.fromkeys(one.recipe for _, one in found):
         sets = [(levers, one) for levers, one in found if one.recipe == recipe]
         levers, best = min(sets, key=lambda each: each[1].validation_loss)
         selected = f", lowest on validation of {len(sets)} sets of levers" if len(sets) > 1 else ""
         yield replace(
-            best, recipe=f"{recipe} with levers", what=f"with {levers}{selected}; {best.what}"
+            best, recipe=f"{recipe}{WITH_LEVERS}", what=f"with {levers}{selected}; {best.what}"
         )
 
 
-def _reached(tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
+def _reached(roots: Sequence[Path], tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
     """Yield the loss of every recipe on one number of unique tokens."""
     usual = runs[runs["weight_decay"] == World.standard_decay]
     if not usual.empty:
@@ -146,7 +174,7 @@ def _reached(tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
         )
     if len(usual) < len(runs):
         yield _single(tokens, _best_cells(runs))
-    curves = _member_curves(runs)
+    curves = _member_curves(roots, runs)
     if curves is not None and curves[N].nunique() >= FEWEST:
         limit = joint_limit(curves, params=N, members="n_members", y="test_loss", n_boot=0)
         if limit.identified:
@@ -155,7 +183,7 @@ def _reached(tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
                 recipe="joint",
                 tokens=tokens,
                 loss=Range(value=limit.limit, low=low, high=high),
-                validation_loss=curves["validation_loss"].min(),
+                validation_loss=_limit_by_size(curves).min(),
                 what="limit of infinitely many members and parameters",
             )
     if curves is not None:
@@ -164,7 +192,7 @@ def _reached(tokens: float, runs: pd.DataFrame) -> Iterator[Reached]:
             recipe="ensembles",
             tokens=tokens,
             loss=_over_seeds([best["test_loss"]]),
-            validation_loss=best["validation_loss"],
+            validation_loss=_limit_by_size(curves).min(),
             what=f"best trained ensemble: {best['n_members']:g} members of N = {human(best[N])}",
         )
 
@@ -216,13 +244,12 @@ def _over_seeds(losses: Sequence[float]) -> Range:
     return Range(value=mean.value, low=mean.low, high=mean.high)
 
 
-def _member_curves(runs: pd.DataFrame) -> pd.DataFrame | None:
+def _member_curves(roots: Sequence[Path], runs: pd.DataFrame) -> pd.DataFrame | None:
     """Return mean losses over subsets of the best scored ensemble of each size, logits averaged."""
     curves = []
     settings = [name for name in SETTINGS if name in runs.columns]
-    for (root, *_), cell in runs.groupby(["store", *settings], dropna=False, sort=False):
-        store = RunStore(Path(root))
-        scores = _scores(store, _specs(store, cell.sort_values("seed")["run_id"]))
+    for _, cell in runs.groupby(settings, dropna=False, sort=False):
+        scores = _scores(roots, _specs(cell.sort_values("seed")))
         if scores is not None:
             rows = scores[scores["average"] == "logit"]
             means = rows.groupby("n_members")[["validation_loss", "test_loss"]].mean()
@@ -237,23 +264,38 @@ def _last_loss(curve: pd.DataFrame) -> float:
     return float(curve["validation_loss"].iloc[-1])
 
 
-def _specs(store: RunStore, run_ids: Sequence[str]) -> list[RunSpec]:
+def _limit_by_size(curves: pd.DataFrame) -> pd.Series:
+    """Return the validation loss of infinitely many members of each size, by E + B / K."""
+    ends = (
+        curves.sort_values("n_members")
+        .groupby(N)[["n_members", "validation_loss"]]
+        .agg(["first", "last"])
+    )
+    (one, most), (first, last) = (
+        (ends[name, "first"], ends[name, "last"]) for name in ("n_members", "validation_loss")
+    )
+    return (most * last - one * first) / (most - one)
+
+
+def _specs(runs: pd.DataFrame) -> list[RunSpec]:
     from experiments.runs.spec import RunSpec
 
-    files = [store.root / run_id / "spec.json" for run_id in run_ids]
+    files = [Path(run.store) / str(run.run_id) / "spec.json" for run in runs.itertuples()]
     return [RunSpec.from_dict(json.loads(file.read_text(encoding="utf-8"))) for file in files]
 
 
-def _scores(store: RunStore, specs: list[RunSpec]) -> pd.DataFrame | None:
+def _scores(roots: Sequence[Path], specs: list[RunSpec]) -> pd.DataFrame | None:
     """Return the recorded scores of the largest ensemble of the first seeds of a setting."""
     from experiments.lab.scoring import score_subsets
     from experiments.lab.source import source_of
 
+    source = source_of(score_subsets)
     for n_members in range(len(specs), 1, -1):
-        source = source_of(score_subsets)
-        rows = store.record("ensembles", ensemble_identity(specs[:n_members]), source)
-        if rows is not None:
-            return pd.DataFrame(rows)
+        for root in roots:
+            identity = ensemble_identity(specs[:n_members])
+            rows = RunStore(root).record("ensembles", identity, source)
+            if rows is not None:
+                return pd.DataFrame(rows)
     return None
 
 
@@ -267,17 +309,15 @@ def _options(roots: Sequence[Path], reached: list[Reached], tokens: float) -> It
     reference = laws.get("standard")
     found = False
     for recipe, law in laws.items():
-        near = [
-            one
-            for one in reached
-            if one.recipe == recipe and abs(one.tokens / tokens - 1) <= SAME_TOKENS
-        ]
+        near = [one for one in reached if one.recipe == recipe and _is_near(one.tokens, tokens)]
         if near:
             loss, what = near[0].loss, near[0].what
         elif law is not None:
             row = law.predict(pd.DataFrame({D: [tokens]})).iloc[0]
             loss = Range(value=row["mean"], low=row["low"], high=row["high"])
             what = "from the data law of this recipe"
+            if recipe.endswith(WITH_LEVERS):
+                what += ", with the levers that validation selects at each number of tokens"
         else:
             continue
         found = True

@@ -54,12 +54,22 @@ class Filter(Asking):
 
     def run(self) -> int:
         """Judge the texts, and write those that are kept."""
+        from models.augment.quality.fidelity import LEAST_ALIGNMENT
         from models.augment.writing.prompts import SOURCE_MARK, OwnPrompt
 
-        if self.most_loss is not None and self.source is not None:
-            raise ValueError("--most-loss looks at texts alone: leave out --source")
+        if self.backend == "ours" and self.source is not None:
+            raise ValueError(
+                "--backend ours looks at texts alone: leave out --source, or choose openai or hf"
+            )
         if self.backend == "template" and self.source is not None:
+            if self.prompt is not None:
+                raise ValueError("--prompt is for a judge: name its --backend and --model too")
             return self._by_alignment(self.source)
+        if (self.least_alignment, self.embedder) != (LEAST_ALIGNMENT, "words"):
+            raise ValueError(
+                "--least-alignment and --embedder belong to --source without a judge: leave them "
+                "out, or --backend"
+            )
         if self.backend == "template":
             raise ValueError(
                 "--backend template cannot judge: choose openai, hf or ours, or name the --source "
@@ -68,11 +78,13 @@ class Filter(Asking):
         if (self.most_loss is not None) != (self.backend == "ours"):
             raise ValueError("--most-loss belongs to --backend ours, which needs it")
         if self.prompt is not None:
-            own = OwnPrompt.read(self.prompt)
-            if (SOURCE_MARK in own.template) != (self.source is not None):
+            n_marks = OwnPrompt.read(self.prompt).template.count(SOURCE_MARK)
+            wanted = 0 if self.source is None else 1
+            if n_marks != wanted:
                 raise ValueError(
-                    f"{self.prompt}: a prompt that has {SOURCE_MARK} needs --source, and --source "
-                    "such a prompt"
+                    f"{self.prompt} must have {SOURCE_MARK} "
+                    + ("once, as --source is given" if wanted else "only if --source is given")
+                    + f"; it has it {n_marks} times"
                 )
         return self._by_loss(self.most_loss) if self.most_loss is not None else super().run()
 

@@ -119,11 +119,12 @@ class Levers:
         """Return by how much a lever lowers the limit of many members, paired by draw.
 
         The limit of each draw follows from one member and all of them by E + B / K^gamma. The loss
-        of averaged logits is a series in 1/K, so that the exponent tends to one; where it differs
-        from one among the members trained, by further terms, the limit lies between those with the
-        exponent that one, two and all members give (on average over the draws) and with one. The
-        interval is the hull of those with either exponent on either side; that with exponents of
-        one is `if_law_holds`. Without a falling curve, exponents from 0.5 to 2 are allowed for.
+        of averaged logits is a series in 1/K, so that the exponent tends to one; where one further
+        term is why it differs from one among the members trained, the limit lies between those with
+        the exponent that one, two and all members give (on average over the draws) and with one.
+        The interval is the hull of those with either exponent on either side; that with exponents
+        of one is `if_law_holds`. Exponents are kept within 0.5 and 2, both of which are allowed for
+        where none fits.
 
         Args:
             lever: its name.
@@ -154,7 +155,7 @@ class Levers:
         most = int(self.losses[K].max())
         curve = {k: float(self.at("ensembles", lever, k).mean()) for k in (1, 2, most)}
         fitted = exponent_of(curve, most)
-        return (fitted,) if np.isfinite(fitted) else (0.5, 2.0)
+        return (float(np.clip(fitted, 0.5, 2.0)),) if np.isfinite(fitted) else (0.5, 2.0)
 
     def over_share_of_data(self, lever: str, share: float) -> Estimate:
         """Return the gain of a lever at the tuned decay over a share of that of more data.

@@ -50,7 +50,7 @@ class TemplateBackend:
 def write_from_source(request: GenerationRequest, rng: np.random.Generator) -> str:
     """Return sentences of the source, selected by the entities and shuffled."""
     sentences = [s.strip() for s in _SENTENCE.split(request.document) if s.strip()]
-    if request.task == "judge":  # for estimates; templates have no opinion
+    if request.task in ("judge", "faithful"):  # for estimates; templates have no opinion
         return json.dumps({"reason": "", "score": 3})
     if request.task == "entities":
         return json.dumps({"summary": sentences[0], "entities": names_in(request.document)})

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -296,12 +296,13 @@ class Sources:
         Raises:
             ValueError: not even one passage fits.
         """
-        whole = "\n\n".join(self._documents[source] for source in self._ids[id])
-        if self._fits(whole):
+        whole, parts, words = self._cut(tuple(self._ids[id]))
+        if not parts:
             return whole
-        parts = passages(whole)
-        vectors = WordVectors.fit(parts)
-        nearest = _products(vectors.embed(parts), _transposed(vectors.embed([text])))[:, 0]
+        nearest = np.zeros(len(parts))
+        if words is not None:
+            embedder, vectors = words
+            nearest = _products(vectors, _transposed(embedder.embed([text])))[:, 0]
         chosen: list[int] = []
         for at in np.argsort(-nearest, kind="stable").tolist():
             more = sorted([*chosen, at])
@@ -314,6 +315,22 @@ class Sources:
                 "longer context"
             )
         return _joined(parts, chosen)
+
+    @lru_cache(maxsize=8)  # noqa: B019 - lives as long as one command
+    def _cut(self, ids: tuple[str, ...]) -> tuple[str, list[str], tuple[WordVectors, Any] | None]:
+        """Return sources as one text; if that does not fit, its passages and their vectors.
+
+        There are no vectors of sources without words.
+        """
+        whole = "\n\n".join(self._documents[id] for id in ids)
+        if self._fits(whole):
+            return whole, [], None
+        parts = passages(whole)
+        try:
+            words = WordVectors.fit(parts)
+        except ValueError:
+            return whole, parts, None
+        return whole, parts, (words, words.embed(parts))
 
 
 def _joined(parts: list[str], chosen: list[int]) -> str:

@@ -114,7 +114,7 @@ def _request(document: Chunk, settings: Judge) -> GenerationRequest:
     )
     return GenerationRequest(
         method="filter",
-        task="judge",
+        task=task,
         prompt=prompt,
         prompt_version=PROMPT_VERSION if own is None else own.version,
         source_id=name,

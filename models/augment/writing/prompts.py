@@ -174,7 +174,12 @@ class OwnPrompt:
         return f"sha256:{hashlib.sha256(self.template.encode()).hexdigest()[:16]}"
 
     def prompt(self, *, name: str, document: str, source: str = "") -> str:
-        """Return the prompt for a document; marks within the document and its source stay."""
-        values = {DOCUMENT_MARK: document, NAME_MARK: name, SOURCE_MARK: source}
+        """Return the prompt for a document; marks within it and its source stay.
+
+        Without a source, so does the mark of the source.
+        """
+        values = {DOCUMENT_MARK: document, NAME_MARK: name}
+        if source:
+            values[SOURCE_MARK] = source
         marks = "|".join(map(re.escape, values))
         return re.sub(marks, lambda mark: values[mark.group()], self.template)

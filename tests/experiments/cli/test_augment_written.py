@@ -106,14 +106,20 @@ def test_bad_options_and_texts_without_provenance_are_refused_in_a_sentence(
     compare = ("filter", texts, "--source", texts, "--out", out)
     assert "has no provenance (source_ids" in said(*compare)
     assert "has no provenance" in said(*compare, "--backend", "openai", "--model", "m")
-    assert "--most-loss looks at texts alone" in said(
-        *compare, "--backend", "ours", "--model", "m", "--most-loss", "3"
-    )
+    assert "--backend ours looks at texts alone" in said(*compare, "--backend", "ours")
     prompt = tmp_path / "prompt.txt"
-    prompt.write_text("Is [[DOCUMENT]] true?", encoding="utf-8")
-    assert "needs --source, and --source such a prompt" in said(
-        *compare, "--backend", "openai", "--model", "m", "--prompt", prompt
-    )
+    assert "--prompt is for a judge" in said(*compare, "--prompt", prompt)
+    judge = ("--backend", "openai", "--model", "m")
+    assert "belong to --source without a judge" in said(*compare, *judge, "--least-alignment", ".9")
+    for marks, message in (
+        ("", "once, as --source is given; it has it 0 times"),
+        ("[[SOURCE]] [[SOURCE]]", "once, as --source is given; it has it 2 times"),
+    ):
+        prompt.write_text(f"Is [[DOCUMENT]] true? {marks}", encoding="utf-8")
+        assert message in said(*compare, *judge, "--prompt", prompt)
+    prompt.write_text("Is [[DOCUMENT]] in [[SOURCE]]?", encoding="utf-8")
+    alone = ("filter", texts, "--out", out, *judge, "--prompt", prompt)
+    assert "must have [[SOURCE]] only if --source is given" in said(*alone)
     assert "--least-alignment must lie between 0 and 1; not 2" in said(
         *compare, "--least-alignment", "2"
     )

@@ -150,11 +150,15 @@ def with_settings(spec: RunSpec, n_tokens: int, decay: float) -> RunSpec:
     )
 
 
-def finish(store: RunStore, sample, spec: RunSpec, loss: float) -> None:
+def finish(
+    store: RunStore, sample, spec: RunSpec, loss: float, *, test: float | None = None
+) -> None:
     from dataclasses import replace
 
     store.begin(spec)
-    event = replace(sample.finished(spec), scores={"validation": loss, "test": loss})
+    event = replace(
+        sample.finished(spec), scores={"validation": loss, "test": loss if test is None else test}
+    )
     store.finish(spec, event)
 
 
@@ -208,31 +212,66 @@ def test_levers_are_recipes_of_their_own_and_other_texts_are_left_out(tmp_path, 
     """The store of `--levers` joins that of the world; runs on sampled or made-up text do not."""
     from dataclasses import replace
 
+    plain, levers, both = (RunStore(tmp_path / name) for name in ("plain", "levers", "both"))
     for decay, losses in ((0.1, (3.0, 2.99, 2.97)), (1.6, (2.9, 2.8, 2.85))):
         spec = with_settings(sample.spec(), 1024, decay)
-        plain, *levers = (
+        specs = [
             replace(spec, train=replace(spec.train, replaced_share=share))
             for share in (0, 0.1, 0.2)
-        )
-        finish(RunStore(tmp_path / "plain"), sample, plain, losses[0])
-        for used, loss in zip(levers, losses[1:], strict=True):
-            finish(RunStore(tmp_path / "levers"), sample, used, loss)
-    other = replace(plain, data=replace(plain.data, sha256="0" * 64))
-    finish(RunStore(tmp_path / "plain"), sample, other, 1.0)
-    finish(RunStore(tmp_path / "elsewhere"), sample, other, 1.0)
-    options = by_recipe(store_plan([tmp_path / "plain", tmp_path / "levers"], 1024))
-    assert {name: one.loss.value for name, one in options.items()} == {
-        "standard": 3.0,
-        "regularized": 2.9,
-        "regularized with levers": 2.8,
-    }
+        ]
+        for store, one, loss in zip((plain, levers, levers), specs, losses, strict=True):
+            # The test loss would select another lever.
+            finish(store, sample, one, loss, test=6 - loss)
+            finish(both, sample, one, loss, test=6 - loss)
+    draw = replace(specs[0], data=replace(specs[0].data, draw_seed=1))
+    other = replace(specs[0], data=replace(specs[0].data, sha256="0" * 64))
+    for spec in (draw, other):
+        finish(plain, sample, spec, 1.0)
+        finish(RunStore(tmp_path / spec.run_id), sample, spec, 1.0)
+    plan = store_plan([plain.root, levers.root, both.root], 1024)
+    assert "measured here on stdlib, 2 runs on other texts or draws left out" in plan.intervals
+    options = by_recipe(plan)
+    assert {name: 6 - one.loss.value for name, one in options.items()} == pytest.approx(
+        {
+            "standard": 3.0,
+            "regularized": 2.9,
+            "standard with levers": 2.97,
+            "regularized with levers": 2.8,
+        }
+    )
     note = options["regularized with levers"].note
     assert note.startswith("with replaced_share=0.1, lowest on validation of 2 sets of levers")
     # Levers that all runs share are no recipe: they are how this world is trained.
-    finish(RunStore(tmp_path / "alone"), sample, levers[0], 2.8)
+    finish(RunStore(tmp_path / "alone"), sample, specs[1], 2.8)
     assert [*by_recipe(store_plan([tmp_path / "alone"], 1024))] == ["regularized"]
-    with pytest.raises(ValueError, match="different texts or vocabularies"):
-        store_plan([tmp_path / "plain", tmp_path / "elsewhere"], 1024)
+    for spec, what in ((other, "data_sha256"), (draw, "draw_seed")):
+        with pytest.raises(ValueError, match=f"cannot be compared: {what} is "):
+            store_plan([levers.root, tmp_path / spec.run_id], 1024)
+
+
+def test_levers_with_fewer_members_are_compared_in_the_limit(tmp_path, sample):
+    """Scores lie in another store than the runs were first found in; two members or three."""
+    from dataclasses import replace
+
+    plain, scored = RunStore(tmp_path / "plain"), RunStore(tmp_path / "scored")
+    for share, curve in ((0.0, (3.0, 2.7)), (0.1, (3.0, 2.6)), (0.2, (3.0, 2.75, 2.59))):
+        spec = with_settings(sample.spec(), 1024, 1.6)
+        spec = replace(spec, train=replace(spec.train, replaced_share=share))
+        specs = [replace(spec, seed=seed) for seed in range(len(curve))]
+        for one in specs:
+            finish(plain, sample, one, 3.0)
+            finish(scored, sample, one, 3.0)
+        scores = [
+            {"members": ",".join(map(str, range(n))), "n_members": n, "average": "logit",
+             "validation_loss": loss, "test_loss": loss}
+            for n, loss in enumerate(curve, start=1)
+        ]  # fmt: skip
+        identity, source = ensemble_identity(specs), source_of(score_subsets)
+        keep_record(scored.root, "ensembles", identity, scores, source=source)
+    options = by_recipe(store_plan([plain.root, scored.root], 1024))
+    assert options["ensembles"].loss.value == pytest.approx(2.7)
+    # Limits by 1/K: 2.2 of two members, 2.385 of three.
+    assert options["ensembles with levers"].loss.value == pytest.approx(2.6)
 
 
 def test_the_command_prints_draws_and_writes_json(tmp_path, capsys, monkeypatch):
@@ -264,6 +303,7 @@ def test_the_command_prints_draws_and_writes_json(tmp_path, capsys, monkeypatch)
         (["--unique-tokens", "lots"], "--unique-tokens must be a number above 0"),
         (["--unique-tokens", "1M", "--plot", "x.gif"], "must end in .png"),
         (["--unique-tokens", "1M", "--from", "/nowhere/at/all"], "holds no finished runs"),
+        (["--unique-tokens", "1M", "--from"], "needs at least one run store"),
         (["--unique-tokens", "1M", "--from", "runs", "--params", "1B"], "apply to the published"),
     ],
 )

@@ -156,10 +156,13 @@ def test_sources_are_whole_where_they_fit_and_else_their_nearest_passages_in_ord
     known = [*documents(), Record(id="novel", text=novel)]
     sources = Sources(known, records, fits=lambda text: len(text) < 800)
     assert sources.of("of two", "") == f"{TEXTS['engine']}\n\n{TEXTS['bees']}"
-    found = sources.of("of a novel", PARAPHRASES["bees"] + PARAPHRASES["engine"])
+    found = sources.of("of a novel", TEXTS["bees"] + PARAPHRASES["engine"])
     engine, mark, bees = (found.find(part) for part in (TEXTS["engine"], "[...]", TEXTS["bees"]))
     assert 0 <= engine < mark < bees
     assert TEXTS["frost"] not in found
+    numbers = Record(id="novel", text="1 2 3 4 5 " * 200)  # no words to compare
+    sources = Sources([numbers], records[1:], fits=lambda text: len(text) < 800)
+    assert sources.of("of a novel", "1 2").endswith("5\n\n[...]")
     nothing = Sources(known, records, fits=lambda text: False)
     with pytest.raises(ValueError, match="no passage of the source of of a novel fits"):
         nothing.of("of a novel", "bees")
