@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from experiments.cli.augment.filter import Filter
-from experiments.cli.augment.methods import Entigraph, Rephrase
+from experiments.cli.augment.methods import Entigraph, Rationales, Rephrase
 from experiments.cli.augment.sbp import Sbp
 from experiments.cli.augment.written import QualityCommand, Stitch
 from experiments.cli.options import readable
@@ -22,6 +22,7 @@ class Augment:
     method: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Entigraph, tyro.conf.subcommand("entigraph")]
         | Annotated[Rephrase, tyro.conf.subcommand("rephrase")]
+        | Annotated[Rationales, tyro.conf.subcommand("rationales")]
         | Annotated[Filter, tyro.conf.subcommand("filter")]
         | Annotated[QualityCommand, tyro.conf.subcommand("quality")]
         | Annotated[Sbp, tyro.conf.subcommand("sbp")]

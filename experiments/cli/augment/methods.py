@@ -1,4 +1,4 @@
-"""`datawall augment rephrase` and `entigraph`: methods that write new texts."""
+"""`datawall augment rephrase`, `rationales` and `entigraph`: methods that write new texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experiments.cli.output import print_next, print_quality
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from models.augment.writing import entigraph, rephrase
+    from models.augment.writing import entigraph, rationales, rephrase
     from models.augment.writing.asking import Ask, Prices
     from models.augment.writing.documents import Chunk
     from models.augment.writing.output import OutputFolder, Written
@@ -148,6 +148,49 @@ class Rephrase(_Writing):
             fits=lambda text: backend.count_tokens(text) <= n_earlier,
             n_together=self._n_together or chunkwise.DOCUMENTS_TOGETHER,
         )
+
+
+@readable
+@dataclass(frozen=True, kw_only=True)
+class Rationales(_Writing):
+    """Insert before each passage of every document the thoughts that lead to it."""
+
+    samples: int = 1
+    """Number of texts from each document."""
+    tokens: int = 128
+    """Maximum number of tokens of a rationale."""
+    chunk_tokens: int | None = 256
+    """Maximum number of tokens of a passage."""
+
+    def _settings(self) -> rationales.Rationales:
+        from models.augment.writing.rationales import Rationales as Settings
+
+        return Settings(
+            n_samples=self.samples,
+            n_tokens=self.tokens,
+            temperature=self.temperature,
+            seed=self.seed,
+        )
+
+    def _prompts(self) -> tuple[str, ...]:
+        from models.augment.writing.prompts import PROMPTS
+
+        return (PROMPTS["rationale"],)
+
+    def _n_beside(self, backend: Backend) -> int:
+        return self.chunk_tokens or 0  # the passage before
+
+    def _outcomes(
+        self,
+        documents: Iterator[Chunk],
+        ask: Ask,
+        backend: Backend,
+        *,
+        keep: OutputFolder | None = None,
+    ) -> Iterator[Outcome]:
+        from models.augment.writing.rationales import with_rationales
+
+        return with_rationales(documents, ask, self._settings(), writer=backend.name)
 
 
 @readable

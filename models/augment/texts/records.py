@@ -38,7 +38,7 @@ class Provenance:
     """Origin of a synthetic text; the metadata of its record, always with all fields.
 
     Attributes:
-        method: rephrase, entigraph or sbp.
+        method: rephrase, rationales, entigraph or sbp.
         task: kind of text within the method, such as "easy" or "pair".
         source_ids: ids of the records it was made from.
         part: index of the chunk of the source, from 0; long sources are cut into chunks.
@@ -48,7 +48,8 @@ class Provenance:
         seed: random seed of the sampling.
         finish: "stop", or "length" if it was cut at the token limit.
         joined: what was joined to this text, in its order: keys of recorded answers if it was
-            written in chunks, ids of records if it is a megadoc; empty if it is a single answer.
+            written in chunks or has rationales, ids of records if it is a megadoc; empty if it is
+            a single answer.
     """
 
     method: str

@@ -78,6 +78,11 @@ PROMPTS = {
     'one JSON object and nothing else: {{"reason": "...", "score": 3}}, with a score from 1 '
     "(contradicts the source, or is about something else) to 5 (changes and adds nothing) and the "
     'worst difference as the reason.\n\nSource:\n"""\n{source}\n"""' + _SOURCE,
+    "rationale": "Below are the end of what was written so far of a document and the passage that "
+    "comes next. Write, in two or three sentences, the thoughts by which somebody who has read so "
+    "far and knows the subject comes to expect the passage: what it builds on, what question it "
+    "answers, why it comes now. Do not quote or retell the passage, and add no facts. "
+    'Answer with these sentences only.\n\nWritten so far:\n"""\n{source}\n"""' + _SOURCE,
     "pair": "Discuss the text below from one angle: the two entities {entities}. Say what the "
     "text tells of each, then how they bear on one another according to it, directly or through "
     "other things it mentions. Refer to the text by its name, add no facts that do not follow "
@@ -100,7 +105,8 @@ def prompt_of(
         name: title or name of the document.
         document: its text.
         entities: entities to discuss; only the tasks "pair" and "triple" use them.
-        source: what the document was written from; only the task "faithful" uses it.
+        source: what the document was written from for the task "faithful", what stands before it
+            for "rationale"; others do not use it.
     """
     quoted = [f'"{entity}"' for entity in entities]
     listed = " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else ""

@@ -30,6 +30,20 @@ def lines(out):
     return [json.loads(line) for line in (out / "texts.jsonl").read_text("utf-8").splitlines()]
 
 
+def test_rationales_stand_between_the_passages_of_a_text_and_are_stitched(texts, tmp_path, capsys):
+    out, mega = tmp_path / "out", tmp_path / "mega"
+    command = ["augment", "rationales", str(texts), "--out", str(out), "--no-quality"]
+    assert main([*command, "--chunk-tokens", "20", "--samples", "2"]) == 0
+    assert "6 new texts" in capsys.readouterr().out
+    for record in lines(out):
+        (source,) = record["metadata"]["source_ids"]
+        passages = record["text"].split("\n\n")[1::2]
+        assert len(passages) > 1
+        assert " ".join(passages).split() == (texts / source).read_text().split()
+    assert main(["augment", "stitch", str(out), "--out", str(mega), "--generations", "2"]) == 0
+    assert "3 megadocs by number of texts: 3 of 2: " in capsys.readouterr().out
+
+
 def test_plain_and_chunkwise_are_compared_and_joined_without_a_server(texts, tmp_path, capsys):
     plain, chunkwise, mega = (tmp_path / name for name in ("plain", "chunkwise", "mega"))
     command = ["augment", "rephrase", str(texts), "--no-quality", "--styles", "easy", "notes"]

@@ -305,7 +305,7 @@ WORDING = {
     "easy": "78bfae97", "medium": "fceffb49", "hard": "ce3480b6", "qa": "11531aa8",
     "lecture": "9bb02153", "dialogue": "5ddf431f", "notes": "6986a8c3", "causes": "8613abd6",
     "practice": "2523df58", "entities": "fcd9fcdd", "repair": "373c47c9", "judge": "9bce5407",
-    "faithful": "2f0abe13", "pair": "702b1c27", "triple": "909097da",
+    "faithful": "2f0abe13", "rationale": "2c60f092", "pair": "702b1c27", "triple": "909097da",
 }  # fmt: skip
 """Beginnings of the SHA-256 of the prompts of version 1."""
 
