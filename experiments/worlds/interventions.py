@@ -29,6 +29,7 @@ INTERVENTIONS = replace(
         ),
         weight_decays=(0, USUAL_DECAY, 1.6, 3.2, 6.4, 12.8, 25.6),
         epochs=(32, 128),
+        n_tuned_draws=12,
         learning_rate=5e-3,
     ),
     chains=ChainPlan(
