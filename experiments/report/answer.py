@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.analysis.intervals import Estimate
@@ -222,10 +223,10 @@ def questions(story: Story) -> list[tuple[str, str]]:
         ),
         (
             "What can models this small show?",
-            f"Shapes, not values. The models have {min(sizes):,} to {max(sizes):,} parameters "
+            f"Shapes, not values. The models have {_span(sizes, ',')} parameters "
             "without embeddings (N) and read "
-            f"{tokens:,} unique tokens: N / D is {min(sizes) / tokens:.2g} to "
-            f"{max(sizes) / tokens:.2g}, in the talk {theirs.min():.2g} to {theirs.max():.2g}. "
+            f"{tokens:,} unique tokens: N / D is {_span([n / tokens for n in sizes], '.2g')}, in "
+            f"the talk {_span(theirs.tolist(), '.2g')}. "
             "Whether an effect has the same sign and the same law can be compared; a loss cannot, "
             "because text and tokenizer differ.",
         ),
@@ -281,3 +282,9 @@ def questions(story: Story) -> list[tuple[str, str]]:
             "so that every true answer is known.",
         ),
     ]  # fmt: skip
+
+
+def _span(values: Sequence[float], form: str) -> str:
+    """Return the smallest and the largest of some values, or the one that all are."""
+    ends = dict.fromkeys(f"{value:{form}}" for value in (min(values), max(values)))
+    return " to ".join(ends)
