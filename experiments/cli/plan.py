@@ -36,7 +36,9 @@ class PlanCommand:
     """Parameters of the largest model to train, such as 1B; by default unlimited."""
     compute: str | None = None
     """Budget of training FLOPs, such as 1e21; prints its best use under each recipe."""
-    runs: Annotated[tuple[Path, ...] | None, tyro.conf.arg(name="from")] = None
+    runs: Annotated[
+        tuple[Path, ...] | None, tyro.conf.arg(name="from", metavar="PATH [PATH ...]")
+    ] = None
     """Use the runs of a run store instead of the published laws, such as runs/quick; of several if
     they differ by `--levers` only."""
     entigraph: Path | None = None
