@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from models.augment.texts.records import Provenance, Record
@@ -125,22 +125,43 @@ class _Text:
         first, record = self.answered[0]
         if len(self.answered) == 1:
             return record
-        keys = tuple(request.key(writer) for request, _ in self.answered)
-        was_cut = any(record.metadata["finish"] == "length" for _, record in self.answered)
-        return Record(
-            id=f"{first.method}-{first.task}-{digest_of(keys)}",
-            text=BETWEEN.join(record.text for _, record in self.answered),
-            metadata=Provenance(
-                method=first.method,
-                task=first.task,
-                source_ids=(first.source_id,),
-                model=writer,
-                prompt_version=f"{first.prompt_version}+chunkwise-{CHUNKWISE_VERSION}",
-                seed=first.seed,
-                finish="length" if was_cut else "stop",
-                joined=keys,
-            ).as_metadata(),
-        )
+        version = f"{first.prompt_version}+chunkwise-{CHUNKWISE_VERSION}"
+        texts = [record.text for _, record in self.answered]
+        return joined_record(self.answered, texts, writer, prompt_version=version)
+
+
+def joined_record(
+    answered: Sequence[tuple[GenerationRequest, Record]],
+    texts: Iterable[str],
+    writer: str,
+    *,
+    prompt_version: str,
+) -> Record:
+    """Return the text that several answers on one document make, with its provenance.
+
+    Args:
+        answered: requests with their answers, in the order of the document.
+        texts: what is joined: the answers, perhaps with what stands between them.
+        writer: name of the backend and model.
+        prompt_version: version of the wording.
+    """
+    first = answered[0][0]
+    keys = tuple(request.key(writer) for request, _ in answered)
+    was_cut = any(record.metadata["finish"] == "length" for _, record in answered)
+    return Record(
+        id=f"{first.method}-{first.task}-{digest_of(keys)}",
+        text=BETWEEN.join(texts),
+        metadata=Provenance(
+            method=first.method,
+            task=first.task,
+            source_ids=(first.source_id,),
+            model=writer,
+            prompt_version=prompt_version,
+            seed=first.seed,
+            finish="length" if was_cut else "stop",
+            joined=keys,
+        ).as_metadata(),
+    )
 
 
 def digest_of(names: Iterable[str]) -> str:

@@ -11,9 +11,9 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from models.augment.texts.records import Provenance, Record
+from models.augment.texts.records import Record
 from models.augment.writing.asking import Ask
-from models.augment.writing.chunkwise import BETWEEN, digest_of
+from models.augment.writing.chunkwise import joined_record
 from models.augment.writing.documents import Chunk
 from models.augment.writing.prompts import PROMPT_VERSION, prompt_of
 from models.augment.writing.rephrase import SEEDS_APART
@@ -108,28 +108,14 @@ def _joined(
     chunks: list[Chunk], outcomes: list[tuple[GenerationRequest, Outcome]], writer: str
 ) -> Outcome:
     """Return a document with its rationales, or the failure of the first that is missing."""
-    texts: list[str] = []
-    for chunk, (_, outcome) in zip(chunks, outcomes, strict=True):
+    answered: list[tuple[GenerationRequest, Record]] = []
+    for request, outcome in outcomes:
         if isinstance(outcome, FailedRequest):
             return outcome
-        texts += [outcome.text, chunk.text]
-    first = outcomes[0][0]
-    keys = tuple(request.key(writer) for request, _ in outcomes)
-    cut = any(
-        isinstance(outcome, Record) and outcome.metadata["finish"] == "length"
-        for _, outcome in outcomes
-    )
-    return Record(
-        id=f"{first.method}-{first.task}-{digest_of(keys)}",
-        text=BETWEEN.join(texts),
-        metadata=Provenance(
-            method=first.method,
-            task=first.task,
-            source_ids=(first.source_id,),
-            model=writer,
-            prompt_version=first.prompt_version,
-            seed=first.seed,
-            finish="length" if cut else "stop",
-            joined=keys,
-        ).as_metadata(),
-    )
+        answered.append((request, outcome))
+    texts = [
+        text
+        for chunk, (_, record) in zip(chunks, answered, strict=True)
+        for text in (record.text, chunk.text)
+    ]
+    return joined_record(answered, texts, writer, prompt_version=PROMPT_VERSION)
