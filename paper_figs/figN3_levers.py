@@ -20,13 +20,13 @@ TITLE = "What levers gain on top of weight decay and ensembles"
 CAPTION = (
     "Left: gain in test loss of each lever over no lever, both tuned over equally many settings, "
     "paired by draw of the text: of one model at the usual weight decay, of one at the tuned "
-    "decay, and of the limit of many members, with the exponent of 1/K that few members show or "
-    "that of many, one; 95 % intervals over draws. Hollow: the weight decay selected is an end of "
-    "the candidates. The dotted line is the gain of more data. The last row is a stack of several "
-    "levers, where they have a lower limit on validation than any alone; it is selected among more "
-    "settings. Right: validation loss of one model by the number of epochs, decay and strength "
-    "tuned at each, on "
-    "the first draw; that of masked diffusion is a bound. There is no published counterpart."
+    "decay, and of the limit of many members; 95 % intervals over draws, which for the limit allow "
+    "for the exponent of 1/K that the members trained show and for one. Hollow: the weight decay "
+    "selected is an end of the candidates. The dotted line is the gain of more data. The last row "
+    "is a stack of several levers, where they have a lower limit on validation than any alone; it "
+    "is selected among more settings. Right: validation loss of one model by the number of epochs, "
+    "decay and strength tuned at each, on the first draw; that of masked diffusion is a bound. "
+    "There is no published counterpart."
 )
 SHOWN = list(PURPOSES)[:3]
 

@@ -158,11 +158,12 @@ def _n14(story: Story) -> Finding:
 @claim("N15", "Some lever still pays once weight decay is tuned and members are many.")
 def _n15(story: Story) -> Finding:
     """The limit of many members with each lever against that without, each tuned for it over
-    equally many settings, paired by draw of the text; with the exponent of 1/K that few members
-    show or that of many, one, on either side (see `Levers.gain_of_limit`). Intervals are
-    simultaneous over the levers (Bonferroni, 95 % together). Supported when that of a lever lies
-    above zero and the control's weight decay is no end of the candidates; contradicted when those
-    of all levers lie below 0.01 nats and no lever's weight decay is an end; else inconclusive."""
+    equally many settings, paired by draw of the text. Intervals allow, on either side, for the
+    exponent of 1/K that the members trained show and for one, to which it tends (see
+    `Levers.gain_of_limit`), and are simultaneous over the levers (Bonferroni, 95 % together).
+    Supported when that of a lever lies above zero and the control's weight decay is no end of the
+    candidates; contradicted when those of all levers lie below 0.01 nats and no lever's weight
+    decay is an end; else inconclusive."""
     found = story[levers]
     level = 1 - 0.05 / len(found.tried)
     gains = {name: found.gain_of_limit(name, level=level) for name in found.tried}
@@ -194,9 +195,9 @@ def _n18(story: Story) -> Finding:
     by draw of the text, with exponents of 1/K as for N15. The stack is selected by validation among
     more settings than a lever, see `Trials.stack`, and judged by test losses. Intervals are
     simultaneous over the levers (Bonferroni, 95 % together). Supported when all lie above zero and
-    no lever's weight decay is an end of the candidates; contradicted when that against
-    some lever lies below 0.01 nats and the stack's decay is no end; else inconclusive, as where no
-    lever joined the best one on validation: then none is stacked."""
+    no lever's weight decay is an end of the candidates; contradicted when that against some lever
+    lies below 0.01 nats and the stack's decay is no end; else inconclusive, as where no lever
+    joined the best one on validation: then none is stacked."""
     found = story[levers]
     level = 1 - 0.05 / len(found.tried)
     over = {name: found.gain_of_limit(STACK, over=name, level=level) for name in found.tried}

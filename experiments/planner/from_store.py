@@ -18,6 +18,7 @@ import pandas as pd
 
 from experiments.analysis.intervals import mean_estimate
 from experiments.analysis.laws import N
+from experiments.analysis.members import limit_estimate
 from experiments.display.quantities import human
 from experiments.planner.plan import Option, Plan, Range, make_plan
 from experiments.runs.records import ensemble_identity
@@ -183,7 +184,7 @@ def _reached(roots: Sequence[Path], tokens: float, runs: pd.DataFrame) -> Iterat
                 recipe="joint",
                 tokens=tokens,
                 loss=Range(value=limit.limit, low=low, high=high),
-                validation_loss=_limit_by_size(curves).min(),
+                validation_loss=curves["limit"].min(),
                 what="limit of infinitely many members and parameters",
             )
     if curves is not None:
@@ -192,7 +193,7 @@ def _reached(roots: Sequence[Path], tokens: float, runs: pd.DataFrame) -> Iterat
             recipe="ensembles",
             tokens=tokens,
             loss=_over_seeds([best["test_loss"]]),
-            validation_loss=_limit_by_size(curves).min(),
+            validation_loss=curves["limit"].min(),
             what=f"best trained ensemble: {best['n_members']:g} members of N = {human(best[N])}",
         )
 
@@ -245,7 +246,10 @@ def _over_seeds(losses: Sequence[float]) -> Range:
 
 
 def _member_curves(roots: Sequence[Path], runs: pd.DataFrame) -> pd.DataFrame | None:
-    """Return mean losses over subsets of the best scored ensemble of each size, logits averaged."""
+    """Return mean losses over subsets of the best scored ensemble of each size, logits averaged.
+
+    The best has the lowest `limit`, the validation loss estimated for infinitely many members.
+    """
     curves = []
     settings = [name for name in SETTINGS if name in runs.columns]
     for _, cell in runs.groupby(settings, dropna=False, sort=False):
@@ -253,28 +257,16 @@ def _member_curves(roots: Sequence[Path], runs: pd.DataFrame) -> pd.DataFrame | 
         if scores is not None:
             rows = scores[scores["average"] == "logit"]
             means = rows.groupby("n_members")[["validation_loss", "test_loss"]].mean()
-            curves.append(means.reset_index().assign(**{N: cell[N].iloc[0]}))
+            limit = limit_estimate(scores)
+            curves.append(means.reset_index().assign(**{N: cell[N].iloc[0], "limit": limit}))
     if not curves:
         return None
-    best = {curve[N].iloc[0]: curve for curve in sorted(curves, key=_last_loss, reverse=True)}
+    best = {curve[N].iloc[0]: curve for curve in sorted(curves, key=_limit_of, reverse=True)}
     return pd.concat(best.values(), ignore_index=True)
 
 
-def _last_loss(curve: pd.DataFrame) -> float:
-    return float(curve["validation_loss"].iloc[-1])
-
-
-def _limit_by_size(curves: pd.DataFrame) -> pd.Series:
-    """Return the validation loss of infinitely many members of each size, by E + B / K."""
-    ends = (
-        curves.sort_values("n_members")
-        .groupby(N)[["n_members", "validation_loss"]]
-        .agg(["first", "last"])
-    )
-    (one, most), (first, last) = (
-        (ends[name, "first"], ends[name, "last"]) for name in ("n_members", "validation_loss")
-    )
-    return (most * last - one * first) / (most - one)
+def _limit_of(curve: pd.DataFrame) -> float:
+    return float(curve["limit"].iloc[0])
 
 
 def _specs(runs: pd.DataFrame) -> list[RunSpec]:

@@ -64,6 +64,8 @@ class Filter(Asking):
         if self.backend == "template" and self.source is not None:
             if self.prompt is not None:
                 raise ValueError("--prompt is for a judge: name its --backend and --model too")
+            if self.most_loss is not None:
+                raise ValueError("--most-loss looks at texts alone: leave out --source")
             return self._by_alignment(self.source)
         if (self.least_alignment, self.embedder) != (LEAST_ALIGNMENT, "words"):
             raise ValueError(

@@ -45,10 +45,9 @@ learning rates."""
 STACK = "stack"
 """Several levers together, as `Trials.stack` selects them."""
 DIFFUSION, MASKING, NOISE = "masked diffusion", "masked input", ("replaced input", "masked input")
-TUNED = "tuned decay"
 PURPOSES = {
     "usual decay": "one model, usual weight decay",
-    TUNED: "one model, tuned weight decay",
+    "tuned decay": "one model, tuned weight decay",
     "ensembles": "many members, tuned for their limit",
     "most epochs": "one model, tuned weight decay, the most epochs",
 }
@@ -262,7 +261,9 @@ class Trials:
         return pd.DataFrame(rows)
 
     def _n_draws(self, purpose: str) -> int:
-        return (purpose == TUNED and self.plan.n_tuned_draws) or self.plan.n_draws
+        if purpose == "tuned decay" and self.plan.n_tuned_draws is not None:
+            return self.plan.n_tuned_draws
+        return self.plan.n_draws
 
     def more_data(self, control: Cell) -> np.ndarray:
         """Return the control's test losses on more data, [n_draws]."""
@@ -272,7 +273,7 @@ class Trials:
                 self.spec(control, draw, seed, n_unique_tokens=round(plan.more_data * n_tokens))
                 for seed in range(plan.n_seeds)
             ]
-            for draw in range(self._n_draws(TUNED))
+            for draw in range(self._n_draws("tuned decay"))
         ]
         runs = self.train([spec for of in groups for spec in of], title="control on more data")
         return np.array(

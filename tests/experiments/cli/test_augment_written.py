@@ -123,6 +123,7 @@ def test_bad_options_and_texts_without_provenance_are_refused_in_a_sentence(
     assert "--backend ours looks at texts alone" in said(*compare, "--backend", "ours")
     prompt = tmp_path / "prompt.txt"
     assert "--prompt is for a judge" in said(*compare, "--prompt", prompt)
+    assert "--most-loss looks at texts alone" in said(*compare, "--most-loss", "3")
     judge = ("--backend", "openai", "--model", "m")
     assert "belong to --source without a judge" in said(*compare, *judge, "--least-alignment", ".9")
     for marks, message in (
