@@ -248,7 +248,8 @@ def _over_seeds(losses: Sequence[float]) -> Range:
 def _member_curves(roots: Sequence[Path], runs: pd.DataFrame) -> pd.DataFrame | None:
     """Return mean losses over subsets of the best scored ensemble of each size, logits averaged.
 
-    The best has the lowest `limit`, the validation loss estimated for infinitely many members.
+    The best has the lowest validation loss with all its members; `limit` is that estimated for
+    infinitely many.
     """
     curves = []
     settings = [name for name in SETTINGS if name in runs.columns]
@@ -261,12 +262,12 @@ def _member_curves(roots: Sequence[Path], runs: pd.DataFrame) -> pd.DataFrame | 
             curves.append(means.reset_index().assign(**{N: cell[N].iloc[0], "limit": limit}))
     if not curves:
         return None
-    best = {curve[N].iloc[0]: curve for curve in sorted(curves, key=_limit_of, reverse=True)}
+    best = {curve[N].iloc[0]: curve for curve in sorted(curves, key=_last_loss, reverse=True)}
     return pd.concat(best.values(), ignore_index=True)
 
 
-def _limit_of(curve: pd.DataFrame) -> float:
-    return float(curve["limit"].iloc[0])
+def _last_loss(curve: pd.DataFrame) -> float:
+    return float(curve["validation_loss"].iloc[-1])
 
 
 def _specs(runs: pd.DataFrame) -> list[RunSpec]:
