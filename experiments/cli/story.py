@@ -183,11 +183,12 @@ class Ship(WorldOptions):
     part: Literal[1, 2] | None = None
     """Pack only one part of the talk: 1 (using data better) or 2 (making new data)."""
     keep: tuple[str, ...] = ()
-    """Recipes whose shipped results are packed again as they are, rather than from your runs."""
+    """Recipes whose shipped results are packed again as they are, rather than from your runs; the
+    others build on these."""
 
     def run(self) -> int:
         """Write the files and print their paths."""
-        from experiments.lab.recipe import run_recipes
+        from experiments.lab.recipe import Results, run_recipes
         from experiments.lab.shipping import write_archive
         from experiments.runs.archive import SHIPPED
         from experiments.story.story import recipes_of, shipped_lab
@@ -195,11 +196,14 @@ class Ship(WorldOptions):
         if self.keep and (self.corpus or self.levers):
             raise ValueError("--keep takes shipped results: of the world's own text, no levers")
         kept = shipped_lab(self.world, self.keep) if self.keep else None
+        known = Results(self.world, {})
         if kept:
-            run_recipes(kept, recipes_of(kept.world))
+            of_kept = recipes_of(kept.world)
+            found = run_recipes(kept, of_kept)
+            known = Results(self.world, {one: found[one] for one in of_kept})
         with self.open_lab() as lab:
             wanted = [one for one in recipes_of(lab.world, self.part) if one.name not in self.keep]
-            recipes = [one.name for one in run_recipes(lab, wanted)]
+            recipes = [one.name for one in run_recipes(lab, wanted, known)]
         for path in write_archive(lab, self.to or SHIPPED, recipes=recipes, kept=kept):
             print(path)
         return 0

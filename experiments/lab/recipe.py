@@ -154,12 +154,25 @@ class LazyResults(Results):
     Args:
         lab: where runs are trained and kept.
         recipes: in any order; all that they build on are included.
+        known: results of other labs of the world, on which these recipes may build.
     """
 
-    def __init__(self, lab: Lab, recipes: Iterable[Recipe[Any]]) -> None:
+    def __init__(
+        self, lab: Lab, recipes: Iterable[Recipe[Any]], known: Results | None = None
+    ) -> None:
         super().__init__(lab.world.name, {})
-        self._lab = lab
-        self._recipes = {each: None for wanted in recipes for each in wanted.with_needs}
+        self._lab, self._known = lab, known or Results(lab.world.name, {})
+        self._recipes: dict[Recipe[Any], None] = {}
+        for one in recipes:
+            self._include(one)
+
+    def _include(self, recipe: Recipe[Any]) -> None:
+        """Add a recipe after all that it builds on and that is not known."""
+        if recipe in self._known:
+            return
+        for need in recipe.needs:
+            self._include(need)
+        self._recipes[recipe] = None
 
     def require(self, *recipes: Recipe[Any]) -> None:
         """Run recipes that have not been run, and note them as read.
@@ -184,30 +197,35 @@ class LazyResults(Results):
 
     def _run(self, recipe: Recipe[Any]) -> None:
         """Run a recipe and all that it builds on; runs and records carry the recipes' names."""
-        for one in recipe.with_needs if recipe in self else ():
-            if one in self._found:
-                continue
-            account = self._lab.account
-            with self._lab.labeling(one.name):
-                self._found[one] = one.run(self._lab, *(self._found[need] for need in one.needs))
-            self._evidence[one] = Evidence(
-                runs=tuple(
-                    sorted(id for id, spec in account.runs.items() if one.name in spec.recipes)
-                ),
-                records=tuple(sorted(account.read.get(one.name, ()))),
-            )
+        if recipe not in self or recipe in self._found:
+            return
+        for need in recipe.needs:
+            self._run(need)
+        needed = [
+            self._known[need] if need in self._known else self._found[need] for need in recipe.needs
+        ]
+        account = self._lab.account
+        with self._lab.labeling(recipe.name):
+            self._found[recipe] = recipe.run(self._lab, *needed)
+        self._evidence[recipe] = Evidence(
+            runs=tuple(
+                sorted(id for id, spec in account.runs.items() if recipe.name in spec.recipes)
+            ),
+            records=tuple(sorted(account.read.get(recipe.name, ()))),
+        )
 
 
-def run_recipes(lab: Lab, recipes: Iterable[Recipe[Any]]) -> Results:
+def run_recipes(lab: Lab, recipes: Iterable[Recipe[Any]], known: Results | None = None) -> Results:
     """Return the results of recipes and of all that they build on; runs carry the recipes' names.
 
     Args:
         lab: where runs are trained and kept.
         recipes: in any order.
+        known: results of other labs of the world, on which these recipes may build.
 
     Returns:
-        The result of each, with what it rests on.
+        The result of each that is not known, with what it rests on.
     """
-    results = LazyResults(lab, recipes)
+    results = LazyResults(lab, recipes, known)
     results.require(*results)
     return results

@@ -200,17 +200,23 @@ class ConceptPlan(BootstrapPlan):
 
 @dataclass(frozen=True, kw_only=True)
 class ExcerptPlan(BootstrapPlan):
-    """Settings of the recipe `bootstrapped_text`; here, a world is a sample of excerpts.
+    """Settings of `bootstrapped_text` and `prototypes`; here, a world is a sample of excerpts.
 
     Attributes:
         n_documents: number of real documents of a world.
         n_held_out: number of validation documents, and of test documents.
         length: tokens of a document, including its end-of-text token.
+        n_nearest: prototypes nearest to a held-out document, whose edits are all summed.
+        n_others: prototypes drawn from the others, which stand for all of them in the sum.
+        n_edited: validation documents, and test documents, that are scored as edits.
     """
 
     n_documents: int = 512
     n_held_out: int = 512
     length: int = 64
+    n_nearest: int = 64
+    n_others: int = 64
+    n_edited: int = 128
 
 
 LEARNED_CONCEPTS = ConceptPlan(

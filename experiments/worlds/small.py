@@ -22,7 +22,7 @@ SMALL = replace(
     QUICK,
     name="small",
     recipes=(
-        *(name for name in TALK_RECIPES if name != "data_scaling"),
+        *(name for name in TALK_RECIPES if name not in ("data_scaling", "prototypes")),
         *("draws", "calibration"),
     ),
     corpus="novels",

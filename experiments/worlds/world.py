@@ -85,7 +85,7 @@ class World:
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
         concepts: plan of the recipe `bootstrapped`, or None.
-        excerpts: plan of the recipe `bootstrapped_text`, or None.
+        excerpts: plan of the recipes `bootstrapped_text` and `prototypes`, or None.
 
     Raises:
         ValueError: `n_tuning_members` is less than 3, or a lever is unknown or of the wrong type.
@@ -235,7 +235,7 @@ TALK_RECIPES = (
     *("data_scaling", "distillation"),
     *("ablations", "learning_curves", "classical", "downstream"),
     *PART_2_RECIPES,
-    "bootstrapped_text",
+    *("bootstrapped_text", "prototypes"),
 )
 PLANS = {
     "data_scaling": "data_scaling",
@@ -248,5 +248,6 @@ PLANS = {
     "entigraph": "facts",
     "bootstrapped": "concepts",
     "bootstrapped_text": "excerpts",
+    "prototypes": "excerpts",
 }
 """Recipes that need a plan -> the field of `World` that holds it."""

@@ -34,6 +34,7 @@ class Bootstrapped:
     Attributes:
         plan: the sizes.
         decays: weight decay chosen for each arm.
+        synthesizer_rate: peak learning rate chosen for the synthesizer.
         tuning: a row an arm, decay and tuning world: `arm`, `weight_decay`, `world`,
             `validation_loss`.
         runs: a row an arm, decay (the chosen one, and the usual one of baseline and SBP) and
@@ -50,6 +51,7 @@ class Bootstrapped:
 
     plan: BootstrapPlan
     decays: Mapping[str, float]
+    synthesizer_rate: float
     tuning: pd.DataFrame
     runs: pd.DataFrame
     ensembles: pd.DataFrame
@@ -138,6 +140,7 @@ def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
     return Bootstrapped(
         plan=plan,
         decays=dict(planned.decays),
+        synthesizer_rate=planned.synthesizer_rate,
         tuning=pd.concat(tuning, ignore_index=True),
         runs=pd.DataFrame(rows),
         ensembles=_ensembles(planned, groups),

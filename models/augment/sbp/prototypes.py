@@ -9,10 +9,10 @@ whose kernel is learned; adding a document changes it without training.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from models.evals.continuations import Continuation, score_continuations
 from models.language.language_model import Predictor
@@ -23,19 +23,39 @@ class PrototypeScores:
     """Log-likelihoods of texts under the prototype model.
 
     Attributes:
-        log_probs: [n_texts] log p(x) in nats; lower bounds if prototypes were left out.
+        terms: [n_texts, k + n_sampled] log p(x | x') in nats of the k nearest prototypes, nearest
+            first, then of those sampled; -inf where there were fewer.
         n_tokens: int64 [n_texts] tokens of each text, its end-of-text included.
-        posterior: [n_texts, k] p(x' | x) over the prototypes that were scored.
+        n_prototypes: documents of the corpus, over which p(x') is uniform.
+        n_sampled: prototypes that stand for all that are not among the nearest.
     """
 
-    log_probs: np.ndarray
+    terms: np.ndarray
     n_tokens: np.ndarray
-    posterior: np.ndarray
+    n_prototypes: int
+    n_sampled: int = 0
+
+    @property
+    def log_probs(self) -> np.ndarray:
+        """Log p(x) in nats [n_texts]; lower bounds if prototypes were left out and none sampled."""
+        return np.logaddexp(*self._sums) - np.log(self.n_prototypes)
 
     @property
     def loss(self) -> float:
-        """Cross-entropy in nats per token, an upper bound where prototypes were left out."""
+        """Cross-entropy in nats per token, an upper bound where `log_probs` are lower ones."""
         return float(-self.log_probs.sum() / self.n_tokens.sum())
+
+    @property
+    def share_of_nearest(self) -> np.ndarray:
+        """Share of p(x) that the nearest prototypes hold, [n_texts]."""
+        nearest, others = self._sums
+        return np.exp(nearest - np.logaddexp(nearest, others))
+
+    @property
+    def posterior(self) -> np.ndarray:
+        """Probabilities p(x' | x) over the nearest prototypes alone, [n_texts, k]."""
+        found: np.ndarray = softmax(self._nearest, axis=1)
+        return found
 
     @property
     def effective_prototypes(self) -> np.ndarray:
@@ -43,17 +63,37 @@ class PrototypeScores:
         p = self.posterior
         return np.exp(-np.sum(p * np.log(np.where(p > 0, p, 1)), axis=1))
 
+    def of_nearest(self, k: int) -> PrototypeScores:
+        """Return the scores with the k nearest prototypes alone, lower bounds of log p(x)."""
+        return replace(self, terms=self._nearest[:, :k], n_sampled=0)
+
+    @property
+    def _nearest(self) -> np.ndarray:
+        return self.terms[:, : self.terms.shape[1] - self.n_sampled]
+
+    @property
+    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """Log-sums over the nearest prototypes and, as estimated, over all others; [n_texts]."""
+        nearest: np.ndarray = logsumexp(self._nearest, axis=1)
+        if not self.n_sampled:
+            return nearest, np.full(len(nearest), -np.inf)
+        sampled = self.terms[:, -self.n_sampled :]
+        n_others = self.n_prototypes - np.isfinite(self._nearest).sum(axis=1)
+        return nearest, logsumexp(sampled, axis=1) + np.log(n_others / self.n_sampled)
+
 
 def prototype_scores(
     editor: Predictor,
     prototypes: Sequence[np.ndarray],
     texts: Sequence[np.ndarray],
     neighbors: np.ndarray,
+    n_sampled: int = 0,
 ) -> PrototypeScores:
     """Return the scores of texts as edits of their neighbours among the prototypes.
 
     All terms of the sum over prototypes are positive, so the sum over some of them bounds p(x) from
-    below; the nearest prototypes hold nearly all of it.
+    below. With a random sample of the others, the estimate of p(x) is unbiased, whatever share of
+    it the nearest prototypes hold.
 
     Args:
         editor: predicts x after end-of-text, x', end-of-text, as a synthesizer does.
@@ -61,10 +101,18 @@ def prototype_scores(
         texts: token ids of the texts x, without end-of-text; no text may itself be a prototype.
         neighbors: int [n_texts, k] positions of distinct prototypes to sum over for each text, -1
             for fewer than k; see `neighbors.nearest_among`.
+        n_sampled: so many of the last columns are a random sample of those that are not among the
+            first.
 
     Raises:
-        ValueError: a text without any neighbour, or a pair longer than the context.
+        ValueError: a text without any neighbour, no column that is not sampled, or a pair longer
+            than the context.
     """
+    if not 0 <= n_sampled < neighbors.shape[1]:
+        raise ValueError(
+            f"n_sampled must lie between 0 and {neighbors.shape[1] - 1}, fewer than a text has "
+            f"neighbours; not {n_sampled}"
+        )
     if not (neighbors >= 0).any(axis=1).all():
         lonely = int(np.flatnonzero(~(neighbors >= 0).any(axis=1))[0])
         raise ValueError(f"text {lonely} has no neighbour among the prototypes")
@@ -82,9 +130,9 @@ def prototype_scores(
         requests.append(Continuation(ids, len(after) + 1))
     terms = np.full(neighbors.shape, -np.inf)
     terms[at[:, 0], at[:, 1]] = [one.total for one in score_continuations(editor, requests)]
-    total = logsumexp(terms, axis=1)
     return PrototypeScores(
-        log_probs=total - np.log(len(prototypes)),
+        terms=terms,
         n_tokens=np.array([len(text) + 1 for text in texts]),
-        posterior=np.exp(terms - total[:, None]),
+        n_prototypes=len(prototypes),
+        n_sampled=n_sampled,
     )

@@ -21,6 +21,7 @@ from experiments.recipes.entigraph.forms import (
     law_of,
 )
 from experiments.recipes.entigraph.recipe import FactResults, FactWorlds
+from experiments.recipes.prototypes import Prototypes
 from experiments.story.story import Story
 from experiments.worlds import recipe_names
 from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan
@@ -30,7 +31,7 @@ from paper_figs import figure_modules
 from paper_figs.files import figure_of, recipes_read
 from tests.drawn import missing_numbers
 
-FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24")
+FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24", "figN6")
 ARMS = {"baseline": 1.56, "oracle": 1.41, "sbp": 1.49, "random": 1.60, "unconditional": 1.59}
 """Losses as a prototype measured them."""
 ZIGZAG = {4_000: 0.9, 16_000: 0.3, 64_000: 0.9, 256_000: 0.3}
@@ -100,7 +101,7 @@ def bootstrapped(**losses):
         for world in range(3) for width in (32, 64) for kind in ("real", "synthetic")
     ]  # fmt: skip
     return Bootstrapped(
-        plan=plan, decays=dict.fromkeys(means, 1.6), tuning=pd.DataFrame(),
+        plan=plan, decays=dict.fromkeys(means, 1.6), synthesizer_rate=4e-3, tuning=pd.DataFrame(),
         runs=pd.DataFrame(runs), ensembles=pd.DataFrame(ensembles),
         gates=pd.DataFrame(
             {"world": range(3), "alone": [1.5, 1.6, 1.7], "given": [1.3, 1.4, 1.5],
@@ -108,6 +109,34 @@ def bootstrapped(**losses):
         ),
         quality=pd.DataFrame(quality), flops={"sbp": 4.0, "baseline": 1.0},
         examples=[("a <b>real</b> text", "one", "another")],
+    )  # fmt: skip
+
+
+def prototypes(loss=3.5):
+    """Losses of three draws of excerpts as edits of real ones, where the baseline has 3.6."""
+    means = {
+        "baseline": 3.6, "second baseline": 3.6, "prototypes": loss, "mixture": min(3.55, loss),
+        "two baselines": 3.58,
+    }  # fmt: skip
+    return Prototypes(
+        n_prototypes=16,
+        losses=pd.DataFrame(
+            [
+                {"world": world, "model": model, "test_loss": mean + 0.1 * world + 0.01 * i * world,
+                 "weight": 0.5 if model in ("mixture", "two baselines") else None}
+                for world in range(3) for i, (model, mean) in enumerate(means.items())
+            ]
+        ),
+        bounds=pd.DataFrame(
+            [
+                {"world": world, "n_nearest": n, "test_loss": loss + 1 / n + 0.1 * world}
+                for world in range(3) for n in (1, 2, 4)
+            ]
+        ),
+        posterior=pd.DataFrame(
+            {"world": range(3), "share": [0.8, 0.9, 0.7], "share_of_prototypes": 0.25,
+             "effective": [2.0, 2.5, 3.0]}
+        ),
     )  # fmt: skip
 
 
@@ -142,7 +171,7 @@ def story_of(evidence=None, **found):
 def story(**changed):
     found = {
         "entigraph": facts(), "bootstrapped": bootstrapped(), "bootstrapped_text": bootstrapped(),
-        "continued": continued(),
+        "continued": continued(), "prototypes": prototypes(),
     }  # fmt: skip
     return story_of(**found | changed)
 
@@ -176,7 +205,7 @@ def test_intervals_hold_their_values():
 
 def test_what_the_prototype_saw_supports_the_talk():
     found = verdicts()
-    for id in ("S1", "S2", "S3", "S4", "S5", "S8", "S9", "S10c", "N3", "N9", "P18", "P18a"):
+    for id in ("S1", "S2", "S3", "S4", "S5", "S8", "S9", "S10c", "N3", "N9", "N19", "P18", "P18a"):
         assert found[id].verdict == "supported", found[id]
     assert found["S10a"].verdict == "inconclusive"  # at both widths the same
     assert found["S6"].verdict == "inconclusive"
@@ -193,6 +222,7 @@ def test_what_the_prototype_saw_supports_the_talk():
         ("S9", {"bootstrapped": bootstrapped(sbp=1.60)}),
         ("N3", {"bootstrapped": bootstrapped(sbp=1.60)}),
         ("N9", {"bootstrapped_text": bootstrapped(sbp=1.60)}),
+        ("N19", {"prototypes": prototypes(3.8)}),
         ("P18", {"continued": continued(many=2.3)}),
     ],
 )  # fmt: skip
@@ -319,7 +349,9 @@ def test_figures_draw_what_was_found(name):
 
 def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
     of_part_2 = {name for name in recipe_names() if find_recipe(name).part == 2}
-    assert of_part_2 == {"continued", "entigraph", "bootstrapped", "bootstrapped_text"}
+    assert of_part_2 == {
+        "continued", "entigraph", "bootstrapped", "bootstrapped_text", "prototypes"
+    }  # fmt: skip
     for world in WORLDS.values():
         for name in world.recipes:
             if name in PLANS:

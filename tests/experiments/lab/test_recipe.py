@@ -74,6 +74,15 @@ def test_lazy_results_run_only_what_is_read_and_once():
         LazyResults(SmallLab(), [first])[second]
 
 
+def test_what_is_known_of_another_lab_is_built_on_and_not_run():
+    known = run_recipes(SmallLab(), [second])
+    lab = SmallLab()
+    results = run_recipes(lab, [third], known)
+    assert [one.name for one in results] == ["third"]
+    assert results[third] == Found(21)
+    assert not lab.account.runs
+
+
 def test_what_is_read_in_a_block_is_noted():
     results = run_recipes(SmallLab(), [third])
     assert results[first].value == 1

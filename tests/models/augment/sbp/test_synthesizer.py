@@ -144,6 +144,24 @@ def test_the_prototype_model_sums_over_prototypes(learned):
     fewer = prototype_scores(editor, prototypes, texts, ragged)
     assert (fewer.log_probs <= near.log_probs + rounding).all()
     assert fewer.loss > near.loss
+    # Others that are sampled stand for all: with every one of them sampled, the sum is exact.
+    rest = np.array([np.setdiff1d(np.arange(12), row) for row in own])
+    columns = np.column_stack([own, rest])
+    sampled = prototype_scores(editor, prototypes, texts, columns, n_sampled=9)
+    np.testing.assert_allclose(sampled.log_probs, whole.log_probs, rtol=1e-5)
+    np.testing.assert_allclose(
+        sampled.share_of_nearest, np.exp(near.log_probs - whole.log_probs), rtol=1e-4
+    )
+    np.testing.assert_allclose(sampled.of_nearest(3).log_probs, near.log_probs, rtol=1e-6)
+    # Each other prototype alone as the sample: the estimates of p(x) average to it.
+    estimates = [
+        prototype_scores(editor, prototypes, texts, columns[:, [0, 1, 2, at]], n_sampled=1)
+        for at in range(3, 12)
+    ]
+    mean = np.mean([np.exp(one.log_probs) for one in estimates], axis=0)
+    np.testing.assert_allclose(mean, np.exp(whole.log_probs), rtol=1e-4)
+    with pytest.raises(ValueError, match="n_sampled must lie between 0 and 2"):
+        prototype_scores(editor, prototypes, texts, own, n_sampled=3)
     with pytest.raises(ValueError, match="text 2 has no neighbour"):
         prototype_scores(editor, prototypes, texts, np.where(np.arange(4)[:, None] == 2, -1, own))
     with pytest.raises(ValueError, match="text 0 of 9 tokens does not fit the context 13"):
