@@ -143,7 +143,10 @@ class BootstrapPlan:
         synthesizer_decay: weight decay of the synthesizer.
         n_neighbors: number of neighbours that each document is paired with.
         synthesizer_epochs: epochs of the synthesizer over the pairs.
+        synthesizer_width: width of the synthesizer; by default that of the model that it teaches.
         share: synthetic share of the training tokens.
+        synthetic_passes: passes over the synthetic documents, of which so many times fewer are
+            written.
         temperature: sampling temperature.
         arms: the arms to compare.
         n_worlds: number of worlds that are reported.
@@ -164,7 +167,9 @@ class BootstrapPlan:
     synthesizer_decay: float = 0.3
     n_neighbors: int = 3
     synthesizer_epochs: int = 3
+    synthesizer_width: int | None = None
     share: float = 0.5
+    synthetic_passes: int = 1
     temperature: float = 1.0
     arms: tuple[Arm, ...] = ("baseline", "oracle", "sbp", "random", "unconditional")
     n_worlds: int = 3
@@ -196,6 +201,27 @@ class ConceptPlan(BootstrapPlan):
     n_concepts: int = 128
     per_concept: int = 4
     held_out_per_concept: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixingPlan:
+    """Settings of the recipe `mixing`, which changes the arm "sbp" of `bootstrapped` in one way
+    at a time.
+
+    Attributes:
+        shares: synthetic shares of the training tokens.
+        passes: passes over the synthetic documents, at the share `share_of_passes`.
+        share_of_passes: a share at which a few passes are not yet many documents.
+        synthesizers: widths of synthesizers and their epochs over the pairs.
+    """
+
+    shares: tuple[float, ...] = (1 / 9, 1 / 4, 1 / 2, 3 / 4)
+    passes: tuple[int, ...] = (1, 4, 16)
+    share_of_passes: float = 1 / 2
+    synthesizers: tuple[tuple[int, int], ...] = (
+        *((64, 12), (64, 3), (64, 1)),
+        *((32, 12), (16, 12), (16, 1)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ SMALL = replace(
     QUICK,
     name="small",
     recipes=(
-        *(name for name in TALK_RECIPES if name not in ("data_scaling", "prototypes")),
+        *(name for name in TALK_RECIPES if name not in ("data_scaling", "mixing", "prototypes")),
         *("draws", "calibration"),
     ),
     corpus="novels",

@@ -10,7 +10,13 @@ from experiments.worlds.plans import (
     DrawsPlan,
     LeverPlan,
 )
-from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
+from experiments.worlds.plans_part2 import (
+    ConceptPlan,
+    ContinuedPlan,
+    ExcerptPlan,
+    FactPlan,
+    MixingPlan,
+)
 from experiments.worlds.world import TALK_RECIPES, World
 
 TINY = World(
@@ -116,6 +122,7 @@ TINY = World(
         synthesizer_rates=(8e-3,),
         n_worlds=2,
     ),
+    mixing=MixingPlan(shares=(0.25, 0.5), passes=(1, 4), synthesizers=((32, 3), (16, 1))),
     excerpts=ExcerptPlan(
         n_documents=64,
         n_held_out=64,

@@ -18,7 +18,13 @@ from experiments.worlds.plans import (
     DrawsPlan,
     LeverPlan,
 )
-from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, ExcerptPlan, FactPlan
+from experiments.worlds.plans_part2 import (
+    ConceptPlan,
+    ContinuedPlan,
+    ExcerptPlan,
+    FactPlan,
+    MixingPlan,
+)
 from models.config import ModelConfig
 from models.training.devices import RUNTIME_BYTES, training_bytes
 
@@ -85,6 +91,7 @@ class World:
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
         concepts: plan of the recipe `bootstrapped`, or None.
+        mixing: plan of the recipe `mixing`, or None.
         excerpts: plan of the recipes `bootstrapped_text` and `prototypes`, or None.
 
     Raises:
@@ -130,6 +137,7 @@ class World:
     continued: ContinuedPlan | None = None
     facts: FactPlan | None = None
     concepts: ConceptPlan | None = None
+    mixing: MixingPlan | None = None
     excerpts: ExcerptPlan | None = None
 
     def __post_init__(self) -> None:
@@ -235,7 +243,7 @@ TALK_RECIPES = (
     *("data_scaling", "distillation"),
     *("ablations", "learning_curves", "classical", "downstream"),
     *PART_2_RECIPES,
-    *("bootstrapped_text", "prototypes"),
+    *("mixing", "bootstrapped_text", "prototypes"),
 )
 PLANS = {
     "data_scaling": "data_scaling",
@@ -247,6 +255,7 @@ PLANS = {
     "continued": "continued",
     "entigraph": "facts",
     "bootstrapped": "concepts",
+    "mixing": "mixing",
     "bootstrapped_text": "excerpts",
     "prototypes": "excerpts",
 }

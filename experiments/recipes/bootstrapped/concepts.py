@@ -13,9 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
+from experiments.recipes.bootstrapped.words import FAMILY_NAMES, FIRST_NAMES, VALUES
+
 END = "<|endoftext|>"
 
-SLOTS = ("color", "city", "trade", "food", "season", "metal")
+SLOTS = tuple(VALUES)
 """Properties of a concept; each has words of its own for its values."""
 TEMPLATES = (
     "the S of N is V .",
@@ -39,14 +41,13 @@ class ConceptSettings:
 
     Attributes:
         n_concepts: concepts.
-        n_values: values of each slot, drawn uniformly for each concept.
-        n_name_words: first and second words that names are made of; every pair names one concept
-            at most.
+        n_values: values of each slot, drawn uniformly for each concept; at most 24.
+        n_name_words: first names, and family names; every pair names one concept at most.
         length: tokens of a document, its end-of-text token included.
         seed: draws the concepts; other seeds draw other worlds in the same words.
 
     Raises:
-        ValueError: more concepts than names.
+        ValueError: more concepts than names, or more values or names than there are words.
     """
 
     n_concepts: int = 256
@@ -56,6 +57,13 @@ class ConceptSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        most = {"n_values": min(map(len, VALUES.values())), "n_name_words": len(FIRST_NAMES)}
+        for name, n_words in most.items():
+            if not 1 <= getattr(self, name) <= n_words:
+                raise ValueError(
+                    f"{name} must lie between 1 and the {n_words} words that there are; not "
+                    f"{getattr(self, name)}"
+                )
         if not 1 <= self.n_concepts <= self.n_name_words**N_NAME_WORDS:
             raise ValueError(
                 f"n_concepts must lie between 1 and the {self.n_name_words**N_NAME_WORDS} names "
@@ -77,8 +85,10 @@ class ConceptWorld:
     def words(self) -> tuple[str, ...]:
         """Every word by its id: the end of text, function words, slots, their values, names."""
         settings = self.settings
-        values = (f"{slot}{i}" for slot in SLOTS for i in range(settings.n_values))
-        names = (f"{kind}{i}" for kind in "PQ" for i in range(settings.n_name_words))
+        values = (word for words in VALUES.values() for word in words[: settings.n_values])
+        names = (
+            word for part in (FIRST_NAMES, FAMILY_NAMES) for word in part[: settings.n_name_words]
+        )
         return (END, *_FUNCTION_WORDS, *SLOTS, *values, *names)
 
     @cached_property
@@ -89,7 +99,12 @@ class ConceptWorld:
     @cached_property
     def first_value(self) -> int:
         """The id of the first value of the first slot; values of a slot follow one another."""
-        return self.ids[f"{SLOTS[0]}0"]
+        return self.ids[SLOTS[-1]] + 1
+
+    @cached_property
+    def first_name(self) -> int:
+        """The id of the first of the first names; family names follow them."""
+        return self.first_value + len(SLOTS) * self.settings.n_values
 
     @cached_property
     def names(self) -> np.ndarray:
@@ -98,7 +113,7 @@ class ConceptWorld:
         rng = np.random.default_rng((settings.seed, 0))
         pairs = np.array(list(itertools.product(range(settings.n_name_words), repeat=2)))
         chosen = rng.permutation(pairs)[: settings.n_concepts]
-        return self.ids["P0"] + chosen + [0, settings.n_name_words]
+        return self.first_name + chosen + [0, settings.n_name_words]
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -143,7 +158,7 @@ class ConceptWorld:
 
     def concept_of(self, documents: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Return the concept that each document names first, int [n]; -1 where it names none."""
-        second = self.ids["Q0"]
+        second = self.first_name + self.settings.n_name_words
         found = np.full(len(documents), -1)
         known = {tuple(name): concept for concept, name in enumerate(self.names.tolist())}
         for row, document in enumerate(documents):
@@ -156,7 +171,7 @@ class ConceptWorld:
 
     def is_value(self, ids: np.ndarray) -> np.ndarray:
         """Return which ids are values of slots, bool, in the shape of `ids`."""
-        return (ids >= self.first_value) & (ids < self.ids["P0"])
+        return (ids >= self.first_value) & (ids < self.first_name)
 
     def first_mentions(self, documents: np.ndarray) -> np.ndarray:
         """Mark the values that a document [n, length] gives for the first time in it.

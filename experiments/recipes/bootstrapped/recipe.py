@@ -89,8 +89,8 @@ def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
     tuning_worlds, reported = plan.tuning, plan.reported
     written = [arm for arm in plan.arms if arm in SYNTHETIC]
 
-    tuning = [_try_decays(planned, ("baseline", "oracle"), tuning_worlds)]
-    planned.decays |= _best(tuning[0])
+    tuning = [try_decays(planned, ("baseline", "oracle"), tuning_worlds)]
+    planned.decays |= best_decays(tuning[0])
     worlds = [*tuning_worlds, *reported]
     first = [planned.spec("baseline", world) for world in worlds]
     first += [planned.spec("oracle", world) for world in reported]
@@ -107,8 +107,8 @@ def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
     synthesizers += [planned.synthesizer("pairs", world, plan.small_width) for world in reported]
     lab.train(synthesizers, title=f"{planned.name}, synthesizers")
 
-    tuning.append(_try_decays(planned, written, tuning_worlds))
-    planned.decays |= _best(tuning[1])
+    tuning.append(try_decays(planned, written, tuning_worlds))
+    planned.decays |= best_decays(tuning[1])
     tried: dict[tuple[Arm, float, int], RunSpec] = {
         (arm, decay, world): planned.spec(arm, world, decay)
         for arm, world in product(plan.arms, reported)
@@ -157,8 +157,12 @@ def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
     )
 
 
-def _try_decays(planned: BootstrapRuns, arms: Iterable[Arm], worlds: Iterable[int]) -> pd.DataFrame:
-    """Train arms with every decay on the tuning worlds."""
+def try_decays(planned: BootstrapRuns, arms: Iterable[Arm], worlds: Iterable[int]) -> pd.DataFrame:
+    """Train arms with every decay on the tuning worlds.
+
+    Returns:
+        A row an arm, decay and world, with the columns of `Bootstrapped.tuning`.
+    """
     tried = {
         (arm, decay, world): planned.spec(arm, world, decay)
         for arm, decay, world in product(arms, planned.plan.weight_decays, worlds)
@@ -174,7 +178,7 @@ def _try_decays(planned: BootstrapRuns, arms: Iterable[Arm], worlds: Iterable[in
     )  # fmt: skip
 
 
-def _best(tuning: pd.DataFrame) -> dict[str, float]:
+def best_decays(tuning: pd.DataFrame) -> dict[str, float]:
     """Return the decay of each arm that selects; a diverged run is last."""
     means = tuning.fillna({"validation_loss": np.inf}).groupby(["arm", "weight_decay"])
     by_cell = means["validation_loss"].mean()

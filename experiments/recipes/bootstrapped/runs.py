@@ -102,12 +102,13 @@ class BootstrapRuns:
         identity = [
             "arm", arm == "oracle", plan.epochs, plan.share if writer else 0,
             [spec.run_id, plan.temperature] if spec else None,
+            *([plan.synthetic_passes] if writer and plan.synthetic_passes > 1 else []),
         ]  # fmt: skip
 
         def tokens() -> np.ndarray:
             if arm == "oracle":
                 return stream_of(self.source.new(world, plan.epochs), self.n_tokens)
-            written = self.documents(writer, world, width) if writer else []
+            written = self.documents(writer, world, width) * plan.synthetic_passes if writer else []
             return mixed_stream(
                 self.source.texts(world).real, written, self.n_tokens,
                 share=plan.share if writer else 0.0, seed=world,
@@ -150,9 +151,10 @@ class BootstrapRuns:
         Args:
             writer: which synthesizer.
             world: seed of the documents.
-            width: of the model; by default the larger one.
+            width: of the model; by default that of the plan's synthesizers.
             learning_rate: by default the one chosen.
         """
+        width = width or self.plan.synthesizer_width
         plan, model = self.plan, self.model(width)
         kind = "random" if writer == "random" else "pairs"
 
@@ -186,7 +188,9 @@ class BootstrapRuns:
                 n_epochs=plan.synthesizer_epochs, batch_size=plan.batch, window_jitter=False
             ),
             seed=0,
-            init_from=None if writer == "scratch" else self._baseline(world, width).run_id,
+            init_from=None
+            if writer == "scratch"
+            else self.spec("baseline", world, width=width).run_id,
         )
 
     def choose_synthesizer_rate(self, worlds: Iterable[int]) -> None:
@@ -203,9 +207,6 @@ class BootstrapRuns:
         losses = frame.fillna({"validation_loss": np.inf}).groupby("learning_rate")
         self.synthesizer_rate = float(losses["validation_loss"].mean().idxmin())
 
-    def _baseline(self, world: int, width: int | None = None) -> RunSpec:
-        return self.spec("baseline", world, width=width)
-
     def writer_spec(self, writer: Writer, world: int, width: int | None = None) -> RunSpec:
         """Return the run whose model writes.
 
@@ -215,7 +216,7 @@ class BootstrapRuns:
             width: of the model; by default the larger one.
         """
         if writer == "baseline":
-            return self._baseline(world, width)
+            return self.spec("baseline", world, width=width)
         return self.synthesizer(writer, world, width)
 
     def _pairs(self, world: int, *, random: bool) -> np.ndarray:
@@ -264,7 +265,8 @@ class BootstrapRuns:
             width: of the model; by default the larger one.
         """
         plan, spec = self.plan, self.writer_spec(writer, world, width)
-        n_samples = -(-round(plan.share * self.n_tokens) // self.source.length)
+        n_written = round(plan.share * self.n_tokens / plan.synthetic_passes)
+        n_samples = -(-n_written // self.source.length)
         identity = self._identity(world, ["written", spec.run_id, plan.temperature, n_samples])
         label = f"{self.name}, written by {writer}, world {world}"
         data = plan_stream(

@@ -21,17 +21,29 @@ from experiments.recipes.entigraph.forms import (
     law_of,
 )
 from experiments.recipes.entigraph.recipe import FactResults, FactWorlds
+from experiments.recipes.mixing import Mix, Mixing
 from experiments.recipes.prototypes import Prototypes
 from experiments.story.story import Story
 from experiments.worlds import recipe_names
-from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan
+from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, MixingPlan
 from experiments.worlds.registry import WORLDS
 from experiments.worlds.world import PLANS
 from paper_figs import figure_modules
 from paper_figs.files import figure_of, recipes_read
 from tests.drawn import missing_numbers
 
-FIGURES = ("fig14", "fig16", "fig20b", "fig21", "fig22", "fig22b", "fig23", "fig24", "figN6")
+FIGURES = (
+    "fig14",
+    "fig16",
+    "fig20b",
+    "fig21",
+    "fig22",
+    "fig22b",
+    "fig23",
+    "fig24",
+    "figN6",
+    "figN7",
+)
 ARMS = {"baseline": 1.56, "oracle": 1.41, "sbp": 1.49, "random": 1.60, "unconditional": 1.59}
 """Losses as a prototype measured them."""
 ZIGZAG = {4_000: 0.9, 16_000: 0.3, 64_000: 0.9, 256_000: 0.3}
@@ -140,6 +152,26 @@ def prototypes(loss=3.5):
     )  # fmt: skip
 
 
+def mixing(gain=lambda mix, wrong: 0.1 - 0.2 * wrong - 0.01 * mix.synthetic_passes):
+    """Gains in three worlds, of which wrong values are `1 / epochs`."""
+    base = Mix(0.25, 1, 64, 12)
+    arms = {
+        "shares": [base._replace(share=share) for share in (0.25, 0.5)],
+        "passes": [base._replace(share=0.5, synthetic_passes=times) for times in (1, 4)],
+        "synthesizers": [base._replace(synthesizer_epochs=epochs) for epochs in (12, 3, 1)],
+    }
+    runs = [
+        {
+            **mix._asdict(), "world": world, "weight_decay": 1.6, "test_loss": 1.0,
+            "gain": gain(mix, 1 / mix.synthesizer_epochs) + 0.001 * world,
+            "first_mention_gain": 0.2, "wrong": 1 / mix.synthesizer_epochs,
+        }
+        for mix in dict.fromkeys(mix for of_axis in arms.values() for mix in of_axis)
+        for world in range(3)
+    ]  # fmt: skip
+    return Mixing(plan=MixingPlan(), runs=pd.DataFrame(runs), **arms)
+
+
 def continued(many=2.5):
     """Losses of every step on three draws of the domain."""
     plan = ContinuedPlan()
@@ -171,7 +203,7 @@ def story_of(evidence=None, **found):
 def story(**changed):
     found = {
         "entigraph": facts(), "bootstrapped": bootstrapped(), "bootstrapped_text": bootstrapped(),
-        "continued": continued(), "prototypes": prototypes(),
+        "continued": continued(), "prototypes": prototypes(), "mixing": mixing(),
     }  # fmt: skip
     return story_of(**found | changed)
 
@@ -205,7 +237,23 @@ def test_intervals_hold_their_values():
 
 def test_what_the_prototype_saw_supports_the_talk():
     found = verdicts()
-    for id in ("S1", "S2", "S3", "S4", "S5", "S8", "S9", "S10c", "N3", "N9", "N19", "P18", "P18a"):
+    for id in (
+        "S1",
+        "S2",
+        "S3",
+        "S4",
+        "S5",
+        "S8",
+        "S9",
+        "S10c",
+        "N3",
+        "N9",
+        "N19",
+        "N20",
+        "N21",
+        "P18",
+        "P18a",
+    ):
         assert found[id].verdict == "supported", found[id]
     assert found["S10a"].verdict == "inconclusive"  # at both widths the same
     assert found["S6"].verdict == "inconclusive"
@@ -223,6 +271,8 @@ def test_what_the_prototype_saw_supports_the_talk():
         ("N3", {"bootstrapped": bootstrapped(sbp=1.60)}),
         ("N9", {"bootstrapped_text": bootstrapped(sbp=1.60)}),
         ("N19", {"prototypes": prototypes(3.8)}),
+        ("N20", {"mixing": mixing(lambda mix, wrong: 0.1)}),
+        ("N21", {"mixing": mixing(lambda mix, wrong: 0.01 * mix.synthetic_passes)}),
         ("P18", {"continued": continued(many=2.3)}),
     ],
 )  # fmt: skip
@@ -277,6 +327,13 @@ def test_a_verdict_carries_the_runs_and_records_of_the_recipes_that_it_read():
     assert found["N3"].runs == ("a", "b", "c")
     assert found["P18"].recipes == ("continued",)
     assert found["S7"].recipes == found["S7"].runs == found["S7"].records == ()
+
+
+def test_the_threshold_is_where_the_line_through_the_synthesizers_falls_through_zero():
+    found = mixing(lambda mix, wrong: 0.1 - 0.2 * wrong).threshold
+    assert found.value == pytest.approx(0.5 + 0.001 / 0.2)
+    assert found.low < found.value < found.high
+    assert not mixing(lambda mix, wrong: 0.1 + 0.2 * wrong).threshold.is_bounded
 
 
 def test_random_pairs_do_not_recover_what_true_ones_do():
@@ -350,7 +407,7 @@ def test_figures_draw_what_was_found(name):
 def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
     of_part_2 = {name for name in recipe_names() if find_recipe(name).part == 2}
     assert of_part_2 == {
-        "continued", "entigraph", "bootstrapped", "bootstrapped_text", "prototypes"
+        "continued", "entigraph", "bootstrapped", "bootstrapped_text", "prototypes", "mixing"
     }  # fmt: skip
     for world in WORLDS.values():
         for name in world.recipes:

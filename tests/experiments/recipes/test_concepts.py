@@ -5,6 +5,7 @@ import pytest
 
 from experiments.recipes.bootstrapped.concepts import ConceptSettings, ConceptWorld
 from experiments.recipes.bootstrapped.pairs import mixed_stream, random_pairs
+from experiments.recipes.bootstrapped.words import VALUES
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,24 @@ def test_a_mixed_stream_reads_synthetic_text_once_and_repeats_the_real(world, do
     assert np.array_equal(stream, mixed_stream(documents, synthetic, n_tokens, share=0.5, seed=0))
     with pytest.raises(ValueError, match="share must lie in"):
         mixed_stream(documents, synthetic, n_tokens, share=1.5, seed=0)
+
+
+def test_documents_read_as_sentences(world, documents):
+    assert len({word.lower() for word in world.words}) == len(world.words)
+    known = world.text(documents[0])
+    name = world.text(world.names[world.concept_of(documents)[0]])
+    assert name in known
+    given = [world.words[id] for id in documents[0] if world.is_value(id)]
+    assert given
+    assert all(any(word in words for words in VALUES.values()) for word in given)
+
+
+@pytest.mark.parametrize(
+    ("settings", "most"), [({"n_values": 25}, "24 words"), ({"n_name_words": 33}, "32 words")]
+)
+def test_more_values_or_names_than_words_are_refused(settings, most):
+    with pytest.raises(ValueError, match=f"must lie between 1 and the {most} that there are"):
+        ConceptSettings(**settings)
 
 
 def test_more_concepts_than_names_are_refused():
