@@ -1,4 +1,4 @@
-"""Figure N7: the gain of synthetic text by its share, passes over it and its quality."""
+"""Figure N7: the gain of synthetic text by its share, how it is read, and its quality."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from paper_figs.layout import Place, panels
 from paper_figs.style import BLACK, COLORS, GREY, error_bars, log_ticks
 
 NAME = "figN7"
-CLAIMS = ("N20", "N21")
+CLAIMS = ("N20", "N21", "N22")
 NEEDS = (mixing,)
-TITLE = "When synthetic text pays: its share, passes over it and its quality"
+TITLE = "When synthetic text pays: its share, how it is read, and its quality"
 CAPTION = (
     "Gain in test loss over the tuned baseline at equal training tokens: against the synthetic "
-    "share of these tokens (left), against passes over the synthetic documents, of which so many "
-    "times fewer are written (middle), and against the share of values in them that are not those "
-    "of the concept that they name, by synthesizers of several widths and epochs (right). Grey "
+    "share of these tokens; passes over the synthetic documents, of which so many times fewer are "
+    "written; documents from one source that are joined to one; and the share of values in them "
+    "that are not those of the concept that they name, by several synthesizers. Grey "
     "dots are sets of invented concepts, points their means with 95 % intervals over sets. Weight "
     "decay is chosen for each point."
 )
@@ -34,10 +34,11 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     epochs), `world`, `x`, `gain`, `low` and `high`.
     """
     found = story[mixing]
-    axes = panels(ax, 1, 3, wide=1.6)
+    axes = panels(ax, 1, 4, wide=1.9)
     drawn: list[tuple[str, Sequence[Mix], str]] = [
         ("share of synthetic tokens", found.shares, "share"),
-        ("passes over synthetic documents", found.passes, "synthetic_passes"),
+        ("passes over synthetic text", found.passes, "synthetic_passes"),
+        ("documents joined", found.stitched, "stitched"),
         ("share of wrong values", found.synthesizers, "wrong"),
     ]
     rows = []
@@ -69,6 +70,7 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
         panel.axhline(0, color=BLACK, linewidth=0.8)
         panel.set_xlabel(label)
     log_ticks(axes[1], [mix.synthetic_passes for mix in found.passes], base=2)
+    log_ticks(axes[2], [mix.stitched for mix in found.stitched], base=2)
     axes[0].set_ylabel("gain over the tuned baseline (nats)")
     columns = ["panel", "series", "synthesizer", "world", "x", "gain", "low", "high"]
     return axes, pd.DataFrame(rows)[columns]

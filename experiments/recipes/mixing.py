@@ -1,9 +1,10 @@
-"""How much synthetic text to mix in, how often to read it, and how good it must be to pay.
+"""How much synthetic text to mix in, how to read it, and how good it must be to pay.
 
 The arm "sbp" of bootstrapping on documents about concepts, changed in one way at a time: the
-synthetic share of the training tokens, passes over the synthetic documents, and the synthesizer
-that writes them. Training tokens are those of the baseline, and weight decay is chosen anew each
-time; the synthesizer's rate is the one that was chosen for `bootstrapped`.
+synthetic share of the training tokens, passes over the synthetic documents, how many of one source
+are joined to one (megadocs, arXiv 2603.18534), and the synthesizer that writes them. Training
+tokens are those of the baseline, and weight decay is chosen anew each time; the synthesizer's rate
+is the one that was chosen for `bootstrapped`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Mix(NamedTuple):
 
     share: float
     synthetic_passes: int
+    stitched: int
     synthesizer_width: int
     synthesizer_epochs: int
 
@@ -50,13 +52,15 @@ class Mixing:
             `test_loss`, `gain` over the tuned baseline of that world in nats per token,
             `first_mention_gain` (the same where a document first gives a value) and `wrong`, the
             share of values in the synthetic documents that are not those of their concept.
-        shares, passes, synthesizers: the arms in which that alone changes, in the plan's order.
+        shares, passes, stitched, synthesizers: the arms in which that alone changes, in the order
+            of the plan.
     """
 
     plan: MixingPlan
     runs: pd.DataFrame
     shares: list[Mix]
     passes: list[Mix]
+    stitched: list[Mix]
     synthesizers: list[Mix]
 
     def of(self, mix: Mix, column: str = "gain") -> np.ndarray:
@@ -94,18 +98,19 @@ def mixing(lab: Lab, bootstrapped: Bootstrapped) -> Mixing:
     """
     plan = lab.world.plan_of(lab.world.mixing, "mixing")
     usual = lab.world.plan_of(lab.world.concepts, "mixing")
-    base = Mix(usual.share, 1, usual.width, usual.synthesizer_epochs)
+    base = Mix(usual.share, 1, 1, usual.width, usual.synthesizer_epochs)
     shares = [base._replace(share=share) for share in plan.shares]
     passes = [
         base._replace(share=plan.share_of_passes, synthetic_passes=times) for times in plan.passes
     ]
+    stitched = [base._replace(stitched=n) for n in plan.stitched]
     synthesizers = [
         base._replace(synthesizer_width=width, synthesizer_epochs=epochs)
         for width, epochs in plan.synthesizers
     ]
     source, worlds = Concepts(usual), [*usual.tuning, *usual.reported]
     arms = {}
-    for mix in dict.fromkeys([*shares, *passes, *synthesizers]):
+    for mix in dict.fromkeys([*shares, *passes, *stitched, *synthesizers]):
         arms[mix] = BootstrapRuns(
             lab, "bootstrapped", dataclasses.replace(usual, **mix._asdict()), source
         )
@@ -128,7 +133,12 @@ def mixing(lab: Lab, bootstrapped: Bootstrapped) -> Mixing:
         planned.decays |= best_decays(try_decays(planned, ("sbp",), usual.tuning))
     rows = [row for mix, planned in arms.items() for row in _rows(planned, mix, bootstrapped)]
     return Mixing(
-        plan=plan, runs=pd.DataFrame(rows), shares=shares, passes=passes, synthesizers=synthesizers
+        plan=plan,
+        runs=pd.DataFrame(rows),
+        shares=shares,
+        passes=passes,
+        stitched=stitched,
+        synthesizers=synthesizers,
     )
 
 

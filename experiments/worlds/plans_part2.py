@@ -147,6 +147,7 @@ class BootstrapPlan:
         share: synthetic share of the training tokens.
         synthetic_passes: passes over the synthetic documents, of which so many times fewer are
             written.
+        stitched: synthetic documents from one real document that are joined to one.
         temperature: sampling temperature.
         arms: the arms to compare.
         n_worlds: number of worlds that are reported.
@@ -170,12 +171,18 @@ class BootstrapPlan:
     synthesizer_width: int | None = None
     share: float = 0.5
     synthetic_passes: int = 1
+    stitched: int = 1
     temperature: float = 1.0
     arms: tuple[Arm, ...] = ("baseline", "oracle", "sbp", "random", "unconditional")
     n_worlds: int = 3
     first_world: int = 0
     n_tuning_worlds: int = 1
     n_members: int = 2
+
+    @property
+    def is_mixed_anew(self) -> bool:
+        """Whether synthetic documents are read several times or joined."""
+        return self.synthetic_passes > 1 or self.stitched > 1
 
     @property
     def reported(self) -> range:
@@ -213,6 +220,7 @@ class MixingPlan:
         passes: passes over the synthetic documents, at the share `share_of_passes`.
         share_of_passes: a share at which a few passes are not yet many documents.
         synthesizers: widths of synthesizers and their epochs over the pairs.
+        stitched: documents written from one real document that are joined to one, a megadoc.
     """
 
     shares: tuple[float, ...] = (1 / 9, 1 / 4, 1 / 2, 3 / 4)
@@ -222,6 +230,7 @@ class MixingPlan:
         *((64, 12), (64, 3), (64, 1)),
         *((32, 12), (16, 12), (16, 1)),
     )
+    stitched: tuple[int, ...] = (1, 2, 8)
 
 
 @dataclass(frozen=True, kw_only=True)

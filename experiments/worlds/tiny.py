@@ -122,7 +122,9 @@ TINY = World(
         synthesizer_rates=(8e-3,),
         n_worlds=2,
     ),
-    mixing=MixingPlan(shares=(0.25, 0.5), passes=(1, 4), synthesizers=((32, 3), (16, 1))),
+    mixing=MixingPlan(
+        shares=(0.25, 0.5), passes=(1, 4), synthesizers=((32, 3), (16, 1)), stitched=(1, 4)
+    ),
     excerpts=ExcerptPlan(
         n_documents=64,
         n_held_out=64,

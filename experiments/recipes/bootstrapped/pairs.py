@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,28 @@ def random_pairs(n_documents: int, *, n_neighbors: int, seed: int) -> np.ndarray
     first = np.repeat(np.arange(n_documents), n_neighbors)
     step = rng.integers(1, n_documents, size=len(first))
     return np.column_stack([first, (first + step) % n_documents])
+
+
+def stitched(documents: Sequence[np.ndarray], sources: np.ndarray, n: int) -> list[np.ndarray]:
+    """Join documents written from one source, n at a time in their order, to one document each.
+
+    Args:
+        documents: token ids of each, with the end-of-text token, which only the last one keeps.
+        sources: int [n_documents] what each was written from.
+        n: documents joined; the last ones of a source may be fewer.
+
+    Returns:
+        Documents in the order of their first parts.
+    """
+    joined: dict[tuple[int, int], list[np.ndarray]] = {}
+    seen: Counter[int] = Counter()
+    for source, document in zip(sources.tolist(), documents, strict=True):
+        joined.setdefault((source, seen[source] // n), []).append(document)
+        seen[source] += 1
+    return [
+        np.concatenate([*(part[:-1] for part in parts[:-1]), parts[-1]])
+        for parts in joined.values()
+    ]
 
 
 def stream_of(documents: Sequence[np.ndarray] | np.ndarray, n_tokens: int) -> np.ndarray:

@@ -9,7 +9,12 @@ import numpy as np
 
 from experiments.lab.lab import Lab
 from experiments.lab.streams import plan_stream
-from experiments.recipes.bootstrapped.pairs import mixed_stream, random_pairs, stream_of
+from experiments.recipes.bootstrapped.pairs import (
+    mixed_stream,
+    random_pairs,
+    stitched,
+    stream_of,
+)
 from experiments.recipes.bootstrapped.sources import Source
 from experiments.runs.spec import DataConfig, RunSpec
 from experiments.runs.texts import Stream, read_stream
@@ -102,13 +107,13 @@ class BootstrapRuns:
         identity = [
             "arm", arm == "oracle", plan.epochs, plan.share if writer else 0,
             [spec.run_id, plan.temperature] if spec else None,
-            *([plan.synthetic_passes] if writer and plan.synthetic_passes > 1 else []),
+            *([plan.synthetic_passes, plan.stitched] if writer and plan.is_mixed_anew else []),
         ]  # fmt: skip
 
         def tokens() -> np.ndarray:
             if arm == "oracle":
                 return stream_of(self.source.new(world, plan.epochs), self.n_tokens)
-            written = self.documents(writer, world, width) * plan.synthetic_passes if writer else []
+            written = self.documents(writer, world, width) if writer else []
             return mixed_stream(
                 self.source.texts(world).real, written, self.n_tokens,
                 share=plan.share if writer else 0.0, seed=world,
@@ -247,12 +252,17 @@ class BootstrapRuns:
     def documents(self, writer: Writer, world: int, width: int | None = None) -> list[np.ndarray]:
         """Return the synthetic documents of a writer, token ids [n] with the end-of-text token.
 
+        Those of one real document are joined, and all are read, as often as the plan says.
+
         Args:
             writer: which model.
             world: seed of the documents.
             width: of the model; by default the larger one.
         """
-        return [part for part in self.written(writer, world, width)[1] if len(part) > 1]
+        sources, written = self.written(writer, world, width)
+        kept = [at for at, document in enumerate(written) if len(document) > 1]
+        documents = stitched([written[at] for at in kept], sources[kept], self.plan.stitched)
+        return documents * self.plan.synthetic_passes
 
     def written(
         self, writer: Writer, world: int, width: int | None = None

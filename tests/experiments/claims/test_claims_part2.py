@@ -152,12 +152,17 @@ def prototypes(loss=3.5):
     )  # fmt: skip
 
 
-def mixing(gain=lambda mix, wrong: 0.1 - 0.2 * wrong - 0.01 * mix.synthetic_passes):
+def falling(mix, wrong):
+    return 0.1 - 0.2 * wrong - 0.01 * mix.synthetic_passes + 0.01 * mix.stitched
+
+
+def mixing(gain=falling):
     """Gains in three worlds, of which wrong values are `1 / epochs`."""
-    base = Mix(0.25, 1, 64, 12)
+    base = Mix(0.25, 1, 1, 64, 12)
     arms = {
         "shares": [base._replace(share=share) for share in (0.25, 0.5)],
         "passes": [base._replace(share=0.5, synthetic_passes=times) for times in (1, 4)],
+        "stitched": [base._replace(stitched=n) for n in (1, 2, 4)],
         "synthesizers": [base._replace(synthesizer_epochs=epochs) for epochs in (12, 3, 1)],
     }
     runs = [
@@ -263,6 +268,7 @@ def test_what_the_prototype_saw_supports_the_talk():
 @pytest.mark.parametrize(
     ("id", "changed"),
     [
+        ("N22", {"mixing": mixing(lambda mix, wrong: -0.01 * mix.stitched)}),
         ("S3", {"entigraph": facts(paraphrase={4_000: 0.25, 32_000: 0.4, 256_000: 0.6})}),
         ("S4", {"entigraph": facts(paraphrase={4_000: 0.25, 32_000: 0.6, 256_000: 1.0})}),
         ("S5", {"entigraph": facts(entigraph=ZIGZAG)}),

@@ -1,11 +1,19 @@
 """The world of concepts says what it should, and pairs and streams keep what they promise."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from experiments.lab.lab import Lab
+from experiments.lab.recipe import run_recipes
 from experiments.recipes.bootstrapped.concepts import ConceptSettings, ConceptWorld
-from experiments.recipes.bootstrapped.pairs import mixed_stream, random_pairs
+from experiments.recipes.bootstrapped.pairs import mixed_stream, random_pairs, stitched
+from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.recipes.bootstrapped.words import VALUES
+from experiments.recipes.mixing import Mix, mixing
+from experiments.runs.store import RunStore
+from experiments.worlds.registry import get_world
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +115,39 @@ def test_more_values_or_names_than_words_are_refused(settings, most):
 def test_more_concepts_than_names_are_refused():
     with pytest.raises(ValueError, match="n_concepts must lie between 1 and the 16 names"):
         ConceptSettings(n_concepts=17, n_name_words=4)
+
+
+def test_documents_of_one_source_are_joined_and_end_once():
+    sources = np.array([3, 5, 3, 3, 5])
+    documents = [np.array([at, at, 0]) for at in (1, 2, 3, 4, 6)]
+    joined = stitched(documents, sources, 2)
+    assert [one.tolist() for one in joined] == [[1, 1, 3, 3, 0], [2, 2, 6, 6, 0], [4, 4, 0]]
+    apart = stitched(documents, sources, 1)
+    assert all(np.array_equal(*pair) for pair in zip(apart, documents, strict=True))
+
+
+@pytest.mark.long
+def test_arms_of_mixing_change_one_thing_and_are_compared_with_the_baseline_of_their_world(
+    tmp_path,
+):
+    world = dataclasses.replace(get_world("tiny"), recipes=("mixing",))
+    lab = Lab(world, RunStore(tmp_path / "tiny"))
+    results = run_recipes(lab, [mixing])
+    found, known = results[mixing], results[bootstrapped]
+    base = found.synthesizers[0]
+    for name, arms in (
+        ("share", found.shares), ("synthetic_passes", found.passes), ("stitched", found.stitched)
+    ):  # fmt: skip
+        changed = [mix._replace(**{name: getattr(arms[0], name)}) for mix in arms]
+        assert {*changed} == {arms[0]}
+    # The arm that changes nothing is that of bootstrapping itself.
+    assert base in found.shares
+    assert base in found.stitched
+    np.testing.assert_allclose(found.of(base, "test_loss"), known.of("sbp"))
+    for mix in (base, found.passes[-1], found.stitched[-1]):
+        np.testing.assert_allclose(found.of(mix), known.of("baseline") - found.of(mix, "test_loss"))
+        assert found.of(mix, "world").tolist() == [*world.concepts.reported]
+    assert (found.of(found.synthesizers[1], "wrong") > found.of(base, "wrong")).all()
+    losses = found.runs.groupby([*Mix._fields])["test_loss"].mean()
+    assert losses.nunique() == len(losses)
+    assert run_recipes(Lab(world, lab.store), [mixing])[mixing].runs.equals(found.runs)
