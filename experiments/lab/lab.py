@@ -13,7 +13,7 @@ import pandas as pd
 from experiments.lab.source import source_of
 from experiments.lab.text import WorldText
 from experiments.runs import Runs
-from experiments.runs.archive import QUOTATIONS, NotShipped
+from experiments.runs.archive import NotShipped
 from experiments.runs.records import ensemble_identity, is_measuring, keep_record, measuring
 from experiments.runs.spec import RunSpec, SyntheticConfig, digest
 from experiments.runs.store import can_train
@@ -200,8 +200,7 @@ class Lab:
                 values = measure()
             if not self.store.read_only:
                 keep_record(self.store.root, kind, identity, values, source=source)
-        # Quotations say nothing that their runs do not, and are not shipped.
-        if not is_measuring() and kind != QUOTATIONS:
+        if not is_measuring():
             place = f"{kind}/{digest(identity)}"
             self.account.records[place] = digest(values)
             for recipe in self.account.labels:

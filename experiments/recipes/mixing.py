@@ -3,7 +3,7 @@
 The arm "sbp" of bootstrapping on documents about concepts, changed in one way at a time: the
 synthetic share of the training tokens, passes over the synthetic documents, how many of one source
 are joined to one (megadocs, arXiv 2603.18534), and the synthesizer that writes them. Training
-tokens are those of the baseline, and weight decay is chosen anew each time; the synthesizer's rate
+tokens are those of the baseline, and weight decay is chosen for each; the synthesizer's rate
 is the one that was chosen for `bootstrapped`.
 """
 

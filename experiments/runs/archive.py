@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 ARCHIVE_SCHEMA = 2
 """2 left version numbers out of the identities of records."""
 SHIPPED = Path(__file__).parents[1] / "results"
-QUOTATIONS = "quotations"
-"""Kind of the records that quote a world's text; they are not shipped, for copyright reasons."""
 
 
 class NotShipped(ValueError):

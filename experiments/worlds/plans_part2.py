@@ -180,7 +180,7 @@ class BootstrapPlan:
     n_members: int = 2
 
     @property
-    def is_mixed_anew(self) -> bool:
+    def rereads_or_joins(self) -> bool:
         """Whether synthetic documents are read several times or joined."""
         return self.synthetic_passes > 1 or self.stitched > 1
 

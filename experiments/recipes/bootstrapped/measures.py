@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.recipes.bootstrapped.passages import PASSAGES
 from experiments.recipes.bootstrapped.runs import SYNTHETIC, BootstrapRuns, bare
-from experiments.recipes.bootstrapped.sources import Concepts
-from experiments.runs.archive import QUOTATIONS, NotShipped
+from experiments.recipes.bootstrapped.sources import Concepts, Excerpts
+from experiments.runs.archive import NotShipped
 from experiments.runs.spec import RunSpec
 from experiments.worlds.plans_part2 import Arm
 
@@ -142,30 +143,57 @@ def flops_of(planned: BootstrapRuns, arm: Arm, world: int) -> float:
 
 
 def examples(planned: BootstrapRuns, world: int) -> list[tuple[str, ...]]:
-    """Return real documents as text, each with two that the synthesizer wrote from it.
+    """Return documents as text, each with two that the synthesizer wrote from it.
 
-    Shipped results have no quotations: of a text that is quoted the list is empty there.
+    They are real documents about concepts, or beginnings of `PASSAGES` where documents are excerpts
+    of a text, which is not ours to show. Results that were shipped before there were passages have
+    none of these.
     """
-    spec = planned.writer_spec("pairs", world)
-
-    def spell() -> list[list[str]]:
-        sources, written = planned.written("pairs", world)
-        real = planned.source.texts(world).real
-        found = []
-        for source in np.unique(sources):
-            places = np.flatnonzero(sources == source)[:2]
-            if len(places) == 2:
-                texts = [real[source], *(written[place] for place in places)]
-                found.append([planned.source.spell(world, text) for text in texts])
-            if len(found) == N_EXAMPLES:
-                break
-        return found
-
-    kind = QUOTATIONS if planned.source.quotes else "examples"
+    spec, source = planned.writer_spec("pairs", world), planned.source
+    if not isinstance(source, Excerpts):
+        rows = planned.lab.remember(
+            "examples", [spec.run_id], lambda: _of_documents(planned, world)
+        )
+        return [tuple(texts) for texts in rows]
+    identity = [spec.run_id, *PASSAGES.values()]
     try:
-        rows = planned.lab.remember(kind, [spec.run_id], spell)
+        rows = planned.lab.remember(
+            "passages", identity, lambda: _of_passages(planned, source, world)
+        )
     except NotShipped:
-        if not planned.source.quotes:
-            raise
         rows = []
     return [tuple(texts) for texts in rows]
+
+
+def _of_documents(planned: BootstrapRuns, world: int) -> list[list[str]]:
+    """Spell the first real documents from which two were written."""
+    sources, written = planned.written("pairs", world)
+    real = planned.source.texts(world).real
+    found = []
+    for source in np.unique(sources):
+        places = np.flatnonzero(sources == source)[:2]
+        if len(places) == 2:
+            texts = [real[source], *(written[place] for place in places)]
+            found.append([planned.source.spell(world, text) for text in texts])
+        if len(found) == N_EXAMPLES:
+            break
+    return found
+
+
+def _of_passages(planned: BootstrapRuns, source: Excerpts, world: int) -> list[list[str]]:
+    """Write two documents from the beginning of each passage."""
+    from models.augment.sbp.synthesizer import sample_related
+    from models.language.language_model import LanguageModel
+
+    spec = planned.writer_spec("pairs", world)
+    synthesizer = LanguageModel(model=spec.model, params=planned.lab.store.params(spec))
+    found = []
+    for at, passage in enumerate(PASSAGES.values()):
+        ids = source.beginning(passage)
+        samples = sample_related(
+            synthesizer, [ids], 2, seed=at, n_tokens=source.length,
+            temperature=planned.plan.temperature,
+        )  # fmt: skip
+        texts = [ids, *(sample.ids for sample in samples)]
+        found.append([source.spell(world, text) for text in texts])
+    return found

@@ -31,7 +31,7 @@ def stitched(documents: Sequence[np.ndarray], sources: np.ndarray, n: int) -> li
         n: documents joined; the last ones of a source may be fewer.
 
     Returns:
-        Documents in the order of their first parts.
+        Documents, token ids [n] each, in the order of their first parts.
     """
     joined: dict[tuple[int, int], list[np.ndarray]] = {}
     seen: Counter[int] = Counter()

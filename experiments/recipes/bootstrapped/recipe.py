@@ -46,7 +46,8 @@ class Bootstrapped:
             out second documents without and with the first; see `concepts.measures.gate`.
         quality: a row a kind of text, world and width: see `concepts.measures.quality`.
         flops: training and sampling FLOPs of a whole arm, everything it builds on included.
-        examples: triples of (real document, two documents written from it), spelt out.
+        examples: triples of (document, two documents written from it), spelt out; see
+            `measures.examples`.
     """
 
     plan: BootstrapPlan
@@ -160,6 +161,11 @@ def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
 def try_decays(planned: BootstrapRuns, arms: Iterable[Arm], worlds: Iterable[int]) -> pd.DataFrame:
     """Train arms with every decay on the tuning worlds.
 
+    Args:
+        planned: the runs, with the decays of what the arms build on.
+        arms: the arms.
+        worlds: seeds of the tuning worlds.
+
     Returns:
         A row an arm, decay and world, with the columns of `Bootstrapped.tuning`.
     """
@@ -179,7 +185,11 @@ def try_decays(planned: BootstrapRuns, arms: Iterable[Arm], worlds: Iterable[int
 
 
 def best_decays(tuning: pd.DataFrame) -> dict[str, float]:
-    """Return the decay of each arm that selects; a diverged run is last."""
+    """Return the weight decay of each arm with the lowest validation loss; a diverged run is last.
+
+    Args:
+        tuning: what `try_decays` returns.
+    """
     means = tuning.fillna({"validation_loss": np.inf}).groupby(["arm", "weight_decay"])
     by_cell = means["validation_loss"].mean()
     return {arm: float(by_cell[arm].idxmin()) for arm in tuning["arm"].unique()}

@@ -107,7 +107,7 @@ class BootstrapRuns:
         identity = [
             "arm", arm == "oracle", plan.epochs, plan.share if writer else 0,
             [spec.run_id, plan.temperature] if spec else None,
-            *([plan.synthetic_passes, plan.stitched] if writer and plan.is_mixed_anew else []),
+            *([plan.synthetic_passes, plan.stitched] if writer and plan.rereads_or_joins else []),
         ]  # fmt: skip
 
         def tokens() -> np.ndarray:

@@ -26,13 +26,7 @@ class Texts(NamedTuple):
 
 
 class Source(Protocol):
-    """Worlds of documents, each drawn by its seed.
-
-    Attributes:
-        quotes: whether documents are pieces of a text, which is not ours to ship.
-    """
-
-    quotes: bool
+    """Worlds of documents, each drawn by its seed."""
 
     @property
     def n_real(self) -> int:
@@ -66,7 +60,6 @@ class Concepts:
         plan: how many there are.
     """
 
-    quotes = False
     REAL, VALIDATION, TEST, NEW = range(4)
     """Parts of a world's documents."""
 
@@ -125,8 +118,6 @@ class Excerpts:
         plan: how many there are.
     """
 
-    quotes = True
-
     def __init__(self, lab: Lab, plan: ExcerptPlan) -> None:
         self.lab, self.plan = lab, plan
 
@@ -182,6 +173,10 @@ class Excerpts:
         """
         n_before = self.plan.n_documents + 2 * self.plan.n_held_out
         return self._drawn(world, n_before + times * self.plan.n_documents)[n_before:]
+
+    def beginning(self, text: str) -> np.ndarray:
+        """Return the first token ids of a text [n], at most as many as fit a document."""
+        return np.array(self._tokenizer.encode(text).ids[: self.length - 1], np.int32)
 
     def spell(self, world: int, ids: np.ndarray) -> str:
         """Return a document as text, without the end of text."""

@@ -17,6 +17,7 @@ from models.augment.writing.requests import Answer, GenerationRequest, Reply
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 _NAME = re.compile(r"\b[A-Z][\w'’-]+(?:\s+[A-Z][\w'’-]+)*")
+_POSSESSIVE = re.compile(r"['’]s$")
 _WORD = re.compile(r"[^\W\d_]{6,}")
 
 
@@ -71,7 +72,7 @@ def write_from_source(request: GenerationRequest, rng: np.random.Generator) -> s
 def names_in(text: str, *, most: int = 30) -> list[str]:
     """Return capitalised names, most frequent first, then long words that occur repeatedly."""
     inside = Counter(
-        match.group()
+        _POSSESSIVE.sub("", match.group())
         for match in _NAME.finditer(text)
         # Words at the beginning of a sentence are always capitalised.
         if match.start()
