@@ -8,12 +8,15 @@ import pytest
 
 from experiments.analysis.intervals import Estimate, jackknife
 from experiments.analysis.laws import LOSS, ROW_LOSS, K, N, _limit_of
-from experiments.claims import data, distillation, scaling, standard
+from experiments.claims import bootstrapped, data, distillation, scaling, standard
 from experiments.lab.recipe import Results
 from experiments.recipes import find_recipe
 from experiments.recipes.data_scaling.recipe import DataScaling
 from experiments.recipes.distillation import ARMS, Distillation
+from experiments.recipes.mixing import Mix, Mixing
+from experiments.recipes.prototypes import Prototypes
 from experiments.recipes.standard import best_epochs
+from experiments.worlds.plans_part2 import MixingPlan
 from scaling import fit_law, joint_limit
 from tests.experiments.claims.simulated import (
     SEED_SD,
@@ -256,3 +259,88 @@ def test_p16_synthetic_text_alone_collapses(both, teacher, rightly):
         return students_story(rng, {"self only": 4.2}, last=last, teacher=teacher)
 
     assert mostly(distillation._p16, story, rightly)
+
+
+class OneRecipe(dict):
+    """A story of one recipe."""
+
+    world = SimpleNamespace(corpus="a text")
+
+    def __init__(self, recipe, found):
+        super().__init__({recipe: found})
+
+
+def prototypes_story(rng, gain, n_draws=4):
+    """The prototype model's story: its gain over a baseline, with the noise between draws."""
+    rows = [
+        {"world": world, "model": model, "test_loss": 3.6 + at - better + 0.02 * rng.normal()}
+        for world, at in enumerate(0.05 * rng.normal(size=n_draws))
+        for model, better in (
+            ("baseline", 0.0), ("second baseline", 0.0), ("prototypes", gain),
+            ("mixture", max(gain, 0.03)), ("two baselines", 0.03),
+        )
+    ]  # fmt: skip
+    posterior = pd.DataFrame(
+        {"world": range(n_draws), "share": 0.5, "share_of_prototypes": 0.125, "effective": 8.0}
+    )
+    found = Prototypes(
+        n_prototypes=512, losses=pd.DataFrame(rows), bounds=pd.DataFrame(), posterior=posterior
+    )
+    return OneRecipe(find_recipe("prototypes"), found)
+
+
+@pytest.mark.parametrize(("gain", "rightly"), [(0.1, "supported"), (-0.1, "contradicted")])
+def test_n19_prototypes_beat_the_baseline(gain, rightly):
+    assert mostly(bootstrapped._n19, lambda rng: prototypes_story(rng, gain), rightly)
+
+
+def mixing_story(rng, gain, n_worlds=12):
+    """The story of synthetic text; gain: function of an arm, with the noise between worlds.
+
+    Of wrong values, synthesizers give .4 to .9, the fewer the more epochs they had.
+    """
+    base = Mix(0.25, 1, 1, 64, 12)
+    arms = {
+        "shares": [base._replace(share=share) for share in (0.25, 0.5)],
+        "passes": [base._replace(share=0.5, synthetic_passes=times) for times in (1, 4, 16)],
+        "stitched": [base._replace(stitched=n) for n in (1, 2, 8)],
+        "synthesizers": [base._replace(synthesizer_epochs=epochs) for epochs in (12, 3, 1)],
+    }
+    wrong = {12: 0.4, 3: 0.7, 1: 0.9}
+    runs = [
+        {
+            **mix._asdict(), "world": world, "weight_decay": 1.6, "test_loss": 1.2,
+            "gain": gain(mix) + of_world + 0.02 * rng.normal(),
+            "first_mention_gain": 0.0, "wrong": wrong[mix.synthesizer_epochs],
+        }
+        for world, of_world in enumerate(0.05 * rng.normal(size=n_worlds))
+        for mix in dict.fromkeys(mix for of_axis in arms.values() for mix in of_axis)
+    ]  # fmt: skip
+    return OneRecipe(
+        find_recipe("mixing"), Mixing(plan=MixingPlan(), runs=pd.DataFrame(runs), **arms)
+    )
+
+
+@pytest.mark.parametrize(
+    ("worst", "rightly"), [(-0.08, "supported"), (0.0, "inconclusive"), (0.08, "contradicted")]
+)
+def test_n20_bad_synthesizers_do_not_pay(worst, rightly):
+    gains = {12: 0.12, 3: (0.12 + worst) / 2, 1: worst}
+    assert mostly(
+        bootstrapped._n20,
+        lambda rng: mixing_story(rng, lambda mix: gains[mix.synthesizer_epochs]),
+        rightly,
+    )
+
+
+@pytest.mark.parametrize(("loss", "rightly"), [(0.04, "supported"), (-0.04, "contradicted")])
+@pytest.mark.parametrize(
+    ("rule", "field", "sign"),
+    [(bootstrapped._n21, "synthetic_passes", -1), (bootstrapped._n22, "stitched", 1)],
+)
+def test_n21_and_n22_new_documents_and_joined_ones_teach_more(rule, field, sign, loss, rightly):
+    assert mostly(
+        rule,
+        lambda rng: mixing_story(rng, lambda mix: 0.1 + sign * loss * (getattr(mix, field) > 4)),
+        rightly,
+    )
