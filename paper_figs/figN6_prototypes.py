@@ -18,11 +18,13 @@ TITLE = "Prototype-then-edit: every text as an edit of a text of the corpus"
 CAPTION = (
     "Left: test loss of excerpts against the number of nearest prototypes whose edits are summed, "
     "thin lines a draw of excerpts each, points their means with 95 % intervals over draws; each "
-    "sum is an upper bound of the loss with all prototypes, which is the broken line. Right: what "
-    "each model gains over the tuned baseline, paired by draw: the prototype model, the baseline "
-    "mixed with it, and, for comparison, with a second baseline."
+    "sum is an upper bound of the loss with all prototypes, of which the broken line is an "
+    "estimate. Right: what each model gains over the tuned baseline, paired by draw: the baseline "
+    "that reads the same prototypes, the prototype model, the baseline mixed with it, and, for "
+    "comparison, with a second baseline."
 )
 MODELS = {
+    "prompted baseline": "prompted\nbaseline",
     "prototypes": "prototypes",
     "mixture": "baseline and\nprototypes",
     "two baselines": "two baselines",
@@ -32,8 +34,8 @@ MODELS = {
 def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw bounds against the number of prototypes, and gains over the baseline.
 
-    The frame has columns `series` (draw, mean, all prototypes, baseline or gain), `model`,
-    `n_nearest`, `world`, `test_loss` (or the gain in nats), `low` and `high`.
+    The frame has columns `series` (draw, mean, all prototypes, baseline, gain, gain of a draw),
+    `model`, `n_nearest`, `world`, `test_loss` (or the gain in nats), `low` and `high`.
     """
     found = story[prototypes]
     axes = bounds, gains = panels(ax, 1, 2, wide=1.3)
@@ -78,6 +80,12 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     for place, model in enumerate(MODELS):
         each = found.of("baseline") - found.of(model)
         gains.plot([place] * len(each), each, "o", color=GREY, markersize=3)
+        tables.append(
+            pd.DataFrame(
+                {"series": "gain of a draw", "model": model, "world": found.of(model, "world"),
+                 "test_loss": each}
+            )
+        )  # fmt: skip
     gains.errorbar(
         range(len(MODELS)), drawn["test_loss"],
         yerr=error_bars(drawn["test_loss"], drawn["low"], drawn["high"]),

@@ -183,12 +183,12 @@ class Ship(WorldOptions):
     part: Literal[1, 2] | None = None
     """Pack only one part of the talk: 1 (using data better) or 2 (making new data)."""
     keep: tuple[str, ...] = ()
-    """Recipes whose shipped results are packed again as they are, rather than from your runs; the
-    others build on these."""
+    """Recipes whose shipped results are packed again as they are, rather than from your runs, with
+    all that these build on; the others build on these too."""
 
     def run(self) -> int:
         """Write the files and print their paths."""
-        from experiments.lab.recipe import Results, run_recipes
+        from experiments.lab.recipe import run_recipes
         from experiments.lab.shipping import write_archive
         from experiments.runs.archive import SHIPPED
         from experiments.story.story import recipes_of, shipped_lab
@@ -196,11 +196,11 @@ class Ship(WorldOptions):
         if self.keep and (self.corpus or self.levers):
             raise ValueError("--keep takes shipped results: of the world's own text, no levers")
         kept = shipped_lab(self.world, self.keep) if self.keep else None
-        known = Results(self.world, {})
-        if kept:
-            of_kept = recipes_of(kept.world)
-            found = run_recipes(kept, of_kept)
-            known = Results(self.world, {one: found[one] for one in of_kept})
+        known = run_recipes(kept, recipes_of(kept.world)) if kept else None
+        if missing := [one.name for one in known or () if one.name not in self.keep]:
+            raise ValueError(
+                f"--keep must name all that kept recipes build on; add {', '.join(missing)}"
+            )
         with self.open_lab() as lab:
             wanted = [one for one in recipes_of(lab.world, self.part) if one.name not in self.keep]
             recipes = [one.name for one in run_recipes(lab, wanted, known)]

@@ -160,15 +160,20 @@ class LazyResults(Results):
     def __init__(
         self, lab: Lab, recipes: Iterable[Recipe[Any]], known: Results | None = None
     ) -> None:
-        super().__init__(lab.world.name, {})
-        self._lab, self._known = lab, known or Results(lab.world.name, {})
+        known = known or Results(lab.world.name, {})
+        super().__init__(
+            lab.world.name,
+            {one: known[one] for one in known},
+            {one: known.evidence(one) for one in known},
+        )
+        self._lab = lab
         self._recipes: dict[Recipe[Any], None] = {}
         for one in recipes:
             self._include(one)
 
     def _include(self, recipe: Recipe[Any]) -> None:
         """Add a recipe after all that it builds on and that is not known."""
-        if recipe in self._known:
+        if recipe in self._found:
             return
         for need in recipe.needs:
             self._include(need)
@@ -201,11 +206,9 @@ class LazyResults(Results):
             return
         for need in recipe.needs:
             self._run(need)
-        needed = [
-            self._known[need] if need in self._known else self._found[need] for need in recipe.needs
-        ]
         account = self._lab.account
         with self._lab.labeling(recipe.name):
+            needed = [self._found[need] for need in recipe.needs]
             self._found[recipe] = recipe.run(self._lab, *needed)
         self._evidence[recipe] = Evidence(
             runs=tuple(

@@ -35,7 +35,7 @@ def write_archive(
         ValueError: pyarrow is not installed.
     """
     name, source = lab.world.name, provenance()  # before the files change what git says
-    labs = [lab] if kept is None else [lab, kept]
+    labs = [lab] if kept is None else [kept, lab]  # what both have is shipped as it was
     about = {
         "schema": ARCHIVE_SCHEMA,
         "world": name,
@@ -46,7 +46,12 @@ def write_archive(
     if kept is not None and isinstance(kept.store, Archive):
         before = {key: kept.store.about.get(key) for key in ("provenance", "kept")}
         about["kept"] = {"recipes": list(kept.world.recipes), **before}
-    frame = pd.concat([_runs(one) for one in labs]).drop_duplicates("run_id", ignore_index=True)
+    frame = pd.concat([_runs(one) for one in labs])
+    labels = frame.groupby("run_id")["recipes"].agg(
+        lambda each: ",".join(dict.fromkeys(label for one in each for label in one.split(",")))
+    )
+    frame = frame.drop_duplicates("run_id", ignore_index=True)
+    frame["recipes"] = labels.loc[frame["run_id"]].to_numpy()
     records = {
         place: _values(one, place) for one in reversed(labs) for place in one.account.records
     }

@@ -3,8 +3,9 @@
 The arm "sbp" of bootstrapping on documents about concepts, changed in one way at a time: the
 synthetic share of the training tokens, passes over the synthetic documents, how many of one source
 are joined to one (megadocs, arXiv 2603.18534), and the synthesizer that writes them. Training
-tokens are those of the baseline, and weight decay is chosen for each; the synthesizer's rate
-is the one that was chosen for `bootstrapped`.
+tokens are those of the baseline, synthetic documents are sampled until they fill their share, and
+weight decay is chosen for each; the synthesizer's rate is the one that was chosen for
+`bootstrapped`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from experiments.recipes.bootstrapped.recipe import (
 )
 from experiments.recipes.bootstrapped.runs import BootstrapRuns
 from experiments.recipes.bootstrapped.sources import Concepts
+from experiments.runs.spec import RunSpec
 from experiments.worlds.plans_part2 import MixingPlan
 
 
@@ -49,11 +51,12 @@ class Mixing:
     Attributes:
         plan: the sizes.
         runs: a row an arm and world: the fields of `Mix`, `world`, `weight_decay` (the one chosen),
-            `test_loss`, `gain` over the tuned baseline of that world in nats per token,
-            `first_mention_gain` (the same where a document first gives a value) and `wrong`, the
-            share of values in the synthetic documents that are not those of their concept.
+            `is_edge` (it is an end of the candidates), `test_loss`, `gain` over the tuned baseline
+            of that world in nats per token, `first_mention_gain` (the same where a document first
+            gives a value) and `wrong`, the share of values in the synthetic documents that are not
+            those of the concept that they name.
         shares, passes, stitched, synthesizers: the arms in which that alone changes, in the order
-            of the plan.
+            of the plan; passes are compared at a share of their own.
     """
 
     plan: MixingPlan
@@ -68,12 +71,17 @@ class Mixing:
         rows = self.runs[(self.runs[list(Mix._fields)] == [*mix]).all(axis=1)]
         return rows.sort_values("world")[column].to_numpy(float)
 
+    def is_edge(self, mix: Mix) -> bool:
+        """Whether the weight decay chosen for an arm is an end of the candidates."""
+        return bool(self.of(mix, "is_edge").any())
+
     @property
     def threshold(self) -> Estimate:
         """Share of wrong values from which synthetic text no longer pays, over worlds.
 
         Where the line of least squares of the gain on the share of wrong values, over the means of
-        `synthesizers`, crosses zero; not identified unless it falls, whichever world is left out.
+        `synthesizers`, falls through zero. Not identified unless it does so between the smallest
+        and the largest share, whichever world is left out.
         """
         n = len(self.of(self.synthesizers[0]))
         value, *others = (self._crossing(np.arange(n) != left_out) for left_out in range(-1, n))
@@ -81,12 +89,17 @@ class Mixing:
         return found if np.isfinite([value, *others]).all() else unbounded(found)
 
     def _crossing(self, worlds: np.ndarray) -> float:
+        if not worlds.any():
+            return float("nan")
         wrong, gain = (
-            [self.of(mix, name)[worlds].mean() for mix in self.synthesizers]
+            np.array([self.of(mix, name)[worlds].mean() for mix in self.synthesizers])
             for name in ("wrong", "gain")
         )
+        if np.ptp(wrong) == 0:
+            return float("nan")
         slope, level = np.polyfit(wrong, gain, 1)
-        return float(-level / slope) if slope < 0 else float("nan")
+        at = -level / slope if slope < 0 else np.nan
+        return float(at) if wrong.min() <= at <= wrong.max() else float("nan")
 
 
 @recipe(bootstrapped, part=2)
@@ -98,7 +111,13 @@ def mixing(lab: Lab, bootstrapped: Bootstrapped) -> Mixing:
     """
     plan = lab.world.plan_of(lab.world.mixing, "mixing")
     usual = lab.world.plan_of(lab.world.concepts, "mixing")
-    base = Mix(usual.share, 1, 1, usual.width, usual.synthesizer_epochs)
+    base = Mix(
+        share=usual.share,
+        synthetic_passes=usual.synthetic_passes,
+        stitched=usual.stitched,
+        synthesizer_width=usual.synthesizer_width or usual.width,
+        synthesizer_epochs=usual.synthesizer_epochs,
+    )
     shares = [base._replace(share=share) for share in plan.shares]
     passes = [
         base._replace(share=plan.share_of_passes, synthetic_passes=times) for times in plan.passes
@@ -112,7 +131,10 @@ def mixing(lab: Lab, bootstrapped: Bootstrapped) -> Mixing:
     arms = {}
     for mix in dict.fromkeys([*shares, *passes, *stitched, *synthesizers]):
         arms[mix] = BootstrapRuns(
-            lab, "bootstrapped", dataclasses.replace(usual, **mix._asdict()), source
+            lab,
+            "bootstrapped",
+            dataclasses.replace(usual, **mix._asdict(), fills_share=True),
+            source,
         )
         arms[mix].decays["baseline"] = bootstrapped.decays["baseline"]
         arms[mix].synthesizer_rate = bootstrapped.synthesizer_rate
@@ -144,21 +166,34 @@ def mixing(lab: Lab, bootstrapped: Bootstrapped) -> Mixing:
 
 def _rows(planned: BootstrapRuns, mix: Mix, known: Bootstrapped) -> Iterator[dict[str, Any]]:
     """Train an arm on the reported worlds and yield its rows of `Mixing.runs`."""
-    lab, worlds = planned.lab, planned.plan.reported
+    lab, worlds, decay = planned.lab, planned.plan.reported, planned.decays["sbp"]
     specs = [planned.spec("sbp", world) for world in worlds]
     losses = lab.train(specs, title="mixing").set_index("run_id")["test_loss"]
     mentions = lab.on_devices(
         lambda at: measures.first_mention_loss(planned, specs[at], worlds[at]), range(len(specs))
     )
-    qualities = lab.on_devices(lambda world: measures.quality(planned, world), worlds)
+    wrong = lab.on_devices(
+        lambda at: _wrong_share(planned, specs[at], worlds[at]), range(len(specs))
+    )
     baselines = known.of("baseline"), known.of("baseline", "first_mention_loss")
-    for world, spec, mention, quality, *before in zip(
-        worlds, specs, mentions, qualities, *baselines, strict=True
+    for world, spec, mention, share, *before in zip(
+        worlds, specs, mentions, wrong, *baselines, strict=True
     ):
-        (written,) = (row for row in quality if row["kind"] == "synthetic")
         loss = float(losses[spec.run_id])
         yield {
-            **mix._asdict(), "world": world, "weight_decay": planned.decays["sbp"],
+            **mix._asdict(), "world": world, "weight_decay": decay,
+            "is_edge": decay in (min(planned.plan.weight_decays), max(planned.plan.weight_decays)),
             "test_loss": loss, "gain": before[0] - loss,
-            "first_mention_gain": before[1] - mention, "wrong": written["disagreement"],
+            "first_mention_gain": before[1] - mention, "wrong": share,
         }  # fmt: skip
+
+
+def _wrong_share(planned: BootstrapRuns, spec: RunSpec, world: int) -> float:
+    """Return the share of wrong values in the documents that an arm of concepts has read."""
+
+    def measure() -> float:
+        source = planned.source
+        assert isinstance(source, Concepts)
+        return 1 - source.world(world).agreement(planned.written("pairs", world)[1])
+
+    return float(planned.lab.remember("wrong_values", [spec.run_id], measure))

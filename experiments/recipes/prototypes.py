@@ -3,7 +3,7 @@
 The synthesizer of bootstrapping is the editor p(x | x') and the real documents are the prototypes,
 so that p(x) = sum p(x') p(x | x') is a language model whose memory is the corpus (Guu, Hashimoto,
 Oren and Liang 2018, arXiv 1709.08878, equation 1). Nothing is sampled and nothing trained but what
-bootstrapping trains.
+bootstrapping trains. The end of an excerpt, at a fixed length, is not scored.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ class Prototypes:
 
     Attributes:
         n_prototypes: real documents of a draw.
-        losses: a row a draw and model: `world` (the draw), `model` ("baseline", "second baseline",
-            "prototypes", or one of `MIXTURES`), `test_loss` in nats per token and `weight`, of the
-            second model of a mixture, which validation chooses.
+        losses: a row a draw and model: `world` (the draw), `model`, `test_loss` in nats per token
+            and `weight`, of the second model of a mixture, which validation chooses. Models are
+            "prototypes", "distant prototypes" (those not among the nearest, alone), "baseline",
+            "prompted baseline" (it reads the prototypes like the editor, which it was not trained
+            for), "second baseline" (of another seed), and those of `MIXTURES`.
         bounds: a row a draw and number of nearest prototypes summed: `world`, `n_nearest` and
             `test_loss`, an upper bound of that of all prototypes.
-        posterior: a row a draw: `world`, `share` of p(x) that the nearest prototypes hold,
-            `share_of_prototypes` that they are, and `effective`, the effective number of nearest
-            prototypes; means over test documents.
+        posterior: a row a draw: `world`, `n_nearest` prototypes, `share` of p(x) that they hold and
+            `effective`, their effective number; means over test documents.
     """
 
     n_prototypes: int
@@ -148,7 +149,7 @@ def _tables(validation: _Scores, test: _Scores) -> dict[str, list[dict[str, Any]
         "posterior": [
             {
                 "share": float(edits.share_of_nearest.mean()),
-                "share_of_prototypes": k / edits.n_prototypes,
+                "n_nearest": k,
                 "effective": float(edits.effective_prototypes.mean()),
             }
         ],
@@ -178,18 +179,22 @@ def _scores(
     n_sampled = min(plan.n_others, len(real) - k)
     rng = np.random.default_rng((world, 11))
     chosen = [np.append(row[:k], rng.choice(row[k:], n_sampled, replace=False)) for row in order]
-    edits = prototype_scores(
-        models["editor"], real, documents, np.array(chosen), n_sampled=n_sampled
+    edits, prompted = (
+        prototype_scores(
+            models[name], real, documents, np.array(chosen), n_sampled=n_sampled, with_end=False
+        )
+        for name in ("editor", "baseline")
     )
-    whole = [
-        Continuation([END_OF_TEXT_ID, *ids, END_OF_TEXT_ID], len(ids) + 1) for ids in documents
-    ]
+    whole = [Continuation([END_OF_TEXT_ID, *ids], len(ids)) for ids in documents]
     alone = {
         name: np.array([one.total for one in score_continuations(model, whole)])
         for name, model in models.items()
         if name != "editor"
     }
-    return _Scores(edits, {**alone, "prototypes": edits.log_probs})
+    read = {"prototypes": edits.log_probs, "prompted baseline": prompted.log_probs}
+    if n_sampled:
+        read["distant prototypes"] = edits.log_probs_of_others
+    return _Scores(edits, {**alone, **read})
 
 
 def mixing_weight(first: np.ndarray, second: np.ndarray) -> float:

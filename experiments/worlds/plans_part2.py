@@ -148,6 +148,9 @@ class BootstrapPlan:
         synthetic_passes: passes over the synthetic documents, of which so many times fewer are
             written.
         stitched: synthetic documents from one real document that are joined to one.
+        fills_share: whether documents are written until the share is full. Otherwise they are as
+            many as would fill it if each were as long as a real one; those that end before leave
+            room for more real text.
         temperature: sampling temperature.
         arms: the arms to compare.
         n_worlds: number of worlds that are reported.
@@ -172,6 +175,7 @@ class BootstrapPlan:
     share: float = 0.5
     synthetic_passes: int = 1
     stitched: int = 1
+    fills_share: bool = False
     temperature: float = 1.0
     arms: tuple[Arm, ...] = ("baseline", "oracle", "sbp", "random", "unconditional")
     n_worlds: int = 3
@@ -180,9 +184,10 @@ class BootstrapPlan:
     n_members: int = 2
 
     @property
-    def rereads_or_joins(self) -> bool:
-        """Whether synthetic documents are read several times or joined."""
-        return self.synthetic_passes > 1 or self.stitched > 1
+    def mixture(self) -> list[int | bool]:
+        """How synthetic documents are mixed in; [] if once each, as they are."""
+        unusual = [self.synthetic_passes, self.stitched, self.fills_share]
+        return unusual if unusual != [1, 1, False] else []
 
     @property
     def reported(self) -> range:
@@ -250,7 +255,7 @@ class ExcerptPlan(BootstrapPlan):
     n_held_out: int = 512
     length: int = 64
     n_nearest: int = 64
-    n_others: int = 64
+    n_others: int = 192
     n_edited: int = 128
 
 

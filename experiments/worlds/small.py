@@ -14,7 +14,13 @@ from experiments.worlds.plans import (
     DistillationPlan,
     DrawsPlan,
 )
-from experiments.worlds.plans_part2 import LEARNED_CONCEPTS, ContinuedPlan, ExcerptPlan, FactPlan
+from experiments.worlds.plans_part2 import (
+    LEARNED_CONCEPTS,
+    ContinuedPlan,
+    ExcerptPlan,
+    FactPlan,
+    MixingPlan,
+)
 from experiments.worlds.quick import QUICK
 from experiments.worlds.world import TALK_RECIPES
 
@@ -87,6 +93,7 @@ SMALL = replace(
         n_tuning_worlds=2,
         n_members=4,
     ),
+    mixing=MixingPlan(),
     excerpts=ExcerptPlan(
         arms=("baseline", "oracle", "sbp", "random"),
         n_worlds=4,

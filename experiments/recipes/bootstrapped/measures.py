@@ -82,7 +82,7 @@ def quality(planned: BootstrapRuns, world: int, width: int | None = None) -> lis
     Args:
         planned: the runs and documents.
         world: seed of the documents.
-        width: of the synthesizer; by default the larger one.
+        width: of the synthesizer; by default that of the plan's synthesizers.
 
     Returns:
         A row each for "real" and "synthetic" text: `world`, `width`, the shares of
@@ -136,7 +136,7 @@ def flops_of(planned: BootstrapRuns, arm: Arm, world: int) -> float:
         writer = planned.writer_spec(SYNTHETIC[arm], world)
         total += writer.train_flops
         if writer.init_from is not None:
-            total += planned.spec("baseline", world).train_flops
+            total += planned.spec("baseline", world, width=writer.model.width).train_flops
         n_read = 2 * round(planned.plan.share * planned.n_tokens)  # prompts are read as well
         total += n_read * writer.model.train_flops_per_token / 3
     return total
@@ -155,7 +155,7 @@ def examples(planned: BootstrapRuns, world: int) -> list[tuple[str, ...]]:
             "examples", [spec.run_id], lambda: _of_documents(planned, world)
         )
         return [tuple(texts) for texts in rows]
-    identity = [spec.run_id, *PASSAGES.values()]
+    identity = [spec.run_id, planned.plan.temperature, *PASSAGES.values()]
     try:
         rows = planned.lab.remember(
             "passages", identity, lambda: _of_passages(planned, source, world)

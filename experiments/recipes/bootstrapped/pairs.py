@@ -22,8 +22,12 @@ def random_pairs(n_documents: int, *, n_neighbors: int, seed: int) -> np.ndarray
     return np.column_stack([first, (first + step) % n_documents])
 
 
-def stitched(documents: Sequence[np.ndarray], sources: np.ndarray, n: int) -> list[np.ndarray]:
+def joined_by_source(
+    documents: Sequence[np.ndarray], sources: np.ndarray, n: int
+) -> list[np.ndarray]:
     """Join documents written from one source, n at a time in their order, to one document each.
+
+    (`models.augment.writing.megadocs` joins texts with their provenance, in random order.)
 
     Args:
         documents: token ids of each, with the end-of-text token, which only the last one keeps.
@@ -64,11 +68,11 @@ def mixed_stream(
     share: float,
     seed: int,
 ) -> np.ndarray:
-    """Write real documents, repeated, and synthetic ones, read once, in random order.
+    """Write real documents, repeated, and synthetic ones, as they are given, in random order.
 
     Args:
         real: documents [n, length]; every pass over them has a new order.
-        synthetic: documents; they are cut off where their share is full.
+        synthetic: documents; those that no longer fit into their share are left out.
         n_tokens: of the whole stream.
         share: synthetic part of the tokens, as far as there are so many.
         seed: draws the order.
@@ -77,10 +81,15 @@ def mixed_stream(
         int32 [n_tokens].
 
     Raises:
-        ValueError: a share outside [0, 1].
+        ValueError: a share outside [0, 1], or one that is less than a document.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must lie in [0, 1]; not {share!r}")
+    if synthetic and 0 < share * n_tokens <= len(synthetic[0]):
+        raise ValueError(
+            f"a share of {share:g} of {n_tokens:,} tokens is less than a document of "
+            f"{len(synthetic[0]):,} tokens; raise it, or join fewer documents"
+        )
     rng = np.random.default_rng((seed, 6))
     ends = np.cumsum([len(document) for document in synthetic])
     n_written = int(np.searchsorted(ends, share * n_tokens))

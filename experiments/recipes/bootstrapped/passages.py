@@ -1,6 +1,6 @@
 """Passages of books in the public domain, short enough to ship, to show what is written from them.
 
-A world's own text may not be given away, so that nothing written from it can be shown beside it.
+A world's own text may not be ours to give away, so that what is written from it is not shown.
 """
 
 from __future__ import annotations

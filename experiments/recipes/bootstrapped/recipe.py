@@ -97,6 +97,7 @@ def bootstrap(planned: BootstrapRuns) -> Bootstrapped:
     first += [planned.spec("oracle", world) for world in reported]
     first += [planned.spec("baseline", world, USUAL_DECAY) for world in reported]
     first += [planned.spec("baseline", world, width=plan.small_width) for world in reported]
+    first += [planned.spec("baseline", world, width=plan.synthesizer_width) for world in worlds]
     lab.train(first, title=f"{planned.name}, baseline and oracle")
     planned.choose_synthesizer_rate(tuning_worlds)
     writers: list[Writer] = list(dict.fromkeys(SYNTHETIC[arm] for arm in written))

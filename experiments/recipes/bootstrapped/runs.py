@@ -10,9 +10,9 @@ import numpy as np
 from experiments.lab.lab import Lab
 from experiments.lab.streams import plan_stream
 from experiments.recipes.bootstrapped.pairs import (
+    joined_by_source,
     mixed_stream,
     random_pairs,
-    stitched,
     stream_of,
 )
 from experiments.recipes.bootstrapped.sources import Source
@@ -107,7 +107,7 @@ class BootstrapRuns:
         identity = [
             "arm", arm == "oracle", plan.epochs, plan.share if writer else 0,
             [spec.run_id, plan.temperature] if spec else None,
-            *([plan.synthetic_passes, plan.stitched] if writer and plan.rereads_or_joins else []),
+            *(plan.mixture if writer else []),
         ]  # fmt: skip
 
         def tokens() -> np.ndarray:
@@ -218,7 +218,7 @@ class BootstrapRuns:
         Args:
             writer: which model.
             world: seed of the documents.
-            width: of the model; by default the larger one.
+            width: of the model; by default that of the plan's synthesizers.
         """
         if writer == "baseline":
             return self.spec("baseline", world, width=width)
@@ -257,11 +257,18 @@ class BootstrapRuns:
         Args:
             writer: which model.
             world: seed of the documents.
-            width: of the model; by default the larger one.
+            width: of the model; by default that of the plan's synthesizers.
+
+        Raises:
+            ValueError: the baseline's are to be joined, which have no source.
         """
+        if writer == "baseline" and self.plan.stitched > 1:
+            raise ValueError("samples without a source cannot be joined by it: stitched must be 1")
         sources, written = self.written(writer, world, width)
         kept = [at for at, document in enumerate(written) if len(document) > 1]
-        documents = stitched([written[at] for at in kept], sources[kept], self.plan.stitched)
+        documents = joined_by_source(
+            [written[at] for at in kept], sources[kept], self.plan.stitched
+        )
         return documents * self.plan.synthetic_passes
 
     def written(
@@ -272,15 +279,15 @@ class BootstrapRuns:
         Args:
             writer: which model.
             world: seed of the documents.
-            width: of the model; by default the larger one.
+            width: of the model; by default that of the plan's synthesizers.
         """
         plan, spec = self.plan, self.writer_spec(writer, world, width)
-        n_written = round(plan.share * self.n_tokens / plan.synthetic_passes)
-        n_samples = -(-n_written // self.source.length)
-        identity = self._identity(world, ["written", spec.run_id, plan.temperature, n_samples])
+        n_samples = -(-self._n_written // self.source.length)
+        fills = ["fills"] if plan.fills_share else []
+        identity = ["written", spec.run_id, plan.temperature, n_samples, *fills]
         label = f"{self.name}, written by {writer}, world {world}"
         data = plan_stream(
-            self.lab, label, identity,
+            self.lab, label, self._identity(world, identity),
             lambda: Stream(tokens=self._sample(writer, spec, world, n_samples), held_out={}),
         )  # fmt: skip
         tokens = read_stream(self.lab.store.root, data).tokens
@@ -289,8 +296,25 @@ class BootstrapRuns:
         documents = np.split(tokens, ends)[1:]
         return sources, [np.append(document[1:], 0) for document in documents]
 
+    @property
+    def _n_written(self) -> int:
+        """Synthetic tokens that are wanted."""
+        return round(self.plan.share * self.n_tokens / self.plan.synthetic_passes)
+
     def _sample(self, writer: Writer, spec: RunSpec, world: int, n_samples: int) -> np.ndarray:
         """Sample documents; each follows the position of its source, as its complement."""
+        found = self._sampled(writer, spec, world, n_samples)
+        # Without their ends, which joined documents lack.
+        while self.plan.fills_share and (n := sum(len(ids) for _, ids in found)) < self._n_written:
+            missing = len(found) * (self._n_written - n) / max(n, 1)
+            more = len(found) + 1 + int(1.05 * missing)
+            found += self._sampled(writer, spec, world, more, first=len(found))
+        return np.concatenate([np.append(~source, ids) for source, ids in found])
+
+    def _sampled(
+        self, writer: Writer, spec: RunSpec, world: int, n_samples: int, *, first: int = 0
+    ) -> list[tuple[int, np.ndarray]]:
+        """Return samples from the first one on, each with the position of its source."""
         from models.augment.sbp.synthesizer import sample_related
         from models.language.generate import generate
         from models.language.language_model import LanguageModel
@@ -302,17 +326,13 @@ class BootstrapRuns:
                 [(spec.model, params)], n_tokens=n_tokens, n_samples=n_samples, seed=world,
                 temperature=temperature, stop_at_end=True,
             )  # fmt: skip
-            found = [(0, ids[ids != 0]) for ids in drawn.texts()]
-        else:
-            synthesizer = LanguageModel(model=spec.model, params=params)
-            found = [
-                (sample.source, sample.ids)
-                for sample in sample_related(
-                    synthesizer, bare(real), n_samples, seed=world, n_tokens=n_tokens,
-                    temperature=temperature,
-                )
-            ]  # fmt: skip
-        return np.concatenate([np.append(~source, ids) for source, ids in found])
+            return [(0, ids[ids != 0]) for ids in drawn.texts()][first:]
+        synthesizer = LanguageModel(model=spec.model, params=params)
+        samples = sample_related(
+            synthesizer, bare(real), n_samples, seed=world, n_tokens=n_tokens,
+            temperature=temperature, first_sample=first,
+        )  # fmt: skip
+        return [(sample.source, sample.ids) for sample in samples]
 
 
 def bare(documents: np.ndarray) -> list[np.ndarray]:

@@ -25,7 +25,7 @@ class PrototypeScores:
     Attributes:
         terms: [n_texts, k + n_sampled] log p(x | x') in nats of the k nearest prototypes, nearest
             first, then of those sampled; -inf where there were fewer.
-        n_tokens: int64 [n_texts] tokens of each text, its end-of-text included.
+        n_tokens: int64 [n_texts] scored tokens of each text.
         n_prototypes: documents of the corpus, over which p(x') is uniform.
         n_sampled: prototypes that stand for all that are not among the nearest.
     """
@@ -37,7 +37,11 @@ class PrototypeScores:
 
     @property
     def log_probs(self) -> np.ndarray:
-        """Log p(x) in nats [n_texts]; lower bounds if prototypes were left out and none sampled."""
+        """Log p(x) in nats [n_texts].
+
+        Lower bounds if prototypes were left out and none sampled. With sampled ones, p(x) is
+        estimated without bias, and its logarithm is a little low.
+        """
         return np.logaddexp(*self._sums) - np.log(self.n_prototypes)
 
     @property
@@ -50,6 +54,13 @@ class PrototypeScores:
         """Share of p(x) that the nearest prototypes hold, [n_texts]."""
         nearest, others = self._sums
         return np.exp(nearest - np.logaddexp(nearest, others))
+
+    @property
+    def log_probs_of_others(self) -> np.ndarray:
+        """Log of the mean of p(x | x') over the sampled prototypes in nats, [n_texts]."""
+        sampled = self.terms[:, self.terms.shape[1] - self.n_sampled :]
+        total: np.ndarray = logsumexp(sampled, axis=1) - np.log(self.n_sampled)
+        return total
 
     @property
     def posterior(self) -> np.ndarray:
@@ -87,7 +98,9 @@ def prototype_scores(
     prototypes: Sequence[np.ndarray],
     texts: Sequence[np.ndarray],
     neighbors: np.ndarray,
+    *,
     n_sampled: int = 0,
+    with_end: bool = True,
 ) -> PrototypeScores:
     """Return the scores of texts as edits of their neighbours among the prototypes.
 
@@ -99,10 +112,12 @@ def prototype_scores(
         editor: predicts x after end-of-text, x', end-of-text, as a synthesizer does.
         prototypes: token ids of the n documents x', without end-of-text.
         texts: token ids of the texts x, without end-of-text; no text may itself be a prototype.
-        neighbors: int [n_texts, k] positions of distinct prototypes to sum over for each text, -1
-            for fewer than k; see `neighbors.nearest_among`.
+        neighbors: int [n_texts, k + n_sampled] positions of distinct prototypes to sum over for
+            each text, -1 for fewer than k; see `neighbors.nearest_among`.
         n_sampled: so many of the last columns are a random sample of those that are not among the
-            first.
+            first; none of them is -1.
+        with_end: whether the end of a text is a part of it. Ends of pieces cut at a fixed length
+            say nothing.
 
     Raises:
         ValueError: a text without any neighbour, no column that is not sampled, or a pair longer
@@ -126,13 +141,13 @@ def prototype_scores(
                 f"text {text} of {len(after)} tokens does not fit the context {context} after a "
                 f"prototype of {len(before)}"
             )
-        ids = np.concatenate([[end], before, [end], after, [end]])
-        requests.append(Continuation(ids, len(after) + 1))
+        ids = np.concatenate([[end], before, [end], after, [end] * with_end])
+        requests.append(Continuation(ids, len(after) + with_end))
     terms = np.full(neighbors.shape, -np.inf)
     terms[at[:, 0], at[:, 1]] = [one.total for one in score_continuations(editor, requests)]
     return PrototypeScores(
         terms=terms,
-        n_tokens=np.array([len(text) + 1 for text in texts]),
+        n_tokens=np.array([len(text) + with_end for text in texts]),
         n_prototypes=len(prototypes),
         n_sampled=n_sampled,
     )

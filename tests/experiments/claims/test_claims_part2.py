@@ -127,14 +127,15 @@ def bootstrapped(**losses):
 def prototypes(loss=3.5):
     """Losses of three draws of excerpts as edits of real ones, where the baseline has 3.6."""
     means = {
-        "baseline": 3.6, "second baseline": 3.6, "prototypes": loss, "mixture": min(3.55, loss),
-        "two baselines": 3.58,
+        "baseline": 3.6, "second baseline": 3.6, "prompted baseline": 3.65, "prototypes": loss,
+        "distant prototypes": loss + 0.1, "mixture": min(3.55, loss), "two baselines": 3.58,
     }  # fmt: skip
     return Prototypes(
         n_prototypes=16,
         losses=pd.DataFrame(
             [
-                {"world": world, "model": model, "test_loss": mean + 0.1 * world + 0.01 * i * world,
+                {"world": world, "model": model,
+                 "test_loss": mean + 0.1 * world + 0.002 * i * world,
                  "weight": 0.5 if model in ("mixture", "two baselines") else None}
                 for world in range(3) for i, (model, mean) in enumerate(means.items())
             ]
@@ -146,7 +147,7 @@ def prototypes(loss=3.5):
             ]
         ),
         posterior=pd.DataFrame(
-            {"world": range(3), "share": [0.8, 0.9, 0.7], "share_of_prototypes": 0.25,
+            {"world": range(3), "share": [0.8, 0.9, 0.7], "n_nearest": 4,
              "effective": [2.0, 2.5, 3.0]}
         ),
     )  # fmt: skip
@@ -167,7 +168,8 @@ def mixing(gain=falling):
     }
     runs = [
         {
-            **mix._asdict(), "world": world, "weight_decay": 1.6, "test_loss": 1.0,
+            **mix._asdict(), "world": world, "weight_decay": 1.6, "is_edge": False,
+            "test_loss": 1.0,
             "gain": gain(mix, 1 / mix.synthesizer_epochs) + 0.001 * world,
             "first_mention_gain": 0.2, "wrong": 1 / mix.synthesizer_epochs,
         }
@@ -339,7 +341,32 @@ def test_the_threshold_is_where_the_line_through_the_synthesizers_falls_through_
     found = mixing(lambda mix, wrong: 0.1 - 0.2 * wrong).threshold
     assert found.value == pytest.approx(0.5 + 0.001 / 0.2)
     assert found.low < found.value < found.high
-    assert not mixing(lambda mix, wrong: 0.1 + 0.2 * wrong).threshold.is_bounded
+    for gain in (
+        lambda mix, wrong: 0.1 + 0.2 * wrong,  # rises
+        lambda mix, wrong: 0.3 - 0.2 * wrong,  # falls through zero at a share above one
+        lambda mix, wrong: -0.1 - 0.2 * wrong,
+    ):
+        assert not mixing(gain).threshold.is_bounded
+
+
+def test_a_gain_of_averaging_over_contexts_is_no_gain_of_editing():
+    found = prototypes(3.5)
+    found.losses.loc[found.losses["model"] == "prompted baseline", "test_loss"] = [3.4, 3.5, 3.6]
+    assert verdicts(prototypes=found)["N19"].verdict == "inconclusive"
+
+
+def test_a_decay_at_an_end_of_the_candidates_leaves_open_what_it_could_overturn():
+    found = mixing()
+    found.runs["is_edge"] = True
+    judged = verdicts(mixing=found)
+    assert {judged[id].verdict for id in ("N20", "N21", "N22")} == {"inconclusive"}
+
+
+def test_joined_documents_must_not_lose_at_first_mentions():
+    found = mixing()
+    lost = found.runs["stitched"] > 1
+    found.runs.loc[lost, "first_mention_gain"] -= 0.1 + 0.001 * found.runs.loc[lost, "world"]
+    assert verdicts(mixing=found)["N22"].verdict == "inconclusive"
 
 
 def test_random_pairs_do_not_recover_what_true_ones_do():

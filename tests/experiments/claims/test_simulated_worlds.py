@@ -276,12 +276,13 @@ def prototypes_story(rng, gain, n_draws=4):
         {"world": world, "model": model, "test_loss": 3.6 + at - better + 0.02 * rng.normal()}
         for world, at in enumerate(0.05 * rng.normal(size=n_draws))
         for model, better in (
-            ("baseline", 0.0), ("second baseline", 0.0), ("prototypes", gain),
+            ("baseline", 0.0), ("second baseline", 0.0), ("prompted baseline", -0.1),
+            ("distant prototypes", gain - 0.1), ("prototypes", gain),
             ("mixture", max(gain, 0.03)), ("two baselines", 0.03),
         )
     ]  # fmt: skip
     posterior = pd.DataFrame(
-        {"world": range(n_draws), "share": 0.5, "share_of_prototypes": 0.125, "effective": 8.0}
+        {"world": range(n_draws), "share": 0.5, "n_nearest": 64, "effective": 8.0}
     )
     found = Prototypes(
         n_prototypes=512, losses=pd.DataFrame(rows), bounds=pd.DataFrame(), posterior=posterior
@@ -309,7 +310,8 @@ def mixing_story(rng, gain, n_worlds=12):
     wrong = {12: 0.4, 3: 0.7, 1: 0.9}
     runs = [
         {
-            **mix._asdict(), "world": world, "weight_decay": 1.6, "test_loss": 1.2,
+            **mix._asdict(), "world": world, "weight_decay": 1.6, "is_edge": False,
+            "test_loss": 1.2,
             "gain": gain(mix) + of_world + 0.02 * rng.normal(),
             "first_mention_gain": 0.0, "wrong": wrong[mix.synthesizer_epochs],
         }

@@ -28,7 +28,6 @@ def test_shipped_records_are_json_under_different_keys(world):
     assert not records.duplicated(["kind", "key"]).any()
     for values in records["values_json"]:
         json.loads(values)
-    assert "quotations" not in set(records["kind"])
 
 
 def test_results_of_another_schema_are_refused(tmp_path):
