@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from experiments.recipes.bootstrapped.passages import PASSAGES
 from experiments.recipes.bootstrapped.recipe import bootstrapped
-from experiments.recipes.bootstrapped_text import bootstrapped_text
+from experiments.recipes.prototypes import prototypes
 from experiments.story.story import Story
 from paper_figs.layout import Place, panel
 from paper_figs.style import BLACK, COLORS
@@ -17,7 +17,7 @@ from paper_figs.style import BLACK, COLORS
 NAME = "fig24"
 CLAIMS = ("S10a", "S10b", "S10c", "S10d", "S10e")
 NEEDS = (bootstrapped,)
-READS_IF_RUN = (bootstrapped_text,)
+READS_IF_RUN = (prototypes,)
 TITLE = "Documents and what was written from them"
 CAPTION = (
     "Left: a document; middle and right: two texts written from it. First, invented concepts: the "
@@ -38,10 +38,10 @@ def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     The frame has columns `written_by`, `document`, `text 1` and `text 2`.
     """
     rows = [("the synthesizer, on concepts", *texts) for texts in story[bootstrapped].examples]
-    if bootstrapped_text in story.results:
+    if prototypes in story.results:
         rows += [
             (f"the synthesizer, on excerpts of {story.world.corpus}", *texts)
-            for texts in story[bootstrapped_text].examples
+            for texts in story[prototypes].examples
         ]
     rows.append(("EntiGraph's templates", *_by_entigraph("Dickens, A Christmas Carol (1843)")))
     frame = pd.DataFrame(rows, columns=["written_by", *COLUMNS])

@@ -27,7 +27,7 @@ MODELS = {
     "prompted baseline": "prompted\nbaseline",
     "prototypes": "prototypes",
     "mixture": "baseline and\nprototypes",
-    "two baselines": "two baselines",
+    "two baselines": "two\nbaselines",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,12 @@ def write_archive(
     about = {
         "schema": ARCHIVE_SCHEMA,
         "world": name,
-        "recipes": [*recipes, *(kept.world.recipes if kept else ())],
+        "recipes": sorted([*recipes, *(kept.world.recipes if kept else ())], key=_place_in(lab)),
         "text": asdict(lab.text.facts),
         "provenance": source,
     }
     if kept is not None and isinstance(kept.store, Archive):
-        before = {key: kept.store.about.get(key) for key in ("provenance", "kept")}
-        about["kept"] = {"recipes": list(kept.world.recipes), **before}
+        about["kept"] = _provenance_of(kept.store, kept.world.recipes)
     frame = pd.concat([_runs(one) for one in labs])
     labels = frame.groupby("run_id")["recipes"].agg(
         lambda each: ",".join(dict.fromkeys(label for one in each for label in one.split(",")))
@@ -62,6 +61,25 @@ def write_archive(
     write_compact(paths[1], pd.DataFrame(rows, columns=["kind", "key", "values_json"]))
     write_json(paths[2], about)
     return paths
+
+
+def _provenance_of(archive: Archive, recipes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the provenance of recipes that are shipped again, those of one provenance together."""
+    earlier: list[dict[str, Any]] = archive.about.get("kept", [])
+    older = {name for part in earlier for name in part["recipes"]}
+    latest = [name for name in archive.recipes if name not in older]
+    parts = [{"recipes": latest, "provenance": archive.about["provenance"]}, *earlier]
+    return [
+        {**part, "recipes": names}
+        for part in parts
+        if (names := [name for name in part["recipes"] if name in recipes])
+    ]
+
+
+def _place_in(lab: Lab) -> Callable[[str], int]:
+    """Return a function that gives the place of a recipe in the world."""
+    places = {name: at for at, name in enumerate(lab.world.recipes)}
+    return lambda name: places.get(name, len(places))
 
 
 def _runs(lab: Lab) -> pd.DataFrame:

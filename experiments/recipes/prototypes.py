@@ -18,6 +18,7 @@ from scipy.optimize import minimize_scalar
 
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
+from experiments.recipes.bootstrapped import measures
 from experiments.recipes.bootstrapped.recipe import Bootstrapped
 from experiments.recipes.bootstrapped.runs import BootstrapRuns, bare
 from experiments.recipes.bootstrapped.sources import Excerpts
@@ -49,12 +50,15 @@ class Prototypes:
             `test_loss`, an upper bound of that of all prototypes.
         posterior: a row a draw: `world`, `n_nearest` prototypes, `share` of p(x) that they hold and
             `effective`, their effective number; means over test documents.
+        examples: triples of (beginning of a passage in the public domain, two texts that the editor
+            of the first draw wrote from it).
     """
 
     n_prototypes: int
     losses: pd.DataFrame
     bounds: pd.DataFrame
     posterior: pd.DataFrame
+    examples: list[tuple[str, ...]]
 
     def of(self, model: str, column: str = "test_loss") -> np.ndarray:
         """Return a column of `losses` of a model, a value a draw."""
@@ -70,7 +74,8 @@ def prototypes(lab: Lab, bootstrapped_text: Bootstrapped) -> Prototypes:
         ValueError: the world has no plan for it.
     """
     plan = lab.world.plan_of(lab.world.excerpts, "prototypes")
-    planned = BootstrapRuns(lab, "bootstrapped_text", plan, Excerpts(lab, plan))
+    source = Excerpts(lab, plan)
+    planned = BootstrapRuns(lab, "bootstrapped_text", plan, source)
     planned.decays |= bootstrapped_text.decays
     planned.synthesizer_rate = bootstrapped_text.synthesizer_rate
     lab.trained(
@@ -92,7 +97,8 @@ def prototypes(lab: Lab, bootstrapped_text: Bootstrapped) -> Prototypes:
         )
         for name in ("losses", "bounds", "posterior")
     }
-    return Prototypes(n_prototypes=plan.n_documents, **tables)
+    examples = measures.written_from_passages(planned, source, plan.reported[0])
+    return Prototypes(n_prototypes=plan.n_documents, examples=examples, **tables)
 
 
 def _score_draw(

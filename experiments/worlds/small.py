@@ -28,7 +28,7 @@ SMALL = replace(
     QUICK,
     name="small",
     recipes=(
-        *(name for name in TALK_RECIPES if name not in ("data_scaling", "mixing", "prototypes")),
+        *(name for name in TALK_RECIPES if name not in ("data_scaling",)),
         *("draws", "calibration"),
     ),
     corpus="novels",

@@ -10,7 +10,6 @@ import numpy as np
 from experiments.recipes.bootstrapped.passages import PASSAGES
 from experiments.recipes.bootstrapped.runs import SYNTHETIC, BootstrapRuns, bare
 from experiments.recipes.bootstrapped.sources import Concepts, Excerpts
-from experiments.runs.archive import NotShipped
 from experiments.runs.spec import RunSpec
 from experiments.worlds.plans_part2 import Arm
 
@@ -143,57 +142,59 @@ def flops_of(planned: BootstrapRuns, arm: Arm, world: int) -> float:
 
 
 def examples(planned: BootstrapRuns, world: int) -> list[tuple[str, ...]]:
-    """Return documents as text, each with two that the synthesizer wrote from it.
+    """Return real documents as text, each with two that the synthesizer wrote from it.
 
-    They are real documents about concepts, or beginnings of `PASSAGES` where documents are excerpts
-    of a text, which is not ours to show. Results that were shipped before there were passages have
-    none of these.
+    None of excerpts of a text, which may not be ours to show; see `written_from_passages`.
     """
-    spec, source = planned.writer_spec("pairs", world), planned.source
-    if not isinstance(source, Excerpts):
-        rows = planned.lab.remember(
-            "examples", [spec.run_id], lambda: _of_documents(planned, world)
-        )
-        return [tuple(texts) for texts in rows]
-    identity = [spec.run_id, planned.plan.temperature, *PASSAGES.values()]
-    try:
-        rows = planned.lab.remember(
-            "passages", identity, lambda: _of_passages(planned, source, world)
-        )
-    except NotShipped:
-        rows = []
+    if isinstance(planned.source, Excerpts):
+        return []
+    spec = planned.writer_spec("pairs", world)
+
+    def spell() -> list[list[str]]:
+        sources, written = planned.written("pairs", world)
+        real = planned.source.texts(world).real
+        found = []
+        for source in np.unique(sources):
+            places = np.flatnonzero(sources == source)[:2]
+            if len(places) == 2:
+                texts = [real[source], *(written[place] for place in places)]
+                found.append([planned.source.spell(world, text) for text in texts])
+            if len(found) == N_EXAMPLES:
+                break
+        return found
+
+    rows = planned.lab.remember("examples", [spec.run_id], spell)
     return [tuple(texts) for texts in rows]
 
 
-def _of_documents(planned: BootstrapRuns, world: int) -> list[list[str]]:
-    """Spell the first real documents from which two were written."""
-    sources, written = planned.written("pairs", world)
-    real = planned.source.texts(world).real
-    found = []
-    for source in np.unique(sources):
-        places = np.flatnonzero(sources == source)[:2]
-        if len(places) == 2:
-            texts = [real[source], *(written[place] for place in places)]
-            found.append([planned.source.spell(world, text) for text in texts])
-        if len(found) == N_EXAMPLES:
-            break
-    return found
+def written_from_passages(
+    planned: BootstrapRuns, source: Excerpts, world: int
+) -> list[tuple[str, ...]]:
+    """Return beginnings of `PASSAGES`, each with two texts that the synthesizer wrote from it.
 
-
-def _of_passages(planned: BootstrapRuns, source: Excerpts, world: int) -> list[list[str]]:
-    """Write two documents from the beginning of each passage."""
-    from models.augment.sbp.synthesizer import sample_related
-    from models.language.language_model import LanguageModel
-
+    Args:
+        planned: the runs and documents.
+        source: the documents, excerpts of a text, with its tokenizer.
+        world: seed of the documents.
+    """
     spec = planned.writer_spec("pairs", world)
-    synthesizer = LanguageModel(model=spec.model, params=planned.lab.store.params(spec))
-    found = []
-    for at, passage in enumerate(PASSAGES.values()):
-        ids = source.beginning(passage)
-        samples = sample_related(
-            synthesizer, [ids], 2, seed=at, n_tokens=source.length,
-            temperature=planned.plan.temperature,
-        )  # fmt: skip
-        texts = [ids, *(sample.ids for sample in samples)]
-        found.append([source.spell(world, text) for text in texts])
-    return found
+
+    def write() -> list[list[str]]:
+        from models.augment.sbp.synthesizer import sample_related
+        from models.language.language_model import LanguageModel
+
+        synthesizer = LanguageModel(model=spec.model, params=planned.lab.store.params(spec))
+        found = []
+        for at, passage in enumerate(PASSAGES.values()):
+            ids = source.beginning(passage)
+            samples = sample_related(
+                synthesizer, [ids], 2, seed=at, n_tokens=source.length,
+                temperature=planned.plan.temperature,
+            )  # fmt: skip
+            texts = [ids, *(sample.ids for sample in samples)]
+            found.append([source.spell(world, text) for text in texts])
+        return found
+
+    identity = [spec.run_id, planned.plan.temperature, *PASSAGES.values()]
+    rows = planned.lab.remember("passages", identity, write)
+    return [tuple(texts) for texts in rows]

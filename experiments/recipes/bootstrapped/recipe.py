@@ -46,8 +46,7 @@ class Bootstrapped:
             out second documents without and with the first; see `concepts.measures.gate`.
         quality: a row a kind of text, world and width: see `concepts.measures.quality`.
         flops: training and sampling FLOPs of a whole arm, everything it builds on included.
-        examples: triples of (document, two documents written from it), spelt out; see
-            `measures.examples`.
+        examples: triples of (real document, two documents written from it), spelt out; of concepts.
     """
 
     plan: BootstrapPlan

@@ -150,6 +150,7 @@ def prototypes(loss=3.5):
             {"world": range(3), "share": [0.8, 0.9, 0.7], "n_nearest": 4,
              "effective": [2.0, 2.5, 3.0]}
         ),
+        examples=[("a passage", "one text", "another")],
     )  # fmt: skip
 
 

@@ -285,7 +285,11 @@ def prototypes_story(rng, gain, n_draws=4):
         {"world": range(n_draws), "share": 0.5, "n_nearest": 64, "effective": 8.0}
     )
     found = Prototypes(
-        n_prototypes=512, losses=pd.DataFrame(rows), bounds=pd.DataFrame(), posterior=posterior
+        n_prototypes=512,
+        losses=pd.DataFrame(rows),
+        bounds=pd.DataFrame(),
+        posterior=posterior,
+        examples=[],
     )
     return OneRecipe(find_recipe("prototypes"), found)
 

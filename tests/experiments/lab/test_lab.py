@@ -94,21 +94,41 @@ def test_results_are_shipped_again_beside_new_ones(lab, mean, sample, measured, 
 
     @recipe()
     def other(lab: Lab) -> Mean:
-        loss = lab.train([sample.spec(2)], title="new")["validation_loss"].item()
+        loss = lab.train([sample.spec(seed) for seed in (1, 2)], title="new")[
+            "validation_loss"
+        ].sum()
+        again = [spec.run_id for spec in map(sample.spec, range(2))]
+        lab.remember("means", again, lambda: "measured again")
         return Mean(lab.remember("others", ["third"], lambda: float(loss)))
 
     fresh = Lab(lab.world, RunStore(tmp_path / "fresh" / "tiny"), facts=FACTS)
-    sample.train(fresh.store, sample.spec(2))
+    for seed in (1, 2):
+        sample.train(fresh.store, sample.spec(seed))
     new = run_recipes(fresh, [other])[other]
     write_archive(fresh, tmp_path / "again", recipes=["other"], kept=kept)
     archive = Archive(tmp_path / "again", "tiny")
     assert archive.recipes == ("other", "mean")
-    assert archive.about["kept"]["recipes"] == ["mean"]
-    assert archive.about["kept"]["provenance"] == old.about["provenance"]
+    of_mean = {"recipes": ["mean"], "provenance": old.about["provenance"]}
+    assert archive.about["kept"] == [of_mean]
+    # Shipped once more, each recipe still has the provenance of its own shipping.
+    both = dataclasses.replace(world, recipes=("mean", "other"))
+    kept = Lab(both, archive, facts=FACTS)
+    run_recipes(kept, [mean, other])
+    nothing = Lab(lab.world, RunStore(tmp_path / "nothing" / "tiny"), facts=FACTS)
+    write_archive(nothing, tmp_path / "third", recipes=[], kept=kept)
+    third = Archive(tmp_path / "third", "tiny").about["kept"]
+    assert third == [{"recipes": ["other"], "provenance": archive.about["provenance"]}, of_mean]
     shipped = run_recipes(Lab(lab.world, archive, facts=archive.facts), [mean, other])
     assert (shipped[mean], shipped[other]) == (Mean(3.5), new)
     assert len(archive.runs) == 3
     assert len(measured) == 1
+    # Of the run that both asked for, what was kept is shipped, under both names.
+    labels = archive.runs.set_index("run_id")["recipes"]
+    assert [labels[sample.spec(seed).run_id] for seed in range(3)] == [
+        "mean",
+        "mean,other",
+        "other",
+    ]
 
 
 def test_what_a_record_is_measured_from_is_not_evidence_beside_it(lab):

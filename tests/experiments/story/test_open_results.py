@@ -56,6 +56,13 @@ def test_recipes_that_are_not_shipped_are_refused():
         shipped_lab("interventions", ["levers", "draws"])
 
 
+def test_kept_results_are_kept_with_all_that_they_build_on(tmp_path, capsys):
+    args = ["ship", "--world", "small", "--to", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    assert main([*args, "--keep", "ensembles"]) == 2
+    assert "add regularized" in capsys.readouterr().err
+    assert not list(tmp_path.glob("small.*"))
+
+
 def test_results_that_are_kept_are_shipped_whole(tmp_path):
     args = ["ship", "--world", "interventions", "--to", str(tmp_path)]
     assert main([*args, "--keep", "levers", "chains", "--runs", str(tmp_path / "runs")]) == 0
@@ -63,4 +70,5 @@ def test_results_that_are_kept_are_shipped_whole(tmp_path):
     assert again.about["n_runs"] == shipped.about["n_runs"]
     assert set(again.runs["run_id"]) == set(shipped.runs["run_id"])
     assert again.records == shipped.records
-    assert again.about["kept"]["provenance"] == shipped.about["provenance"]
+    kept = [name for part in again.about["kept"] for name in part["recipes"]]
+    assert sorted(kept) == sorted(shipped.recipes)

@@ -17,7 +17,6 @@ from experiments.recipes.ablations import ablations
 from experiments.recipes.bootstrapped.passages import PASSAGES
 from experiments.recipes.bootstrapped.recipe import bootstrapped
 from experiments.recipes.bootstrapped.sources import Excerpts
-from experiments.recipes.bootstrapped_text import bootstrapped_text
 from experiments.recipes.classical import classical
 from experiments.recipes.data_scaling.recipe import data_scaling
 from experiments.recipes.distillation import ARMS, distillation
@@ -26,6 +25,7 @@ from experiments.recipes.learning_curves import learning_curves
 from experiments.recipes.members.diversity import diversity
 from experiments.recipes.members.learned_weights import learned_weights
 from experiments.recipes.members.member_counts import member_counts
+from experiments.recipes.prototypes import prototypes
 from experiments.report.report import is_current, render_page, tuned_points, write_report
 from experiments.report.side_by_side import side_by_side
 from experiments.runs.archive import Archive, NotShipped
@@ -322,7 +322,7 @@ def test_shipped_results_say_the_same(lab, story, report, tmp_path, monkeypatch)
     assert said == before
     columns = ["run_id", "test_loss", "recipes", "git_revision", "packages"]
     pd.testing.assert_frame_equal(other.runs[columns], story.runs[columns])
-    for texts, passage in zip(other[bootstrapped_text].examples, PASSAGES.values(), strict=True):
+    for texts, passage in zip(other[prototypes].examples, PASSAGES.values(), strict=True):
         assert passage.startswith(texts[0])
         assert len(texts) == 3
     excerpts = Excerpts(lab, lab.world.excerpts)
@@ -330,7 +330,7 @@ def test_shipped_results_say_the_same(lab, story, report, tmp_path, monkeypatch)
     for real in excerpts.texts(0).real[::8]:  # of a text that may not be ours to give away
         quoted = json.dumps(excerpts.spell(0, real))[1:-1]
         assert not records.str.contains(quoted, regex=False).any()
-    assert other[bootstrapped_text].examples == story[bootstrapped_text].examples
+    assert other[prototypes].examples == story[prototypes].examples
     assert other[bootstrapped].examples == story[bootstrapped].examples
     stranger = other_lab.spec(width=8, weight_decay=0.123, n_epochs=2, seed=0)
     with pytest.raises(NotShipped, match="lack run"):
