@@ -51,9 +51,9 @@ def draw(story: Story, ax: Place = None) -> tuple[Axes, pd.DataFrame]:
     ax.axis("off")
     for x, (column, color) in enumerate(zip(COLUMNS, COLORS, strict=False)):
         ax.text(x / 3, 1, column, color=color, weight="bold", va="bottom")
-    tops = 1 - (heights.cumsum() - heights) / heights.sum()
+    line = 1 / heights.sum()
+    tops = 1 - (heights.cumsum() - heights) * line
     for top, writer, texts in zip(tops, frame["written_by"], wrapped.to_numpy(), strict=True):
-        line = 1 / heights.sum()
         ax.text(0, top - line, f"Written by {writer}:", va="center", color=BLACK, fontsize="small")
         for x, text in enumerate(texts):
             ax.text(

@@ -21,10 +21,9 @@ CAPTION = (
     "Gain in test loss over the tuned baseline at equal training tokens: against the synthetic "
     "share of these tokens; passes over the synthetic documents, of which so many times fewer are "
     "written; documents from one source that are joined to one; and the share of values in them "
-    "that are not those of the concept that they name, by several synthesizers. Every share is "
-    "full. Grey "
-    "dots are sets of invented concepts, points their means with 95 % intervals over sets. Weight "
-    "decay is chosen for each point."
+    "that are not those of the concept that they name, by several synthesizers. Documents are "
+    "written until they fill their share. Grey dots are sets of invented concepts, points their "
+    "means with 95 % intervals over sets. Weight decay is chosen for each point."
 )
 
 

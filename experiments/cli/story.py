@@ -196,11 +196,13 @@ class Ship(WorldOptions):
         if self.keep and (self.corpus or self.levers):
             raise ValueError("--keep takes shipped results: of the world's own text, no levers")
         kept = shipped_lab(self.world, self.keep) if self.keep else None
-        known = run_recipes(kept, recipes_of(kept.world)) if kept else None
-        if missing := [one.name for one in known or () if one.name not in self.keep]:
+        of_kept = recipes_of(kept.world) if kept else []
+        needed = {need.name: None for one in of_kept for need in one.with_needs}
+        if missing := [name for name in needed if name not in self.keep]:
             raise ValueError(
                 f"--keep must name all that kept recipes build on; add {', '.join(missing)}"
             )
+        known = run_recipes(kept, of_kept) if kept else None
         with self.open_lab() as lab:
             wanted = [one for one in recipes_of(lab.world, self.part) if one.name not in self.keep]
             recipes = [one.name for one in run_recipes(lab, wanted, known)]

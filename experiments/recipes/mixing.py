@@ -31,7 +31,6 @@ from experiments.recipes.bootstrapped.recipe import (
 from experiments.recipes.bootstrapped.runs import BootstrapRuns
 from experiments.recipes.bootstrapped.sources import Concepts
 from experiments.runs.spec import RunSpec
-from experiments.worlds.plans_part2 import MixingPlan
 
 
 class Mix(NamedTuple):
@@ -49,7 +48,6 @@ class Mixing:
     """What synthetic text gains, by its share, passes over it and its quality.
 
     Attributes:
-        plan: the sizes.
         runs: a row an arm and world: the fields of `Mix`, `world`, `weight_decay` (the one chosen),
             `is_edge` (it is an end of the candidates), `test_loss`, `gain` over the tuned baseline
             of that world in nats per token, `first_mention_gain` (the same where a document first
@@ -59,7 +57,6 @@ class Mixing:
             of the plan; passes are compared at a share of their own.
     """
 
-    plan: MixingPlan
     runs: pd.DataFrame
     shares: list[Mix]
     passes: list[Mix]
@@ -155,7 +152,6 @@ def mixing(lab: Lab, bootstrapped: Bootstrapped) -> Mixing:
         planned.decays |= best_decays(try_decays(planned, ("sbp",), usual.tuning))
     rows = [row for mix, planned in arms.items() for row in _rows(planned, mix, bootstrapped)]
     return Mixing(
-        plan=plan,
         runs=pd.DataFrame(rows),
         shares=shares,
         passes=passes,
@@ -189,7 +185,7 @@ def _rows(planned: BootstrapRuns, mix: Mix, known: Bootstrapped) -> Iterator[dic
 
 
 def _wrong_share(planned: BootstrapRuns, spec: RunSpec, world: int) -> float:
-    """Return the share of wrong values in the documents that an arm of concepts has read."""
+    """Return the share of wrong values in the documents that were written for an arm."""
 
     def measure() -> float:
         source = planned.source

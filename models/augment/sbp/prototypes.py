@@ -57,7 +57,10 @@ class PrototypeScores:
 
     @property
     def log_probs_of_others(self) -> np.ndarray:
-        """Log of the mean of p(x | x') over the sampled prototypes in nats, [n_texts]."""
+        """Log of the mean of p(x | x') over the sampled prototypes in nats, [n_texts].
+
+        There must be some.
+        """
         sampled = self.terms[:, self.terms.shape[1] - self.n_sampled :]
         total: np.ndarray = logsumexp(sampled, axis=1) - np.log(self.n_sampled)
         return total
@@ -88,9 +91,8 @@ class PrototypeScores:
         nearest: np.ndarray = logsumexp(self._nearest, axis=1)
         if not self.n_sampled:
             return nearest, np.full(len(nearest), -np.inf)
-        sampled = self.terms[:, -self.n_sampled :]
         n_others = self.n_prototypes - np.isfinite(self._nearest).sum(axis=1)
-        return nearest, logsumexp(sampled, axis=1) + np.log(n_others / self.n_sampled)
+        return nearest, self.log_probs_of_others + np.log(n_others)
 
 
 def prototype_scores(

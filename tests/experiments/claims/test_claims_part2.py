@@ -25,7 +25,7 @@ from experiments.recipes.mixing import Mix, Mixing
 from experiments.recipes.prototypes import Prototypes
 from experiments.story.story import Story
 from experiments.worlds import recipe_names
-from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan, MixingPlan
+from experiments.worlds.plans_part2 import ConceptPlan, ContinuedPlan
 from experiments.worlds.registry import WORLDS
 from experiments.worlds.world import PLANS
 from paper_figs import figure_modules
@@ -33,16 +33,8 @@ from paper_figs.files import figure_of, recipes_read
 from tests.drawn import missing_numbers
 
 FIGURES = (
-    "fig14",
-    "fig16",
-    "fig20b",
-    "fig21",
-    "fig22",
-    "fig22b",
-    "fig23",
-    "fig24",
-    "figN6",
-    "figN7",
+    *("fig14", "fig16", "fig20b", "fig21", "fig22"),
+    *("fig22b", "fig23", "fig24", "figN6", "figN7"),
 )
 ARMS = {"baseline": 1.56, "oracle": 1.41, "sbp": 1.49, "random": 1.60, "unconditional": 1.59}
 """Losses as a prototype measured them."""
@@ -177,7 +169,7 @@ def mixing(gain=falling):
         for mix in dict.fromkeys(mix for of_axis in arms.values() for mix in of_axis)
         for world in range(3)
     ]  # fmt: skip
-    return Mixing(plan=MixingPlan(), runs=pd.DataFrame(runs), **arms)
+    return Mixing(runs=pd.DataFrame(runs), **arms)
 
 
 def continued(many=2.5):
@@ -245,23 +237,8 @@ def test_intervals_hold_their_values():
 
 def test_what_the_prototype_saw_supports_the_talk():
     found = verdicts()
-    for id in (
-        "S1",
-        "S2",
-        "S3",
-        "S4",
-        "S5",
-        "S8",
-        "S9",
-        "S10c",
-        "N3",
-        "N9",
-        "N19",
-        "N20",
-        "N21",
-        "P18",
-        "P18a",
-    ):
+    part_2 = ("S1", "S2", "S3", "S4", "S5", "S8", "S9", "S10c")
+    for id in (*part_2, "N3", "N9", "N19", "N20", "N21", "P18", "P18a"):
         assert found[id].verdict == "supported", found[id]
     assert found["S10a"].verdict == "inconclusive"  # at both widths the same
     assert found["S6"].verdict == "inconclusive"

@@ -16,7 +16,6 @@ from experiments.recipes.distillation import ARMS, Distillation
 from experiments.recipes.mixing import Mix, Mixing
 from experiments.recipes.prototypes import Prototypes
 from experiments.recipes.standard import best_epochs
-from experiments.worlds.plans_part2 import MixingPlan
 from scaling import fit_law, joint_limit
 from tests.experiments.claims.simulated import (
     SEED_SD,
@@ -322,9 +321,7 @@ def mixing_story(rng, gain, n_worlds=12):
         for world, of_world in enumerate(0.05 * rng.normal(size=n_worlds))
         for mix in dict.fromkeys(mix for of_axis in arms.values() for mix in of_axis)
     ]  # fmt: skip
-    return OneRecipe(
-        find_recipe("mixing"), Mixing(plan=MixingPlan(), runs=pd.DataFrame(runs), **arms)
-    )
+    return OneRecipe(find_recipe("mixing"), Mixing(runs=pd.DataFrame(runs), **arms))
 
 
 @pytest.mark.parametrize(
