@@ -20,6 +20,7 @@ from experiments.recipes.entigraph.forms import (
     held_out_error,
 )
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
+from experiments.recipes.entigraph_wide import entigraph_wide
 from experiments.story.story import Story
 
 _mean = intervals.mean_estimate
@@ -32,6 +33,8 @@ LEAST_RISE = 0.1
 """Accuracy that must be gained for the form of the growth to be judged."""
 CURVED = 0.1
 """Departure from a straight line, as a share of the rise, up to which growth counts as straight."""
+COMPLETE = 0.99
+"""Share of the implied facts that a corpus must state for its size not to be what limits."""
 
 
 @claim("S4", "EntiGraph scales beyond paraphrase.")
@@ -180,7 +183,17 @@ def _s5(story: Story) -> Finding:
     nothing is learned is not put to the test. The value is the smaller of the two differences.
     That a fact must be stated twice to be learned, and the prediction of the largest corpus from
     the smallest alone, are reported beside it, and change no verdict."""
-    facts = story[entigraph]
+    return _follows_process(story[entigraph])
+
+
+@claim("S5a", "With a wider model, accuracy follows the mixture of exponentials as well.")
+def _s5a(story: Story) -> Finding:
+    """The rule of S5 for the wider model on the same graphs."""
+    return _follows_process(story[entigraph_wide])
+
+
+def _follows_process(facts: FactResults) -> Finding:
+    """Judge by the rule of S5."""
     quantity = "error of the better rival minus that of the law, predicted sizes (accuracy)"
     if len(facts.plan.entigraph_tokens) < LEAST_SIZES:
         return _too_few(quantity)
@@ -227,4 +240,31 @@ def _early(graphs: Sequence[pd.DataFrame]) -> str:
         f"{CLOSE} on {close['law']} of {len(graphs)} graphs by the law (mean error "
         f"{_mean(errors['law'])}), on {close['line']} by the line and {close['exponential']} by "
         f"the exponential; the two largest corpora themselves agree within {CLOSE} on {same}."
+    )
+
+
+@claim("N23", "EntiGraph's accuracy levels off where the model's width sets it, not the text.")
+def _n23(story: Story) -> Finding:
+    """Accuracy on implied facts after EntiGraph's largest corpus, of the wider model minus that of
+    the usual one, a value a graph: both read the same text, as many tokens of it. Supported when
+    the interval lies above zero, contradicted when it lies below 0.03; inconclusive otherwise, and
+    where the corpus states less than 99 % of the implied facts, so that more text could be what
+    is missing."""
+    narrow, wide = story[entigraph], story[entigraph_wide]
+    largest = wide.plan.entigraph_tokens[-1]
+    after = {
+        facts.plan.width: facts.of("entigraph", largest, "implicit") for facts in (narrow, wide)
+    }
+    gain = _mean(after[wide.plan.width] - after[narrow.plan.width])
+    stated = _mean(wide.of("entigraph", largest, "stated"))
+    complete = stated.value >= COMPLETE
+    levels = ", ".join(f"{_mean(each)} at width {width}" for width, each in after.items())
+    return Finding(
+        verdict=verdict(
+            supported=complete and gain.is_positive, contradicted=complete and gain.high < CLOSE
+        ),
+        quantity=f"accuracy at {largest:,} tokens that a wider model adds",
+        estimate=gain,
+        detail=f"Of implied facts, {levels}; the corpus states {stated} of them.",
+        interval_of="graphs",
     )

@@ -24,11 +24,23 @@ from experiments.worlds.plans_part2 import (
 from experiments.worlds.quick import QUICK
 from experiments.worlds.world import TALK_RECIPES
 
+# As many entities and concepts as in quick, but more graphs: with 60 entities or 256 concepts,
+# the accuracy of models of this size was indistinguishable from chance.
+FACTS = FactPlan(
+    learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),
+    n_tuning_graphs=2,
+    paraphrase_tokens=(4_000, 16_000, 64_000, 256_000),
+    entigraph_tokens=(4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000),
+    n_graphs=10,
+    first_graph=20,  # quick reports those before
+    n_members=4,
+)
+
 SMALL = replace(
     QUICK,
     name="small",
     recipes=(
-        *(name for name in TALK_RECIPES if name not in ("data_scaling",)),
+        *(name for name in TALK_RECIPES if name not in ("data_scaling", "entigraph_wide")),
         *("draws", "calibration"),
     ),
     corpus="novels",
@@ -36,12 +48,12 @@ SMALL = replace(
     settings="small",
     pairs_per_paradigm=50,
     draws=DrawsPlan(widths=(32, 64)),
-    # Larger stocks only: smaller ones in chunks of this length come from too few novels.
+    # Tuning single models and members on a larger stock takes hours.
     data_scaling=DataScalingPlan(
-        sizes=(32_768, 65_536),
-        reference_sizes=(131_072,),
+        sizes=(16_384, 32_768),
+        reference_sizes=(65_536, 131_072),
         widths=(16, 32, 64),
-        n_draws=3,
+        n_draws=4,
         learning_rates=QUICK.learning_rates,
         standard_epochs=(2, 4, 8, 16),
         n_seeds=2,
@@ -73,17 +85,8 @@ SMALL = replace(
     continued=ContinuedPlan(
         learning_rates=(5e-4, 1e-3, 2e-3, 4e-3, 8e-3), epochs=(1, 2, 4, 8, 16, 32), n_draws=5
     ),
-    # As many entities and concepts as in quick, but more graphs: with 60 entities or 256 concepts,
-    # the accuracy of models of this size was indistinguishable from chance.
-    facts=FactPlan(
-        learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),
-        n_tuning_graphs=2,
-        paraphrase_tokens=(4_000, 16_000, 64_000, 256_000),
-        entigraph_tokens=(4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000),
-        n_graphs=10,
-        first_graph=20,  # quick reports those before
-        n_members=4,
-    ),
+    facts=FACTS,
+    wide_facts=replace(FACTS, width=128, learning_rates=(5e-4, 1e-3, 2e-3, 4e-3), n_members=1),
     concepts=replace(
         LEARNED_CONCEPTS,
         synthesizer_rates=(2e-3, 4e-3, 8e-3),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from experiments.worlds.plans import (
     CalibrationPlan,
     ChainPlan,
@@ -18,6 +20,23 @@ from experiments.worlds.plans_part2 import (
     MixingPlan,
 )
 from experiments.worlds.world import TALK_RECIPES, World
+
+FACTS = FactPlan(
+    n_entities=20,
+    n_base_worlds=1,
+    width=32,
+    mlp_width=64,
+    base_tokens=65_536,
+    n_bases=1,
+    tokens=32_768,
+    learning_rates=(4e-3,),
+    tuning_tokens=2_000,
+    paraphrase_tokens=(1_000, 4_000),
+    entigraph_tokens=(1_000, 4_000, 16_000),
+    n_graphs=2,
+    ensemble_tokens=4_000,
+    n_members=2,
+)
 
 TINY = World(
     name="tiny",
@@ -95,22 +114,8 @@ TINY = World(
         n_members=2,
         n_draws=2,
     ),
-    facts=FactPlan(
-        n_entities=20,
-        n_base_worlds=1,
-        width=32,
-        mlp_width=64,
-        base_tokens=65_536,
-        n_bases=1,
-        tokens=32_768,
-        learning_rates=(4e-3,),
-        tuning_tokens=2_000,
-        paraphrase_tokens=(1_000, 4_000),
-        entigraph_tokens=(1_000, 4_000, 16_000),
-        n_graphs=2,
-        ensemble_tokens=4_000,
-        n_members=2,
-    ),
+    facts=FACTS,
+    wide_facts=replace(FACTS, width=64, n_members=1),
     concepts=ConceptPlan(
         n_concepts=32,
         held_out_per_concept=2,

@@ -90,6 +90,7 @@ class World:
         calibration: plan of the recipe `calibration`, or None.
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
+        wide_facts: plan of the recipe `entigraph_wide`, on the same graphs, or None.
         concepts: plan of the recipe `bootstrapped`, or None.
         mixing: plan of the recipe `mixing`, or None.
         excerpts: plan of the recipes `bootstrapped_text` and `prototypes`, or None.
@@ -136,6 +137,7 @@ class World:
     calibration: CalibrationPlan | None = None
     continued: ContinuedPlan | None = None
     facts: FactPlan | None = None
+    wide_facts: FactPlan | None = None
     concepts: ConceptPlan | None = None
     mixing: MixingPlan | None = None
     excerpts: ExcerptPlan | None = None
@@ -243,7 +245,7 @@ TALK_RECIPES = (
     *("data_scaling", "distillation"),
     *("ablations", "learning_curves", "classical", "downstream"),
     *PART_2_RECIPES,
-    *("mixing", "bootstrapped_text", "prototypes"),
+    *("entigraph_wide", "mixing", "bootstrapped_text", "prototypes"),
 )
 PLANS = {
     "data_scaling": "data_scaling",
@@ -254,6 +256,7 @@ PLANS = {
     "calibration": "calibration",
     "continued": "continued",
     "entigraph": "facts",
+    "entigraph_wide": "wide_facts",
     "bootstrapped": "concepts",
     "mixing": "mixing",
     "bootstrapped_text": "excerpts",

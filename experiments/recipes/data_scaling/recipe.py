@@ -28,6 +28,7 @@ from experiments.recipes.standard import Standard, standard, tune_standard
 from experiments.tuning.certificates import Certificate
 from experiments.worlds.plans import DataScalingPlan
 from experiments.worlds.world import World
+from models.text.stock import LEAST_DOCUMENTS
 from scaling import FitResult, fit_law
 
 REFERENCE = "standard"
@@ -222,6 +223,8 @@ def _world_of(world: World, plan: DataScalingPlan, size: int, *, draw_seed: int 
     return dataclasses.replace(
         world,
         n_unique_tokens=size,
+        # A stock smaller than the world's may need shorter chunks to come from as many documents.
+        chunk_tokens=min(world.chunk_tokens, size // LEAST_DOCUMENTS),
         draw_seed=draw_seed,
         widths=plan.widths,
         learning_rates=plan.learning_rates,

@@ -117,16 +117,31 @@ class FactResults:
 
 @recipe(part=2)
 def entigraph(lab: Lab) -> FactResults:
-    """Train the bases, choose learning rates, then train and question every cell."""
-    planned = _FactRuns(lab, FactWorlds(**vars(lab.world.plan_of(lab.world.facts, "entigraph"))))
+    """Teach the facts of graphs by every method.
+
+    Raises:
+        ValueError: the world has no plan for it.
+    """
+    return teach(lab, lab.world.plan_of(lab.world.facts, "entigraph"), METHODS)
+
+
+def teach(lab: Lab, facts: FactPlan, methods: Sequence[Method]) -> FactResults:
+    """Train the bases, choose learning rates, then train and question every cell.
+
+    Args:
+        lab: the world.
+        facts: sizes of graphs, model and texts.
+        methods: those to teach by.
+    """
+    planned = _FactRuns(lab, FactWorlds(**vars(facts)))
     plan = planned.plan
     lab.trained(planned.bases(), title="entigraph, first training")
-    tuning = _tune(planned)
+    tuning = _tune(planned, methods)
     means = tuning.groupby(["method", "learning_rate"])["balanced"].mean()
-    rates = {method: float(means[method].idxmax()) for method in METHODS}
+    rates = {method: float(means[method].idxmax()) for method in methods}
     cells = [
         Cell(method, n_synthetic, graph)
-        for method in METHODS
+        for method in methods
         for n_synthetic in plan.sizes(method)
         for graph in plan.graphs
     ]
@@ -135,6 +150,7 @@ def entigraph(lab: Lab) -> FactResults:
             Cell(method, plan.ensemble_tokens, graph, member) for member in range(plan.n_members)
         ]
         for method, graph in product(IN_ENSEMBLES, plan.graphs)
+        if method in methods
     }
     every = dict.fromkeys([*cells, *(cell for group in groups.values() for cell in group)])
     specs = {cell: planned.spec(cell, rates[cell.method]) for cell in every}
@@ -162,18 +178,14 @@ def entigraph(lab: Lab) -> FactResults:
     )
 
 
-def _tune(planned: _FactRuns) -> pd.DataFrame:
-    """Try the same learning rates for every method, on graphs of their own."""
+def _tune(planned: _FactRuns, methods: Sequence[Method]) -> pd.DataFrame:
+    """Try the same learning rates for each of these methods, on graphs of their own."""
     plan = planned.plan
     tried = {
         (method, rate, graph): planned.spec(
             Cell(method, plan.tuning_tokens if method != "raw" else 0, graph), rate
         )
-        for method, rate, graph in product(
-            METHODS,
-            plan.learning_rates,
-            plan.tuning_graphs,
-        )
+        for method, rate, graph in product(methods, plan.learning_rates, plan.tuning_graphs)
     }
     planned.lab.trained(tried.values(), title="entigraph, tuning")
     found = planned.lab.on_devices(

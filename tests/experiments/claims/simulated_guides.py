@@ -3,6 +3,7 @@
 They hold what recipes return, with the scatter of seeds, members, graphs, draws or languages.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -211,20 +212,40 @@ PLAN = FactWorlds(
 TOKENS = np.array(PLAN.entigraph_tokens, float)
 
 
-def facts(rng, curve, *, noise=0.02, paraphrase=0.4):
-    """Accuracy on implied facts by the size of EntiGraph's corpora, on six graphs.
+def facts(rng, curve, **options):
+    """EntiGraph's results, see `answers`."""
+    return story_of(entigraph=answers(rng, curve, **options))
+
+
+def wide_facts(rng, *, wide, narrow=0.5, noise=0.015, n_graphs=10):
+    """Two models that follow the process up to ceilings, on as many graphs."""
+    found = {
+        name: answers(
+            rng, lambda stated, top=top: law_of(stated, top), noise=noise, n_graphs=n_graphs
+        )
+        for name, top in (("entigraph", narrow), ("entigraph_wide", wide))
+    }
+    found["entigraph_wide"] = replace(
+        found["entigraph_wide"], plan=replace(PLAN, width=2 * PLAN.width)
+    )
+    return story_of(**found)
+
+
+def answers(rng, curve, *, noise=0.02, paraphrase=0.4, n_graphs=PLAN.n_graphs):
+    """Accuracy on implied facts by the size of EntiGraph's corpora.
 
     curve: takes the expected share of stated pairs at `TOKENS` and returns accuracies.
     """
     rows = []
-    for graph in range(PLAN.n_graphs):
+    for graph in range(n_graphs):
         # Pairs stated soon and pairs stated late, in shares that differ between graphs.
         soon = rng.uniform(0.35, 0.45)
         stated = -soon * np.expm1(-TOKENS / 4e3) - (1 - soon) * np.expm1(-TOKENS / 1.5e5)
         implied = curve(stated) + noise * rng.normal(size=len(TOKENS))
         rows += [
             {"method": "entigraph", "n_synthetic": int(n), "n_unique": n, "graph": graph,
-             "implicit": x, "balanced": 0.3 + 2 / 3 * x, "expected": s, "stated_twice": s / 2}
+             "implicit": x, "balanced": 0.3 + 2 / 3 * x, "expected": s,
+             "stated": s / stated.max(), "stated_twice": s / 2}
             for n, x, s in zip(TOKENS, implied, stated, strict=True)
         ]  # fmt: skip
         rows += [
@@ -234,10 +255,9 @@ def facts(rng, curve, *, noise=0.02, paraphrase=0.4):
             for n in PLAN.paraphrase_tokens
         ]  # fmt: skip
     empty = pd.DataFrame()
-    found = FactResults(
+    return FactResults(
         plan=PLAN, learning_rates={}, tuning=empty, answers=pd.DataFrame(rows), ensembles=empty
     )
-    return story_of(entigraph=found)
 
 
 def of_the_process(stated):

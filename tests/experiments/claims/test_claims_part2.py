@@ -34,16 +34,16 @@ from tests.drawn import missing_numbers
 
 FIGURES = (
     *("fig14", "fig16", "fig20b", "fig21", "fig22"),
-    *("fig22b", "fig23", "fig24", "figN6", "figN7"),
+    *("fig22b", "fig23", "fig24", "figN6", "figN7", "figN8"),
 )
 ARMS = {"baseline": 1.56, "oracle": 1.41, "sbp": 1.49, "random": 1.60, "unconditional": 1.59}
 """Losses as a prototype measured them."""
 ZIGZAG = {4_000: 0.9, 16_000: 0.3, 64_000: 0.9, 256_000: 0.3}
 
 
-def facts(**implied):
+def facts(width=64, **implied):
     """Answers on three graphs; accuracy of a method on implied facts by corpus size, if given."""
-    plan = FactWorlds()
+    plan = FactWorlds(width=width)
     curves = {
         "base": {0: 0.25},
         "raw": {0: 0.25},
@@ -202,7 +202,8 @@ def story_of(evidence=None, **found):
 
 def story(**changed):
     found = {
-        "entigraph": facts(), "bootstrapped": bootstrapped(), "bootstrapped_text": bootstrapped(),
+        "entigraph": facts(), "entigraph_wide": facts(width=128),
+        "bootstrapped": bootstrapped(), "bootstrapped_text": bootstrapped(),
         "continued": continued(), "prototypes": prototypes(), "mixing": mixing(),
     }  # fmt: skip
     return story_of(**found | changed)
@@ -252,6 +253,8 @@ def test_what_the_prototype_saw_supports_the_talk():
         ("S3", {"entigraph": facts(paraphrase={4_000: 0.25, 32_000: 0.4, 256_000: 0.6})}),
         ("S4", {"entigraph": facts(paraphrase={4_000: 0.25, 32_000: 0.6, 256_000: 1.0})}),
         ("S5", {"entigraph": facts(entigraph=ZIGZAG)}),
+        ("S5a", {"entigraph_wide": facts(width=128, entigraph=ZIGZAG)}),
+        ("N23", {}),
         ("S8", {"bootstrapped": bootstrapped(sbp=1.55)}),
         ("S9", {"bootstrapped": bootstrapped(sbp=1.60)}),
         ("N3", {"bootstrapped": bootstrapped(sbp=1.60)}),
@@ -418,7 +421,8 @@ def test_figures_draw_what_was_found(name):
 def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
     of_part_2 = {name for name in recipe_names() if find_recipe(name).part == 2}
     assert of_part_2 == {
-        "continued", "entigraph", "bootstrapped", "bootstrapped_text", "prototypes", "mixing"
+        "continued", "entigraph", "entigraph_wide", "bootstrapped", "bootstrapped_text",
+        "prototypes", "mixing",
     }  # fmt: skip
     for world in WORLDS.values():
         for name in world.recipes:

@@ -198,12 +198,19 @@ def test_gains_by_parameters_a_token():
 
 def test_a_stock_is_compared_or_of_the_standard_recipe_alone():
     plan = WORLDS["small"].data_scaling
-    with pytest.raises(ValueError, match=r"must be others than sizes; not \[65536\]"):
-        dataclasses.replace(plan, reference_sizes=(65_536, 131_072))
+    with pytest.raises(ValueError, match=r"must be others than sizes; not \[32768\]"):
+        dataclasses.replace(plan, reference_sizes=(32_768, 131_072))
 
 
 def test_tuned_settings_serve_at_the_size_that_they_are_of():
     world = WORLDS["small"]
     plan = world.plan_of(world.data_scaling, "data_scaling")
     at = {size: _world_of(world, plan, size).carries_settings for size in plan.sizes}
-    assert at == {32_768: True, 65_536: False}
+    assert at == {16_384: False, 32_768: True}
+
+
+def test_stocks_of_every_size_come_from_as_many_documents():
+    world = WORLDS["small"]
+    plan = world.plan_of(world.data_scaling, "data_scaling")
+    lengths = {size: _world_of(world, plan, size).chunk_tokens for size in (16_384, 32_768, 65_536)}
+    assert lengths == {16_384: 256, 32_768: 512, 65_536: 512}
