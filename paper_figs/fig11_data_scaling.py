@@ -40,8 +40,8 @@ CAPTION = (
     "were trained). Hollow: some optimum behind the point is not certified. Right: how many times "
     "more data the standard recipe needs for the same loss, read between its points on lines in "
     "ln D (intervals over draws, recipes paired). An arrow: that end of the interval lies "
-    "beyond the data on which the standard recipe was trained. Points of one stock are drawn side "
-    "by side."
+    "beyond the data on which the standard recipe was trained. Multipliers of one stock are drawn "
+    "side by side."
 )
 PUBLISHED_TITLE = "The gains of each recipe persist as data grows"
 PUBLISHED_CAPTION = (
@@ -78,15 +78,14 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     tables = []
     for i, recipe in enumerate(found.recipes):
         table = _losses(found, recipe)
-        places = dodged(table[D], i, len(found.recipes))
         shown = look(recipe)
         ax.errorbar(
-            places, table[LOSS], yerr=error_bars(table[LOSS], table["low"], table["high"]),
+            table[D], table[LOSS], yerr=error_bars(table[LOSS], table["low"], table["high"]),
             linestyle="none", capsize=3, label=shown.label, **shown.line,
         )  # fmt: skip
         hollow = ~table["certified"].to_numpy(bool)
         ax.plot(
-            places[hollow], table.loc[hollow, LOSS], linestyle="none", marker=shown.marker,
+            table.loc[hollow, D], table.loc[hollow, LOSS], linestyle="none", marker=shown.marker,
             markeredgecolor=shown.color, markerfacecolor="white", zorder=4, label="_uncertified",
         )  # fmt: skip
         if recipe != REFERENCE:
@@ -94,10 +93,10 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
             table["multiplier"] = [one.value for one in worths]
             table["multiplier_low"] = [one.low for one in worths]
             table["multiplier_high"] = [one.high for one in worths]
-            _draw_worth(worth, worths, places, shown)
+            _draw_worth(worth, worths, dodged(table[D], i, len(found.recipes)), shown)
         tables.append(table.assign(series="points"))
         if recipe in found.laws:
-            sizes = spread_x(table[D].min(), 4 * table[D].max(), 60)
+            sizes = spread_x(table[D].min(), 2 * table[D].max(), 60)
             law = pd.DataFrame({D: sizes, LOSS: found.laws[recipe].evaluate({D: sizes})})
             ax.plot(law[D], law[LOSS], color=shown.color, linestyle=":", linewidth=1.2)
             tables.append(law.assign(series="law", recipe=recipe))
