@@ -1,4 +1,4 @@
-"""Figure N8: EntiGraph at two widths of the model, against the expectation of the graph process."""
+"""Figure N8: EntiGraph with wider models and on larger graphs, against the graph process."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from experiments.analysis.intervals import mean_estimate
 from experiments.recipes.entigraph.forms import FORMS, ceiling_fit, held_out_error, law_of
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
+from experiments.recipes.entigraph_large import entigraph_large
 from experiments.recipes.entigraph_wide import entigraph_wide
 from experiments.story.story import Story
 from paper_figs.layout import Place, panels
-from paper_figs.style import BLACK, COLORS, GREY, MARKERS, error_bars, log_ticks
+from paper_figs.style import COLORS, GREY, MARKERS, error_bars, log_ticks
 
 NAME = "figN8"
-CLAIMS = ("S5a", "N23")
-NEEDS = (entigraph, entigraph_wide)
+CLAIMS = ("S5a", "S5b", "N23")
+NEEDS = (entigraph, entigraph_wide, entigraph_large)
 TITLE = "The width of the model sets where EntiGraph's accuracy levels off"
 CAPTION = (
-    "Left: accuracy on implied facts after the same text, by models of two widths, against "
-    "EntiGraph's tokens; means with 95 % intervals over graphs. Black: a reader that knows every "
-    "fact that is stated (the expectation of the graph process) and guesses otherwise; broken: the "
-    "same with a ceiling fitted to each graph. Dotted: chance. Right: error of the accuracy of a "
-    "left-out corpus size as predicted from the others, a value a graph."
+    "Left: accuracy on implied facts against EntiGraph's tokens, by models of two widths after the "
+    "same text about the same graphs, and on larger graphs; means with 95 % intervals over graphs. "
+    "Solid: a reader that knows every fact that is stated (the expectation of the graph process) "
+    "and guesses otherwise; broken: the same with a ceiling fitted to each graph. Dotted: chance. "
+    "Right: error of the accuracy of a left-out corpus size as predicted from the others, a value "
+    "a graph."
 )
 SHOWN = {"law": "graph\nprocess", "line": "line in\nln tokens", "exponential": "one\nexponential"}
 
@@ -34,13 +36,13 @@ SHOWN = {"law": "graph\nprocess", "line": "line in\nln tokens", "exponential": "
 def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw accuracy against tokens, and errors of predicted sizes.
 
-    The frame has columns `series` (measured, law, chance, error or error of a graph), `width` (0: a
-    reader that knows all), `x` (tokens or the form that predicts), `y`, `low` and `high`.
+    The frame has columns `series` (measured, law with a ceiling, law, chance, error or error of a
+    graph), `n_entities`, `width`, `x` (tokens or the form that predicts), `y`, `low` and `high`.
     """
     axes = curves, errors = panels(ax, 1, 2, wide=1.4, width_ratios=(1.4, 1))
     rows: list[dict[str, Any]] = []
-    for place, facts in enumerate((story[entigraph], story[entigraph_wide])):
-        rows += _draw_width(curves, errors, facts, place)
+    for place, recipe in enumerate(NEEDS):
+        rows += _draw(curves, errors, story[recipe], place)
     curves.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
     log_ticks(curves, sorted({row["x"] for row in rows if row["series"] == "measured"}))
     curves.set(xlabel="synthetic tokens", ylabel="accuracy on implied facts", ylim=(0, 1.05))
@@ -51,53 +53,41 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     return axes, pd.DataFrame([*rows, {"series": "chance", "y": CHANCE}])
 
 
-def _draw_width(curves: Axes, errors: Axes, facts: FactResults, place: int) -> list[dict[str, Any]]:
+def _draw(curves: Axes, errors: Axes, facts: FactResults, place: int) -> list[dict[str, Any]]:
     answers = facts.answers[facts.answers["method"] == "entigraph"]
     graphs = [of_graph.sort_values("n_synthetic") for _, of_graph in answers.groupby("graph")]
-    sizes, width = facts.plan.entigraph_tokens, facts.plan.width
-    look: dict[str, Any] = {"color": COLORS[place], "marker": MARKERS[place]}
-    rows = [
-        {"series": "measured", "width": width, "x": n}
-        | _row(facts.of("entigraph", n, "implicit"))
-        for n in sizes
-    ]  # fmt: skip
-    measured = pd.DataFrame(rows)
+    sizes, plan = facts.plan.entigraph_tokens, facts.plan
+    color, marker = COLORS[place], MARKERS[place]
+    label = f"{plan.n_entities} entities, width {plan.width}"
+    measured = pd.DataFrame([_row(facts.of("entigraph", n, "implicit")) for n in sizes])
     curves.errorbar(
-        measured["x"], measured["y"], yerr=error_bars(*(measured[c] for c in ("y", "low", "high"))),
-        linestyle="none", capsize=3, label=f"width {width}", **look,
+        sizes, measured["y"], yerr=error_bars(*(measured[name] for name in ("y", "low", "high"))),
+        linestyle="none", capsize=3, label=label, color=color, marker=marker,
     )  # fmt: skip
     stated = [of_graph["expected"].to_numpy(float) for of_graph in graphs]
     fitted = [
         law_of(share, ceiling_fit(share, of_graph["implicit"].to_numpy(float)))
         for share, of_graph in zip(stated, graphs, strict=True)
     ]
-    laws = {width: fitted} if place else {0: [law_of(share) for share in stated], width: fitted}
-    for of_width, by_graph in laws.items():
-        mean = np.mean(by_graph, axis=0)
-        style: dict[str, Any] = (
-            {"color": look["color"], "linestyle": "--"}
-            if of_width
-            else {"color": BLACK, "label": "knows all that is stated"}
-        )
-        curves.plot(sizes, mean, linewidth=1, **style)
-        rows += [
-            {"series": "law", "width": of_width, "x": n, "y": y}
-            for n, y in zip(sizes, mean, strict=True)
-        ]
+    with_ceiling, law = (np.mean(curve, axis=0) for curve in (fitted, [*map(law_of, stated)]))
+    curves.plot(sizes, with_ceiling, linewidth=1, color=color, linestyle="--")
+    curves.plot(sizes, law, linewidth=1, color=color)
+    tables = {"measured": measured, "law with a ceiling": {"y": with_ceiling}, "law": {"y": law}}
+    frames = [pd.DataFrame({"series": name, "x": sizes, **of}) for name, of in tables.items()]
     for at, name in enumerate(SHOWN):
         each = np.array([held_out_error(of_graph, FORMS[name]) for of_graph in graphs])
-        found = _row(each)
-        x = at + 0.2 * place - 0.1
+        mean = _row(each)
+        x = at + 0.2 * (place - 1)
         errors.plot([x] * len(each), each, "o", color=GREY, markersize=2.5, alpha=0.6)
         errors.errorbar(
-            [x], [found["y"]], yerr=error_bars([found["y"]], [found["low"]], [found["high"]]),
-            capsize=3, label=None if at else f"width {width}", **look,
+            [x], [mean["y"]], yerr=error_bars([mean["y"]], [mean["low"]], [mean["high"]]),
+            capsize=3, label=None if at else label, color=color, marker=marker,
         )  # fmt: skip
-        rows.append({"series": "error", "width": width, "x": name, **found})
-        rows += [
-            {"series": "error of a graph", "width": width, "x": name, "y": error} for error in each
-        ]
-    return rows
+        frames.append(pd.DataFrame([{"series": "error", "x": name, **mean}]))
+        frames.append(pd.DataFrame({"series": "error of a graph", "x": name, "y": each}))
+    place_of = {"n_entities": plan.n_entities, "width": plan.width}
+    table = pd.concat(frames, ignore_index=True).assign(**place_of)
+    return table.to_dict("records")
 
 
 def _row(values: np.ndarray) -> dict[str, float]:

@@ -20,6 +20,7 @@ from experiments.recipes.entigraph.forms import (
     held_out_error,
 )
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
+from experiments.recipes.entigraph_large import entigraph_large
 from experiments.recipes.entigraph_wide import entigraph_wide
 from experiments.story.story import Story
 
@@ -190,6 +191,12 @@ def _s5(story: Story) -> Finding:
 def _s5a(story: Story) -> Finding:
     """The rule of S5 for the wider model on the same graphs."""
     return _follows_process(story[entigraph_wide])
+
+
+@claim("S5b", "On larger graphs, accuracy follows the mixture of exponentials as well.")
+def _s5b(story: Story) -> Finding:
+    """The rule of S5 for graphs of more entities, and a wider model."""
+    return _follows_process(story[entigraph_large])
 
 
 def _follows_process(facts: FactResults) -> Finding:

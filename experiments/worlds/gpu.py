@@ -49,6 +49,7 @@ GPU = World(
         mlp_width=1_024,
         base_tokens=8_192_000,
         base_batch=32,
+        base_learning_rate=2e-3,  # at 4e-3, small's models of as many entities learned nothing
         tokens=4_915_200,
         batch=16,
         learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),

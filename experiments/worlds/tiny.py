@@ -116,6 +116,7 @@ TINY = World(
     ),
     facts=FACTS,
     wide_facts=replace(FACTS, width=64, n_members=1),
+    large_facts=replace(FACTS, n_entities=24, n_members=1),
     concepts=ConceptPlan(
         n_concepts=32,
         held_out_per_concept=2,

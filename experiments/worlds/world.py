@@ -91,6 +91,7 @@ class World:
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
         wide_facts: plan of the recipe `entigraph_wide`, on the same graphs, or None.
+        large_facts: plan of the recipe `entigraph_large`, on graphs of more entities, or None.
         concepts: plan of the recipe `bootstrapped`, or None.
         mixing: plan of the recipe `mixing`, or None.
         excerpts: plan of the recipes `bootstrapped_text` and `prototypes`, or None.
@@ -138,6 +139,7 @@ class World:
     continued: ContinuedPlan | None = None
     facts: FactPlan | None = None
     wide_facts: FactPlan | None = None
+    large_facts: FactPlan | None = None
     concepts: ConceptPlan | None = None
     mixing: MixingPlan | None = None
     excerpts: ExcerptPlan | None = None
@@ -245,7 +247,8 @@ TALK_RECIPES = (
     *("data_scaling", "distillation"),
     *("ablations", "learning_curves", "classical", "downstream"),
     *PART_2_RECIPES,
-    *("entigraph_wide", "mixing", "bootstrapped_text", "prototypes"),
+    *("entigraph_wide", "entigraph_large"),
+    *("mixing", "bootstrapped_text", "prototypes"),
 )
 PLANS = {
     "data_scaling": "data_scaling",
@@ -257,6 +260,7 @@ PLANS = {
     "continued": "continued",
     "entigraph": "facts",
     "entigraph_wide": "wide_facts",
+    "entigraph_large": "large_facts",
     "bootstrapped": "concepts",
     "mixing": "mixing",
     "bootstrapped_text": "excerpts",

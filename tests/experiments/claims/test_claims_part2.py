@@ -41,9 +41,9 @@ ARMS = {"baseline": 1.56, "oracle": 1.41, "sbp": 1.49, "random": 1.60, "uncondit
 ZIGZAG = {4_000: 0.9, 16_000: 0.3, 64_000: 0.9, 256_000: 0.3}
 
 
-def facts(width=64, **implied):
+def facts(width=64, n_entities=30, **implied):
     """Answers on three graphs; accuracy of a method on implied facts by corpus size, if given."""
-    plan = FactWorlds(width=width)
+    plan = FactWorlds(width=width, n_entities=n_entities)
     curves = {
         "base": {0: 0.25},
         "raw": {0: 0.25},
@@ -203,6 +203,7 @@ def story_of(evidence=None, **found):
 def story(**changed):
     found = {
         "entigraph": facts(), "entigraph_wide": facts(width=128),
+        "entigraph_large": facts(width=128, n_entities=60),
         "bootstrapped": bootstrapped(), "bootstrapped_text": bootstrapped(),
         "continued": continued(), "prototypes": prototypes(), "mixing": mixing(),
     }  # fmt: skip
@@ -254,6 +255,7 @@ def test_what_the_prototype_saw_supports_the_talk():
         ("S4", {"entigraph": facts(paraphrase={4_000: 0.25, 32_000: 0.6, 256_000: 1.0})}),
         ("S5", {"entigraph": facts(entigraph=ZIGZAG)}),
         ("S5a", {"entigraph_wide": facts(width=128, entigraph=ZIGZAG)}),
+        ("S5b", {"entigraph_large": facts(width=128, entigraph=ZIGZAG)}),
         ("N23", {}),
         ("S8", {"bootstrapped": bootstrapped(sbp=1.55)}),
         ("S9", {"bootstrapped": bootstrapped(sbp=1.60)}),
@@ -421,8 +423,8 @@ def test_figures_draw_what_was_found(name):
 def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
     of_part_2 = {name for name in recipe_names() if find_recipe(name).part == 2}
     assert of_part_2 == {
-        "continued", "entigraph", "entigraph_wide", "bootstrapped", "bootstrapped_text",
-        "prototypes", "mixing",
+        "continued", "entigraph", "entigraph_wide", "entigraph_large", "bootstrapped",
+        "bootstrapped_text", "prototypes", "mixing",
     }  # fmt: skip
     for world in WORLDS.values():
         for name in world.recipes:
