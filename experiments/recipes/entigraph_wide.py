@@ -1,4 +1,4 @@
-"""EntiGraph on the same graphs with a wider model: is it the text or the model that levels off?"""
+"""EntiGraph on the same graphs with a wider model: does the text or the model set the ceiling?"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from paper_figs.style import COLORS, GREY, MARKERS, error_bars, log_ticks
 NAME = "figN8"
 CLAIMS = ("S5a", "S5b", "N23")
 NEEDS = (entigraph, entigraph_wide, entigraph_large)
-TITLE = "The width of the model sets where EntiGraph's accuracy levels off"
+TITLE = "The model sets where EntiGraph's accuracy levels off, not the text"
 CAPTION = (
     "Left: accuracy on implied facts against EntiGraph's tokens, by models of two widths after the "
     "same text about the same graphs, and on larger graphs; means with 95 % intervals over graphs. "
