@@ -38,10 +38,7 @@ FACTS = FactPlan(
 SMALL = replace(
     QUICK,
     name="small",
-    recipes=(
-        *(name for name in TALK_RECIPES if name != "entigraph_large"),
-        *("draws", "calibration"),
-    ),
+    recipes=(*TALK_RECIPES, "draws", "calibration"),
     corpus="novels",
     chunk_tokens=512,
     settings="small",
