@@ -46,10 +46,9 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     curves.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
     log_ticks(curves, sorted({row["x"] for row in rows if row["series"] == "measured"}))
     curves.set(xlabel="synthetic tokens", ylabel="accuracy on implied facts", ylim=(0, 1.05))
-    curves.legend(loc="upper left")
+    curves.legend(loc="lower right")
     errors.set_xticks(range(len(SHOWN)), SHOWN.values())
     errors.set(ylabel="error of a left-out size (accuracy)", ylim=(0, None))
-    errors.legend()
     return axes, pd.DataFrame([*rows, {"series": "chance", "y": CHANCE}])
 
 
@@ -81,7 +80,7 @@ def _draw(curves: Axes, errors: Axes, facts: FactResults, place: int) -> list[di
         errors.plot([x] * len(each), each, "o", color=GREY, markersize=2.5, alpha=0.6)
         errors.errorbar(
             [x], [mean["y"]], yerr=error_bars([mean["y"]], [mean["low"]], [mean["high"]]),
-            capsize=3, label=None if at else label, color=color, marker=marker,
+            capsize=3, color=color, marker=marker,
         )  # fmt: skip
         frames.append(pd.DataFrame([{"series": "error", "x": name, **mean}]))
         frames.append(pd.DataFrame({"series": "error of a graph", "x": name, "y": each}))
