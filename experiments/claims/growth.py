@@ -256,8 +256,8 @@ def _n23(story: Story) -> Finding:
     the usual one, a value a graph: both read the same text, as many tokens of it. Supported when
     the interval lies above zero, contradicted when it lies below 0.03; inconclusive otherwise, and
     where the corpus states less than 99 % of the implied facts, so that more text could be what
-    is missing. Both had the same first training, whose rate is not tuned, so that this does not
-    say that it is the width as such. Written after both widths had been tried on one graph that is
+    is missing. The first training of both read the same text at the same rate, which is not tuned,
+    so that this does not say that it is the width as such. Written after both widths had been tried on one graph that is
     not reported."""
     narrow, wide = story[entigraph], story[entigraph_wide]
     largest = wide.plan.entigraph_tokens[-1]
