@@ -257,23 +257,21 @@ def _n23(story: Story) -> Finding:
     the interval lies above zero, contradicted when it lies below 0.03; inconclusive otherwise, and
     where the corpus states less than 99 % of the implied facts, so that more text could be what
     is missing. The first training of both read the same text at the same rate, which is not tuned,
-    so that this does not say that it is the width as such. Written after both widths had been tried on one graph that is
-    not reported."""
+    so that this does not say that it is the width as such. Written after both widths had been
+    tried on one graph that is not reported."""
     narrow, wide = story[entigraph], story[entigraph_wide]
     largest = wide.plan.entigraph_tokens[-1]
-    after = {
-        facts.plan.width: facts.of("entigraph", largest, "implicit") for facts in (narrow, wide)
-    }
-    gain = _mean(after[wide.plan.width] - after[narrow.plan.width])
+    before, after = (facts.of("entigraph", largest, "implicit") for facts in (narrow, wide))
+    gain = _mean(after - before)
     stated = _mean(wide.of("entigraph", largest, "stated"))
     complete = stated.value >= COMPLETE
-    levels = ", ".join(f"{_mean(each)} at width {width}" for width, each in after.items())
     return Finding(
         verdict=verdict(
             supported=complete and gain.is_positive, contradicted=complete and gain.high < CLOSE
         ),
         quantity=f"accuracy at {largest:,} tokens that a wider model adds",
         estimate=gain,
-        detail=f"Of implied facts, {levels}; the corpus states {stated} of them.",
+        detail=f"Of implied facts, {_mean(before)} at width {narrow.plan.width}, {_mean(after)} at "
+        f"width {wide.plan.width}; the corpus states {stated} of them.",
         interval_of="graphs",
     )
