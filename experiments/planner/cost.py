@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -168,13 +169,17 @@ def _facts(plan: FactPlan) -> Cost:
         mlp_width=plan.mlp_width, context=plan.context,
     )  # fmt: skip
     methods = ("raw", "paraphrase", "entigraph")
-    n_tuning = len(methods) * len(plan.learning_rates) * plan.n_tuning_graphs
+    rates = list(product(plan.base_learning_rates, plan.learning_rates))
+    n_tuning = len(methods) * len(rates) * plan.n_tuning_graphs
     n_cells = sum(len(plan.sizes(method)) for method in methods) * plan.n_graphs
     n_runs = n_tuning + n_cells + 2 * (plan.n_members - 1) * plan.n_graphs
-    n_tokens = plan.n_bases * plan.base_tokens + n_runs * plan.tokens
+    # One rate is trained for every base; the others for those that tuning graphs start from.
+    n_tuned = min(plan.n_bases, plan.n_tuning_graphs)
+    n_bases = plan.n_bases + (len(plan.base_learning_rates) - 1) * n_tuned
+    n_tokens = n_bases * plan.base_tokens + n_runs * plan.tokens
     return Cost(
         recipe="entigraph",
-        n_runs=plan.n_bases + n_runs,
+        n_runs=n_bases + n_runs,
         flops=n_tokens * model.train_flops_per_token,
     )
 

@@ -59,12 +59,12 @@ class FactPlan:
         base_tokens: training tokens of the base model.
         base_batch: windows in a step of the base model's training.
         n_bases: number of base models, each trained on other graphs; target graphs use them in
-            turn.
+            turn. With fewer than graphs, an interval over graphs conditions on the base models.
         tokens: training tokens of every continued training, for each method.
         batch: windows in a step of continued training.
         weight_decay: weight decay of all training.
-        base_learning_rate: peak learning rate of the base model.
-        learning_rates: peak learning rates tried for each method, on separate graphs.
+        base_learning_rates: peak learning rates tried for the base model, on separate graphs.
+        learning_rates: peak learning rates tried for each method, on those graphs.
         tuning_tokens: synthetic tokens of the runs that select among them.
         n_tuning_graphs: number of those separate graphs.
         paraphrase_tokens: sizes of the paraphrased corpora, in tokens.
@@ -90,7 +90,7 @@ class FactPlan:
     tokens: int = 307_200
     batch: int = 4
     weight_decay: float = 0.05
-    base_learning_rate: float = 4e-3
+    base_learning_rates: tuple[float, ...] = (2e-3,)
     learning_rates: tuple[float, ...] = (2e-3, 4e-3, 8e-3)
     tuning_tokens: int = 16_000
     n_tuning_graphs: int = 1

@@ -26,8 +26,11 @@ from experiments.worlds.world import TALK_RECIPES
 # As many entities and concepts as in quick, but more graphs: with 256 concepts, the accuracy of
 # models of this size was indistinguishable from chance.
 FACTS = FactPlan(
+    n_bases=10,
+    base_learning_rates=(5e-4, 1e-3, 2e-3, 4e-3),
     learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),
-    n_tuning_graphs=2,
+    tuning_tokens=64_000,
+    n_tuning_graphs=4,
     paraphrase_tokens=(4_000, 16_000, 64_000, 256_000),
     entigraph_tokens=(4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000),
     n_graphs=10,
@@ -91,13 +94,13 @@ SMALL = replace(
         n_base_worlds=2,
         width=128,
         base_tokens=6_144_000,
-        base_learning_rate=1e-3,
+        base_learning_rates=(5e-4, 1e-3, 2e-3),
         tokens=2_457_600,
         learning_rates=(1e-3, 2e-3, 4e-3),
         tuning_tokens=160_000,
         n_tuning_graphs=1,
         entigraph_tokens=(8_000, 24_000, 64_000, 160_000, 400_000, 1_024_000),
-        n_graphs=4,
+        n_graphs=8,
         first_graph=60,
         n_members=1,
     ),

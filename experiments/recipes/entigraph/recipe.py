@@ -1,7 +1,8 @@
 """The EntiGraph recipe: continued training on facts, from the source, paraphrases or EntiGraph.
 
 Every method reads the same number of tokens, has its learning rate chosen from the same values on
-graphs that are not reported, and gives source and replay the same shares.
+graphs that are not reported, and gives source and replay the same shares. All methods start from
+the same first training, whose learning rate is chosen on those graphs too.
 """
 
 from __future__ import annotations
@@ -85,8 +86,10 @@ class FactResults:
 
     Attributes:
         plan: the sizes.
-        learning_rates: chosen for each method.
-        tuning: a row a method, rate and tuning graph, with its balanced accuracy.
+        base_learning_rate: chosen for the first training, by the mean over methods.
+        learning_rates: chosen for each method after that first training.
+        tuning: a row a method, rate of the first training, rate and tuning graph, with its
+            balanced accuracy.
         answers: a row a run, and one a graph for the model before it (method "base"): `method`,
             `n_synthetic` (tokens asked for), `n_unique` (tokens written), `n_steps`, `graph`,
             `learning_rate`, an accuracy a sheet of questions (see `facts.answers`), `balanced`;
@@ -96,6 +99,7 @@ class FactResults:
     """
 
     plan: FactWorlds
+    base_learning_rate: float
     learning_rates: Mapping[Method, float]
     tuning: pd.DataFrame
     answers: pd.DataFrame
@@ -126,19 +130,21 @@ def entigraph(lab: Lab) -> FactResults:
 
 
 def teach(lab: Lab, facts: FactPlan, methods: Sequence[Method]) -> FactResults:
-    """Train the bases, choose learning rates, then train and question every cell.
+    """Choose learning rates, train the bases, then train and question every cell.
 
     Args:
         lab: the world.
         facts: sizes of graphs, model and texts.
         methods: those to teach by.
     """
-    planned = _FactRuns(lab, FactWorlds(**vars(facts)))
-    plan = planned.plan
-    lab.trained(planned.bases(), title="entigraph, first training")
-    tuning = _tune(planned, methods)
-    means = tuning.groupby(["method", "learning_rate"])["balanced"].mean()
-    rates = {method: float(means[method].idxmax()) for method in methods}
+    plan = FactWorlds(**vars(facts))
+    tuning = pd.concat(
+        [_tune(_FactRuns(lab, plan, rate), methods) for rate in plan.base_learning_rates],
+        ignore_index=True,
+    )
+    base_rate, rates = chosen_rates(tuning)
+    planned = _FactRuns(lab, plan, base_rate)
+    planned.train_bases(plan.graphs)
     cells = [
         Cell(method, n_synthetic, graph)
         for method in methods
@@ -171,6 +177,7 @@ def teach(lab: Lab, facts: FactPlan, methods: Sequence[Method]) -> FactResults:
     ]
     return FactResults(
         plan=plan,
+        base_learning_rate=base_rate,
         learning_rates=rates,
         tuning=tuning,
         answers=pd.DataFrame(rows),
@@ -178,9 +185,26 @@ def teach(lab: Lab, facts: FactPlan, methods: Sequence[Method]) -> FactResults:
     )
 
 
+def chosen_rates(tuning: pd.DataFrame) -> tuple[float, dict[Method, float]]:
+    """Return the rate of the first training, and that of each method after it.
+
+    The first training is the same for all methods: its rate has the highest mean of the balanced
+    accuracies that each method reaches after it at the method's best rate.
+
+    Args:
+        tuning: as of `FactResults`.
+    """
+    means = tuning.groupby(["base_learning_rate", "learning_rate", "method"])["balanced"].mean()
+    by_base = means.unstack("learning_rate")
+    base_rate = float(by_base.max(axis=1).groupby("base_learning_rate").mean().idxmax())
+    best = by_base.loc[base_rate].idxmax(axis=1)
+    return base_rate, {method: float(rate) for method, rate in best.items()}
+
+
 def _tune(planned: _FactRuns, methods: Sequence[Method]) -> pd.DataFrame:
     """Try the same learning rates for each of these methods, on graphs of their own."""
     plan = planned.plan
+    planned.train_bases(plan.tuning_graphs)
     tried = {
         (method, rate, graph): planned.spec(
             Cell(method, plan.tuning_tokens if method != "raw" else 0, graph), rate
@@ -191,23 +215,26 @@ def _tune(planned: _FactRuns, methods: Sequence[Method]) -> pd.DataFrame:
     found = planned.lab.on_devices(
         lambda cell: planned.answers(cell[2], [tried[cell]]), list(tried)
     )
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
             {"method": method, "learning_rate": rate, "graph": graph} | answers
             for (method, rate, graph), answers in zip(tried, found, strict=True)
         ]
     )
+    return table.assign(base_learning_rate=planned.base_rate)
 
 
 class _FactRuns:
-    """The runs of a plan in one lab, and their answers."""
+    """The runs of a plan in one lab after first trainings at one rate, and their answers."""
 
-    def __init__(self, lab: Lab, plan: FactWorlds) -> None:
+    def __init__(self, lab: Lab, plan: FactWorlds, base_rate: float) -> None:
         self.lab, self.plan, self.model = lab, plan, plan.model()
+        self.base_rate = base_rate
 
-    def bases(self) -> list[RunSpec]:
-        """Return the first trainings."""
-        return [self.base(base) for base in range(self.plan.n_bases)]
+    def train_bases(self, graphs: Sequence[int]) -> None:
+        """Train what these targets start from."""
+        bases = sorted({self.plan.settings(graph).base_seed for graph in graphs})
+        self.lab.trained([self.base(base) for base in bases], title="entigraph, first training")
 
     def base(self, base: int) -> RunSpec:
         """Return the first training that targets of this turn start from."""
@@ -221,9 +248,7 @@ class _FactRuns:
         return RunSpec(
             model=self.model,
             data=data,
-            optimizer=OptimizerConfig(
-                learning_rate=plan.base_learning_rate, weight_decay=plan.weight_decay
-            ),
+            optimizer=OptimizerConfig(learning_rate=self.base_rate, weight_decay=plan.weight_decay),
             train=TrainConfig(n_epochs=1, batch_size=plan.base_batch),
             seed=base,
         )

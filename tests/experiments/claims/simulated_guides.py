@@ -256,7 +256,12 @@ def answers(rng, curve, *, noise=0.02, paraphrase=0.4, n_graphs=PLAN.n_graphs):
         ]  # fmt: skip
     empty = pd.DataFrame()
     return FactResults(
-        plan=PLAN, learning_rates={}, tuning=empty, answers=pd.DataFrame(rows), ensembles=empty
+        plan=PLAN,
+        base_learning_rate=2e-3,
+        learning_rates={},
+        tuning=empty,
+        answers=pd.DataFrame(rows),
+        ensembles=empty,
     )
 
 

@@ -70,7 +70,14 @@ def facts(width=64, n_entities=30, **implied):
     answers = pd.DataFrame(rows)
     answers["balanced"] = answers["explicit"] / 3 + answers["implicit"] * 2 / 3
     empty = pd.DataFrame({"method": [], "graph": [], "n_members": [], "balanced": []})
-    return FactResults(plan=plan, learning_rates={}, tuning=empty, answers=answers, ensembles=empty)
+    return FactResults(
+        plan=plan,
+        base_learning_rate=2e-3,
+        learning_rates={},
+        tuning=empty,
+        answers=answers,
+        ensembles=empty,
+    )
 
 
 def bootstrapped(**losses):
