@@ -173,9 +173,9 @@ def _facts(plan: FactPlan) -> Cost:
     n_tuning = len(methods) * len(rates) * plan.n_tuning_graphs
     n_cells = sum(len(plan.sizes(method)) for method in methods) * plan.n_graphs
     n_runs = n_tuning + n_cells + 2 * (plan.n_members - 1) * plan.n_graphs
-    # One rate is trained for every base; the others for those that tuning graphs start from.
-    n_tuned = min(plan.n_bases, plan.n_tuning_graphs)
-    n_bases = plan.n_bases + (len(plan.base_learning_rates) - 1) * n_tuned
+    n_bases = len(plan.base_learning_rates)
+    if not plan.shared_base:
+        n_bases = plan.n_graphs + n_bases * plan.n_tuning_graphs
     n_tokens = n_bases * plan.base_tokens + n_runs * plan.tokens
     return Cost(
         recipe="entigraph",

@@ -58,7 +58,7 @@ GPU = World(
         paraphrase_tokens=(64_000, 512_000, 4_096_000),
         entigraph_tokens=(64_000, 256_000, 1_024_000, 4_096_000),
         n_graphs=5,
-        first_graph=40,  # quick and small report those before
+        first_graph=200,  # other worlds report those before
         ensemble_tokens=256_000,
         n_members=4,
     ),

@@ -58,8 +58,8 @@ class FactPlan:
         context: tokens in a window.
         base_tokens: training tokens of the base model.
         base_batch: windows in a step of the base model's training.
-        n_bases: number of base models, each trained on other graphs; target graphs use them in
-            turn. With fewer than graphs, an interval over graphs conditions on the base models.
+        shared_base: whether all target graphs start from one base model, on which an interval over
+            graphs then conditions, or each from one of its own, trained on other graphs.
         tokens: training tokens of every continued training, for each method.
         batch: windows in a step of continued training.
         weight_decay: weight decay of all training.
@@ -86,11 +86,11 @@ class FactPlan:
     context: int = 64
     base_tokens: int = 1_024_000
     base_batch: int = 8
-    n_bases: int = 1
+    shared_base: bool = True
     tokens: int = 307_200
     batch: int = 4
     weight_decay: float = 0.05
-    base_learning_rates: tuple[float, ...] = (2e-3,)
+    base_learning_rates: tuple[float, ...] = (4e-3,)
     learning_rates: tuple[float, ...] = (2e-3, 4e-3, 8e-3)
     tuning_tokens: int = 16_000
     n_tuning_graphs: int = 1

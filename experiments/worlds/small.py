@@ -26,15 +26,16 @@ from experiments.worlds.world import TALK_RECIPES
 # As many entities and concepts as in quick, but more graphs: with 256 concepts, the accuracy of
 # models of this size was indistinguishable from chance.
 FACTS = FactPlan(
-    n_bases=10,
-    base_learning_rates=(5e-4, 1e-3, 2e-3, 4e-3),
+    shared_base=False,
+    base_tokens=4_096_000,  # models that had not learned these worlds yet learned no other
+    base_learning_rates=(2e-3, 4e-3, 8e-3),
     learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),
     tuning_tokens=64_000,
     n_tuning_graphs=4,
     paraphrase_tokens=(4_000, 16_000, 64_000, 256_000),
     entigraph_tokens=(4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000),
     n_graphs=10,
-    first_graph=20,  # quick reports those before
+    first_graph=80,  # quick reports those from 10 on; other plans were tried on those before
     n_members=4,
 )
 
@@ -85,9 +86,7 @@ SMALL = replace(
         learning_rates=(5e-4, 1e-3, 2e-3, 4e-3, 8e-3), epochs=(1, 2, 4, 8, 16, 32), n_draws=5
     ),
     facts=FACTS,
-    wide_facts=replace(FACTS, width=128, learning_rates=(5e-4, 1e-3, 2e-3, 4e-3), n_members=1),
-    # With one first world instead of two, or a peak rate of 4e-3 in the first training, models
-    # stayed at chance on 60 entities or more.
+    first_trainings=(256_000, 512_000, 1_024_000, 2_048_000, 4_096_000),
     large_facts=replace(
         FACTS,
         n_entities=100,
@@ -101,7 +100,7 @@ SMALL = replace(
         n_tuning_graphs=1,
         entigraph_tokens=(8_000, 24_000, 64_000, 160_000, 400_000, 1_024_000),
         n_graphs=8,
-        first_graph=60,
+        first_graph=100,
         n_members=1,
     ),
     concepts=replace(

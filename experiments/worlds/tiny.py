@@ -115,7 +115,7 @@ TINY = World(
         n_draws=2,
     ),
     facts=FACTS,
-    wide_facts=replace(FACTS, width=64, n_members=1),
+    first_trainings=(16_384, 65_536),
     large_facts=replace(FACTS, n_entities=24, n_members=1),
     concepts=ConceptPlan(
         n_concepts=32,

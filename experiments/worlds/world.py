@@ -90,7 +90,7 @@ class World:
         calibration: plan of the recipe `calibration`, or None.
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
-        wide_facts: plan of the recipe `entigraph_wide`, on the same graphs, or None.
+        first_trainings: lengths in tokens that the recipe `first_training` tries, or None.
         large_facts: plan of the recipe `entigraph_large`, on graphs of more entities, or None.
         concepts: plan of the recipe `bootstrapped`, or None.
         mixing: plan of the recipe `mixing`, or None.
@@ -138,7 +138,7 @@ class World:
     calibration: CalibrationPlan | None = None
     continued: ContinuedPlan | None = None
     facts: FactPlan | None = None
-    wide_facts: FactPlan | None = None
+    first_trainings: tuple[int, ...] | None = None
     large_facts: FactPlan | None = None
     concepts: ConceptPlan | None = None
     mixing: MixingPlan | None = None
@@ -247,7 +247,7 @@ TALK_RECIPES = (
     *("data_scaling", "distillation"),
     *("ablations", "learning_curves", "classical", "downstream"),
     *PART_2_RECIPES,
-    *("entigraph_wide", "entigraph_large"),
+    *("first_training", "entigraph_large"),
     *("mixing", "bootstrapped_text", "prototypes"),
 )
 PLANS = {
@@ -259,7 +259,7 @@ PLANS = {
     "calibration": "calibration",
     "continued": "continued",
     "entigraph": "facts",
-    "entigraph_wide": "wide_facts",
+    "first_training": "first_trainings",
     "entigraph_large": "large_facts",
     "bootstrapped": "concepts",
     "mixing": "mixing",

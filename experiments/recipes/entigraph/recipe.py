@@ -7,77 +7,21 @@ the same first training, whose learning rate is chosen on those graphs too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
 from experiments.lab.recipe import recipe
-from experiments.lab.streams import plan_stream
-from experiments.recipes.entigraph.answers import (
-    accuracies,
-    balanced,
-    coverage,
-    expected_coverage,
-)
-from experiments.recipes.entigraph.streams import (
-    FactSettings,
-    Method,
-    base_stream,
-    continued_stream,
-    synthesize,
-)
-from experiments.runs.spec import DataConfig, RunSpec
-from experiments.runs.texts import Stream
+from experiments.recipes.entigraph.runs import Cell, FactRuns, FactWorlds
+from experiments.recipes.entigraph.streams import Method
 from experiments.worlds.plans_part2 import FactPlan
-from models.config import ModelConfig, OptimizerConfig, TrainConfig
-from models.text.batches import evaluation_windows
 
 METHODS: tuple[Method, ...] = ("raw", "paraphrase", "entigraph")
 IN_ENSEMBLES: tuple[Method, ...] = ("paraphrase", "entigraph")
-N_SCORED_TOKENS = 4_096
-"""Tokens of fresh EntiGraph documents on which runs are scored besides the questions."""
-SCORED_SEEDS = (1_000_000, 1_000_001)
-"""They draw the documents of the validation and of the test part."""
-
-
-class Cell(NamedTuple):
-    """A continued training: how, on how many synthetic tokens, about which graph."""
-
-    method: Method
-    n_synthetic: int
-    graph: int
-    member: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class FactWorlds(FactPlan):
-    """A plan with the fact worlds and the model that it stands for."""
-
-    def settings(self, seed: int) -> FactSettings:
-        """Return the worlds of one target; targets take turns at the first trainings."""
-        return FactSettings(
-            n_entities=self.n_entities,
-            mean_degree=self.mean_degree,
-            n_base_worlds=self.n_base_worlds,
-            base_seed=seed % self.n_bases,
-            seed=seed,
-        )
-
-    def model(self) -> ModelConfig:
-        """Return the architecture."""
-        return ModelConfig(
-            vocab_size=len(self.settings(0).words),
-            width=self.width,
-            n_layers=self.n_layers,
-            n_heads=self.n_heads,
-            mlp_width=self.mlp_width,
-            context=self.context,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +36,10 @@ class FactResults:
             balanced accuracy.
         answers: a row a run, and one a graph for the model before it (method "base"): `method`,
             `n_synthetic` (tokens asked for), `n_unique` (tokens written), `n_steps`, `graph`,
-            `learning_rate`, an accuracy a sheet of questions (see `facts.answers`), `balanced`;
-            and for EntiGraph the share of implicit pairs `stated`, `stated_twice` and `expected`.
+            `learning_rate`, an accuracy a sheet of questions (see `entigraph.answers`),
+            `balanced`; for EntiGraph the share of implicit pairs `stated`, `stated_twice` and
+            `expected`; and before it `own_explicit` and `own_implicit`, accuracies on the worlds
+            that the first training read about.
         ensembles: rows of members' averaged predictions at one corpus size: `method`, `graph`,
             `n_members` and the accuracies.
     """
@@ -139,11 +85,11 @@ def teach(lab: Lab, facts: FactPlan, methods: Sequence[Method]) -> FactResults:
     """
     plan = FactWorlds(**vars(facts))
     tuning = pd.concat(
-        [_tune(_FactRuns(lab, plan, rate), methods) for rate in plan.base_learning_rates],
+        [_tune(FactRuns(lab, plan, rate), methods) for rate in plan.base_learning_rates],
         ignore_index=True,
     )
     base_rate, rates = chosen_rates(tuning)
-    planned = _FactRuns(lab, plan, base_rate)
+    planned = FactRuns(lab, plan, base_rate)
     planned.train_bases(plan.graphs)
     cells = [
         Cell(method, n_synthetic, graph)
@@ -201,7 +147,7 @@ def chosen_rates(tuning: pd.DataFrame) -> tuple[float, dict[Method, float]]:
     return base_rate, {method: float(rate) for method, rate in best.items()}
 
 
-def _tune(planned: _FactRuns, methods: Sequence[Method]) -> pd.DataFrame:
+def _tune(planned: FactRuns, methods: Sequence[Method]) -> pd.DataFrame:
     """Try the same learning rates for each of these methods, on graphs of their own."""
     plan = planned.plan
     planned.train_bases(plan.tuning_graphs)
@@ -222,134 +168,3 @@ def _tune(planned: _FactRuns, methods: Sequence[Method]) -> pd.DataFrame:
         ]
     )
     return table.assign(base_learning_rate=planned.base_rate)
-
-
-class _FactRuns:
-    """The runs of a plan in one lab after first trainings at one rate, and their answers."""
-
-    def __init__(self, lab: Lab, plan: FactWorlds, base_rate: float) -> None:
-        self.lab, self.plan, self.model = lab, plan, plan.model()
-        self.base_rate = base_rate
-
-    def train_bases(self, graphs: Sequence[int]) -> None:
-        """Train what these targets start from."""
-        bases = sorted({self.plan.settings(graph).base_seed for graph in graphs})
-        self.lab.trained([self.base(base) for base in bases], title="entigraph, first training")
-
-    def base(self, base: int) -> RunSpec:
-        """Return the first training that targets of this turn start from."""
-        plan, settings = self.plan, self.plan.settings(base)
-        data = self._stream(
-            f"facts, first training {base}",
-            ["base", plan.base_tokens],
-            settings,
-            lambda: base_stream(settings, plan.base_tokens),
-        )
-        return RunSpec(
-            model=self.model,
-            data=data,
-            optimizer=OptimizerConfig(learning_rate=self.base_rate, weight_decay=plan.weight_decay),
-            train=TrainConfig(n_epochs=1, batch_size=plan.base_batch),
-            seed=base,
-        )
-
-    def spec(self, cell: Cell, learning_rate: float) -> RunSpec:
-        """Return the continued training of a cell."""
-        plan, settings = self.plan, self.plan.settings(cell.graph)
-        data = self._stream(
-            f"facts, {cell.method} {cell.n_synthetic}, graph {cell.graph}",
-            [cell.method, cell.n_synthetic, plan.tokens],
-            settings,
-            lambda: continued_stream(
-                settings, cell.method, cell.n_synthetic, plan.tokens, seed=cell.graph
-            ),
-        )
-        return RunSpec(
-            model=self.model,
-            data=data,
-            optimizer=OptimizerConfig(learning_rate=learning_rate, weight_decay=plan.weight_decay),
-            train=TrainConfig(n_epochs=1, batch_size=plan.batch),
-            seed=cell.member,
-            init_from=self.base(settings.base_seed).run_id,
-        )
-
-    def before(self, graph: int) -> dict[str, object]:
-        """Answer the questions on a graph before continued training."""
-        base = self.base(self.plan.settings(graph).base_seed)
-        return {"method": "base", "n_synthetic": 0, "graph": graph} | self.answers(graph, [base])
-
-    def row(self, cell: Cell, spec: RunSpec) -> dict[str, object]:
-        """Describe the corpus of a cell, and answer the questions after reading it."""
-        row: dict[str, object] = {
-            "method": cell.method,
-            "n_synthetic": cell.n_synthetic,
-            "graph": cell.graph,
-            "learning_rate": spec.optimizer.learning_rate,
-        }
-        return row | self.corpus(cell) | self.answers(cell.graph, [spec])
-
-    def corpus(self, cell: Cell) -> dict[str, float]:
-        """Count what the corpus of a cell states; it is written again only where that is not kept.
-
-        Returns:
-            `n_unique` (tokens), `n_steps` (documents written), and for EntiGraph the shares of
-            pairs `stated` once, `stated_twice` and `expected` by the random graph.
-        """
-        settings = self.plan.settings(cell.graph)
-
-        def count() -> dict[str, float]:
-            author = settings.target()
-            corpus = synthesize(author, cell.method, cell.n_synthetic, seed=cell.graph)
-            counts: dict[str, float] = {"n_unique": corpus.n_tokens, "n_steps": corpus.n_steps}
-            if cell.method == "entigraph":
-                counts |= {
-                    "stated": coverage(author, corpus),
-                    "stated_twice": coverage(author, corpus, times=2),
-                    "expected": expected_coverage(author, corpus.n_steps),
-                }
-            return counts
-
-        identity = [asdict(settings), cell.method, cell.n_synthetic]
-        found: dict[str, float] = self.lab.remember("corpora", identity, count, from_losses=True)
-        return found
-
-    def answers(self, graph: int, specs: Sequence[RunSpec]) -> dict[str, float]:
-        """Question finished runs, their predictions averaged; the answers are kept."""
-        settings = self.plan.settings(graph)
-
-        def measure() -> dict[str, float]:
-            members = [(spec.model, self.lab.store.params(spec)) for spec in specs]
-            return accuracies(settings.target(), members)
-
-        identity = [asdict(settings), *(spec.run_id for spec in specs)]
-        found = self.lab.remember("answers", identity, measure)
-        return {**found, "balanced": balanced(found)}
-
-    def _stream(
-        self,
-        label: str,
-        identity: Sequence[object],
-        settings: FactSettings,
-        write: Callable[[], np.ndarray],
-    ) -> DataConfig:
-        """Keep a stream with fresh EntiGraph documents on the target to score."""
-
-        def stream() -> Stream:
-            context = self.model.context
-            fresh = [
-                np.concatenate(
-                    synthesize(
-                        settings.target(), "entigraph", N_SCORED_TOKENS + 1, seed=seed
-                    ).documents
-                )[: N_SCORED_TOKENS + 1]
-                for seed in SCORED_SEEDS
-            ]
-            return Stream(
-                tokens=write(),
-                held_out={
-                    name: evaluation_windows(ids, context=context)
-                    for name, ids in zip(("validation", "test"), fresh, strict=True)
-                },
-            )
-
-        return plan_stream(self.lab, label, [asdict(settings), *identity], stream)
