@@ -1,4 +1,4 @@
-"""Figure N8: EntiGraph with wider models and on larger graphs, against the graph process."""
+"""Figure N8: EntiGraph on larger graphs and after shorter first trainings."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from experiments.recipes.entigraph.forms import FORMS, ceiling_fit, held_out_err
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
 from experiments.recipes.entigraph_large import entigraph_large
-from experiments.recipes.entigraph_wide import entigraph_wide
+from experiments.recipes.first_training import FirstTrainings, first_training
 from experiments.story.story import Story
 from paper_figs.layout import Place, panels
 from paper_figs.style import COLORS, GREY, MARKERS, error_bars, log_ticks
 
 NAME = "figN8"
-CLAIMS = ("S5a", "S5b", "N23")
-NEEDS = (entigraph, entigraph_wide, entigraph_large)
-TITLE = "The model sets where EntiGraph's accuracy levels off, not the text"
+CLAIMS = ("S5b", "N23")
+NEEDS = (entigraph, entigraph_large, first_training)
+TITLE = "EntiGraph's text teaches a model that has learned to learn such facts"
 CAPTION = (
-    "Left: accuracy on implied facts against EntiGraph's tokens, by models of two widths after the "
-    "same text about the same graphs, and on larger graphs; means with 95 % intervals over graphs. "
+    "Left: accuracy on implied facts against EntiGraph's tokens, on graphs of two sizes; means "
+    "with 95 % intervals over graphs. "
     "Solid: a reader that knows every fact that is stated (the expectation of the graph process) "
     "and guesses otherwise; broken: the same with a ceiling fitted to each graph. Dotted: chance. "
-    "Right: error of the accuracy of a left-out corpus size as predicted from the others, a value "
-    "a graph."
+    "Middle: accuracy on new implied facts after EntiGraph's largest corpus, against accuracy on "
+    "the implied facts of the worlds that the first training read about, a dot a graph and length "
+    "of the first training. Right: error of the accuracy of a left-out corpus size as predicted "
+    "from the others, a value a graph."
 )
 SHOWN = {"law": "graph\nprocess", "line": "line in\nln tokens", "exponential": "one\nexponential"}
 
 
 def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
-    """Draw accuracy against tokens, and errors of predicted sizes.
+    """Draw accuracy against tokens, against what the first training learned, and errors.
 
-    The frame has columns `series` (measured, law with a ceiling, law, chance, error or error of a
-    graph), `n_entities`, `width`, `x` (tokens or the form that predicts), `y`, `low` and `high`.
+    The frame has columns `series` (measured, law with a ceiling, law, chance, first training, error
+    or error of a graph), `n_entities`, `width`, `base_tokens`, `x` (tokens, accuracy on the first
+    training's own facts or the form that predicts), `y`, `low` and `high`.
     """
-    axes = curves, errors = panels(ax, 1, 2, wide=1.4, width_ratios=(1.4, 1))
-    rows: list[dict[str, Any]] = []
-    for place, recipe in enumerate(NEEDS):
+    axes = curves, first, errors = panels(ax, 1, 3, wide=1.8, width_ratios=(1.3, 1, 1))
+    rows = _draw_first(first, story[first_training])
+    for place, recipe in enumerate((entigraph, entigraph_large)):
         rows += _draw(curves, errors, story[recipe], place)
     curves.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
     log_ticks(curves, sorted({row["x"] for row in rows if row["series"] == "measured"}))
@@ -52,12 +55,33 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     return axes, pd.DataFrame([*rows, {"series": "chance", "y": CHANCE}])
 
 
+def _draw_first(ax: Axes, found: FirstTrainings) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for place, (n, of) in enumerate(found.answers.groupby("base_tokens")):
+        ax.plot(
+            of["own_implicit"], of["implicit"], linestyle="none", marker=MARKERS[place],
+            color=COLORS[place], markersize=4, label=f"{n:,}",
+        )  # fmt: skip
+        rows += [
+            {"series": "first training", "base_tokens": n, "x": x, "y": y}
+            for x, y in zip(of["own_implicit"], of["implicit"], strict=True)
+        ]
+    ax.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
+    ax.axvline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
+    ax.set(
+        xlabel="accuracy on implied facts of the first training",
+        ylabel="accuracy on new implied facts", xlim=(0.15, 1.05), ylim=(0.15, 1.05),
+    )  # fmt: skip
+    ax.legend(title="tokens of the first training", loc="upper left")
+    return rows
+
+
 def _draw(curves: Axes, errors: Axes, facts: FactResults, place: int) -> list[dict[str, Any]]:
     answers = facts.answers[facts.answers["method"] == "entigraph"]
     graphs = [of_graph.sort_values("n_synthetic") for _, of_graph in answers.groupby("graph")]
     sizes, plan = facts.plan.entigraph_tokens, facts.plan
     color, marker = COLORS[place], MARKERS[place]
-    label = f"{plan.n_entities} entities, width {plan.width}"
+    label = f"{plan.n_entities} entities"
     measured = pd.DataFrame([_row(facts.of("entigraph", n, "implicit")) for n in sizes])
     curves.errorbar(
         sizes, measured["y"], yerr=error_bars(*(measured[name] for name in ("y", "low", "high"))),
@@ -76,7 +100,7 @@ def _draw(curves: Axes, errors: Axes, facts: FactResults, place: int) -> list[di
     for at, name in enumerate(SHOWN):
         each = np.array([held_out_error(of_graph, FORMS[name]) for of_graph in graphs])
         mean = _row(each)
-        x = at + 0.2 * (place - 1)
+        x = at + 0.2 * (place - 0.5)
         errors.plot([x] * len(each), each, "o", color=GREY, markersize=2.5, alpha=0.6)
         errors.errorbar(
             [x], [mean["y"]], yerr=error_bars([mean["y"]], [mean["low"]], [mean["high"]]),

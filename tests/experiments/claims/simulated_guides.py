@@ -3,7 +3,6 @@
 They hold what recipes return, with the scatter of seeds, members, graphs, draws or languages.
 """
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +13,9 @@ from experiments.recipes import find_recipe
 from experiments.recipes.continued.recipe import Continued, Setting
 from experiments.recipes.downstream import Downstream
 from experiments.recipes.entigraph.forms import law_of
-from experiments.recipes.entigraph.recipe import FactResults, FactWorlds
+from experiments.recipes.entigraph.recipe import FactResults
+from experiments.recipes.entigraph.runs import FactWorlds
+from experiments.recipes.first_training import FirstTrainings
 from experiments.recipes.learning_curves import LearningCurves
 from experiments.recipes.members.learned_weights import LearnedWeights
 from experiments.worlds.plans import CalibrationPlan
@@ -217,18 +218,15 @@ def facts(rng, curve, **options):
     return story_of(entigraph=answers(rng, curve, **options))
 
 
-def wide_facts(rng, *, wide, narrow=0.5, noise=0.015, n_graphs=10):
-    """Two models that follow the process up to ceilings, on as many graphs."""
-    found = {
-        name: answers(
-            rng, lambda stated, top=top: law_of(stated, top), noise=noise, n_graphs=n_graphs
-        )
-        for name, top in (("entigraph", narrow), ("entigraph_wide", wide))
-    }
-    found["entigraph_wide"] = replace(
-        found["entigraph_wide"], plan=replace(PLAN, width=2 * PLAN.width)
-    )
-    return story_of(**found)
+def first_trainings(rng, *, longest, own=0.95, shortest=0.5, noise=0.03, n_graphs=10):
+    """Two lengths of the first training, and what is learned of new facts after each."""
+    rows = [
+        {"base_tokens": n, "graph": graph, "own_implicit": known + noise * rng.normal(),
+         "implicit": new + noise * rng.normal()}
+        for n, known, new in ((64_000, 0.25, shortest), (4_096_000, own, longest))
+        for graph in range(n_graphs)
+    ]  # fmt: skip
+    return story_of(first_training=FirstTrainings(n_synthetic=256_000, answers=pd.DataFrame(rows)))
 
 
 def answers(rng, curve, *, noise=0.02, paraphrase=0.4, n_graphs=PLAN.n_graphs):

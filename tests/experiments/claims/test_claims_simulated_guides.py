@@ -79,10 +79,11 @@ CASES = [
     ("facts", {"curve": simulated.of_the_process, "noise": 0.015}, {growth._s5: "supported"}),
     ("facts", {"curve": simulated.one_exponential}, {growth._s5: "contradicted"}),
     (
-        "wide_facts", {"wide": 0.9, "narrow": 0.5},
-        {growth._s5a: "supported", growth._n23: "supported"},
+        "first_trainings", {"longest": 0.9},
+        {growth._n23: "supported"},
     ),
-    ("wide_facts", {"wide": 0.5, "narrow": 0.5}, {growth._n23: "contradicted"}),
+    ("first_trainings", {"longest": 0.5}, {growth._n23: "contradicted"}),
+    ("first_trainings", {"longest": 0.9, "own": 0.25}, {growth._n23: "inconclusive"}),
     ("quality", {}, dict.fromkeys(KINDS, "supported")),
     ("quality", {"fall": -0.05}, dict.fromkeys(KINDS, "contradicted")),
 ]  # fmt: skip
