@@ -306,14 +306,17 @@ def _n22(story: Story) -> Finding:
 def _fact_ensembles(story: Story) -> str:
     """Say what ensembles leave of EntiGraph's lead over paraphrases."""
     facts = story[entigraph]
-    table = facts.ensembles.pivot_table(
-        index="graph", columns=["method", "n_members"], values="balanced"
-    )
-    n = facts.plan.n_members
+    n, tokens = facts.plan.n_members, facts.plan.ensemble_tokens
     if n == 1:
         return ""
-    leads = [_mean((table["entigraph", k] - table["paraphrase", k]).to_numpy()) for k in (1, n)]
+    together = facts.ensembles.pivot_table(index="graph", columns="method", values="balanced")
+    leads = [
+        _mean(
+            facts.of("entigraph", tokens, "balanced") - facts.of("paraphrase", tokens, "balanced")
+        ),
+        _mean((together["entigraph"] - together["paraphrase"]).to_numpy()),
+    ]
     return (
-        f" On facts, EntiGraph's lead over paraphrases at {facts.plan.ensemble_tokens:,} tokens is "
+        f" On facts, EntiGraph's lead over paraphrases at {tokens:,} tokens is "
         f"{leads[0]} with one model, {leads[1]} with {n} members."
     )

@@ -172,7 +172,7 @@ def _facts(plan: FactPlan) -> Cost:
     rates = list(product(plan.base_learning_rates, plan.learning_rates))
     n_tuning = len(methods) * len(rates) * plan.n_tuning_graphs
     n_cells = sum(len(plan.sizes(method)) for method in methods) * plan.n_graphs
-    n_runs = n_tuning + n_cells + 2 * (plan.n_members - 1) * plan.n_graphs
+    n_runs = n_tuning + n_cells * plan.n_members
     n_bases = len(plan.base_learning_rates)
     if not plan.shared_base:
         n_bases = plan.n_graphs + n_bases * plan.n_tuning_graphs

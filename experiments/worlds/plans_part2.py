@@ -72,8 +72,9 @@ class FactPlan:
         n_graphs: number of target graphs that are reported.
         first_graph: seed of the first reported graph. The model was chosen on graphs 0 and 1; a
             plan that was revised after inspecting some graphs reports others.
-        ensemble_tokens: size of the corpus at which ensembles are compared, in tokens.
-        n_members: members of those ensembles; 1 means no ensembles.
+        ensemble_tokens: size of the corpora at which ensembles are compared, in tokens.
+        n_members: runs on every corpus, whose accuracies are averaged, and members of those
+            ensembles; 1 means no ensembles.
     """
 
     n_entities: int = 30

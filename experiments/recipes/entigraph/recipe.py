@@ -21,7 +21,6 @@ from experiments.recipes.entigraph.streams import Method
 from experiments.worlds.plans_part2 import FactPlan
 
 METHODS: tuple[Method, ...] = ("raw", "paraphrase", "entigraph")
-IN_ENSEMBLES: tuple[Method, ...] = ("paraphrase", "entigraph")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +33,14 @@ class FactResults:
         learning_rates: chosen for each method after that first training.
         tuning: a row a method, rate of the first training, rate and tuning graph, with its
             balanced accuracy.
-        answers: a row a run, and one a graph for the model before it (method "base"): `method`,
-            `n_synthetic` (tokens asked for), `n_unique` (tokens written), `n_steps`, `graph`,
-            `learning_rate`, an accuracy a sheet of questions (see `entigraph.answers`),
-            `balanced`; for EntiGraph the share of implicit pairs `stated`, `stated_twice` and
-            `expected`; and before it `own_explicit` and `own_implicit`, accuracies on the worlds
-            that the first training read about.
-        ensembles: rows of members' averaged predictions at one corpus size: `method`, `graph`,
-            `n_members` and the accuracies.
+        answers: a row a corpus, and one a graph for the model before it (method "base"):
+            `method`, `n_synthetic` (tokens asked for), `n_unique` (tokens written), `n_steps`,
+            `graph`, `learning_rate`, an accuracy a sheet of questions (see `entigraph.answers`)
+            and `balanced`, each the mean over the members; for EntiGraph the share of implicit
+            pairs `stated`, `stated_twice` and `expected`; and before it `own_explicit` and
+            `own_implicit`, accuracies on the worlds that the first training read about.
+        ensembles: a row a corpus of one size, of the members' averaged predictions: `method`,
+            `graph` and the accuracies. Empty without members.
     """
 
     plan: FactWorlds
@@ -97,29 +96,20 @@ def teach(lab: Lab, facts: FactPlan, methods: Sequence[Method]) -> FactResults:
         for n_synthetic in plan.sizes(method)
         for graph in plan.graphs
     ]
-    groups = {
-        (method, graph): [
-            Cell(method, plan.ensemble_tokens, graph, member) for member in range(plan.n_members)
-        ]
-        for method, graph in product(IN_ENSEMBLES, plan.graphs)
-        if method in methods
+    specs = {
+        cell: [planned.spec(cell, rates[cell.method], member) for member in range(plan.n_members)]
+        for cell in cells
     }
-    every = dict.fromkeys([*cells, *(cell for group in groups.values() for cell in group)])
-    specs = {cell: planned.spec(cell, rates[cell.method]) for cell in every}
-    lab.trained(specs.values(), title="entigraph")
+    lab.trained([spec for members in specs.values() for spec in members], title="entigraph")
     rows = lab.on_devices(planned.before, plan.graphs)
     rows += lab.on_devices(lambda cell: planned.row(cell, specs[cell]), cells)
-    pools = [
-        (method, graph, group[:n])
-        for (method, graph), group in groups.items()
-        for n in sorted({1, plan.n_members})
+    pooled = [
+        cell for cell in cells if plan.n_members > 1 and cell.n_synthetic == plan.ensemble_tokens
     ]
-    answers = lab.on_devices(
-        lambda pool: planned.answers(pool[1], [specs[cell] for cell in pool[2]]), pools
-    )
+    answers = lab.on_devices(lambda cell: planned.answers(cell.graph, specs[cell]), pooled)
     ensembles = [
-        {"method": method, "graph": graph, "n_members": len(pool)} | found
-        for (method, graph, pool), found in zip(pools, answers, strict=True)
+        {"method": cell.method, "graph": cell.graph} | found
+        for cell, found in zip(pooled, answers, strict=True)
     ]
     return FactResults(
         plan=plan,

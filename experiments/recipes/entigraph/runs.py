@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from experiments.lab.lab import Lab
 from experiments.lab.streams import plan_stream
@@ -36,12 +37,11 @@ SCORED_SEEDS = (1_000_000, 1_000_001)
 
 
 class Cell(NamedTuple):
-    """A continued training: how, on how many synthetic tokens, about which graph."""
+    """Continued training: how, on how many synthetic tokens, about which graph."""
 
     method: Method
     n_synthetic: int
     graph: int
-    member: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,8 @@ class FactRuns:
             seed=base,
         )
 
-    def spec(self, cell: Cell, learning_rate: float) -> RunSpec:
-        """Return the continued training of a cell."""
+    def spec(self, cell: Cell, learning_rate: float, member: int = 0) -> RunSpec:
+        """Return the continued training of a member of a cell."""
         plan, settings = self.plan, self.plan.settings(cell.graph)
         data = self._stream(
             f"facts, {cell.method} {cell.n_synthetic}, graph {cell.graph}",
@@ -115,7 +115,7 @@ class FactRuns:
             data=data,
             optimizer=OptimizerConfig(learning_rate=learning_rate, weight_decay=plan.weight_decay),
             train=TrainConfig(n_epochs=1, batch_size=plan.batch),
-            seed=cell.member,
+            seed=member,
             init_from=self.base(settings.base_seed).run_id,
         )
 
@@ -141,15 +141,16 @@ class FactRuns:
         found: dict[str, float] = self.lab.remember("answers", identity, measure)
         return found
 
-    def row(self, cell: Cell, spec: RunSpec) -> dict[str, object]:
-        """Describe the corpus of a cell, and answer the questions after reading it."""
+    def row(self, cell: Cell, specs: Sequence[RunSpec]) -> dict[str, object]:
+        """Describe the corpus of a cell, and the mean of its members' answers."""
+        each = pd.DataFrame([self.answers(cell.graph, [spec]) for spec in specs])
         row: dict[str, object] = {
             "method": cell.method,
             "n_synthetic": cell.n_synthetic,
             "graph": cell.graph,
-            "learning_rate": spec.optimizer.learning_rate,
+            "learning_rate": specs[0].optimizer.learning_rate,
         }
-        return row | self.corpus(cell) | self.answers(cell.graph, [spec])
+        return row | self.corpus(cell) | each.mean().to_dict()
 
     def corpus(self, cell: Cell) -> dict[str, float]:
         """Count what the corpus of a cell states; it is written again only where that is not kept.
