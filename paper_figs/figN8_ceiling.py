@@ -1,7 +1,8 @@
-"""Figure N8: EntiGraph on larger graphs and after shorter first trainings."""
+"""Figure N8: EntiGraph on larger graphs, and what keeps a model from learning all it states."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.analysis.intervals import mean_estimate
+from experiments.recipes.entigraph.answers import TIMES
 from experiments.recipes.entigraph.forms import FORMS, ceiling_fit, held_out_error, law_of
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
@@ -19,31 +21,35 @@ from paper_figs.layout import Place, panels
 from paper_figs.style import COLORS, GREY, MARKERS, error_bars, log_ticks
 
 NAME = "figN8"
-CLAIMS = ("S5b", "N23")
+CLAIMS = ("S5b", "N23", "N24")
 NEEDS = (entigraph, entigraph_large, first_training)
-TITLE = "EntiGraph's text teaches a model that has learned to learn such facts"
+TITLE = "What EntiGraph states often is learned, if the first training has learned its own"
 CAPTION = (
-    "Left: accuracy on implied facts against EntiGraph's tokens, on graphs of two sizes; means "
+    "Top left: accuracy on implied facts against EntiGraph's tokens, on graphs of two sizes; means "
     "with 95 % intervals over graphs. "
     "Solid: a reader that knows every fact that is stated (the expectation of the graph process) "
     "and guesses otherwise; broken: the same with a ceiling fitted to each graph. Dotted: chance. "
-    "Middle: accuracy on new implied facts after EntiGraph's largest corpus, against accuracy on "
-    "the implied facts of the worlds that the first training read about, a dot a graph and length "
-    "of the first training. Right: error of the accuracy of a left-out corpus size as predicted "
-    "from the others, a value a graph."
+    "Top right: error of the accuracy of a left-out corpus size as predicted from the others, a "
+    "value a graph. Bottom left: share right about implied facts by how often the corpus states "
+    "them, whatever its size: training reads as many tokens of each. Bottom right: accuracy on new "
+    "implied facts after EntiGraph's largest corpus, against accuracy on the implied facts of the "
+    "worlds that the first training read about, a dot a graph and length of the first training."
 )
 SHOWN = {"law": "graph\nprocess", "line": "line in\nln tokens", "exponential": "one\nexponential"}
 
 
 def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
-    """Draw accuracy against tokens, against what the first training learned, and errors.
+    """Draw accuracy against tokens, statements and what the first training learned; and errors.
 
-    The frame has columns `series` (measured, law with a ceiling, law, chance, first training, error
-    or error of a graph), `n_entities`, `width`, `base_tokens`, `x` (tokens, accuracy on the first
-    training's own facts or the form that predicts), `y`, `low` and `high`.
+    The frame has columns `series` (measured, law with a ceiling, law, chance, by statements, first
+    training, error or error of a graph), `n_entities`, `width`, `n_synthetic`, `base_tokens`, `x`
+    (tokens, statements, accuracy on the first training's own facts or the form that predicts), `y`,
+    `low` and `high`.
     """
-    axes = curves, first, errors = panels(ax, 1, 3, wide=1.8, width_ratios=(1.3, 1, 1))
-    rows = _draw_first(first, story[first_training])
+    axes = curves, errors, times, first = panels(
+        ax, 2, 2, wide=1.4, tall=1.9, width_ratios=(1.3, 1)
+    )
+    rows = _draw_times(times, story[entigraph].by_times) + _draw_first(first, story[first_training])
     for place, recipe in enumerate((entigraph, entigraph_large)):
         rows += _draw(curves, errors, story[recipe], place)
     curves.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
@@ -53,6 +59,30 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     errors.set_xticks(range(len(SHOWN)), SHOWN.values())
     errors.set(ylabel="error of a left-out size (accuracy)", ylim=(0, None))
     return axes, pd.DataFrame([*rows, {"series": "chance", "y": CHANCE}])
+
+
+def _draw_times(ax: Axes, by_times: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    sizes = sorted(by_times["n_synthetic"].unique())
+    names = [f"{at}" if at == end - 1 else f"{at}-{end - 1}" for at, end in pairwise(TIMES)]
+    names.append(f"{TIMES[-1]} or more")
+    for place, n in enumerate([sizes[0], sizes[len(sizes) // 2], sizes[-1]]):
+        of_size = by_times[by_times["n_synthetic"] == n].sort_values("times")
+        groups = [(times, of) for times, of in of_size.groupby("times") if len(of) > 1]
+        found = pd.DataFrame([_row(of["right"].to_numpy()) for _, of in groups])
+        x = [TIMES.index(times) for times, _ in groups]
+        ax.errorbar(
+            x, found["y"], yerr=error_bars(*(found[name] for name in ("y", "low", "high"))),
+            capsize=3, label=f"{n:,} tokens", color=COLORS[place], marker=MARKERS[place],
+        )  # fmt: skip
+        rows += found.assign(
+            series="by statements", n_synthetic=n, x=[times for times, _ in groups]
+        ).to_dict("records")
+    ax.set_xticks(range(len(TIMES)), names, rotation=45)
+    ax.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
+    ax.set(xlabel="statements of a fact", ylabel="share right", ylim=(0, 1.05))
+    ax.legend(loc="lower right")
+    return rows
 
 
 def _draw_first(ax: Axes, found: FirstTrainings) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from experiments.recipes.entigraph.forms import (
     held_out_error,
 )
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
+from experiments.recipes.entigraph.streams import REPLAY_SHARE, SOURCE_SHARE
 from experiments.recipes.entigraph_large import entigraph_large
 from experiments.recipes.first_training import first_training
 from experiments.story.story import Story
@@ -33,6 +34,12 @@ LEAST_CEILING = 0.1
 """Share of the stated facts that must be learned for the law to be tested."""
 LEAST_RISE = 0.1
 """Accuracy that must be gained for the form of the growth to be judged."""
+OFTEN, SELDOM = 33, 9
+"""Facts stated at least 33 times, and 16 times or fewer: the group from 9 on ends there."""
+LEARNED = 0.9
+"""Share of right answers from which facts count as learned."""
+NOTABLE = 0.05
+"""Difference of shares of right answers that counts."""
 CURVED = 0.1
 """Departure from a straight line, as a share of the rise, up to which growth counts as straight."""
 
@@ -241,6 +248,42 @@ def _early(graphs: Sequence[pd.DataFrame]) -> str:
         f"{_mean(errors['law'])}), on {close['line']} by the line and {close['exponential']} by "
         f"the exponential; the two largest corpora themselves agree within {CLOSE} on {same}."
     )
+
+
+@claim("N24", "What EntiGraph leaves unlearned is what its largest corpus states least often.")
+def _n24(story: Story) -> Finding:
+    """Share of right answers about the implied facts that EntiGraph's largest corpus states at
+    least 33 times, minus that about those that it states at most 16 times, a value a graph.
+    Supported when the interval lies above 0.05, contradicted when it lies below; inconclusive
+    otherwise, and where the former do not lie above 0.9, so that these are not learned either.
+    Written after a look at one run a graph."""
+    facts = story[entigraph]
+    found, largest = facts.by_times, facts.plan.entigraph_tokens[-1]
+    passes = (1 - SOURCE_SHARE - REPLAY_SHARE) * facts.plan.tokens / largest
+    last = found[found["n_synthetic"] == largest]
+    often, seldom = (
+        _right(rows) for rows in (last[last["times"] >= OFTEN], last[last["times"] <= SELDOM])
+    )
+    lead = _mean((often - seldom).dropna().to_numpy())
+    known = _mean(often.to_numpy())
+    is_tested = known.low > LEARNED
+    return Finding(
+        verdict=verdict(
+            supported=is_tested and lead.low > NOTABLE,
+            contradicted=is_tested and lead.high < NOTABLE,
+        ),
+        quantity="share right about facts stated often, minus about those stated seldom",
+        estimate=lead,
+        detail=f"Stated at least {OFTEN} times {known}, at most 16 times "
+        f"{_mean(seldom.to_numpy())}. Training reads this corpus {passes:.1f} times.",
+        interval_of="graphs",
+    )
+
+
+def _right(rows: pd.DataFrame) -> pd.Series:
+    """Return the share of right answers by graph."""
+    right = rows["right"] * rows["n_questions"]
+    return right.groupby(rows["graph"]).sum() / rows.groupby("graph")["n_questions"].sum()
 
 
 @claim("N23", "A model learns new facts only after a first training that has learned its own.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from experiments.recipes.entigraph.documents import Author, Tokens
 from experiments.recipes.entigraph.questions import (
@@ -30,6 +31,10 @@ SHEETS: dict[str, tuple[Kind, bool]] = {
     "reverse_implicit": ("implicit", True),
 }
 """Every kind of question in both directions: (kind, reverse)."""
+
+
+TIMES = (0, 1, 2, 3, 5, 9, 17, 33, 65)
+"""Facts are counted together by how often a corpus states them: from each number to the next."""
 
 
 def question_sheets(author: Author) -> dict[str, Questions]:
@@ -77,6 +82,31 @@ def accuracies(author: Author, members: Sequence[tuple[ModelConfig, Params]]) ->
         if max(map(len, prompts)) <= members[0][0].context:
             found[f"open_{kind}"] = right_by_members(members, sheets[kind], prompts)
     return {name: float(right.mean()) for name, right in found.items()}
+
+
+def right_by_times(
+    author: Author, corpus: SyntheticCorpus, models: Sequence[tuple[ModelConfig, Params]]
+) -> pd.DataFrame:
+    """Return how models, each by itself, answer about implied facts stated more or less often.
+
+    Args:
+        author: of the world.
+        corpus: of synthetic text, which the models read.
+        models: with their weights.
+
+    Returns:
+        A row for each of `TIMES` that occurs: `times`, the least number of statements of these
+        facts in the corpus; `n_questions` about them; and `right`, the mean share of right answers.
+    """
+    questions = ask(author, "implicit")
+    stated = count_pairs(author, corpus.documents)
+    subject, answer = questions.pairs[:, 0].T
+    times = np.array(TIMES)[np.searchsorted(TIMES, stated[subject, answer], side="right") - 1]
+    right = np.mean([right_by_members([model], questions) for model in models], axis=0)
+    table = pd.DataFrame({"times": times, "right": right})
+    return table.groupby("times", as_index=False).agg(
+        n_questions=("right", "size"), right=("right", "mean")
+    )
 
 
 def balanced(found: Mapping[str, float]) -> float:

@@ -41,6 +41,9 @@ class FactResults:
             `own_implicit`, accuracies on the worlds that the first training read about.
         ensembles: a row a corpus of one size, of the members' averaged predictions: `method`,
             `graph` and the accuracies. Empty without members.
+        by_times: of EntiGraph, a row a corpus and number of `times` that it states implied facts,
+            at least (see `entigraph.answers.TIMES`): `n_synthetic`, `graph`, `n_questions` about
+            these facts, and the share `right`.
     """
 
     plan: FactWorlds
@@ -49,6 +52,7 @@ class FactResults:
     tuning: pd.DataFrame
     answers: pd.DataFrame
     ensembles: pd.DataFrame
+    by_times: pd.DataFrame
 
     def of(self, method: str, n_synthetic: int, column: str) -> np.ndarray:
         """Return a column of one method's runs on a corpus of that size [n_graphs].
@@ -118,6 +122,13 @@ def teach(lab: Lab, facts: FactPlan, methods: Sequence[Method]) -> FactResults:
         tuning=tuning,
         answers=pd.DataFrame(rows),
         ensembles=pd.DataFrame(ensembles),
+        by_times=pd.concat(
+            lab.on_devices(
+                lambda cell: planned.by_times(cell, specs[cell]),
+                [cell for cell in cells if cell.method == "entigraph"],
+            ),
+            ignore_index=True,
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from experiments.recipes.entigraph.answers import (
     balanced,
     coverage,
     expected_coverage,
+    right_by_times,
 )
 from experiments.recipes.entigraph.streams import (
     FactSettings,
@@ -151,6 +152,24 @@ class FactRuns:
             "learning_rate": specs[0].optimizer.learning_rate,
         }
         return row | self.corpus(cell) | each.mean().to_dict()
+
+    def by_times(self, cell: Cell, specs: Sequence[RunSpec]) -> pd.DataFrame:
+        """Return how members answer about facts that their corpus states more or less often.
+
+        Returns:
+            Rows as of `right_by_times`, with the columns `graph` and `n_synthetic` besides.
+        """
+        settings = self.plan.settings(cell.graph)
+
+        def measure() -> list[dict[Hashable, float]]:
+            author = settings.target()
+            corpus = synthesize(author, cell.method, cell.n_synthetic, seed=cell.graph)
+            models = [(spec.model, self.lab.store.params(spec)) for spec in specs]
+            return right_by_times(author, corpus, models).to_dict("records")
+
+        identity = [asdict(settings), cell.method, cell.n_synthetic, *(s.run_id for s in specs)]
+        rows = self.lab.remember("answers_by_times", identity, measure)
+        return pd.DataFrame(rows).assign(graph=cell.graph, n_synthetic=cell.n_synthetic)
 
     def corpus(self, cell: Cell) -> dict[str, float]:
         """Count what the corpus of a cell states; it is written again only where that is not kept.

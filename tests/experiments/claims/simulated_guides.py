@@ -3,6 +3,7 @@
 They hold what recipes return, with the scatter of seeds, members, graphs, draws or languages.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -229,6 +230,18 @@ def first_trainings(rng, *, longest, own=0.95, shortest=0.5, noise=0.03, n_graph
     return story_of(first_training=FirstTrainings(n_synthetic=256_000, answers=pd.DataFrame(rows)))
 
 
+def statements(rng, *, seldom, often, n_graphs=10, n_questions=150):
+    """Right answers about facts that the largest corpus states seldom, and about others."""
+    rows = [
+        {"times": times, "n_questions": n_questions, "graph": graph,
+         "right": rng.binomial(n_questions, right) / n_questions, "n_synthetic": int(TOKENS[-1])}
+        for times, right in ((5, seldom), (9, seldom), (17, 0.95), (33, often), (65, often))
+        for graph in range(n_graphs)
+    ]  # fmt: skip
+    found = answers(rng, law_of)
+    return story_of(entigraph=replace(found, by_times=pd.DataFrame(rows)))
+
+
 def answers(rng, curve, *, noise=0.02, paraphrase=0.4, n_graphs=PLAN.n_graphs):
     """Accuracy on implied facts by the size of EntiGraph's corpora.
 
@@ -260,6 +273,7 @@ def answers(rng, curve, *, noise=0.02, paraphrase=0.4, n_graphs=PLAN.n_graphs):
         tuning=empty,
         answers=pd.DataFrame(rows),
         ensembles=empty,
+        by_times=empty,
     )
 
 

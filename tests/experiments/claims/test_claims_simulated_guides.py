@@ -84,6 +84,9 @@ CASES = [
     ),
     ("first_trainings", {"longest": 0.5}, {growth._n23: "contradicted"}),
     ("first_trainings", {"longest": 0.9, "own": 0.25}, {growth._n23: "inconclusive"}),
+    ("statements", {"seldom": 0.85, "often": 0.99}, {growth._n24: "supported"}),
+    ("statements", {"seldom": 0.97, "often": 0.99}, {growth._n24: "contradicted"}),
+    ("statements", {"seldom": 0.5, "often": 0.8}, {growth._n24: "inconclusive"}),
     ("quality", {}, dict.fromkeys(KINDS, "supported")),
     ("quality", {"fall": -0.05}, dict.fromkeys(KINDS, "contradicted")),
 ]  # fmt: skip
