@@ -90,6 +90,7 @@ class World:
         calibration: plan of the recipe `calibration`, or None.
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
+        long_facts: plan of the recipe `entigraph_long`, on the same graphs, or None.
         first_trainings: lengths in tokens that the recipe `first_training` tries, or None.
         large_facts: plan of the recipe `entigraph_large`, on graphs of more entities, or None.
         concepts: plan of the recipe `bootstrapped`, or None.
@@ -138,6 +139,7 @@ class World:
     calibration: CalibrationPlan | None = None
     continued: ContinuedPlan | None = None
     facts: FactPlan | None = None
+    long_facts: FactPlan | None = None
     first_trainings: tuple[int, ...] | None = None
     large_facts: FactPlan | None = None
     concepts: ConceptPlan | None = None
@@ -247,7 +249,7 @@ TALK_RECIPES = (
     *("data_scaling", "distillation"),
     *("ablations", "learning_curves", "classical", "downstream"),
     *PART_2_RECIPES,
-    *("first_training", "entigraph_large"),
+    *("entigraph_long", "first_training", "entigraph_large"),
     *("mixing", "bootstrapped_text", "prototypes"),
 )
 PLANS = {
@@ -259,6 +261,7 @@ PLANS = {
     "calibration": "calibration",
     "continued": "continued",
     "entigraph": "facts",
+    "entigraph_long": "long_facts",
     "first_training": "first_trainings",
     "entigraph_large": "large_facts",
     "bootstrapped": "concepts",
