@@ -1,4 +1,4 @@
-"""EntiGraph with longer training on the same text: does the text or the training set the ceiling?"""
+"""EntiGraph with longer training on the same text: does text or training set the ceiling?"""
 
 from __future__ import annotations
 
