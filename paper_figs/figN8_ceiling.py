@@ -15,18 +15,19 @@ from experiments.recipes.entigraph.forms import FORMS, ceiling_fit, held_out_err
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
 from experiments.recipes.entigraph_large import entigraph_large
+from experiments.recipes.entigraph_long import entigraph_long
 from experiments.recipes.first_training import FirstTrainings, first_training
 from experiments.story.story import Story
 from paper_figs.layout import Place, panels
 from paper_figs.style import COLORS, GREY, MARKERS, error_bars, log_ticks
 
 NAME = "figN8"
-CLAIMS = ("S5b", "N23", "N24")
-NEEDS = (entigraph, entigraph_large, first_training)
+CLAIMS = ("S5a", "S5b", "N23", "N24", "N25")
+NEEDS = (entigraph, entigraph_long, entigraph_large, first_training)
 TITLE = "What EntiGraph states often is learned, if the first training has learned its own"
 CAPTION = (
-    "Top left: accuracy on implied facts against EntiGraph's tokens, on graphs of two sizes; means "
-    "with 95 % intervals over graphs. "
+    "Top left: accuracy on implied facts against EntiGraph's tokens, on graphs of two sizes, "
+    "and with longer training; means with 95 % intervals over graphs. "
     "Solid: a reader that knows every fact that is stated (the expectation of the graph process) "
     "and guesses otherwise; broken: the same with a ceiling fitted to each graph. Dotted: chance. "
     "Top right: error of the accuracy of a left-out corpus size as predicted from the others, a "
@@ -50,7 +51,7 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
         ax, 2, 2, wide=1.4, tall=1.9, width_ratios=(1.3, 1)
     )
     rows = _draw_times(times, story[entigraph].by_times) + _draw_first(first, story[first_training])
-    for place, recipe in enumerate((entigraph, entigraph_large)):
+    for place, recipe in enumerate((entigraph, entigraph_long, entigraph_large)):
         rows += _draw(curves, errors, story[recipe], place)
     curves.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
     log_ticks(curves, sorted({row["x"] for row in rows if row["series"] == "measured"}))
@@ -111,7 +112,7 @@ def _draw(curves: Axes, errors: Axes, facts: FactResults, place: int) -> list[di
     graphs = [of_graph.sort_values("n_synthetic") for _, of_graph in answers.groupby("graph")]
     sizes, plan = facts.plan.entigraph_tokens, facts.plan
     color, marker = COLORS[place], MARKERS[place]
-    label = f"{plan.n_entities} entities"
+    label = f"{plan.n_entities} entities, {plan.tokens:,} training tokens"
     measured = pd.DataFrame([_row(facts.of("entigraph", n, "implicit")) for n in sizes])
     curves.errorbar(
         sizes, measured["y"], yerr=error_bars(*(measured[name] for name in ("y", "low", "high"))),
@@ -130,7 +131,7 @@ def _draw(curves: Axes, errors: Axes, facts: FactResults, place: int) -> list[di
     for at, name in enumerate(SHOWN):
         each = np.array([held_out_error(of_graph, FORMS[name]) for of_graph in graphs])
         mean = _row(each)
-        x = at + 0.2 * (place - 0.5)
+        x = at + 0.2 * (place - 1)
         errors.plot([x] * len(each), each, "o", color=GREY, markersize=2.5, alpha=0.6)
         errors.errorbar(
             [x], [mean["y"]], yerr=error_bars([mean["y"]], [mean["low"]], [mean["high"]]),

@@ -23,6 +23,7 @@ from experiments.recipes.entigraph.forms import (
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
 from experiments.recipes.entigraph.streams import REPLAY_SHARE, SOURCE_SHARE
 from experiments.recipes.entigraph_large import entigraph_large
+from experiments.recipes.entigraph_long import entigraph_long
 from experiments.recipes.first_training import first_training
 from experiments.story.story import Story
 
@@ -40,6 +41,10 @@ LEARNED = 0.9
 """Share of right answers from which facts count as learned."""
 NOTABLE = 0.05
 """Difference of shares of right answers that counts."""
+COMPLETE = 0.99
+"""Share of the implied facts that a corpus must state for its size not to be what limits."""
+LEAST_LEFT, MOST = 0.02, 0.5
+"""Share of wrong answers that must be left for a share of it to be judged, and that share."""
 CURVED = 0.1
 """Departure from a straight line, as a share of the rise, up to which growth counts as straight."""
 
@@ -193,6 +198,12 @@ def _s5(story: Story) -> Finding:
     return _follows_process(story[entigraph])
 
 
+@claim("S5a", "With longer training, accuracy follows the mixture of exponentials as well.")
+def _s5a(story: Story) -> Finding:
+    """The rule of S5 for more training tokens on the same text about the same graphs."""
+    return _follows_process(story[entigraph_long])
+
+
 @claim("S5b", "On larger graphs, accuracy follows the mixture of exponentials as well.")
 def _s5b(story: Story) -> Finding:
     """The rule of S5 for graphs of more entities, and a wider model."""
@@ -276,6 +287,33 @@ def _n24(story: Story) -> Finding:
         estimate=lead,
         detail=f"Stated at least {OFTEN} times {known}, at most 16 times "
         f"{_mean(seldom.to_numpy())}. Training reads this corpus {passes:.1f} times.",
+        interval_of="graphs",
+    )
+
+
+@claim("N25", "Longer training on the same text learns most of what is left.")
+def _n25(story: Story) -> Finding:
+    """Accuracy on implied facts after EntiGraph's largest corpus: the share of what the usual
+    training leaves wrong that training on more tokens of the same text gets right, a value a
+    graph. Supported when the interval lies above 0.5, contradicted when it lies below; inconclusive
+    otherwise, where the usual training leaves less than 0.02 wrong, and where the corpus states
+    less than 99 % of the implied facts, so that more text could be what is missing."""
+    usual, longer = story[entigraph], story[entigraph_long]
+    largest = longer.plan.entigraph_tokens[-1]
+    before, after = (facts.of("entigraph", largest, "implicit") for facts in (usual, longer))
+    learned = _mean((after - before) / (1 - before))
+    left = _mean(1 - before)
+    stated = longer.of("entigraph", largest, "stated").mean()
+    is_tested = left.low > LEAST_LEFT and stated >= COMPLETE
+    return Finding(
+        verdict=verdict(
+            supported=is_tested and learned.low > MOST,
+            contradicted=is_tested and learned.high < MOST,
+        ),
+        quantity="share of the errors that longer training removes",
+        estimate=learned,
+        detail=f"Of implied facts, {_mean(before)} after {usual.plan.tokens:,} training tokens, "
+        f"{_mean(after)} after {longer.plan.tokens:,}, on the same {largest:,} tokens of text.",
         interval_of="graphs",
     )
 

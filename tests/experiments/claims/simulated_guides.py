@@ -230,6 +230,18 @@ def first_trainings(rng, *, longest, own=0.95, shortest=0.5, noise=0.03, n_graph
     return story_of(first_training=FirstTrainings(n_synthetic=256_000, answers=pd.DataFrame(rows)))
 
 
+def long_facts(rng, *, longer, usual=0.85, noise=0.015, n_graphs=10):
+    """Accuracies that follow the process up to two ceilings, on as many graphs."""
+    return story_of(
+        **{
+            name: answers(
+                rng, lambda stated, top=top: law_of(stated, top), noise=noise, n_graphs=n_graphs
+            )
+            for name, top in (("entigraph", usual), ("entigraph_long", longer))
+        }
+    )
+
+
 def statements(rng, *, seldom, often, n_graphs=10, n_questions=150):
     """Right answers about facts that the largest corpus states seldom, and about others."""
     rows = [

@@ -236,7 +236,7 @@ def story_of(evidence=None, **found):
 
 def story(**changed):
     found = {
-        "entigraph": facts(), "first_training": first_trainings(),
+        "entigraph": facts(), "first_training": first_trainings(), "entigraph_long": facts(),
         "entigraph_large": facts(width=128, n_entities=60),
         "bootstrapped": bootstrapped(), "bootstrapped_text": bootstrapped(),
         "continued": continued(), "prototypes": prototypes(), "mixing": mixing(),
@@ -288,6 +288,8 @@ def test_what_the_prototype_saw_supports_the_talk():
         ("S3", {"entigraph": facts(paraphrase={4_000: 0.25, 32_000: 0.4, 256_000: 0.6})}),
         ("S4", {"entigraph": facts(paraphrase={4_000: 0.25, 32_000: 0.6, 256_000: 1.0})}),
         ("S5", {"entigraph": facts(entigraph=ZIGZAG)}),
+        ("S5a", {"entigraph_long": facts(entigraph=ZIGZAG)}),
+        ("N25", {}),
         ("S5b", {"entigraph_large": facts(width=128, entigraph=ZIGZAG)}),
         ("N23", {"first_training": first_trainings(longest=0.27)}),
         ("N24", {"entigraph": replace(facts(), by_times=by_times(seldom=0.98))}),
@@ -457,8 +459,8 @@ def test_figures_draw_what_was_found(name):
 def test_every_recipe_of_part_2_has_sizes_in_the_worlds_that_run_it():
     of_part_2 = {name for name in recipe_names() if find_recipe(name).part == 2}
     assert of_part_2 == {
-        "continued", "entigraph", "first_training", "entigraph_large", "bootstrapped",
-        "bootstrapped_text", "prototypes", "mixing",
+        "continued", "entigraph", "first_training", "entigraph_long", "entigraph_large",
+        "bootstrapped", "bootstrapped_text", "prototypes", "mixing",
     }  # fmt: skip
     for world in WORLDS.values():
         for name in world.recipes:
