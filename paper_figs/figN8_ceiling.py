@@ -24,7 +24,7 @@ from paper_figs.style import COLORS, GREY, MARKERS, error_bars, log_ticks
 NAME = "figN8"
 CLAIMS = ("S5a", "S5b", "N23", "N24", "N25")
 NEEDS = (entigraph, entigraph_long, entigraph_large, first_training)
-TITLE = "What EntiGraph states often is learned, if the first training has learned its own"
+TITLE = "What EntiGraph states often is learned, more so after a longer first training"
 CAPTION = (
     "Top left: accuracy on implied facts against EntiGraph's tokens, on graphs of two sizes, "
     "and with longer training; means with 95 % intervals over graphs. "

@@ -324,7 +324,7 @@ def _right(rows: pd.DataFrame) -> pd.Series:
     return right.groupby(rows["graph"]).sum() / rows.groupby("graph")["n_questions"].sum()
 
 
-@claim("N23", "A model learns new facts only after a first training that has learned its own.")
+@claim("N23", "A first training that has learned its own facts lets a text teach more new ones.")
 def _n23(story: Story) -> Finding:
     """Accuracy on the implied facts of a new graph after EntiGraph's largest corpus, after the
     longest first training minus after the shortest, a value a graph: both read the same text about

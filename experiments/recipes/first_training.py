@@ -1,4 +1,4 @@
-"""What a first training must have learned before EntiGraph's text teaches its reader new facts."""
+"""How much EntiGraph's text teaches after first trainings of several lengths."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ QUICK = World(
     n_tuning_members=3,
     n_members=5,
     continued=ContinuedPlan(),
-    facts=FactPlan(base_tokens=2_048_000, learning_rates=(4e-3, 8e-3)),
+    facts=FactPlan(base_tokens=2_048_000, learning_rates=(2e-3, 4e-3)),
     concepts=replace(
         LEARNED_CONCEPTS,
         weight_decays=(USUAL_DECAY, 0.4, 1.6),

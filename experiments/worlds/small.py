@@ -27,7 +27,7 @@ from experiments.worlds.world import TALK_RECIPES
 # models of this size was indistinguishable from chance.
 FACTS = FactPlan(
     shared_base=False,
-    base_tokens=4_096_000,  # models that had not learned these worlds yet learned no other
+    base_tokens=4_096_000,  # shorter ones leave these worlds unlearned, and teach less of others
     base_learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),
     learning_rates=(1e-3, 2e-3, 4e-3, 8e-3),
     tuning_tokens=64_000,
