@@ -49,7 +49,9 @@ def first_training(lab: Lab, facts: FactResults) -> FirstTrainings:
         specs = [planned.spec(cell, facts.learning_rates["entigraph"]) for cell in cells]
         lab.trained(specs, title=f"entigraph, first training of {base_tokens:,} tokens")
         before = lab.on_devices(planned.before, plan.graphs)
-        after = [planned.answers(*of) for of in zip(plan.graphs, [[s] for s in specs], strict=True)]
+        after = [
+            planned.answers(graph, [spec]) for graph, spec in zip(plan.graphs, specs, strict=True)
+        ]
         rows += [
             {"base_tokens": base_tokens, "graph": graph}
             | {name: known[name] for name in ("own_explicit", "own_implicit")}
