@@ -22,7 +22,7 @@ from paper_figs.layout import Place, panels
 from paper_figs.style import COLORS, GREY, MARKERS, error_bars, log_ticks
 
 NAME = "figN8"
-CLAIMS = ("S5a", "S5b", "N23", "N24", "N25")
+CLAIMS = ("S5b", "N23", "N24", "N25")
 NEEDS = (entigraph, entigraph_long, entigraph_large, first_training)
 TITLE = "What EntiGraph states often is learned, more so after a longer first training"
 CAPTION = (
@@ -42,16 +42,20 @@ SHOWN = {"law": "graph\nprocess", "line": "line in\nln tokens", "exponential": "
 def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     """Draw accuracy against tokens, statements and what the first training learned; and errors.
 
-    The frame has columns `series` (measured, law with a ceiling, law, chance, by statements, first
-    training, error or error of a graph), `n_entities`, `width`, `n_synthetic`, `base_tokens`, `x`
-    (tokens, statements, accuracy on the first training's own facts or the form that predicts), `y`,
-    `low` and `high`.
+    The frame has columns `series` (measured, longer training, law with a ceiling, law, chance, by
+    statements, first training, error or error of a graph), `n_entities`, `width`, `n_synthetic`,
+    `base_tokens`, `x` (tokens, statements, accuracy on the first training's own facts or the form
+    that predicts), `y`, `low` and `high`.
     """
     axes = curves, errors, times, first = panels(
         ax, 2, 2, wide=1.4, tall=1.9, width_ratios=(1.3, 1)
     )
-    rows = _draw_times(times, story[entigraph].by_times) + _draw_first(first, story[first_training])
-    for place, recipe in enumerate((entigraph, entigraph_long, entigraph_large)):
+    rows = (
+        _draw_longer(curves, story[entigraph_long])
+        + _draw_times(times, story[entigraph].by_times)
+        + _draw_first(first, story[first_training])
+    )
+    for place, recipe in enumerate((entigraph, entigraph_large)):
         rows += _draw(curves, errors, story[recipe], place)
     curves.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
     log_ticks(curves, sorted({row["x"] for row in rows if row["series"] == "measured"}))
@@ -60,6 +64,17 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     errors.set_xticks(range(len(SHOWN)), SHOWN.values())
     errors.set(ylabel="error of a left-out size (accuracy)", ylim=(0, None))
     return axes, pd.DataFrame([*rows, {"series": "chance", "y": CHANCE}])
+
+
+def _draw_longer(ax: Axes, facts: FactResults) -> list[dict[str, Any]]:
+    largest, plan = facts.plan.entigraph_tokens[-1], facts.plan
+    measured = _row(facts.of("entigraph", largest, "implicit"))
+    y, low, high = (measured[name] for name in ("y", "low", "high"))
+    ax.errorbar(
+        [largest], [y], yerr=error_bars([y], [low], [high]), linestyle="none", capsize=3,
+        color=COLORS[2], marker=MARKERS[2], label=f"{plan.n_entities}, longer training",
+    )  # fmt: skip
+    return [{"series": "longer training", "n_entities": plan.n_entities, "x": largest, **measured}]
 
 
 def _draw_times(ax: Axes, by_times: pd.DataFrame) -> list[dict[str, Any]]:
@@ -112,7 +127,7 @@ def _draw(curves: Axes, errors: Axes, facts: FactResults, place: int) -> list[di
     graphs = [of_graph.sort_values("n_synthetic") for _, of_graph in answers.groupby("graph")]
     sizes, plan = facts.plan.entigraph_tokens, facts.plan
     color, marker = COLORS[place], MARKERS[place]
-    label = f"{plan.n_entities} entities, {plan.tokens:,} training tokens"
+    label = f"{plan.n_entities} entities"
     measured = pd.DataFrame([_row(facts.of("entigraph", n, "implicit")) for n in sizes])
     curves.errorbar(
         sizes, measured["y"], yerr=error_bars(*(measured[name] for name in ("y", "low", "high"))),
@@ -131,7 +146,7 @@ def _draw(curves: Axes, errors: Axes, facts: FactResults, place: int) -> list[di
     for at, name in enumerate(SHOWN):
         each = np.array([held_out_error(of_graph, FORMS[name]) for of_graph in graphs])
         mean = _row(each)
-        x = at + 0.2 * (place - 1)
+        x = at + 0.2 * (place - 0.5)
         errors.plot([x] * len(each), each, "o", color=GREY, markersize=2.5, alpha=0.6)
         errors.errorbar(
             [x], [mean["y"]], yerr=error_bars([mean["y"]], [mean["low"]], [mean["high"]]),

@@ -91,8 +91,8 @@ SMALL = replace(
         FACTS,
         base_learning_rates=(2e-3,),
         tokens=4 * FACTS.tokens,
-        learning_rates=(2e-3, 4e-3, 8e-3),
-        n_members=1,
+        tuning_tokens=256_000,
+        entigraph_tokens=(256_000,),
     ),
     first_trainings=(256_000, 512_000, 1_024_000, 2_048_000, 4_096_000),
     large_facts=replace(

@@ -288,7 +288,6 @@ def test_what_the_prototype_saw_supports_the_talk():
         ("S3", {"entigraph": facts(paraphrase={4_000: 0.25, 32_000: 0.4, 256_000: 0.6})}),
         ("S4", {"entigraph": facts(paraphrase={4_000: 0.25, 32_000: 0.6, 256_000: 1.0})}),
         ("S5", {"entigraph": facts(entigraph=ZIGZAG)}),
-        ("S5a", {"entigraph_long": facts(entigraph=ZIGZAG)}),
         ("N25", {}),
         ("S5b", {"entigraph_large": facts(width=128, entigraph=ZIGZAG)}),
         ("N23", {"first_training": first_trainings(longest=0.27)}),
