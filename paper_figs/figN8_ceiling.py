@@ -50,18 +50,16 @@ def draw(story: Story, ax: Place = None) -> tuple[list[Axes], pd.DataFrame]:
     axes = curves, errors, times, first = panels(
         ax, 2, 2, wide=1.4, tall=1.9, width_ratios=(1.3, 1)
     )
-    rows = (
-        _draw_longer(curves, story[entigraph_long])
-        + _draw_times(times, story[entigraph].by_times)
-        + _draw_first(first, story[first_training])
-    )
+    rows = _draw_times(times, story[entigraph].by_times) + _draw_first(first, story[first_training])
     for place, recipe in enumerate((entigraph, entigraph_large)):
         rows += _draw(curves, errors, story[recipe], place)
+    rows += _draw_longer(curves, story[entigraph_long])
     curves.axhline(CHANCE, color=GREY, linestyle=":", linewidth=0.9)
     log_ticks(curves, sorted({row["x"] for row in rows if row["series"] == "measured"}))
     curves.set(xlabel="synthetic tokens", ylabel="accuracy on implied facts", ylim=(0, 1.05))
     curves.legend(loc="lower right")
     errors.set_xticks(range(len(SHOWN)), SHOWN.values())
+    errors.set_xlim(-0.6, len(SHOWN) - 0.4)
     errors.set(ylabel="error of a left-out size (accuracy)", ylim=(0, None))
     return axes, pd.DataFrame([*rows, {"series": "chance", "y": CHANCE}])
 
@@ -72,7 +70,7 @@ def _draw_longer(ax: Axes, facts: FactResults) -> list[dict[str, Any]]:
     y, low, high = (measured[name] for name in ("y", "low", "high"))
     ax.errorbar(
         [largest], [y], yerr=error_bars([y], [low], [high]), linestyle="none", capsize=3,
-        color=COLORS[2], marker=MARKERS[2], label=f"{plan.n_entities}, longer training",
+        color=COLORS[2], marker=MARKERS[2], label=f"{plan.n_entities} entities, longer training",
     )  # fmt: skip
     return [{"series": "longer training", "n_entities": plan.n_entities, "x": largest, **measured}]
 
@@ -118,7 +116,7 @@ def _draw_first(ax: Axes, found: FirstTrainings) -> list[dict[str, Any]]:
         xlabel="accuracy on implied facts of the first training",
         ylabel="accuracy on new implied facts", xlim=(0.15, 1.05), ylim=(0.15, 1.05),
     )  # fmt: skip
-    ax.legend(title="tokens of the first training", loc="upper left")
+    ax.legend(title="tokens of the first training", loc="lower right")
     return rows
 
 
