@@ -14,9 +14,9 @@ from experiments.recipes.entigraph.answers import TIMES
 from experiments.recipes.entigraph.forms import FORMS, ceiling_fit, held_out_error, law_of
 from experiments.recipes.entigraph.questions import CHANCE
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
-from experiments.recipes.entigraph_large import entigraph_large
-from experiments.recipes.entigraph_long import entigraph_long
-from experiments.recipes.first_training import FirstTrainings, first_training
+from experiments.recipes.facts.entigraph_large import entigraph_large
+from experiments.recipes.facts.entigraph_long import entigraph_long
+from experiments.recipes.facts.first_training import FirstTrainings, first_training
 from experiments.story.story import Story
 from paper_figs.layout import Place, panels
 from paper_figs.style import COLORS, GREY, MARKERS, error_bars, log_ticks

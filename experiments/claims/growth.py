@@ -22,9 +22,9 @@ from experiments.recipes.entigraph.forms import (
 )
 from experiments.recipes.entigraph.recipe import FactResults, entigraph
 from experiments.recipes.entigraph.streams import REPLAY_SHARE, SOURCE_SHARE
-from experiments.recipes.entigraph_large import entigraph_large
-from experiments.recipes.entigraph_long import entigraph_long
-from experiments.recipes.first_training import first_training
+from experiments.recipes.facts.entigraph_large import entigraph_large
+from experiments.recipes.facts.entigraph_long import entigraph_long
+from experiments.recipes.facts.first_training import first_training
 from experiments.story.story import Story
 
 _mean = intervals.mean_estimate

@@ -21,7 +21,7 @@ SHOWN = {
     "3_entigraphs_law": ["expected accuracy from 500 sources", "image/png", "plateau"],
     "4_your_own_recipe": ["jitter: 12 done in", "high"],
     "5_read_the_small_world": [
-        "Results of world small: 2,", "<b>CONVERGED</b>", "LAW_REJECTED",
+        "Results of world small: 3,", "<b>CONVERGED</b>", "LAW_REJECTED",
         "P8: Ensembles of small models", "image/png",
     ],
 }  # fmt: skip

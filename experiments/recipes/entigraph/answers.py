@@ -95,8 +95,9 @@ def right_by_times(
         models: with their weights.
 
     Returns:
-        A row for each of `TIMES` that occurs: `times`, the least number of statements of these
-        facts in the corpus; `n_questions` about them; and `right`, the mean share of right answers.
+        A row for each of `TIMES` that occurs, with the columns `times`, the least number of
+        statements of these facts in the corpus; `n_questions` about them; and `right`, the mean
+        share of right answers.
     """
     questions = ask(author, "implicit")
     stated = count_pairs(author, corpus.documents)

@@ -101,7 +101,13 @@ class FactRuns:
         )
 
     def spec(self, cell: Cell, learning_rate: float, member: int = 0) -> RunSpec:
-        """Return the continued training of a member of a cell."""
+        """Return the continued training of one member.
+
+        Args:
+            cell: what is read, and about which graph.
+            learning_rate: its peak.
+            member: seed of the order of the text.
+        """
         plan, settings = self.plan, self.plan.settings(cell.graph)
         data = self._stream(
             f"facts, {cell.method} {cell.n_synthetic}, graph {cell.graph}",

@@ -16,7 +16,7 @@ from experiments.recipes.downstream import Downstream
 from experiments.recipes.entigraph.forms import law_of
 from experiments.recipes.entigraph.recipe import FactResults
 from experiments.recipes.entigraph.runs import FactWorlds
-from experiments.recipes.first_training import FirstTrainings
+from experiments.recipes.facts.first_training import FirstTrainings
 from experiments.recipes.learning_curves import LearningCurves
 from experiments.recipes.members.learned_weights import LearnedWeights
 from experiments.worlds.plans import CalibrationPlan

@@ -23,7 +23,7 @@ from experiments.recipes.entigraph.forms import (
 )
 from experiments.recipes.entigraph.recipe import FactResults
 from experiments.recipes.entigraph.runs import FactWorlds
-from experiments.recipes.first_training import FirstTrainings
+from experiments.recipes.facts.first_training import FirstTrainings
 from experiments.recipes.mixing import Mix, Mixing
 from experiments.recipes.prototypes import Prototypes
 from experiments.story.story import Story

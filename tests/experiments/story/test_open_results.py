@@ -35,7 +35,7 @@ def test_a_recipe_is_evaluated_when_it_is_read(story):
 
 def test_they_are_shown_in_a_line_and_as_a_table(story):
     text, page = repr(story), story._repr_html_()
-    assert text.startswith("Results of world small: 2,")
+    assert text.startswith("Results of world small: 3,")
     assert "32,768 unique tokens of novels: standard, regularized, ensembles" in text
     assert len(text) < 400
     contents = story.contents()

@@ -33,20 +33,22 @@ class FirstTrainings:
 
 
 @recipe(entigraph, part=2)
-def first_training(lab: Lab, facts: FactResults) -> FirstTrainings:
+def first_training(lab: Lab, entigraph: FactResults) -> FirstTrainings:
     """Train first for several lengths, at the rates that the recipe `entigraph` chose, then go on.
 
     Raises:
         ValueError: the world has no plan for it.
     """
     lengths = lab.world.plan_of(lab.world.first_trainings, "first_training")
-    plan, n_synthetic = facts.plan, facts.plan.entigraph_tokens[-1]
+    plan, n_synthetic = entigraph.plan, entigraph.plan.entigraph_tokens[-1]
     rows: list[dict[str, object]] = []
     for base_tokens in lengths:
-        planned = FactRuns(lab, replace(plan, base_tokens=base_tokens), facts.base_learning_rate)
+        planned = FactRuns(
+            lab, replace(plan, base_tokens=base_tokens), entigraph.base_learning_rate
+        )
         planned.train_bases(plan.graphs)
         cells = [Cell("entigraph", n_synthetic, graph) for graph in plan.graphs]
-        specs = [planned.spec(cell, facts.learning_rates["entigraph"]) for cell in cells]
+        specs = [planned.spec(cell, entigraph.learning_rates["entigraph"]) for cell in cells]
         lab.trained(specs, title=f"entigraph, first training of {base_tokens:,} tokens")
         before = lab.on_devices(planned.before, plan.graphs)
         after = [

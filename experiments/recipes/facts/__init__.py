@@ -1,0 +1,1 @@
+"""What keeps EntiGraph's reader from learning all that the text states."""
