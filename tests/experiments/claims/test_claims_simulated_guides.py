@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from experiments.analysis.intervals import Estimate
-from experiments.claims import bootstrapped, calibration, continued, growth, guides, members
+from experiments.claims import (
+    bootstrapped,
+    calibration,
+    ceiling,
+    continued,
+    growth,
+    guides,
+    members,
+)
 from experiments.recipes.calibration.laws import growing_laws
 from experiments.recipes.learning_curves import LearningCurves
 from tests.experiments.claims import simulated_guides as simulated
@@ -80,15 +88,15 @@ CASES = [
     ("facts", {"curve": simulated.one_exponential}, {growth._s5: "contradicted"}),
     (
         "first_trainings", {"longest": 0.9},
-        {growth._n23: "supported"},
+        {ceiling._n23: "supported"},
     ),
-    ("first_trainings", {"longest": 0.5}, {growth._n23: "contradicted"}),
-    ("first_trainings", {"longest": 0.9, "own": 0.25}, {growth._n23: "inconclusive"}),
-    ("long_facts", {"longer": 0.97, "usual": 0.5}, {growth._n25: "supported"}),
-    ("long_facts", {"longer": 0.6, "usual": 0.5}, {growth._n25: "contradicted"}),
-    ("statements", {"seldom": 0.85, "often": 0.99}, {growth._n24: "supported"}),
-    ("statements", {"seldom": 0.97, "often": 0.99}, {growth._n24: "contradicted"}),
-    ("statements", {"seldom": 0.5, "often": 0.8}, {growth._n24: "inconclusive"}),
+    ("first_trainings", {"longest": 0.5}, {ceiling._n23: "contradicted"}),
+    ("first_trainings", {"longest": 0.9, "own": 0.25}, {ceiling._n23: "inconclusive"}),
+    ("long_facts", {"longer": 0.97, "usual": 0.5}, {ceiling._n25: "supported"}),
+    ("long_facts", {"longer": 0.6, "usual": 0.5}, {ceiling._n25: "contradicted"}),
+    ("statements", {"seldom": 0.85, "often": 0.99}, {ceiling._n24: "supported"}),
+    ("statements", {"seldom": 0.97, "often": 0.99}, {ceiling._n24: "contradicted"}),
+    ("statements", {"seldom": 0.5, "often": 0.8}, {ceiling._n24: "inconclusive"}),
     ("quality", {}, dict.fromkeys(KINDS, "supported")),
     ("quality", {"fall": -0.05}, dict.fromkeys(KINDS, "contradicted")),
 ]  # fmt: skip
