@@ -8,7 +8,7 @@ of epochs in the middle of those it tries; where they do not, they take more run
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,18 +20,28 @@ import pandas as pd
 from experiments.lab.lab import SCORES, Lab
 from experiments.lab.recipe import LazyResults, Recipe
 from experiments.recipes import find_recipe
+from experiments.recipes.entigraph.recipe import METHODS
+from experiments.recipes.entigraph.runs import FactWorlds
+from experiments.recipes.entigraph.streams import Method
 from experiments.runs.rows import frame_of, settings_row
 from experiments.runs.spec import RunSpec
 from experiments.runs.texts import HELD_OUT, TextFacts
 from experiments.worlds.levers import with_levers
 from experiments.worlds.plans_part2 import FactPlan
-from experiments.worlds.world import World
-from models.config import ModelConfig, TrainConfig
+from experiments.worlds.world import PLANS, World
+from models.config import TrainConfig
 from models.ensembles.ensemble import AVERAGES, member_subsets
 from models.training.devices import training_bytes
 
 MADE_UP = ("standard", "regularized", "ensembles", "data_scaling", "draws")
 """Recipes that read nothing but losses, which can be made up."""
+
+TAUGHT: Mapping[str, tuple[Method, ...]] = {
+    "entigraph": METHODS,
+    "entigraph_long": ("entigraph",),
+    "entigraph_large": ("entigraph",),
+}
+"""Recipes that teach facts, by these methods. Trainings that they share with others count again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +158,10 @@ def costs(world: World, recipes: Iterable[Recipe[Any]] | None = None) -> list[Co
     found = LazyResults(lab, [find_recipe(one) for one in names if one in MADE_UP])
     rows, known = [], dict[str, RunSpec]()
     for name in names:
-        if name == "entigraph" and world.facts is not None:
-            rows.append(_facts(world.facts))
+        if name in TAUGHT:
+            rows.append(
+                _facts(name, world.plan_of(getattr(world, PLANS[name]), name), TAUGHT[name])
+            )
             continue
         if name not in MADE_UP:
             rows.append(Cost(recipe=name, n_runs=math.nan, flops=math.nan))
@@ -162,13 +174,9 @@ def costs(world: World, recipes: Iterable[Recipe[Any]] | None = None) -> list[Co
     return rows
 
 
-def _facts(plan: FactPlan) -> Cost:
-    """Return what the recipe `entigraph` takes; its vocabulary counts as 1,024 tokens."""
-    model = ModelConfig(
-        vocab_size=1_024, width=plan.width, n_layers=plan.n_layers, n_heads=plan.n_heads,
-        mlp_width=plan.mlp_width, context=plan.context,
-    )  # fmt: skip
-    methods = ("raw", "paraphrase", "entigraph")
+def _facts(recipe: str, facts: FactPlan, methods: Sequence[Method]) -> Cost:
+    """Return what a recipe that teaches facts by these methods takes."""
+    plan = FactWorlds(**vars(facts))
     rates = list(product(plan.base_learning_rates, plan.learning_rates))
     n_tuning = len(methods) * len(rates) * plan.n_tuning_graphs
     n_cells = sum(len(plan.sizes(method)) for method in methods) * plan.n_graphs
@@ -178,9 +186,9 @@ def _facts(plan: FactPlan) -> Cost:
         n_bases = plan.n_graphs + n_bases * plan.n_tuning_graphs
     n_tokens = n_bases * plan.base_tokens + n_runs * plan.tokens
     return Cost(
-        recipe="entigraph",
+        recipe=recipe,
         n_runs=n_bases + n_runs,
-        flops=n_tokens * model.train_flops_per_token,
+        flops=n_tokens * plan.model().train_flops_per_token,
     )
 
 

@@ -6,10 +6,12 @@ import math
 
 import pytest
 
+from experiments import open_results
 from experiments.cli.app import main
 from experiments.planner import speed
-from experiments.planner.cost import costs, memory
+from experiments.planner.cost import TAUGHT, costs, memory
 from experiments.planner.speed import measured_tflops, timed_tflops, training_tflops
+from experiments.recipes import find_recipe
 from experiments.recipes.regularized import regularized
 from experiments.worlds.registry import WORLDS, get_world
 from experiments.worlds.settings import read_settings
@@ -34,6 +36,15 @@ def test_runs_and_operations_of_carried_settings_are_those_of_the_settings():
     sweep = len(QUICK.widths) * len(QUICK.standard_epochs) * QUICK.n_seeds
     assert sweep <= found["standard"].n_runs < 2.5 * sweep
     assert math.isnan(found["continued"].flops)
+
+
+def test_as_many_runs_are_planned_for_facts_as_their_shipped_results_rest_on():
+    story = open_results("small")
+    recipes = [find_recipe(name) for name in TAUGHT]
+    planned = {one.recipe: one.n_runs for one in costs(WORLDS["small"], recipes)}
+    for recipe in recipes:
+        story.results.require(recipe)
+        assert planned[recipe.name] == len(story.results.evidence(recipe).runs), recipe.name
 
 
 @pytest.mark.long
