@@ -1,7 +1,7 @@
 """Claims of Part 2 on facts: training on a small domain, paraphrases, EntiGraph.
 
 Facts are those of `experiments.recipes.entigraph`; an interval is over graphs, each with its own
-text.
+text. Unless the plan says `shared_base=False`, it conditions on one first training.
 """
 
 from __future__ import annotations

@@ -38,10 +38,9 @@ MADE_UP = ("standard", "regularized", "ensembles", "data_scaling", "draws")
 
 TAUGHT: Mapping[str, tuple[Method, ...]] = {
     "entigraph": METHODS,
-    "entigraph_long": ("entigraph",),
     "entigraph_large": ("entigraph",),
 }
-"""Recipes that teach facts, by these methods. Trainings that they share with others count again."""
+"""Recipes that teach facts, by these methods."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,14 +86,7 @@ SMALL = replace(
         learning_rates=(5e-4, 1e-3, 2e-3, 4e-3, 8e-3), epochs=(1, 2, 4, 8, 16, 32), n_draws=5
     ),
     facts=FACTS,
-    # The rate of the first training is the one that the recipe entigraph chose.
-    long_facts=replace(
-        FACTS,
-        base_learning_rates=(2e-3,),
-        tokens=4 * FACTS.tokens,
-        tuning_tokens=256_000,
-        entigraph_tokens=(256_000,),
-    ),
+    longer_training=1_228_800,
     first_trainings=(256_000, 512_000, 1_024_000, 2_048_000, 4_096_000),
     large_facts=replace(
         FACTS,

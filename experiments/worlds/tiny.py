@@ -115,7 +115,7 @@ TINY = World(
         n_draws=2,
     ),
     facts=FACTS,
-    long_facts=replace(FACTS, tokens=65_536, n_members=1),
+    longer_training=65_536,
     first_trainings=(16_384, 65_536),
     large_facts=replace(FACTS, n_entities=24, n_members=1),
     concepts=ConceptPlan(

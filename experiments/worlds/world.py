@@ -90,7 +90,7 @@ class World:
         calibration: plan of the recipe `calibration`, or None.
         continued: plan of the recipe `continued`, or None.
         facts: plan of the recipe `entigraph`, or None.
-        long_facts: plan of the recipe `entigraph_long`, on the same graphs, or None.
+        longer_training: tokens of each training of the recipe `entigraph_long`, or None.
         first_trainings: lengths in tokens that the recipe `first_training` tries, or None.
         large_facts: plan of the recipe `entigraph_large`, on graphs of more entities, or None.
         concepts: plan of the recipe `bootstrapped`, or None.
@@ -139,7 +139,7 @@ class World:
     calibration: CalibrationPlan | None = None
     continued: ContinuedPlan | None = None
     facts: FactPlan | None = None
-    long_facts: FactPlan | None = None
+    longer_training: int | None = None
     first_trainings: tuple[int, ...] | None = None
     large_facts: FactPlan | None = None
     concepts: ConceptPlan | None = None
@@ -261,7 +261,7 @@ PLANS = {
     "calibration": "calibration",
     "continued": "continued",
     "entigraph": "facts",
-    "entigraph_long": "long_facts",
+    "entigraph_long": "longer_training",
     "first_training": "first_trainings",
     "entigraph_large": "large_facts",
     "bootstrapped": "concepts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from experiments.lab.lab import Lab
@@ -26,10 +27,10 @@ class FirstTrainings:
     n_synthetic: int
     answers: pd.DataFrame
 
-    def of(self, base_tokens: int, column: str) -> pd.Series:
-        """Return a column of `answers` at one length, by graph."""
+    def of(self, base_tokens: int, column: str) -> np.ndarray:
+        """Return a column of `answers` at one length [n_graphs]."""
         rows = self.answers[self.answers["base_tokens"] == base_tokens]
-        return rows.set_index("graph")[column].sort_index()
+        return rows.sort_values("graph")[column].to_numpy(float)
 
 
 @recipe(entigraph, part=2)

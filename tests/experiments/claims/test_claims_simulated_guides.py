@@ -86,10 +86,7 @@ CASES = [
     ),
     ("facts", {"curve": simulated.of_the_process, "noise": 0.015}, {growth._s5: "supported"}),
     ("facts", {"curve": simulated.one_exponential}, {growth._s5: "contradicted"}),
-    (
-        "first_trainings", {"longest": 0.9},
-        {ceiling._n23: "supported"},
-    ),
+    ("first_trainings", {"longest": 0.9}, {ceiling._n23: "supported"}),
     ("first_trainings", {"longest": 0.5}, {ceiling._n23: "contradicted"}),
     ("first_trainings", {"longest": 0.9, "own": 0.25}, {ceiling._n23: "inconclusive"}),
     ("long_facts", {"longer": 0.97, "usual": 0.5}, {ceiling._n25: "supported"}),
